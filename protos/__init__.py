@@ -1,0 +1,1 @@
+"""The protocol between the services, and the command that makes its Python code."""

@@ -1,0 +1,36 @@
+"""Background loops that outlive their errors: each runs until the process stops, with a pause after a failure."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+
+import structlog
+
+log = structlog.get_logger()
+
+LONGEST_PAUSE = 10.0
+
+
+async def repeat(name: str, every: float, step: Callable[[], Awaitable[object]]) -> None:
+    """Call `step` every `every` seconds for ever; failures are logged and followed by growing pauses up to 10 s."""
+    failures = 0
+    while True:
+        try:
+            await step()
+            failures = 0
+        except Exception as exc:  # noqa: BLE001  a loop must outlive whatever one round met
+            failures += 1
+            log.warning("loop_failed", action=name, failures=failures, reason=f"{type(exc).__name__}: {exc}"[:500])
+        await asyncio.sleep(min(every * 2**failures, max(every, LONGEST_PAUSE)))
+
+
+@asynccontextmanager
+async def running(*loops: Awaitable[None]) -> AsyncIterator[None]:
+    """Run the loops in the background; on leaving they are cancelled and waited for."""
+    tasks = [asyncio.ensure_future(loop) for loop in loops]
+    try:
+        yield
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)

@@ -1,0 +1,36 @@
+"""Prometheus metrics of the process, on a port of their own, with a liveness answer beside them."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from aiohttp import web
+from prometheus_client import REGISTRY, CollectorRegistry
+from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
+
+
+async def _healthz(_: web.Request) -> web.Response:
+    return web.json_response({"status": "alive"})
+
+
+def exposition(registry: CollectorRegistry = REGISTRY) -> web.Response:
+    """All metrics of `registry` in Prometheus' text format."""
+    return web.Response(body=generate_latest(registry), headers={"Content-Type": CONTENT_TYPE_LATEST})
+
+
+@asynccontextmanager
+async def serving(host: str, port: int, registry: CollectorRegistry = REGISTRY) -> AsyncIterator[int]:
+    """Serve /metrics and /healthz; yields the bound port."""
+
+    async def metrics(_: web.Request) -> web.Response:
+        return exposition(registry)
+
+    app = web.Application()
+    app.add_routes([web.get("/metrics", metrics), web.get("/healthz", _healthz)])
+    runner = web.AppRunner(app, access_log=None)
+    await runner.setup()
+    try:
+        site = web.TCPSite(runner, host, port)
+        await site.start()
+        yield runner.addresses[0][1]
+    finally:
+        await runner.cleanup()

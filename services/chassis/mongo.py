@@ -1,0 +1,67 @@
+"""The one place that knows MongoDB's asynchronous driver: clients, durable writes, and errors translated to faults.
+
+Motor is in maintenance only; PyMongo's own asynchronous client replaces it here and in the stores.
+"""
+
+import functools
+from collections.abc import Awaitable, Callable
+from typing import Any, ParamSpec, TypeVar
+
+from motor.motor_asyncio import AsyncIOMotorClient, AsyncIOMotorCollection, AsyncIOMotorDatabase
+from pymongo import MongoClient
+from pymongo.errors import ConnectionFailure, ExecutionTimeout, PyMongoError, ServerSelectionTimeoutError
+
+from services.chassis.faults import Unavailable
+
+Document = dict[str, Any]
+Client = AsyncIOMotorClient[Document]
+Database = AsyncIOMotorDatabase[Document]
+Collection = AsyncIOMotorCollection[Document]
+
+# A step-down takes 1 s, an election after kill -9 about 12 s (field notes): calls wait it out instead of failing.
+SELECTION_MS = 20_000
+
+_DURABLE: dict[str, Any] = {
+    "w": "majority",
+    "journal": True,
+    "readConcernLevel": "majority",
+    "retryWrites": True,
+    "retryReads": True,
+    "tz_aware": True,
+    "uuidRepresentation": "standard",
+    "connectTimeoutMS": 5_000,
+}
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+def connect(uri: str, *, app: str, selection_ms: int = SELECTION_MS) -> Client:
+    """A client whose writes are acknowledged by a majority and journalled; it connects on first use."""
+    return AsyncIOMotorClient(uri, appname=app, serverSelectionTimeoutMS=selection_ms, **_DURABLE)
+
+
+def connect_sync(uri: str, *, app: str, selection_ms: int = SELECTION_MS) -> MongoClient[Document]:
+    """The same for a worker thread, where the synchronous client is the right one."""
+    return MongoClient(uri, appname=app, serverSelectionTimeoutMS=selection_ms, **_DURABLE)
+
+
+def is_passing(exc: PyMongoError) -> bool:
+    """Whether the fault lies with the connection or the cluster's state and the same call may work later."""
+    passing = isinstance(exc, ConnectionFailure | ServerSelectionTimeoutError | ExecutionTimeout)
+    return passing or exc.timeout or exc.has_error_label("RetryableWriteError")
+
+
+def translated(call: Callable[P, Awaitable[T]]) -> Callable[P, Awaitable[T]]:
+    """Decorate a store's method: a MongoDB that is away becomes `Unavailable`; other errors are defects and pass."""
+
+    @functools.wraps(call)
+    async def translate(*args: P.args, **kwargs: P.kwargs) -> T:
+        try:
+            return await call(*args, **kwargs)
+        except PyMongoError as exc:
+            if not is_passing(exc):
+                raise
+            raise Unavailable("database_unavailable", "The database does not answer; try again shortly.") from exc
+
+    return translate

@@ -1,0 +1,84 @@
+"""Faults over gRPC: google.rpc.Status with ErrorInfo, BadRequest and RetryInfo, there and back (AIP-193)."""
+
+from typing import NoReturn
+
+import grpc
+from google.protobuf import any_pb2, duration_pb2
+from google.rpc import error_details_pb2, status_pb2
+from grpc_status import rpc_status
+
+from services.chassis.faults import Fault, Kind, Unavailable, Violation
+
+DOMAIN = "exports.catalog"
+
+CODES: dict[Kind, grpc.StatusCode] = {
+    Kind.INVALID: grpc.StatusCode.INVALID_ARGUMENT,
+    Kind.UNAUTHENTICATED: grpc.StatusCode.UNAUTHENTICATED,
+    Kind.DENIED: grpc.StatusCode.PERMISSION_DENIED,
+    Kind.NOT_FOUND: grpc.StatusCode.NOT_FOUND,
+    Kind.CONFLICT: grpc.StatusCode.FAILED_PRECONDITION,
+    Kind.MISMATCH: grpc.StatusCode.ALREADY_EXISTS,
+    Kind.GONE: grpc.StatusCode.DATA_LOSS,
+    Kind.EXHAUSTED: grpc.StatusCode.RESOURCE_EXHAUSTED,
+    Kind.UNAVAILABLE: grpc.StatusCode.UNAVAILABLE,
+    Kind.INTERNAL: grpc.StatusCode.INTERNAL,
+}
+KINDS = {code: kind for kind, code in CODES.items()}
+# What grpcio itself reports when the peer is down, restarting or too slow.
+AWAY = {grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED, grpc.StatusCode.CANCELLED}
+
+
+def to_status(fault: Fault) -> status_pb2.Status:
+    """The google.rpc.Status that says what `fault` says."""
+    details: list[any_pb2.Any] = []
+
+    def add(message: error_details_pb2.ErrorInfo | error_details_pb2.BadRequest | error_details_pb2.RetryInfo) -> None:
+        packed = any_pb2.Any()
+        packed.Pack(message)
+        details.append(packed)
+
+    add(error_details_pb2.ErrorInfo(reason=fault.code, domain=DOMAIN, metadata={"kind": fault.kind.value}))
+    if fault.violations:
+        fields = [
+            error_details_pb2.BadRequest.FieldViolation(field=v.field, description=v.message) for v in fault.violations
+        ]
+        add(error_details_pb2.BadRequest(field_violations=fields))
+    if fault.retry_after is not None:
+        delay = duration_pb2.Duration()
+        delay.FromMilliseconds(int(fault.retry_after * 1000))
+        add(error_details_pb2.RetryInfo(retry_delay=delay))
+    return status_pb2.Status(code=CODES[fault.kind].value[0], message=fault.message, details=details)
+
+
+async def abort(context: grpc.aio.ServicerContext, fault: Fault) -> NoReturn:  # type: ignore[type-arg]
+    """End the call with the fault's status and details."""
+    status = rpc_status.to_status(to_status(fault))
+    await context.abort(status.code, status.details, tuple(status.trailing_metadata))
+    raise AssertionError("abort returned")
+
+
+def from_error(error: grpc.aio.AioRpcError, service: str) -> Fault:
+    """The fault a failed call stands for; a peer that is away becomes `Unavailable` naming `service`."""
+    status = rpc_status.from_call(error)
+    info = error_details_pb2.ErrorInfo()
+    bad = error_details_pb2.BadRequest()
+    retry = error_details_pb2.RetryInfo()
+    for detail in status.details if status is not None else ():
+        for message in (info, bad, retry):
+            if detail.Is(message.DESCRIPTOR):
+                detail.Unpack(message)
+    if not info.reason:
+        return _bare(error, service)
+    return Fault(
+        info.reason,
+        error.details() or info.reason,
+        violations=[Violation(v.field, v.description) for v in bad.field_violations],
+        retry_after=retry.retry_delay.ToMilliseconds() / 1000 if retry.HasField("retry_delay") else None,
+        kind=KINDS.get(error.code(), Kind.INTERNAL),
+    )
+
+
+def _bare(error: grpc.aio.AioRpcError, service: str) -> Fault:
+    if error.code() in AWAY:
+        return Unavailable(f"{service}_unavailable", f"The {service} service does not answer; try again shortly.")
+    return Fault("internal", f"The {service} service failed; the request id leads to its log.")
