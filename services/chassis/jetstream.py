@@ -1,0 +1,198 @@
+"""JetStream as wake-ups: publish what may be lost, fetch one message at a time, and mend streams that vanished.
+
+The process starts and works without a NATS server; it connects when there is one. What must not be lost is in MongoDB.
+"""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
+
+import nats.errors
+import structlog
+from nats.aio.client import Client
+from nats.aio.msg import Msg
+from nats.js import JetStreamContext
+from nats.js.api import AckPolicy, ConsumerConfig, DiscardPolicy, RetentionPolicy, StorageType, StreamConfig
+from nats.js.errors import NoStreamResponseError, NotFoundError
+
+from services.chassis.faults import Unavailable
+
+log = structlog.get_logger()
+
+# Anything the client raises when the server is away, slow, restarting, or has lost its store.
+FAULTS = (nats.errors.Error, asyncio.TimeoutError, OSError, ConnectionError)
+
+
+@dataclass(frozen=True, slots=True)
+class Stream:
+    """A stream's name, its one subject pattern, and whether a message is gone once it is acknowledged."""
+
+    name: str
+    subjects: str
+    work_queue: bool
+    max_age: float = 7 * 24 * 3600.0
+    """Seconds."""
+
+
+class JetStream:
+    """One connection, used by everything in the process."""
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+        self._context = client.jetstream(timeout=2.0)
+
+    @property
+    def is_connected(self) -> bool:
+        """Whether a publish has a chance now."""
+        return self._client.is_connected
+
+    async def publish(self, stream: Stream, subject: str, payload: bytes) -> None:
+        """Store a message; makes the stream when it is not there.
+
+        Raises:
+            Unavailable: the server did not confirm; the message may or may not be stored.
+        """
+        if not self.is_connected:
+            raise Unavailable("queue_unavailable", "The message queue is not connected.")
+        try:
+            try:
+                await self._context.publish(subject, payload, timeout=2.0)
+            except NoStreamResponseError:
+                await self.ensure(stream)
+                await self._context.publish(subject, payload, timeout=2.0)
+        except FAULTS as exc:
+            raise Unavailable("queue_unavailable", f"The message queue did not take the message: {exc!r}") from exc
+
+    async def ensure(self, stream: Stream) -> None:
+        """Make the stream, or bring its settings up to date."""
+        config = StreamConfig(
+            name=stream.name,
+            subjects=[stream.subjects],
+            retention=RetentionPolicy.WORK_QUEUE if stream.work_queue else RetentionPolicy.LIMITS,
+            discard=DiscardPolicy.OLD,
+            max_age=stream.max_age,
+            storage=StorageType.FILE,
+        )
+        try:
+            await self._context.stream_info(stream.name)
+        except NotFoundError:
+            await self._context.add_stream(config)
+            log.info("stream_made", action="jetstream", stream=stream.name)
+
+    async def subscription(self, stream: Stream, durable: str, ack_wait: float) -> JetStreamContext.PullSubscription:
+        """A pull subscription on the durable consumer, making stream and consumer when they are not there.
+
+        Attempts are counted in MongoDB, so deliveries are unlimited; no BackOff list, it would override `ack_wait`.
+        """
+        await self.ensure(stream)
+        config = ConsumerConfig(
+            durable_name=durable,
+            ack_policy=AckPolicy.EXPLICIT,
+            ack_wait=ack_wait,
+            max_deliver=-1,
+            max_ack_pending=10_000,
+            filter_subject=stream.subjects,
+        )
+        await self._context.add_consumer(stream.name, config=config)
+        return await self._context.pull_subscribe_bind(consumer=durable, stream=stream.name)
+
+    async def consumer_exists(self, stream: Stream, durable: str) -> bool:
+        """False when the server lost the consumer, as after its store was deleted."""
+        try:
+            await self._context.consumer_info(stream.name, durable)
+        except NotFoundError:
+            return False
+        return True
+
+
+class Inbox:
+    """Messages of one durable consumer, one at a time, across restarts and lost stores of the server.
+
+    To be used from one loop only: several fetches at once on one consumer stall each other (nats.py#933).
+    """
+
+    FETCH_SECONDS = 1.0
+    WATCHDOG_SECONDS = 5.0
+
+    def __init__(self, jetstream: JetStream, stream: Stream, durable: str, *, ack_wait: float) -> None:
+        self._jetstream = jetstream
+        self._stream = stream
+        self._durable = durable
+        self._ack_wait = ack_wait
+        self._subscription: JetStreamContext.PullSubscription | None = None
+        self._checked = 0.0
+
+    async def next(self) -> Msg | None:
+        """The next message, or None after about a second without one."""
+        if not self._jetstream.is_connected:
+            self._subscription = None
+            await asyncio.sleep(0.1)
+            return None
+        try:
+            subscription = await self._bound()
+            [message] = await subscription.fetch(1, timeout=self.FETCH_SECONDS)
+        except (TimeoutError, nats.errors.TimeoutError):
+            await self._watch()
+            return None
+        except FAULTS as exc:
+            log.warning("fetch_failed", action="jetstream", stream=self._stream.name, reason=repr(exc))
+            await self._drop()
+            await asyncio.sleep(0.5)
+            return None
+        self._checked = time.monotonic()
+        return message
+
+    async def _bound(self) -> JetStreamContext.PullSubscription:
+        if self._subscription is None:
+            self._subscription = await self._jetstream.subscription(self._stream, self._durable, self._ack_wait)
+            self._checked = time.monotonic()
+        return self._subscription
+
+    async def _watch(self) -> None:
+        if time.monotonic() - self._checked < self.WATCHDOG_SECONDS:
+            return
+        self._checked = time.monotonic()
+        with suppress(*FAULTS):
+            if not await self._jetstream.consumer_exists(self._stream, self._durable):
+                log.warning("consumer_lost", action="jetstream", stream=self._stream.name)
+                await self._drop()
+
+    async def _drop(self) -> None:
+        if self._subscription is not None:
+            with suppress(*FAULTS):
+                await self._subscription.unsubscribe()
+        self._subscription = None
+
+
+@asynccontextmanager
+async def connecting(url: str, *, name: str) -> AsyncIterator[JetStream]:
+    """A `JetStream` that connects in the background, for as long as it takes, and again whenever it is cut off."""
+    client = Client()
+
+    async def on_error(exc: Exception) -> None:
+        log.debug("nats_error", action="jetstream", reason=repr(exc))
+
+    async def connect() -> None:
+        while not client.is_connected:
+            try:
+                await client.connect(
+                    servers=[url],
+                    name=name,
+                    connect_timeout=2,
+                    reconnect_time_wait=1,
+                    max_reconnect_attempts=-1,
+                    error_cb=on_error,
+                )
+            except FAULTS as exc:
+                log.warning("nats_away", action="jetstream", reason=repr(exc))
+                await asyncio.sleep(1.0)
+
+    task = asyncio.create_task(connect())
+    try:
+        yield JetStream(client)
+    finally:
+        task.cancel()
+        with suppress(*FAULTS, asyncio.CancelledError):
+            await asyncio.wait_for(client.close(), timeout=2.0)

@@ -1,0 +1,88 @@
+"""Reads a tenant's catalogue: database `catalogue_<tenant>`, in one snapshot, as raw BSON in the order of `_id`.
+
+Synchronous on purpose: it runs in an export's thread. The catalogue is read-only to us.
+"""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+from pymongo import MongoClient
+from pymongo.client_session import ClientSession
+from pymongo.errors import OperationFailure, PyMongoError
+
+from services.chassis.mongo import Document, is_passing
+from services.exporter.errors import JobFault
+
+BATCH_DOCUMENTS = 1_000
+_SNAPSHOT_TOO_OLD = {239, 246}
+COUNT_MS = 2_000
+
+
+class SnapshotLost(Exception):
+    """The server no longer keeps the snapshot; the export starts over in a new one, it never mixes two."""
+
+
+class Snapshot:
+    """One consistent view of a tenant's catalogue; every read of it sees the same documents."""
+
+    def __init__(self, client: MongoClient[Document], tenant: str, session: ClientSession) -> None:
+        self._database = client[database_name(tenant)]
+        self._session = session
+
+    def batches(
+        self, collection: str, query: Mapping[str, Any], projection: Mapping[str, Any] | None
+    ) -> Iterator[bytes]:
+        """Raw BSON documents end to end, about 1,000 at a time, ordered by `_id`.
+
+        Raises:
+            SnapshotLost: the snapshot is too old (error 239).
+            JobFault: the catalogue is away.
+        """
+        with _translated():
+            cursor = self._database[collection].find_raw_batches(
+                query,
+                projection,
+                session=self._session,
+                batch_size=BATCH_DOCUMENTS,
+                hint=[("_id", 1)],
+            )
+            with cursor:
+                yield from cursor
+
+    def count(self, collection: str, query: Mapping[str, Any]) -> int | None:
+        """How many documents there are; None when a filter makes counting too slow to be worth it."""
+        found = self._database[collection]
+        with _translated():
+            if not query:
+                return found.estimated_document_count()
+            try:
+                return found.count_documents(query, maxTimeMS=COUNT_MS)
+            except OperationFailure:
+                return None
+
+
+def database_name(tenant: str) -> str:
+    """The database that holds a tenant's catalogue."""
+    return f"catalogue_{tenant}"
+
+
+@contextmanager
+def snapshot(client: MongoClient[Document], tenant: str) -> Iterator[Snapshot]:
+    """Open a snapshot of a tenant's catalogue."""
+    with _translated(), client.start_session(snapshot=True) as session:
+        yield Snapshot(client, tenant, session)
+
+
+@contextmanager
+def _translated() -> Iterator[None]:
+    try:
+        yield
+    except PyMongoError as exc:
+        if isinstance(exc, OperationFailure) and exc.code in _SNAPSHOT_TOO_OLD:
+            raise SnapshotLost(str(exc)) from exc
+        passing = is_passing(exc)
+        code, advice = (
+            ("catalogue_unavailable", "does not answer") if passing else ("catalogue_error", "refused to be read")
+        )
+        raise JobFault(code, f"The catalogue {advice}: {str(exc)[:300]}", passing=passing) from exc

@@ -1,0 +1,82 @@
+"""What the exporter refuses or reports, each with its stable code."""
+
+from collections.abc import Iterable
+
+from services.chassis.faults import Fault, Kind, Violation
+
+
+class ExporterError(Fault):
+    """Base of the exporter's faults."""
+
+
+class BadRequest(ExporterError):
+    """The request cannot be carried out as it is written; `violations` name the fields."""
+
+    kind = Kind.INVALID
+
+    def __init__(self, violations: Iterable[Violation], *, code: str = "invalid_request") -> None:
+        listed = tuple(violations)
+        super().__init__(code, "; ".join(f"{v.field}: {v.message}" for v in listed)[:2000], violations=listed)
+
+
+class UnknownFormat(ExporterError):
+    kind = Kind.NOT_FOUND
+
+    def __init__(self, name: str, known: Iterable[str]) -> None:
+        super().__init__("unknown_format", f"There is no format {name!r}; there are {', '.join(sorted(known))}.")
+
+
+class JobNotFound(ExporterError):
+    kind = Kind.NOT_FOUND
+
+    def __init__(self, job_id: str) -> None:
+        super().__init__("job_not_found", f"There is no job {job_id}.")
+        self.job_id = job_id
+
+
+class WrongState(ExporterError):
+    """The job is in a state in which the call makes no sense."""
+
+    kind = Kind.CONFLICT
+
+    def __init__(self, job_id: str, state: str, *, code: str, message: str) -> None:
+        super().__init__(code, message)
+        self.job_id = job_id
+        self.state = state
+
+
+class RequestReused(ExporterError):
+    """The same id or idempotency key came with another request."""
+
+    kind = Kind.MISMATCH
+
+    def __init__(self) -> None:
+        super().__init__(
+            "idempotency_key_reused",
+            "This Idempotency-Key was used for another request; use a new key for a new export.",
+        )
+
+
+class TooManyJobs(ExporterError):
+    kind = Kind.EXHAUSTED
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(
+            "too_many_jobs", f"{limit} exports are waiting or running already; wait for some to end.", retry_after=30.0
+        )
+
+
+class JobFault(Exception):
+    """Why an attempt at a job ended without a file.
+
+    Args:
+        code: stable, for the job's `error.code`.
+        message: what happened and what to do, for `error.message`.
+        passing: a later attempt may go well.
+    """
+
+    def __init__(self, code: str, message: str, *, passing: bool) -> None:
+        super().__init__(message)
+        self.code = code
+        self.message = message
+        self.passing = passing

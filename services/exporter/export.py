@@ -1,0 +1,222 @@
+"""One attempt at a file: read a snapshot of the catalogue, transcode it, write the artifact. Runs in a thread of its own.
+
+The header of a flat file is complete before its first byte: the attempt starts with the columns known from last time, and
+when the documents hold others it reads the same snapshot once more with exactly those it met.
+"""
+
+import hashlib
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from pymongo import MongoClient
+
+from services.chassis.blobs.contract import BlobError, BlobWriter, StoreFull
+from services.chassis.mongo import Document
+from services.exporter import catalogue
+from services.exporter.column_store import ColumnMemory
+from services.exporter.columns import Selection, merged_order, near_names
+from services.exporter.errors import JobFault
+from services.exporter.formats.contract import (
+    ExportOptions,
+    Format,
+    Sheet,
+    Tally,
+    TooManyColumns,
+    UnforeseenColumn,
+)
+from services.exporter.jobs import Notice, Stage
+from services.exporter.projection import projection
+from services.exporter.transcode import discover
+
+SNAPSHOT_TRIES = 3
+FILTERED_SHEET = "products"
+ALL_FIELDS = Selection()
+
+
+class Stopped(Exception):
+    """The attempt was told to stop: cancelled, lost its lease, or the process ends."""
+
+
+@dataclass(slots=True)
+class Progress:
+    """What the attempt shows to its heartbeat; written by one thread, read by another."""
+
+    stage: Stage = Stage.READING
+    total: int | None = None
+    tally: Tally = field(default_factory=Tally)
+
+    @property
+    def processed(self) -> int:
+        """Documents transcoded so far, in all sheets."""
+        return sum(list(self.tally.records.values()))
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Everything an attempt needs to know."""
+
+    tenant: str
+    format: Format
+    options: ExportOptions
+    query: Mapping[str, Any]
+    memory: Mapping[str, ColumnMemory]
+    """By sheet."""
+    max_columns: int
+
+    def selection(self, sheet: str) -> Selection:
+        """What the request chose of a sheet: fields and filters are about products."""
+        return self.options.selection if sheet == FILTERED_SHEET else ALL_FIELDS
+
+    def query_of(self, sheet: str) -> Mapping[str, Any]:
+        """The MongoDB query for a sheet."""
+        return self.query if sheet == FILTERED_SHEET else {}
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """A file that is written and committed to the store, not yet to its job."""
+
+    size: int
+    sha256: str
+    records: Mapping[str, int]
+    seen: Mapping[str, tuple[str, ...]]
+    warnings: tuple[Notice, ...]
+
+
+class Attempt:
+    """One attempt at one plan.
+
+    Args:
+        open_writer: opens the artifact; called again when the file is begun anew.
+        stop: set by others to end the attempt; looked at between two batches.
+    """
+
+    def __init__(
+        self,
+        plan: Plan,
+        client: MongoClient[Document],
+        open_writer: Callable[[], BlobWriter],
+        progress: Progress,
+        stop: threading.Event,
+    ) -> None:
+        self._plan = plan
+        self._client = client
+        self._open_writer = open_writer
+        self._progress = progress
+        self._stop = stop
+
+    def run(self) -> Written:
+        """Make the file.
+
+        Raises:
+            JobFault: with a code and a sentence for the job.
+            Stopped: `stop` was set.
+        """
+        try:
+            for _ in range(SNAPSHOT_TRIES):
+                try:
+                    with catalogue.snapshot(self._client, self._plan.tenant) as view:
+                        return self._from_snapshot(view)
+                except catalogue.SnapshotLost:
+                    continue
+        except StoreFull as exc:
+            message = f"The artifact store is full: {exc}. Free space or shorten the retention; it is tried again."
+            raise JobFault("artifact_store_full", message, passing=True) from exc
+        except BlobError as exc:
+            raise JobFault("artifact_store_unavailable", f"The artifact store failed: {exc}", passing=True) from exc
+        except TooManyColumns as exc:
+            message = (
+                f"The file would have {exc.columns} columns, at most {exc.limit} are possible; use include_fields."
+            )
+            raise JobFault("too_many_columns", message, passing=False) from exc
+        message = "The export took longer than MongoDB keeps a snapshot; raise minSnapshotHistoryWindowInSeconds."
+        raise JobFault("snapshot_too_old", message, passing=True)
+
+    def _from_snapshot(self, view: catalogue.Snapshot) -> Written:
+        sheets = self._plan.format.sheets(self._plan.options)
+        counts = [view.count(sheet, self._plan.query_of(sheet)) for sheet in sheets]
+        self._progress.total = None if None in counts else sum(count or 0 for count in counts)
+        headers = {sheet: self._foreseen(view, sheet) for sheet in sheets}
+        while True:
+            try:
+                written = self._write(view, headers)
+            except UnforeseenColumn as exc:
+                headers[exc.sheet] = self._discovered(view, exc.sheet)
+                continue
+            if written is not None:
+                return written
+            headers = {sheet: self._header(sheet, self._progress.tally.seen.get(sheet, ())) for sheet in sheets}
+
+    def _foreseen(self, view: catalogue.Snapshot, sheet: str) -> tuple[str, ...]:
+        if not self._plan.format.flat:
+            return ()
+        last = self._plan.memory[sheet].last
+        return self._discovered(view, sheet) if last is None else self._header(sheet, last)
+
+    def _discovered(self, view: catalogue.Snapshot, sheet: str) -> tuple[str, ...]:
+        seen: dict[str, None] = {}
+        for batch in self._batches(view, sheet):
+            discover(batch, self._plan.selection(sheet), seen)
+            if len(seen) > self._plan.max_columns:
+                raise TooManyColumns(len(seen), self._plan.max_columns)
+        return self._header(sheet, seen)
+
+    def _header(self, sheet: str, seen: Sequence[str] | Mapping[str, None]) -> tuple[str, ...]:
+        ordered = merged_order(self._plan.memory[sheet].order, seen)
+        return self._plan.selection(sheet).header(ordered)
+
+    def _batches(self, view: catalogue.Snapshot, sheet: str) -> Iterator[bytes]:
+        fields = projection(self._plan.selection(sheet))
+        for batch in view.batches(sheet, self._plan.query_of(sheet), fields):
+            if self._stop.is_set():
+                raise Stopped
+            yield batch
+
+    def _write(self, view: catalogue.Snapshot, headers: Mapping[str, tuple[str, ...]]) -> Written | None:
+        """The file, or None when a column of the header turned out to exist no longer."""
+        tally = self._progress.tally = Tally()
+        sheets = [Sheet(name, headers[name], self._plan.selection(name), self._batches(view, name)) for name in headers]
+        digest, size = hashlib.sha256(), 0
+        writer = self._open_writer()
+        try:
+            for chunk in self._plan.format.encode(sheets, self._plan.options, tally):
+                digest.update(chunk)
+                size += len(chunk)
+                writer.write(chunk)
+            if any(
+                header != self._header(name, tally.seen.get(name, ())) for name, header in headers.items() if header
+            ):
+                writer.abort()
+                return None
+            self._progress.stage = Stage.FINALIZING
+            if self._stop.is_set():
+                raise Stopped
+            writer.commit()
+        except BaseException:
+            writer.abort()
+            raise
+        return Written(
+            size=size,
+            sha256=digest.hexdigest(),
+            records=dict(tally.records),
+            seen={name: tuple(names) for name, names in tally.seen.items()},
+            warnings=self._warnings(tally),
+        )
+
+    def _warnings(self, tally: Tally) -> tuple[Notice, ...]:
+        warnings = []
+        selection = self._plan.options.selection
+        known = self._plan.memory[FILTERED_SHEET].order if FILTERED_SHEET in self._plan.memory else ()
+        for name in selection.missing(tally.seen.get(FILTERED_SHEET, ())):
+            near = near_names(name, known)
+            hint = f"; near names: {', '.join(near)}" if near else ""
+            warnings.append(Notice("unknown_field", f"No exported product has the field {name!r}{hint}."))
+        if tally.texts_cut:
+            warnings.append(
+                Notice("text_cut", f"{tally.texts_cut} texts were cut at 32,767 characters, the most a cell holds.")
+            )
+        if self._plan.query and not tally.records.get(FILTERED_SHEET, 0):
+            warnings.append(Notice("no_match", "No product matched the filters."))
+        return tuple(warnings)

@@ -1,0 +1,113 @@
+"""What a job is, which states it passes through, and when a failed attempt is tried again. Pure.
+
+accepted → running → completed → expired
+           running → retry_wait → running
+accepted, running, retry_wait → failed | cancelled
+"""
+
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+
+
+class JobState(StrEnum):
+    """The states of the job's document in MongoDB."""
+
+    ACCEPTED = "accepted"
+    RUNNING = "running"
+    RETRY_WAIT = "retry_wait"
+    COMPLETED = "completed"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+    EXPIRED = "expired"
+
+
+LIVE = frozenset({JobState.ACCEPTED, JobState.RUNNING, JobState.RETRY_WAIT})
+ENDED = frozenset(JobState) - LIVE
+WAITING = frozenset({JobState.ACCEPTED, JobState.RETRY_WAIT})
+RETRIABLE = frozenset({JobState.FAILED, JobState.CANCELLED})
+
+
+class Stage(StrEnum):
+    """How far a live job is, as the API shows it."""
+
+    QUEUED = "queued"
+    READING = "reading"
+    FINALIZING = "finalizing"
+
+
+@dataclass(frozen=True, slots=True)
+class Artifact:
+    """The finished file: where it is, what it is called, and what its bytes are."""
+
+    key: str
+    file_name: str
+    media_type: str
+    size: int
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """A code for programs and a sentence for people: a warning, or the error of a job."""
+
+    code: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class NewJob:
+    """A request that was checked and may become a job."""
+
+    id: str
+    tenant: str
+    format: str
+    options_json: str
+    request_hash: str
+    max_attempts: int
+    schedule_id: str = ""
+    schedule_name: str = ""
+    request_id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A job as it is stored."""
+
+    id: str
+    tenant: str
+    format: str
+    options_json: str
+    request_hash: str
+    state: JobState
+    created_at: datetime
+    updated_at: datetime
+    stage: str = ""
+    processed: int = 0
+    total: int | None = None
+    records: Mapping[str, int] = field(default_factory=dict)
+    artifact: Artifact | None = None
+    started_at: datetime | None = None
+    finished_at: datetime | None = None
+    expires_at: datetime | None = None
+    warnings: tuple[Notice, ...] = ()
+    error: Notice | None = None
+    schedule_id: str = ""
+    schedule_name: str = ""
+    request_id: str = ""
+    fence: int = 0
+    attempt: int = 0
+    max_attempts: int = 1
+
+
+def id_for_key(tenant: str, key: str) -> str:
+    """The job id that an idempotency key stands for: uuid5 of tenant and key, so that a repeat finds the first."""
+    return str(uuid.uuid5(uuid.NAMESPACE_URL, f"catalog-exports:{tenant}:{key}"))
+
+
+def retry_delay(attempt: int, first: float, random: float, longest: float = 300.0) -> float:
+    """Seconds before the next attempt: doubling from `first`, spread by `random` (0 to 1) over the upper half."""
+    full = min(longest, first * 2.0 ** max(0, attempt - 1))
+    return full * (0.5 + random / 2)
