@@ -3,6 +3,7 @@
 Motor is in maintenance only; PyMongo's own asynchronous client replaces it here and in the stores.
 """
 
+import asyncio
 import functools
 from collections.abc import Awaitable, Callable
 from typing import Any, ParamSpec, TypeVar
@@ -65,3 +66,12 @@ def translated(call: Callable[P, Awaitable[T]]) -> Callable[P, Awaitable[T]]:
             raise Unavailable("database_unavailable", "The database does not answer; try again shortly.") from exc
 
     return translate
+
+
+async def answers(client: Client, within: float = 2.0) -> bool:
+    """Whether MongoDB answers a ping within so many seconds."""
+    try:
+        await asyncio.wait_for(client.admin.command("ping"), timeout=within)
+    except (PyMongoError, TimeoutError):
+        return False
+    return True

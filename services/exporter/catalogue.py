@@ -82,7 +82,5 @@ def _translated() -> Iterator[None]:
         if isinstance(exc, OperationFailure) and exc.code in _SNAPSHOT_TOO_OLD:
             raise SnapshotLost(str(exc)) from exc
         passing = is_passing(exc)
-        code, advice = (
-            ("catalogue_unavailable", "does not answer") if passing else ("catalogue_error", "refused to be read")
-        )
+        code, advice = ("catalogue_unavailable", "does not answer") if passing else ("catalogue_error", "is unreadable")
         raise JobFault(code, f"The catalogue {advice}: {str(exc)[:300]}", passing=passing) from exc

@@ -1,7 +1,7 @@
-"""One attempt at a file: read a snapshot of the catalogue, transcode it, write the artifact. Runs in a thread of its own.
+"""One attempt at a file: read a snapshot of the catalogue, transcode it, write the artifact. Runs in its own thread.
 
-The header of a flat file is complete before its first byte: the attempt starts with the columns known from last time, and
-when the documents hold others it reads the same snapshot once more with exactly those it met.
+The header of a flat file is complete before its first byte: the attempt starts with the columns known from last time,
+and when the documents hold others it reads the same snapshot once more with exactly those it met.
 """
 
 import hashlib
@@ -165,7 +165,7 @@ class Attempt:
 
     def _header(self, sheet: str, seen: Sequence[str] | Mapping[str, None]) -> tuple[str, ...]:
         ordered = merged_order(self._plan.memory[sheet].order, seen)
-        return self._plan.selection(sheet).header(ordered)
+        return self._plan.selection(sheet).header(ordered) or ("id",)
 
     def _batches(self, view: catalogue.Snapshot, sheet: str) -> Iterator[bytes]:
         fields = projection(self._plan.selection(sheet))
@@ -177,6 +177,7 @@ class Attempt:
     def _write(self, view: catalogue.Snapshot, headers: Mapping[str, tuple[str, ...]]) -> Written | None:
         """The file, or None when a column of the header turned out to exist no longer."""
         tally = self._progress.tally = Tally()
+        self._progress.stage = Stage.READING
         sheets = [Sheet(name, headers[name], self._plan.selection(name), self._batches(view, name)) for name in headers]
         digest, size = hashlib.sha256(), 0
         writer = self._open_writer()

@@ -1,0 +1,62 @@
+# Two commands are enough on a fresh machine with Python 3.11+ and make: `make demo` and `make test`.
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+STAMP  := $(VENV)/.installed
+
+export MONGODB_URI NATS_URL LOCAL_DIR GATEWAY_PORT
+
+.PHONY: help setup demo up load key test check format bench protos requirements clean
+
+help:  ## show this list
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
+
+setup: $(STAMP)  ## make the virtual environment from pinned, hashed requirements
+
+$(STAMP): requirements/dev.txt
+	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed, this is " + sys.version.split()[0]) if sys.version_info < (3, 11) else None'
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@echo "installing the requirements (once, about half a minute) ..."
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
+	@touch $@
+
+demo: setup  ## export a demo catalogue in every format into demo-output/
+	@$(BIN)/python -m deploy.local.demo
+
+up: setup  ## run the whole system here, in the foreground
+	@$(BIN)/python -m deploy.local up
+
+load: setup  ## FILE=... [TENANT=default] [COLLECTION=products]: load JSON Lines or CSV into a catalogue
+	@test -n "$(FILE)" || { echo "usage: make load FILE=products.jsonl [TENANT=default] [COLLECTION=products|suppliers]"; exit 2; }
+	@$(BIN)/python -m deploy.local.load "$(FILE)" --tenant "$(or $(TENANT),default)" --collection "$(or $(COLLECTION),products)"
+
+key: setup  ## [TENANT=default] [SCOPES=*]: make an API key; LIST=1 lists them, REVOKE=<id> revokes one
+	@$(BIN)/python -m deploy.local.key $(if $(LIST),list,$(if $(REVOKE),revoke "$(REVOKE)",create --tenant "$(or $(TENANT),default)" --scopes "$(or $(SCOPES),*)"))
+
+test: setup  ## run all tests, against real servers
+	@$(BIN)/python -m pytest
+
+check: setup  ## format, lint, types, import rules, generated code
+	@$(BIN)/ruff format --check .
+	@$(BIN)/ruff check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports --no-cache
+	@$(BIN)/python -m protos.generate --check
+
+format: setup  ## format the code
+	@$(BIN)/ruff format .
+	@$(BIN)/ruff check --fix .
+
+bench: setup  ## measure speed and memory, as ratios within one run
+	@$(BIN)/python -m benchmarks
+
+protos: setup  ## make services/wire from protos/
+	@$(BIN)/python -m protos.generate
+
+requirements:  ## pin all requirements anew (needs uv)
+	@for extra in gateway exporter delivery scheduler dev; do \
+	  uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links \
+	    --no-header pyproject.toml --extra $$extra --output-file requirements/$$extra.txt || exit 1; done
+
+clean:  ## remove what make made, also the local data
+	rm -rf $(VENV) .local demo-output

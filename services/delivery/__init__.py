@@ -1,0 +1,1 @@
+"""The delivery service; see ARCHITECTURE.md for when it comes."""

@@ -1,0 +1,87 @@
+"""Jobs to and from the protocol's messages."""
+
+import base64
+import binascii
+from datetime import UTC, datetime
+
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from services.chassis.faults import Violation
+from services.exporter.errors import BadRequest
+from services.exporter.jobs import Job, JobState
+from services.wire import exporter_pb2 as pb
+
+STATES: dict[JobState, pb.JobState.ValueType] = {
+    state: pb.JobState.Value(f"JOB_STATE_{state.name}") for state in JobState
+}
+FROM_STATES = {value: state for state, value in STATES.items()}
+
+
+def _stamp(at: datetime | None) -> Timestamp | None:
+    if at is None:
+        return None
+    stamp = Timestamp()
+    stamp.FromDatetime(at)
+    return stamp
+
+
+def to_message(job: Job, now: datetime | None = None) -> pb.Job:
+    """The job as the protocol shows it; one whose retention is over is expired even before the sweep says so."""
+    state = job.state
+    if state is JobState.COMPLETED and job.expires_at is not None and job.expires_at <= (now or datetime.now(UTC)):
+        state = JobState.EXPIRED
+    message = pb.Job(
+        id=job.id,
+        tenant=job.tenant,
+        format=job.format,
+        options_json=job.options_json,
+        state=STATES[state],
+        stage=job.stage,
+        processed=job.processed,
+        total=job.total,
+        records=dict(job.records),
+        created_at=_stamp(job.created_at),
+        started_at=_stamp(job.started_at),
+        finished_at=_stamp(job.finished_at),
+        expires_at=_stamp(job.expires_at),
+        warnings=[pb.Warning(code=w.code, message=w.message) for w in job.warnings],
+        schedule_id=job.schedule_id,
+        attempt=job.attempt,
+        max_attempts=job.max_attempts,
+        fence=job.fence,
+    )
+    if job.error is not None:
+        message.error.CopyFrom(pb.JobError(code=job.error.code, message=job.error.message))
+    if job.artifact is not None:
+        message.artifact.CopyFrom(
+            pb.Artifact(
+                key=job.artifact.key,
+                file_name=job.artifact.file_name,
+                media_type=job.artifact.media_type,
+                size=job.artifact.size,
+                sha256=job.artifact.sha256,
+            )
+        )
+    return message
+
+
+def to_cursor(job: Job) -> str:
+    """An opaque position after this job."""
+    micros = round(job.created_at.timestamp() * 1_000)
+    return base64.urlsafe_b64encode(f"{micros}/{job.id}".encode()).decode().rstrip("=")
+
+
+def from_cursor(cursor: str) -> tuple[datetime, str] | None:
+    """The position a cursor stands for; None for the beginning.
+
+    Raises:
+        BadRequest: not a cursor of ours.
+    """
+    if not cursor:
+        return None
+    try:
+        text = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)).decode()
+        millis, job_id = text.split("/", 1)
+        return datetime.fromtimestamp(int(millis) / 1_000, UTC), job_id
+    except (ValueError, binascii.Error, OverflowError, OSError) as exc:
+        raise BadRequest([Violation("cursor", "is not a cursor of this list; start without one")]) from exc

@@ -1,0 +1,200 @@
+"""The gRPC face of the exporter: checks what is asked, changes jobs through their store, answers with messages."""
+
+import asyncio
+import json
+import uuid
+from collections.abc import AsyncIterator, Mapping
+from typing import Any
+
+import structlog
+from google.protobuf.empty_pb2 import Empty
+from pymongo import MongoClient
+
+from services.chassis import request_context
+from services.chassis.blobs.contract import BlobError, BlobStore
+from services.chassis.faults import Violation
+from services.chassis.mongo import Document
+from services.exporter.column_store import ColumnStore, request_key
+from services.exporter.dispatch import Dispatcher
+from services.exporter.errors import BadRequest, JobNotFound, RequestReused, TooManyJobs, WrongState
+from services.exporter.export import FILTERED_SHEET
+from services.exporter.fields import check_fields
+from services.exporter.formats.contract import Format
+from services.exporter.job_store import JobStore
+from services.exporter.jobs import ENDED, Job, NewJob, id_for_key
+from services.exporter.messages import FROM_STATES, from_cursor, to_cursor, to_message
+from services.exporter.requests import CheckedRequest, check_request
+from services.exporter.tenants import check_tenant
+from services.wire import exporter_pb2 as pb
+from services.wire import exporter_pb2_grpc
+
+log = structlog.get_logger()
+
+WATCH_SECONDS = 0.25
+MOST_A_PAGE = 200
+A_PAGE = 50
+
+
+class ExporterService(exporter_pb2_grpc.ExporterServicer):
+    """Implements `catalog.exports.v1.Exporter`."""
+
+    def __init__(
+        self,
+        store: JobStore,
+        columns: ColumnStore,
+        dispatcher: Dispatcher,
+        formats: Mapping[str, Format],
+        catalogues: MongoClient[Document],
+        blobs: BlobStore,
+        *,
+        max_live_jobs: int,
+        max_attempts: int,
+    ) -> None:
+        self._store = store
+        self._columns = columns
+        self._dispatcher = dispatcher
+        self._formats = formats
+        self._catalogues = catalogues
+        self._blobs = blobs
+        self._max_live_jobs = max_live_jobs
+        self._max_attempts = max_attempts
+        self._waking: set[asyncio.Task[None]] = set()
+
+    async def CreateJob(self, request: pb.CreateJobRequest, context: Any) -> pb.Job:
+        """Accept a job: checked against the catalogue, stored with its outbox, then woken."""
+        check_tenant(request.tenant)
+        checked = check_request(self._formats, request.format, request.options_json)
+        job_id = _chosen_id(request)
+        known = await self._store.get(request.tenant, job_id)
+        if known is None:
+            await self._check_limit(request.tenant)
+            await self._check_fields(request.tenant, checked)
+            known = await self._store.accept(self._new_job(job_id, request, checked))
+            log.info("job_accepted", action="accept", job_id=job_id, tenant=request.tenant, format=request.format)
+        if (known.tenant, known.request_hash) != (request.tenant, checked.hash):
+            raise RequestReused
+        self._wake(job_id)
+        return to_message(known)
+
+    async def GetJob(self, request: pb.GetJobRequest, context: Any) -> pb.Job:
+        """One job."""
+        return to_message(await self._found(request.tenant, request.job_id))
+
+    async def ListJobs(self, request: pb.ListJobsRequest, context: Any) -> pb.ListJobsResponse:
+        """A page of a tenant's jobs, newest first."""
+        check_tenant(request.tenant)
+        limit = min(request.limit or A_PAGE, MOST_A_PAGE)
+        jobs = await self._store.page(
+            request.tenant,
+            states=[FROM_STATES[state] for state in request.states if state in FROM_STATES],
+            form=request.format,
+            schedule_id=request.schedule_id,
+            before=from_cursor(request.cursor),
+            limit=limit + 1,
+        )
+        following = to_cursor(jobs[limit - 1]) if len(jobs) > limit else ""
+        return pb.ListJobsResponse(jobs=[to_message(job) for job in jobs[:limit]], next_cursor=following)
+
+    async def CancelJob(self, request: pb.CancelJobRequest, context: Any) -> pb.Job:
+        """End a live job."""
+        job = await self._store.cancel(request.tenant, request.job_id)
+        if job is None:
+            state = (await self._found(request.tenant, request.job_id)).state
+            message = f"The job is {state.value} already; only a job that waits or runs can be cancelled."
+            raise WrongState(request.job_id, state, code="job_ended", message=message)
+        log.info("job_cancelled", action="cancel", job_id=job.id, tenant=job.tenant)
+        return to_message(job)
+
+    async def RetryJob(self, request: pb.RetryJobRequest, context: Any) -> pb.Job:
+        """Start a failed or cancelled job again."""
+        job = await self._store.retry(request.tenant, request.job_id)
+        if job is None:
+            state = (await self._found(request.tenant, request.job_id)).state
+            message = f"The job is {state.value}; only a failed or cancelled job can be started again."
+            raise WrongState(request.job_id, state, code="job_not_retriable", message=message)
+        self._wake(job.id)
+        return to_message(job)
+
+    async def DeleteJob(self, request: pb.DeleteJobRequest, context: Any) -> Empty:
+        """Forget an ended job and remove its file."""
+        job = await self._store.delete(request.tenant, request.job_id)
+        if job is None:
+            state = (await self._found(request.tenant, request.job_id)).state
+            message = f"The job is {state.value}; cancel it before you delete it."
+            raise WrongState(request.job_id, state, code="job_not_ended", message=message)
+        if job.artifact is not None:
+            try:
+                await self._blobs.delete(job.artifact.key)
+            except BlobError as exc:  # the sweep removes it later
+                log.warning("file_left", action="delete", job_id=job.id, reason=str(exc))
+        return Empty()
+
+    async def WatchJob(self, request: pb.WatchJobRequest, context: Any) -> AsyncIterator[pb.Job]:  # type: ignore[override]
+        """The job now and at every change until it has ended."""
+        last = None
+        while True:
+            job = await self._found(request.tenant, request.job_id)
+            if job.updated_at != last:
+                last = job.updated_at
+                yield to_message(job)
+            if job.state in ENDED:
+                return
+            await asyncio.sleep(WATCH_SECONDS)
+
+    async def ListFormats(self, request: pb.ListFormatsRequest, context: Any) -> pb.ListFormatsResponse:
+        """The formats and the JSON Schemas of their options."""
+        return pb.ListFormatsResponse(formats=[_description(form) for form in self._formats.values()])
+
+    async def _found(self, tenant: str, job_id: str) -> Job:
+        job = await self._store.get(tenant, job_id)
+        if job is None:
+            raise JobNotFound(job_id)
+        return job
+
+    async def _check_limit(self, tenant: str) -> None:
+        if await self._store.live_count(tenant, self._max_live_jobs) >= self._max_live_jobs:
+            raise TooManyJobs(self._max_live_jobs)
+
+    async def _check_fields(self, tenant: str, checked: CheckedRequest) -> None:
+        memory = await self._columns.recall(tenant, FILTERED_SHEET, request_key({}, None, ()))
+        await asyncio.to_thread(check_fields, self._catalogues, tenant, checked, memory.order)
+
+    def _new_job(self, job_id: str, request: pb.CreateJobRequest, checked: CheckedRequest) -> NewJob:
+        return NewJob(
+            id=job_id,
+            tenant=request.tenant,
+            format=request.format,
+            options_json=request.options_json or "{}",
+            request_hash=checked.hash,
+            max_attempts=self._max_attempts,
+            schedule_id=request.schedule_id,
+            schedule_name=request.schedule_name,
+            request_id=request_context.current(),
+        )
+
+    def _wake(self, job_id: str) -> None:
+        """Publish without keeping the caller waiting: the outbox holds the job already."""
+        task = asyncio.create_task(self._dispatcher.wake(job_id))
+        self._waking.add(task)
+        task.add_done_callback(self._waking.discard)
+
+
+def _chosen_id(request: pb.CreateJobRequest) -> str:
+    if request.idempotency_key:
+        return id_for_key(request.tenant, request.idempotency_key)
+    if not request.job_id:
+        return str(uuid.uuid4())
+    try:
+        return str(uuid.UUID(request.job_id))
+    except ValueError as exc:
+        raise BadRequest([Violation("job_id", "is not a UUID")]) from exc
+
+
+def _description(form: Format) -> pb.FormatDescription:
+    defaults = form.Options()
+    return pb.FormatDescription(
+        name=form.name,
+        media_type=form.media_type(defaults),
+        extension=form.extension(defaults),
+        options_schema_json=json.dumps(form.Options.model_json_schema(mode="validation")),
+    )

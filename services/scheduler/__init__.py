@@ -1,0 +1,1 @@
+"""The scheduler service; see ARCHITECTURE.md for when it comes."""
