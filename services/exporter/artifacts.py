@@ -1,4 +1,4 @@
-"""Where finished files lie: `<tenant>/<job>/<fence>/<file>`, so that two workers on one job never write to one place."""
+"""Where finished files lie: `<tenant>/<job>/<fence>/<file>`, so that two workers on a job never share a place."""
 
 from dataclasses import dataclass
 

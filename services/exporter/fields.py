@@ -1,6 +1,6 @@
 """Checks a request against the catalogue before it is accepted: a typing mistake is an error now, not an empty file.
 
-Looks are bounded in time; what could not be found out in time is accepted and becomes a warning on the job if it was wrong.
+Looks are bounded in time; what is not found out in time is accepted, and becomes a warning on the job if it was wrong.
 """
 
 from collections.abc import Iterable
@@ -100,7 +100,7 @@ def _check_kinds(products: Collection[Document], request: CheckedRequest) -> Non
 
 
 def _kinds(products: Collection[Document], name: str, sample: int | None) -> frozenset[str]:
-    """MongoDB's names of the types that a field holds, looking into lists; of the first `sample` products that have it."""
+    """MongoDB's names of the types a field holds, looking into lists; of the first `sample` products that have it."""
     path = "_id" if name == "id" else name
     value = f"${path}"
     of_list = {"$map": {"input": value, "in": {"$type": "$$this"}}}
