@@ -1,6 +1,6 @@
 """Makes `services/wire` from the .proto files beside this one; `--check` fails when the committed code differs.
 
-    python -m protos.generate [--check]
+python -m protos.generate [--check]
 """
 
 import argparse
