@@ -1,5 +1,7 @@
 """gRPC channels: round_robin over a headless service, quick reconnects, a deadline on every call."""
 
+from __future__ import annotations  # grpcio's classes take type arguments in its stubs only
+
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager

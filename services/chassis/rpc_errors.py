@@ -1,5 +1,7 @@
 """Faults over gRPC: google.rpc.Status with ErrorInfo, BadRequest and RetryInfo, there and back (AIP-193)."""
 
+from __future__ import annotations  # grpcio's classes take type arguments in its stubs only
+
 from typing import NoReturn
 
 import grpc

@@ -1,5 +1,7 @@
 """A gRPC server with health, reflection, errors as google.rpc.Status, metrics and a drain before it stops."""
 
+from __future__ import annotations  # grpcio's classes take type arguments in its stubs only
+
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
