@@ -4,11 +4,12 @@ import asyncio
 import threading
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 
 from pymongo import MongoClient
 
-from services.chassis.blobs.contract import BlobStore, BlobWriter
+from services.chassis.blobs.contract import BlobError, BlobStore, BlobWriter
 from services.chassis.mongo import Document
 from services.exporter.artifacts import artifact_key
 from services.exporter.column_store import ColumnMemory, ColumnStore, request_key
@@ -89,6 +90,11 @@ class FileMaker:
         )
         artifact = Artifact(key, name, media_type, written.size, written.sha256)
         return Made(artifact, written.records, written.warnings)
+
+    async def discard(self, made: Made) -> None:
+        """Remove a file that lost the race for its job; what cannot be removed now is swept later."""
+        with suppress(BlobError):
+            await self._blobs.delete(made.artifact.key)
 
     def _request(self, job: Job) -> CheckedRequest:
         try:

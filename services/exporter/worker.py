@@ -15,7 +15,7 @@ from services.chassis.jetstream import FAULTS, Inbox
 from services.exporter.errors import JobFault
 from services.exporter.export import Progress, Stopped
 from services.exporter.job_store import JobStore, Lease
-from services.exporter.jobs import Job, Notice, retry_delay
+from services.exporter.jobs import Notice, retry_delay
 from services.exporter.make import FileMaker, Made
 
 log = structlog.get_logger()
@@ -107,6 +107,7 @@ class Worker:
         log.info("job_claimed", action="claim", attempt=job.attempt, fence=job.fence)
         progress, stop, started = Progress(), threading.Event(), time.monotonic()
         making = asyncio.create_task(self._maker.make(job, progress, stop))
+        making.add_done_callback(lambda task: task.cancelled() or task.exception())  # also when nobody waits any more
         beating = asyncio.create_task(self._beat(lease, message, progress, stop))
         RUNNING.inc()
         try:
@@ -167,6 +168,7 @@ class Worker:
             log.info("job_completed", action="commit", rows=sum(made.records.values()), bytes=made.artifact.size)
         else:
             log.warning("commit_fenced", action="commit", fence=job.fence)
+            await self._maker.discard(made)
 
     async def _explain(self, lease: Lease, fault: JobFault) -> None:
         job = lease.job
@@ -179,7 +181,3 @@ class Worker:
         else:
             await self._store.fail(lease, error)
             ENDED.labels(job.format, "failed").inc()
-
-    async def give_up_on(self, job: Job) -> None:
-        """Fail a job whose attempts are used up."""
-        await self._store.give_up(job.id, GIVEN_UP)
