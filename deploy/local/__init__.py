@@ -1,0 +1,1 @@
+"""The whole system on one machine, from one command: servers from their wheels, services, a loader and a demo."""

