@@ -4,7 +4,7 @@ Looks are bounded in time; what is not found out in time is accepted, and become
 """
 
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, cast
 
 from pymongo import MongoClient
 from pymongo.collection import Collection
@@ -82,7 +82,7 @@ def _exists(products: Collection[Document], name: str, known: tuple[str, ...]) -
 def _sampled_names(products: Collection[Document]) -> tuple[str, ...]:
     seen: dict[str, None] = {}
     for batch in products.find_raw_batches({}, limit=SAMPLE):
-        discover(batch, ALL_FIELDS, seen)
+        discover(cast(bytes, batch), ALL_FIELDS, seen)
     return tuple(seen)
 
 

@@ -129,7 +129,7 @@ class ExporterService(exporter_pb2_grpc.ExporterServicer):
                 log.warning("file_left", action="delete", job_id=job.id, reason=str(exc))
         return Empty()
 
-    async def WatchJob(self, request: pb.WatchJobRequest, context: Any) -> AsyncIterator[pb.Job]:  # type: ignore[override]
+    async def WatchJob(self, request: pb.WatchJobRequest, context: Any) -> AsyncIterator[pb.Job]:
         """The job now and at every change until it has ended."""
         last = None
         while True:

@@ -6,14 +6,18 @@ gateway's OpenAPI document, and turns raw BSON batches into the bytes of the fil
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Annotated, Any, ClassVar, Protocol
+from typing import Annotated, Any, ClassVar, Literal, Protocol
 from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from services.exporter.columns import Selection
 
-FieldName = Annotated[str, Field(min_length=1, max_length=1024)]
+Delimiter = Literal[",", ";", "\t", "|"]
+Flag = Annotated[bool, Field(strict=True)]
+"""true or false, and nothing that only looks like it."""
+
+FieldName = Annotated[str, Field(strict=True, min_length=1, max_length=1024)]
 FieldNames = Annotated[tuple[FieldName, ...], Field(min_length=1, max_length=5000)]
 
 
@@ -58,6 +62,17 @@ class ExportOptions(BaseModel):
     def selection(self) -> Selection:
         """Which columns of the products were asked for."""
         return Selection(self.include_fields, self.exclude_fields or ())
+
+
+class DelimitedOptions(ExportOptions):
+    """What formats made of CSV files take."""
+
+    utf8_bom: Flag = Field(default=True, description="Begin with a byte order mark: Excel then reads UTF-8.")
+    delimiter: Delimiter = Field(default=",", description="Between two cells.")
+    escape_formulas: Flag | None = Field(
+        default=None,
+        description="Put ' before text that a spreadsheet would take for a formula; absent: the deployment's default.",
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,21 +120,24 @@ class TooManyColumns(Exception):
 
 
 class Format(Protocol):
-    """One file format. Implementations are stateless."""
+    """One file format. Implementations are stateless; `options` is always an instance of the format's own `Options`."""
 
     name: ClassVar[str]
     """The word in the URL, `csv`."""
-    media_type: ClassVar[str]
-    extension: ClassVar[str]
-    """With the dot: `.csv`."""
     flat: ClassVar[bool]
     """Needs the complete header before the first byte."""
     Options: ClassVar[type[ExportOptions]]
 
-    def sheets(self, options: ExportOptions) -> Sequence[str]:
+    def extension(self, options: Any) -> str:
+        """Of the file's name, with the dot: `.csv`."""
+
+    def media_type(self, options: Any) -> str:
+        """For Content-Type."""
+
+    def sheets(self, options: Any) -> Sequence[str]:
         """The collections that go into the file, in order."""
 
-    def encode(self, sheets: Sequence[Sheet], options: ExportOptions, tally: Tally) -> Iterator[bytes]:
+    def encode(self, sheets: Sequence[Sheet], options: Any, tally: Tally) -> Iterator[bytes]:
         """Yield the file's bytes, reading the sheets one after the other, each once.
 
         Raises:

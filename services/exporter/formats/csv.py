@@ -1,0 +1,59 @@
+"""CSV: RFC 4180, UTF-8, with a byte order mark unless it is not wanted."""
+
+import codecs
+from collections.abc import Iterator, Sequence
+from typing import ClassVar
+
+from services.exporter.formats.contract import DelimitedOptions, ExportOptions, Sheet, Tally
+from services.exporter.transcode import CsvRows
+
+
+class Csv:
+    """The products as one CSV file."""
+
+    name: ClassVar[str] = "csv"
+    flat: ClassVar[bool] = True
+    Options: ClassVar[type[ExportOptions]] = DelimitedOptions
+
+    def extension(self, options: DelimitedOptions) -> str:  # noqa: ARG002
+        """Always `.csv`."""
+        return ".csv"
+
+    def media_type(self, options: DelimitedOptions) -> str:  # noqa: ARG002
+        """RFC 7111."""
+        return "text/csv; charset=utf-8; header=present"
+
+    def sheets(self, options: DelimitedOptions) -> Sequence[str]:  # noqa: ARG002
+        """A CSV file holds one table."""
+        return ["products"]
+
+    def encode(self, sheets: Sequence[Sheet], options: DelimitedOptions, tally: Tally) -> Iterator[bytes]:
+        """The header, then a chunk of lines a batch."""
+        for sheet in sheets:
+            transcoder = delimited(sheet, options, tally)
+            yield beginning(transcoder, options)
+            for batch in sheet.batches:
+                rows = transcoder.rows(batch)
+                tally.records[sheet.name] += len(rows)
+                yield transcoder.lines(rows)
+
+
+def delimited(sheet: Sheet, options: DelimitedOptions, tally: Tally) -> CsvRows:
+    """The transcoder for a sheet under these options."""
+    tally.records[sheet.name] = 0
+    return CsvRows(
+        sheet.name,
+        sheet.columns,
+        sheet.selection,
+        tally,
+        delimiter=options.delimiter,
+        escape_formulas=bool(options.escape_formulas),
+    )
+
+
+def beginning(transcoder: CsvRows, options: DelimitedOptions) -> bytes:
+    """What every CSV file begins with: the mark, if it is wanted, and the header."""
+    return (codecs.BOM_UTF8 if options.utf8_bom else b"") + transcoder.header()
+
+
+FORMAT = Csv()

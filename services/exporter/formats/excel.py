@@ -1,0 +1,174 @@
+"""Excel: a workbook of typed cells. openpyxl makes workbook and styles; rows are streamed as XML into the package."""
+
+import io
+import zipfile
+from collections.abc import Iterator, Sequence
+from typing import Any, ClassVar, Literal
+
+from openpyxl import Workbook
+from openpyxl.styles import Font
+from pydantic import Field, field_validator
+from stream_zip import ZIP_32
+
+from services.exporter.formats.contract import ExportOptions, Flag, Sheet, Tally, TooManyColumns
+from services.exporter.formats.package import Member, package
+from services.exporter.transcode import SheetRows
+from services.exporter.transcode.sheet_xml import LONGEST_TEXT, column_letters, escaped_text
+
+MOST_ROWS = 1_048_576
+"""Rows of a sheet, with the header."""
+MOST_COLUMNS = 16_384
+HEADER_STYLE, DATE_STYLE = 1, 2
+WIDEST, NARROWEST = 60, 8
+"""Column widths, in characters."""
+
+_HEAD = (
+    '<?xml version="1.0" encoding="UTF-8" standalone="yes"?>\n'
+    '<worksheet xmlns="http://schemas.openxmlformats.org/spreadsheetml/2006/main">'
+)
+_FROZEN = (
+    '<sheetViews><sheetView workbookViewId="0"><pane ySplit="1" topLeftCell="A2" activePane="bottomLeft"'
+    ' state="frozen"/><selection pane="bottomLeft"/></sheetView></sheetViews>'
+)
+
+SheetName = Literal["products", "suppliers"]
+
+
+class ExcelOptions(ExportOptions):
+    """Which sheets, and how they look."""
+
+    include_sheets: tuple[SheetName, ...] = Field(
+        default=("products",), min_length=1, description="The sheets, in this order; filters and fields are products'."
+    )
+    formatting: Flag = Field(default=True, description="Bold frozen header, filter, column widths.")
+
+    @field_validator("include_sheets")
+    @classmethod
+    def _once_each(cls, names: tuple[SheetName, ...]) -> tuple[SheetName, ...]:
+        if len(set(names)) < len(names):
+            raise ValueError("names a sheet more than once")
+        return names
+
+
+class Excel:
+    """The products, and if wanted the suppliers, as an Excel workbook."""
+
+    name: ClassVar[str] = "excel"
+    flat: ClassVar[bool] = True
+    Options: ClassVar[type[ExportOptions]] = ExcelOptions
+
+    def extension(self, options: ExcelOptions) -> str:  # noqa: ARG002
+        """Always `.xlsx`."""
+        return ".xlsx"
+
+    def media_type(self, options: ExcelOptions) -> str:  # noqa: ARG002
+        """As registered with IANA."""
+        return "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
+
+    def sheets(self, options: ExcelOptions) -> Sequence[str]:
+        """The collections asked for."""
+        return options.include_sheets
+
+    def encode(self, sheets: Sequence[Sheet], options: ExcelOptions, tally: Tally) -> Iterator[bytes]:
+        """The package: the sheets first, since how many there are is known only after the last row."""
+        for sheet in sheets:
+            if len(sheet.columns) > MOST_COLUMNS:
+                raise TooManyColumns(len(sheet.columns), MOST_COLUMNS)
+        return package(_members(sheets, options, tally))
+
+
+def _members(sheets: Sequence[Sheet], options: ExcelOptions, tally: Tally) -> Iterator[Member]:
+    names: list[str] = []
+    for sheet in sheets:
+        tally.records[sheet.name] = 0
+        pages = Pages(sheet, options, tally)
+        for page in pages.contents():
+            names.append(sheet.name if page == 1 else f"{sheet.name} ({page})")
+            yield Member(f"xl/worksheets/sheet{len(names)}.xml", ZIP_32, pages.xml())
+    yield from _frame(names)
+
+
+class Pages:
+    """Cuts the rows of one collection into worksheets."""
+
+    def __init__(self, sheet: Sheet, options: ExcelOptions, tally: Tally) -> None:
+        self._sheet = sheet
+        self._formatting = options.formatting
+        self._tally = tally
+        self._rows = SheetRows(sheet.name, sheet.columns, sheet.selection, tally, date_style=DATE_STYLE)
+        self._batches = (self._rows.rows(batch) for batch in sheet.batches)
+        self._left: list[list[Any]] = []
+
+    def contents(self) -> Iterator[int]:
+        """1, and the number of each further worksheet while there are rows."""
+        number = 1
+        while number == 1 or self._more():
+            yield number
+            number += 1
+
+    def xml(self) -> Iterator[bytes]:
+        """One worksheet, as full as it may be."""
+        self._more()
+        columns = self._sheet.columns
+        yield (_HEAD + (_FROZEN + _widths(columns, self._left) if self._formatting else "")).encode()
+        yield f"<sheetData>{_header(columns, bold=self._formatting)}".encode()
+        number = 2
+        while number <= MOST_ROWS and self._more():
+            room = MOST_ROWS + 1 - number
+            rows, self._left = self._left[:room], self._left[room:]
+            yield self._rows.xml(rows, number)
+            self._tally.records[self._sheet.name] += len(rows)
+            number += len(rows)
+        area = f"A1:{column_letters(max(1, len(columns)))}{number - 1}"
+        filtered = f'<autoFilter ref="{area}"/>' if self._formatting else ""
+        yield f"</sheetData>{filtered}</worksheet>".encode()
+
+    def _more(self) -> bool:
+        while not self._left:
+            rows = next(self._batches, None)
+            if rows is None:
+                return False
+            self._left = rows
+        return True
+
+
+def _header(columns: Sequence[str], *, bold: bool) -> str:
+    style = f' s="{HEADER_STYLE}"' if bold else ""
+    cells = [
+        f'<c r="{column_letters(at)}1"{style} t="inlineStr"><is><t xml:space="preserve">'
+        f"{escaped_text(name[:LONGEST_TEXT])}</t></is></c>"
+        for at, name in enumerate(columns, 1)
+    ]
+    return f'<row r="1">{"".join(cells)}</row>'
+
+
+def _widths(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
+    """Widths that fit the header and the first rows, within reason."""
+    widths = []
+    for at, name in enumerate(columns):
+        longest = max([len(name), *(len(str(row[at])) for row in rows[:200] if row[at] is not None)])
+        widths.append(min(WIDEST, max(NARROWEST, longest + 2)))
+    cols = [f'<col min="{at}" max="{at}" width="{width}" customWidth="1"/>' for at, width in enumerate(widths, 1)]
+    return f"<cols>{''.join(cols)}</cols>" if cols else ""
+
+
+def _frame(names: Sequence[str]) -> Iterator[Member]:
+    """Everything of the package but the worksheets, as openpyxl writes it."""
+    book = Workbook()
+    book.remove(book.worksheets[0])
+    for name in names:
+        book.create_sheet(name)
+    # The first two cell formats made are numbers 1 and 2 in the styles.
+    first = book.worksheets[0]
+    first["A1"].font = Font(bold=True)
+    first["A2"].number_format = "yyyy-mm-dd hh:mm:ss"
+    book.properties.creator = "Catalog Exports"
+    saved = io.BytesIO()
+    book.save(saved)
+    with zipfile.ZipFile(saved) as archive:
+        for name in archive.namelist():
+            if not name.startswith("xl/worksheets/"):
+                yield Member(name, ZIP_32, [archive.read(name)])
+
+
+FORMAT = Excel()

@@ -1,0 +1,66 @@
+"""JSON: one array, or NDJSON; nesting and types are kept."""
+
+from collections.abc import Iterator, Sequence
+from typing import ClassVar
+
+from pydantic import Field
+
+from services.exporter.formats.contract import ExportOptions, Flag, Sheet, Tally
+from services.exporter.transcode import JsonObjects
+
+
+class JsonOptions(ExportOptions):
+    """How the objects are laid out."""
+
+    pretty: Flag = Field(default=True, description="Indent by two spaces.")
+    json_lines: Flag = Field(default=False, description="NDJSON: one compact object a line; `pretty` has no effect.")
+
+
+class Json:
+    """The products as JSON."""
+
+    name: ClassVar[str] = "json"
+    flat: ClassVar[bool] = False
+    Options: ClassVar[type[ExportOptions]] = JsonOptions
+
+    def extension(self, options: JsonOptions) -> str:
+        """`.json`, or `.jsonl`."""
+        return ".jsonl" if options.json_lines else ".json"
+
+    def media_type(self, options: JsonOptions) -> str:
+        """JSON's, or the customary one of NDJSON."""
+        return "application/x-ndjson" if options.json_lines else "application/json"
+
+    def sheets(self, options: JsonOptions) -> Sequence[str]:  # noqa: ARG002
+        """One array holds the products."""
+        return ["products"]
+
+    def encode(self, sheets: Sequence[Sheet], options: JsonOptions, tally: Tally) -> Iterator[bytes]:
+        """An array, or lines, a chunk a batch."""
+        [sheet] = sheets
+        tally.records[sheet.name] = 0
+        pretty = options.pretty and not options.json_lines
+        objects = JsonObjects(sheet.name, sheet.selection, tally, newline="\n  " if pretty else None)
+        return _lines(sheet, objects, tally) if options.json_lines else _array(sheet, objects, tally, pretty=pretty)
+
+
+def _lines(sheet: Sheet, objects: JsonObjects, tally: Tally) -> Iterator[bytes]:
+    for batch in sheet.batches:
+        texts = objects.encode(batch)
+        tally.records[sheet.name] += len(texts)
+        yield "".join([f"{text}\n" for text in texts]).encode()
+
+
+def _array(sheet: Sheet, objects: JsonObjects, tally: Tally, *, pretty: bool) -> Iterator[bytes]:
+    opening, between, closing = ("[\n  ", ",\n  ", "\n]\n") if pretty else ("[", ",", "]")
+    before = opening
+    for batch in sheet.batches:
+        texts = objects.encode(batch)
+        if texts:
+            tally.records[sheet.name] += len(texts)
+            yield (before + between.join(texts)).encode()
+            before = between
+    yield b"[]\n" if before is opening else closing.encode()
+
+
+FORMAT = Json()

@@ -1,0 +1,101 @@
+"""ZIP: the products as numbered CSV files of a bounded number of rows, each with its header."""
+
+from collections.abc import Iterator, Sequence
+from typing import ClassVar
+
+from pydantic import Field
+from stream_zip import ZIP_32, ZIP_64, Method
+
+from services.exporter.formats.contract import DelimitedOptions, ExportOptions, Sheet, Tally
+from services.exporter.formats.csv import beginning, delimited
+from services.exporter.formats.package import Member, package
+from services.exporter.transcode import CsvRows
+
+PART_BYTES = 1 << 30
+"""A part is ended at this size, so that its own sizes fit the classic format every tool can read."""
+CLASSIC_BYTES = 2 << 30
+"""Up to this total, offsets are sure to fit it too."""
+
+Rows = list[list[str]]
+
+
+class ZipOptions(DelimitedOptions):
+    """CSV's options, and how long a part may be."""
+
+    max_rows_per_file: int = Field(
+        default=30_000, strict=True, ge=1, le=1_000_000, description="Rows of one part, without its header."
+    )
+
+
+class Zip:
+    """The products as a ZIP archive of CSV files."""
+
+    name: ClassVar[str] = "zip"
+    flat: ClassVar[bool] = True
+    Options: ClassVar[type[ExportOptions]] = ZipOptions
+
+    def extension(self, options: ZipOptions) -> str:  # noqa: ARG002
+        """Always `.zip`."""
+        return ".zip"
+
+    def media_type(self, options: ZipOptions) -> str:  # noqa: ARG002
+        """As registered with IANA."""
+        return "application/zip"
+
+    def sheets(self, options: ZipOptions) -> Sequence[str]:  # noqa: ARG002
+        """All parts together are one table."""
+        return ["products"]
+
+    def encode(self, sheets: Sequence[Sheet], options: ZipOptions, tally: Tally) -> Iterator[bytes]:
+        """The archive, a chunk at a time."""
+        [sheet] = sheets
+        parts = Parts(sheet, delimited(sheet, options, tally), options, tally)
+        return package(parts.members())
+
+
+class Parts:
+    """Cuts one stream of rows into parts."""
+
+    def __init__(self, sheet: Sheet, transcoder: CsvRows, options: ZipOptions, tally: Tally) -> None:
+        self._sheet = sheet
+        self._transcoder = transcoder
+        self._options = options
+        self._tally = tally
+        self._rows = self._batches()
+        self._left: Rows = []
+        self._total = 0
+
+    def members(self) -> Iterator[Member]:
+        """The parts in order; the first is there even without a row."""
+        number = 1
+        while number == 1 or self._more():
+            method: Method = ZIP_32 if self._total < CLASSIC_BYTES else ZIP_64
+            yield Member(f"products_{number:04}.csv", method, self._part())
+            number += 1
+
+    def _batches(self) -> Iterator[Rows]:
+        for batch in self._sheet.batches:
+            yield self._transcoder.rows(batch)
+
+    def _more(self) -> bool:
+        while not self._left:
+            rows = next(self._rows, None)
+            if rows is None:
+                return False
+            self._left = rows
+        return True
+
+    def _part(self) -> Iterator[bytes]:
+        room, written = self._options.max_rows_per_file, 0
+        yield beginning(self._transcoder, self._options)
+        while room and written < PART_BYTES and self._more():
+            rows, self._left = self._left[:room], self._left[room:]
+            room -= len(rows)
+            self._tally.records[self._sheet.name] += len(rows)
+            lines = self._transcoder.lines(rows)
+            written += len(lines)
+            self._total += len(lines)
+            yield lines
+
+
+FORMAT = Zip()

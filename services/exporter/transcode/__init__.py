@@ -1,0 +1,8 @@
+"""Raw BSON batches in, bytes of a file format out.
+
+`reference` defines the result in plain Python; a compiled implementation has to give the same bytes.
+"""
+
+from services.exporter.transcode.reference import CsvRows, JsonObjects, SheetRows, discover
+
+__all__ = ["CsvRows", "JsonObjects", "SheetRows", "discover"]

@@ -1,0 +1,102 @@
+"""A tree over the keys met in documents, so that each name is built and decided on once and not for every document."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from services.exporter.columns import Selection
+from services.exporter.formats.contract import UnforeseenColumn
+from services.exporter.values import Document, as_object, escaped
+
+IGNORED = -1
+UNDECIDED = -2
+
+
+class Node:
+    """One key at one place: its dotted name, the keys below it, and the column of its leaf."""
+
+    __slots__ = ("below", "column", "name")
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.below: dict[str, Node] = {}
+        self.column = UNDECIDED
+
+    def child(self, key: str) -> "Node":
+        """The node of a key below this one."""
+        node = self.below.get(key)
+        if node is None:
+            part = escaped(key)
+            node = self.below[key] = Node(f"{self.name}.{part}" if self.name is not _ROOT else part)
+        return node
+
+
+_ROOT = "(root)"
+
+
+class Names:
+    """Assigns leaves to columns.
+
+    Args:
+        columns: the header; None: every accepted name is new (discovery, or JSON, which has no header).
+        seen: collects the accepted names in first-seen order.
+    """
+
+    def __init__(self, sheet: str, columns: Sequence[str] | None, selection: Selection, seen: dict[str, None]) -> None:
+        self._sheet = sheet
+        self._columns = None if columns is None else {name: at for at, name in enumerate(columns)}
+        self._selection = selection
+        self._seen = seen
+        # `_id` is called `id` unless the document has one of its own: two trees, so that a look-up needs no question.
+        self._plain, self._own_id = Node(_ROOT), Node(_ROOT)
+        self._plain.below["_id"] = Node("id")
+
+    def root(self, document: Document) -> Node:
+        """The tree that names this document's keys."""
+        return self._own_id if "id" in document else self._plain
+
+    def decide(self, node: Node) -> int:
+        """The column of a leaf met for the first time, or `IGNORED`.
+
+        Raises:
+            UnforeseenColumn: it is accepted and the header does not have it.
+        """
+        if not self._selection.accepts(node.name):
+            node.column = IGNORED
+            return IGNORED
+        if self._columns is None:
+            column = 0
+        elif node.name in self._columns:
+            column = self._columns[node.name]
+        else:
+            raise UnforeseenColumn(self._sheet, node.name)
+        self._seen.setdefault(node.name)
+        node.column = column
+        return column
+
+    def note(self, document: Document, node: Node) -> None:
+        """Decide on every leaf of a document without writing any."""
+        for key, value in document.items():
+            below = node.below.get(key) or node.child(key)
+            inner = as_object(value)
+            if inner is not None:
+                self.note(dict(inner), below)
+            elif below.column == UNDECIDED:
+                self.decide(below)
+
+    def fill(self, row: list[Any], document: Document, node: Node) -> None:
+        """Put every leaf of a document at its column in `row`."""
+        for key, value in document.items():
+            below = node.below.get(key) or node.child(key)
+            if value.__class__ is dict and value:
+                self.fill(row, value, below)
+                continue
+            column = below.column
+            if column == IGNORED:
+                continue
+            if column == UNDECIDED:
+                inner = as_object(value)
+                if inner is not None:
+                    self.fill(row, dict(inner), below)
+                    continue
+                column = self.decide(below)
+            row[column] = value

@@ -1,0 +1,137 @@
+"""The plain Python transcoders: they define the result, and serve where no compiler was at hand."""
+
+import csv
+import io
+from collections.abc import Sequence
+from typing import Any
+
+from services.exporter.columns import Selection
+from services.exporter.formats.contract import Tally
+from services.exporter.transcode import sheet_xml
+from services.exporter.transcode.names import Names
+from services.exporter.transcode.selected import Chooser
+from services.exporter.values import NUMBERS_AND_DATES, TEXT, documents, json_text, top_level
+
+FORMULA_STARTS = tuple("=+-@\t\r")
+
+
+def discover(batch: bytes, selection: Selection, seen: dict[str, None]) -> None:
+    """Add the names of the batch's leaves that the selection accepts to `seen`, in first-seen order."""
+    names = Names("", None, selection, seen)
+    for document in documents(batch):
+        names.note(document, names.root(document))
+
+
+class CsvRows:
+    """Lines of RFC 4180.
+
+    Args:
+        sheet: name under which rows and names are counted in `tally`.
+        columns: the header, complete.
+        escape_formulas: put `'` before text that a spreadsheet would take for a formula.
+    """
+
+    def __init__(
+        self,
+        sheet: str,
+        columns: Sequence[str],
+        selection: Selection,
+        tally: Tally,
+        *,
+        delimiter: str,
+        escape_formulas: bool,
+    ) -> None:
+        self._columns = columns
+        self._names = Names(sheet, columns, selection, tally.seen.setdefault(sheet, {}))
+        self._delimiter = delimiter
+        self._escape = escape_formulas
+
+    def header(self) -> bytes:
+        """The line of names."""
+        return self.lines([[_harmless(name) if self._escape else name for name in self._columns]])
+
+    def rows(self, batch: bytes) -> list[list[str]]:
+        """The cells of a batch, a list a document.
+
+        Raises:
+            UnforeseenColumn: a document has a leaf the header has not.
+        """
+        names, width, escape = self._names, len(self._columns), self._escape
+        rows = []
+        for document in documents(batch):
+            row: list[Any] = [None] * width
+            names.fill(row, document, names.root(document))
+            rows.append([_cell(value) for value in row] if escape else [TEXT[v.__class__](v) for v in row])
+        return rows
+
+    def lines(self, rows: Sequence[Sequence[str]]) -> bytes:
+        """Rows as they stand in the file."""
+        out = io.StringIO(newline="")
+        csv.writer(out, delimiter=self._delimiter, lineterminator="\r\n").writerows(rows)
+        return out.getvalue().encode()
+
+
+def _harmless(text: str) -> str:
+    return f"'{text}" if text.startswith(FORMULA_STARTS) else text
+
+
+def _cell(value: Any) -> str:
+    text = TEXT[value.__class__](value)
+    return text if value.__class__ in NUMBERS_AND_DATES else _harmless(text)
+
+
+class JsonObjects:
+    """Documents as JSON objects, nested as they are.
+
+    Args:
+        newline: None for compact objects; else a line break and the indentation of the objects.
+    """
+
+    def __init__(self, sheet: str, selection: Selection, tally: Tally, *, newline: str | None) -> None:
+        self._choose = Chooser(selection)
+        self._names = (
+            Names(sheet, None, selection, tally.seen.setdefault(sheet, {})) if selection.include is not None else None
+        )
+        self._newline = newline
+
+    def encode(self, batch: bytes) -> list[str]:
+        """The objects of a batch, one text each."""
+        texts = []
+        for document in documents(batch):
+            if self._names is not None:
+                self._names.note(document, self._names.root(document))
+            chosen = self._choose(dict(top_level(document)))
+            texts.append(json_text(chosen, self._newline))
+        return texts
+
+
+class SheetRows:
+    """Rows of a worksheet's XML.
+
+    Args:
+        date_style: index of the cell format for dates in the workbook's styles.
+    """
+
+    def __init__(
+        self, sheet: str, columns: Sequence[str], selection: Selection, tally: Tally, *, date_style: int
+    ) -> None:
+        self._tally = tally
+        self._names = Names(sheet, columns, selection, tally.seen.setdefault(sheet, {}))
+        self._letters = [sheet_xml.column_letters(at) for at in range(1, len(columns) + 1)]
+        self._cells = sheet_xml.Cells(date_style)
+
+    def rows(self, batch: bytes) -> list[list[Any]]:
+        """The values of a batch, a list a document."""
+        rows = []
+        for document in documents(batch):
+            row: list[Any] = [None] * len(self._letters)
+            self._names.fill(row, document, self._names.root(document))
+            rows.append(row)
+        return rows
+
+    def xml(self, rows: Sequence[Sequence[Any]], first: int) -> bytes:
+        """Rows as XML, numbered from `first`; cells cut are counted in the tally."""
+        before = self._cells.cut
+        text = "".join(self._cells.row(row, self._letters, number) for number, row in enumerate(rows, first))
+        self._tally.texts_cut += self._cells.cut - before
+        return text.encode()

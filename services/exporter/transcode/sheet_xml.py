@@ -1,0 +1,111 @@
+"""Cells of a worksheet as XML (ECMA-376 part 1, 18.3): text inline, never a formula; other values typed."""
+
+import math
+import re
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from typing import Any
+
+from bson import Decimal128, Int64
+
+from services.exporter.values import TEXT
+
+LONGEST_TEXT = 32_767
+"""UTF-16 units a cell holds."""
+MOST_DIGITS = 15
+"""Significant digits a spreadsheet's number keeps."""
+
+# ECMA-376 22.4.2.4: what XML 1.0 forbids is written _xHHHH_, and CR too, which a parser would turn into LF.
+_FORBIDDEN = re.compile("[\x00-\x08\x0b-\x1f\ufffe\uffff]|_(?=x[0-9A-Fa-f]{4}_)")
+_MARKUP = {ord("&"): "&amp;", ord("<"): "&lt;", ord(">"): "&gt;"}
+_FIRST_DATE = datetime(1900, 3, 1)  # before it, spreadsheets count a 29 February 1900 that never was
+_DAY_ZERO = datetime(1899, 12, 30)
+
+
+def column_letters(number: int) -> str:
+    """A for 1, AA for 27."""
+    letters = ""
+    while number:
+        number, rest = divmod(number - 1, 26)
+        letters = chr(65 + rest) + letters
+    return letters
+
+
+def escaped_text(text: str) -> str:
+    """Text as it stands in XML, with every character of it."""
+    if _FORBIDDEN.search(text):
+        text = _FORBIDDEN.sub(lambda found: f"_x{ord(found.group()):04X}_", text)
+    return text.translate(_MARKUP) if "&" in text or "<" in text or ">" in text else text
+
+
+def cut_text(text: str) -> str:
+    """The beginning of a text that fits into a cell, without half a surrogate pair."""
+    if len(text) * 2 <= LONGEST_TEXT:
+        return text
+    units = text.encode("utf-16-le", "surrogatepass")
+    if len(units) <= LONGEST_TEXT * 2:
+        return text
+    return units[: LONGEST_TEXT * 2].decode("utf-16-le", "ignore")
+
+
+class Cells:
+    """Writes cells; `cut` counts the texts that were too long."""
+
+    def __init__(self, date_style: int) -> None:
+        self.cut = 0
+        self._date_style = date_style
+        self._inner: dict[type, Callable[[Any], str]] = {
+            **dict.fromkeys(TEXT, self._other),
+            str: self._text,
+            bool: lambda value: f' t="b"><v>{value:d}</v></c>',
+            int: self._integer,
+            Int64: self._integer,
+            float: self._float,
+            Decimal128: self._decimal,
+            datetime: self._date,
+        }
+
+    def row(self, values: Sequence[Any], letters: Sequence[str], number: int) -> str:
+        """One row; null and missing make no cell."""
+        inner = self._inner
+        cells = [
+            f'<c r="{letter}{number}"{inner[value.__class__](value)}'
+            for letter, value in zip(letters, values, strict=True)
+            if value is not None
+        ]
+        return f'<row r="{number}">{"".join(cells)}</row>'
+
+    def _text(self, value: str) -> str:
+        text = cut_text(value)
+        if len(text) != len(value):
+            self.cut += 1
+        space = ' xml:space="preserve"' if text != text.strip() or "\n" in text or "  " in text else ""
+        return f' t="inlineStr"><is><t{space}>{escaped_text(text)}</t></is></c>'
+
+    def _other(self, value: Any) -> str:
+        return self._text(TEXT[value.__class__](value))
+
+    def _integer(self, value: int) -> str:
+        if -(10**MOST_DIGITS) < value < 10**MOST_DIGITS:
+            return f"><v>{value}</v></c>"
+        return self._text(str(value))
+
+    def _float(self, value: float) -> str:
+        return f"><v>{value!r}</v></c>" if math.isfinite(value) else self._other(value)
+
+    def _decimal(self, value: Decimal128) -> str:
+        exact = value.to_decimal()
+        if not exact.is_finite():
+            return self._other(value)
+        digits = len(exact.normalize().as_tuple().digits)
+        near = float(exact)
+        if digits > MOST_DIGITS or not math.isfinite(near) or (exact != 0 and abs(near) < 2.3e-308):
+            return self._other(value)
+        return f"><v>{exact}</v></c>"
+
+    def _date(self, value: datetime) -> str:
+        if value < _FIRST_DATE:
+            return self._other(value)
+        past = value - _DAY_ZERO
+        serial = past.days + (past.seconds + past.microseconds / 1e6) / 86_400
+        return f' s="{self._date_style}"><v>{serial!r}</v></c>'
