@@ -1,29 +1,37 @@
 """Child processes that never outlive us: their start, their log file, their end."""
 
-import ctypes
 import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Mapping, Sequence
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 """Where `services` and `deploy` are found, by the children too."""
 
-PR_SET_PDEATHSIG = 1
 TAIL_LINES = 12
 LOG_LIMIT = 16 * 1024 * 1024
+READY_WITHIN = 30.0
+
+# Runs in the child before the command takes its place: PR_SET_PDEATHSIG (1) with SIGKILL (9), then a look whether the
+# parent died before that call. Not a preexec_fn: forking a process that has threads is unsafe.
+_LEASH = (
+    "import ctypes,os,sys;ctypes.CDLL(None).prctl(1,9);"
+    "os.getppid()==int(sys.argv[1]) or os._exit(1);os.execvp(sys.argv[2],sys.argv[2:])"
+)
 
 
 class NotReady(Exception):
     """A child did not get ready; the message ends with the last lines of its log."""
 
 
-class Child:
-    """One command as a child process that appends to a log file.
+class Child(ABC):
+    """A process that serves, with a log file it appends to.
 
-    On Linux the kernel kills it when the thread that spawned it ends, also after a `kill -9` of ours. It has a process
+    On Linux the kernel kills it when the thread that launched it ends, also after a `kill -9` of ours. It has a process
     group of its own, so that Ctrl-C in a terminal reaches the supervisor alone, which then stops everything in order.
     """
 
@@ -32,25 +40,56 @@ class Child:
         self.log = log
         self._process: subprocess.Popen[bytes] | None = None
 
-    def spawn(self, command: Sequence[str | Path], env: Mapping[str, str] | None = None) -> None:
-        """Start the command with `env` on top of our environment.
+    @abstractmethod
+    def launch(self) -> None:
+        """Start the process without waiting for it.
 
         Raises:
-            OSError: the command cannot be run.
+            NotReady: it cannot be started.
         """
+
+    @abstractmethod
+    def is_ready(self) -> bool:
+        """Whether it serves; asked until it does."""
+
+    def start(self) -> None:
+        """Start it and wait until it serves.
+
+        Raises:
+            NotReady: it ended, or took longer than 30 s; with the end of its log.
+        """
+        self.launch()
+        self.wait_ready()
+
+    def wait_ready(self) -> None:
+        """Wait until it serves; raises as `start` does, and then it is not left running."""
+        deadline = time.monotonic() + READY_WITHIN
+        try:
+            while not self.is_ready():
+                if self.pid is None:
+                    raise self._not_ready(self.exit_status)
+                if time.monotonic() > deadline:
+                    raise self._not_ready(f"was not ready within {READY_WITHIN:.0f} s")
+                time.sleep(0.02)
+        except BaseException:
+            self.kill()
+            raise
+
+    def spawn(self, command: Sequence[str | Path], env: Mapping[str, str] | None = None) -> None:
+        """Run the command with `env` on top of our environment."""
         self.log.parent.mkdir(parents=True, exist_ok=True)
         if self.log.exists() and self.log.stat().st_size > LOG_LIMIT:
             self.log.replace(self.log.with_suffix(".old.log"))
+        leash = [sys.executable, "-I", "-S", "-c", _LEASH, str(os.getpid())] if sys.platform == "linux" else []
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
-                command,
+                [*leash, *command],
                 cwd=ROOT,
                 env={**os.environ, **(env or {})},
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
-                preexec_fn=_dies_with(os.getpid()),
             )
 
     @property
@@ -91,20 +130,5 @@ class Child:
         """The lines that may say what went wrong."""
         return lines
 
-    def not_ready(self, why: str) -> NotReady:
-        """An error that says why and shows the end of the log."""
+    def _not_ready(self, why: str) -> NotReady:
         return NotReady(f"{self.name} {why}; the end of {self.log}:\n{self.tail()}")
-
-
-def _dies_with(parent: int) -> Callable[[], None] | None:
-    """What a child runs between fork and exec so that the kernel kills it with its parent's thread."""
-    if sys.platform != "linux":
-        return None
-    libc = ctypes.CDLL(None)
-
-    def bind() -> None:
-        libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-        if os.getppid() != parent:  # the parent died before the call above
-            os._exit(1)
-
-    return bind

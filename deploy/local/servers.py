@@ -8,7 +8,7 @@ import socket
 import stat
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,6 @@ from deploy.local.children import Child, NotReady
 
 HOST = "127.0.0.1"
 REPLICA_SET = "rs0"
-READY_WITHIN = 30.0
 # Time for the last holder of the port to be gone: one that was killed a moment ago may still be exiting.
 PORT_FREE_WITHIN = 3.0
 NOT_YET_INITIALIZED = 94
@@ -47,51 +46,35 @@ def is_free(port: int, within: float = 0.0) -> bool:
 
 
 class _Server(Child):
-    """What both servers share: a port, and waiting for an answer on it."""
+    """What both servers share: a folder and a port."""
 
-    def __init__(self, name: str, folder: Path, port: int) -> None:
-        super().__init__(name, folder / f"{name}.log")
+    def __init__(self, name: str, folder: Path, port: int, log: Path | None) -> None:
+        super().__init__(name, log or folder / f"{name}.log")
         self.folder = folder
         self.port = port or free_port()
 
-    def _launch(self, command: list[str | Path], ready: Callable[[], bool]) -> None:
+    def _listen(self, command: Sequence[str | Path]) -> None:
         if not is_free(self.port, PORT_FREE_WITHIN):
             raise NotReady(f"{self.name}: port {self.port} on {HOST} is taken by another program")
         self.folder.mkdir(parents=True, exist_ok=True)
         self.spawn(command)
-        deadline = time.monotonic() + READY_WITHIN
-        try:
-            while not ready():
-                if self.pid is None:
-                    raise self.not_ready(self.exit_status)
-                if time.monotonic() > deadline:
-                    raise self.not_ready(f"was not ready within {READY_WITHIN:.0f} s")
-                time.sleep(0.02)
-        except BaseException:
-            self.kill()
-            raise
 
 
 class Mongod(_Server):
-    """A mongod on 127.0.0.1, a replica set of one, with its data and its log below `folder`; port 0 chooses one.
+    """A mongod on 127.0.0.1, a replica set of one, with its data (and its log) below `folder`; port 0 chooses one.
 
-    The port may differ from the one the data was used with before.
+    The port may differ from the one the data was used with before. `start` returns once it is primary.
     """
 
-    def __init__(self, folder: Path, port: int = 0) -> None:
-        super().__init__("mongod", folder, port)
+    def __init__(self, folder: Path, port: int = 0, log: Path | None = None) -> None:
+        super().__init__("mongod", folder, port, log)
 
     @property
     def uri(self) -> str:
         """A connection string that follows the replica set."""
         return f"mongodb://{HOST}:{self.port}/?replicaSet={REPLICA_SET}"
 
-    def start(self) -> None:
-        """Start it and wait until it is primary.
-
-        Raises:
-            NotReady: with the end of its log.
-        """
+    def launch(self) -> None:
         data = self.folder / "data"
         data.mkdir(parents=True, exist_ok=True)
         command: list[str | Path] = [_mongod(), "--dbpath", data, "--port", str(self.port), "--bind_ip", HOST]
@@ -101,22 +84,22 @@ class Mongod(_Server):
         # A set of one has nobody to hand over to, so there is nothing to wait for when it stops.
         command += ["--setParameter", "shutdownTimeoutMillisForSignaledShutdown=0"]
         command += ["--setParameter", "diagnosticDataCollectionEnabled=false"]
-        address = f"mongodb://{HOST}:{self.port}/?directConnection=true"
-        with MongoClient[dict[str, Any]](address, serverSelectionTimeoutMS=100, connect=False) as client:
-            self._launch(command, lambda: self._is_primary(client))
+        self._listen(command)
 
-    def _is_primary(self, client: MongoClient[dict[str, Any]]) -> bool:
-        try:
-            if client.admin.command("hello")["isWritablePrimary"]:
-                return True
-            client.admin.command("replSetGetStatus")
-        except OperationFailure as exc:
-            if exc.code == NOT_YET_INITIALIZED:
-                self._initiate(client)
-            elif exc.code == INVALID_REPLICA_SET_CONFIG:
-                self._move(client)
-        except PyMongoError:
-            pass
+    def is_ready(self) -> bool:
+        address = f"mongodb://{HOST}:{self.port}/?directConnection=true"
+        with MongoClient[dict[str, Any]](address, serverSelectionTimeoutMS=200) as client:
+            try:
+                if client.admin.command("hello")["isWritablePrimary"]:
+                    return True
+                client.admin.command("replSetGetStatus")
+            except OperationFailure as exc:
+                if exc.code == NOT_YET_INITIALIZED:
+                    self._initiate(client)
+                elif exc.code == INVALID_REPLICA_SET_CONFIG:
+                    self._move(client)
+            except PyMongoError:
+                pass
         return False
 
     def _telling(self, lines: list[str]) -> list[str]:
@@ -138,29 +121,29 @@ class Mongod(_Server):
 
 
 class NatsServer(_Server):
-    """A nats-server on 127.0.0.1 with JetStream, its store and its log below `folder`; port 0 chooses one."""
+    """A nats-server on 127.0.0.1 with JetStream, its store (and its log) below `folder`; port 0 chooses one."""
 
-    def __init__(self, folder: Path, port: int = 0) -> None:
-        super().__init__("nats-server", folder, port)
+    def __init__(self, folder: Path, port: int = 0, log: Path | None = None) -> None:
+        super().__init__("nats-server", folder, port, log)
 
     @property
     def url(self) -> str:
         """Where clients connect."""
         return f"nats://{HOST}:{self.port}"
 
-    def start(self) -> None:
-        """Start it and wait until it greets with JetStream.
-
-        Raises:
-            NotReady: with the end of its log.
-        """
+    def launch(self) -> None:
         command: list[str | Path] = [_nats_server(), "--addr", HOST, "--port", str(self.port), "--jetstream"]
-        self._launch([*command, "--store_dir", self.folder / "store"], self._greets)
+        self._listen([*command, "--store_dir", self.folder / "store"])
 
-    def _greets(self) -> bool:
-        with contextlib.suppress(OSError), socket.create_connection((HOST, self.port), timeout=1.0) as connection:
-            return b'"jetstream":true' in connection.recv(4096)
-        return False
+    def is_ready(self) -> bool:
+        return has_jetstream(HOST, self.port)
+
+
+def has_jetstream(host: str, port: int) -> bool:
+    """Whether a NATS server greets here, and has JetStream."""
+    with contextlib.suppress(OSError), socket.create_connection((host, port), timeout=1.0) as connection:
+        return b'"jetstream":true' in connection.recv(4096)
+    return False
 
 
 def _mongod() -> Path:
