@@ -1,0 +1,43 @@
+"""Checks of servers that run already (MONGODB_URI, NATS_URL), with words that say what they lack."""
+
+from typing import Any
+from urllib.parse import urlsplit
+
+from pymongo import MongoClient
+from pymongo.errors import PyMongoError
+
+from deploy.local.children import NotReady
+from deploy.local.servers import has_jetstream
+
+ANSWER_MS = 5_000
+NATS_PORT = 4222
+
+
+def check_mongodb(uri: str) -> None:
+    """Make sure that a replica set with a primary answers.
+
+    Raises:
+        NotReady: it does not.
+    """
+    try:
+        with MongoClient[dict[str, Any]](uri, serverSelectionTimeoutMS=ANSWER_MS) as client:
+            hello = client.admin.command("hello")
+    except PyMongoError as exc:
+        raise NotReady(f"MONGODB_URI: no primary answered within {ANSWER_MS // 1000} s: {str(exc)[:300]}") from exc
+    if "setName" not in hello and hello.get("msg") != "isdbgrid":
+        raise NotReady(
+            "MONGODB_URI: this MongoDB is not a replica set, which exports need for their snapshots; start it with "
+            "--replSet rs0 and run rs.initiate() once"
+        )
+
+
+def check_nats(url: str) -> None:
+    """Make sure that a NATS server with JetStream answers.
+
+    Raises:
+        NotReady: it does not.
+    """
+    parts = urlsplit(url if "//" in url else f"nats://{url}")
+    host, port = parts.hostname or "127.0.0.1", parts.port or NATS_PORT
+    if not has_jetstream(host, port):
+        raise NotReady(f"NATS_URL: no NATS server with JetStream answers at {host}:{port}; start it with --jetstream")

@@ -1,0 +1,22 @@
+"""What the local stack reads from its environment."""
+
+from pathlib import Path
+
+from pydantic import Field, field_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class LocalSettings(BaseSettings):
+    """Settings of `deploy.local`; the name of a variable is the field's in capitals."""
+
+    model_config = SettingsConfigDict(frozen=True, extra="ignore", env_ignore_empty=True)
+
+    local_dir: Path = Field(default=Path(".local"), description="Data, logs and keys of the local stack.")
+    gateway_port: int = Field(default=8080, ge=0, le=65535, description="On 127.0.0.1; 0 chooses a free one.")
+    mongodb_uri: str | None = Field(default=None, description="A running replica set, instead of an own mongod.")
+    nats_url: str | None = Field(default=None, description="A running NATS server with JetStream, instead of our own.")
+
+    @field_validator("local_dir")
+    @classmethod
+    def _absolute(cls, folder: Path) -> Path:
+        return folder.expanduser().absolute()

@@ -1,0 +1,178 @@
+"""The whole system as child processes: started together, waited for, looked after, stopped in order."""
+
+import contextlib
+import os
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from deploy.local.children import Child, NotReady
+from deploy.local.running_servers import check_mongodb, check_nats
+from deploy.local.secrets import api_key, signing_key
+from deploy.local.servers import HOST, Mongod, NatsServer, free_port, is_free
+from deploy.local.services import GATEWAY, SERVICES, ServiceChild
+from deploy.local.state import Claim, State, claimed
+
+TENANT = "default"
+FIRST_DELAY = 0.5
+LONGEST_DELAY = 30.0
+# A child that ran this long is healthy: its next death is a new story.
+STEADY_AFTER = 60.0
+# The children of a supervisor that was killed give their ports back when they are gone, a moment later.
+OLD_PORT_WITHIN = 1.0
+
+
+@dataclass(slots=True)
+class Care:
+    """What the supervisor knows of a child that may die."""
+
+    child: Child
+    delay: float = FIRST_DELAY
+    launch_at: float | None = None
+    launched_at: float = 0.0
+    ready: bool = True
+
+
+class Stack:
+    """mongod, nats-server and the services, with data, logs and keys in one folder.
+
+    Args:
+        gateway_port: 0 chooses a free one.
+        mongodb_uri, nats_url: servers that run already, instead of own ones.
+        tell: is told what happens, a sentence at a time.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        gateway_port: int = 0,
+        *,
+        mongodb_uri: str | None = None,
+        nats_url: str | None = None,
+        tell: Callable[[str], None] = lambda _: None,
+    ) -> None:
+        self.folder = folder
+        self.url = self.api_key = ""
+        self.mongodb_uri, self.nats_url = mongodb_uri or "", nats_url or ""
+        self._gateway_port = gateway_port
+        self._tell = tell
+        self._cares: dict[str, Care] = {}
+        self._ports: dict[str, int] = {}
+        self._held = contextlib.ExitStack()
+
+    def start(self) -> "Stack":
+        """Start everything and wait until it serves; what was started is stopped again when one does not.
+
+        Raises:
+            AlreadyRunning: another supervisor uses the folder.
+            NotReady: a child did not get ready, or a given server lacks something; says which, and why.
+        """
+        with contextlib.ExitStack() as held:
+            claim = held.enter_context(claimed(self.folder))
+            held.callback(self._stop_children)
+            self._ports = dict(claim.last.ports)
+            self._publish(claim)
+            self._start_servers()
+            self._start_services()
+            self.url = f"http://{HOST}:{self._ports[GATEWAY.name]}"
+            self._publish(claim)
+            self._held = held.pop_all()
+        return self
+
+    def stop(self) -> None:
+        """Stop the services, then nats-server, then mongod, and let go of the folder."""
+        self._held.close()
+
+    def child(self, name: str) -> Child:
+        """A child by its name: `mongod`, `nats-server`, or a service's."""
+        return self._cares[name].child
+
+    @property
+    def pids(self) -> dict[str, int | None]:
+        """Process ids by name of the child; None for one that is dead."""
+        return {name: care.child.pid for name, care in self._cares.items()}
+
+    def tend(self) -> None:
+        """Look after the children once: one that died is started again after a delay that grows with each death."""
+        for care in self._cares.values():
+            if care.launch_at is not None:
+                self._relaunch(care)
+            elif care.child.pid is None:
+                self._mourn(care, f"{care.child.name} {care.child.exit_status}:\n{care.child.tail()}")
+            elif not care.ready and care.child.is_ready():
+                care.ready = True
+                self._tell(f"{care.child.name} is up again")
+
+    def _mourn(self, care: Care, why: str) -> None:
+        if time.monotonic() - care.launched_at > STEADY_AFTER:
+            care.delay = FIRST_DELAY
+        care.ready, care.launch_at = False, time.monotonic() + care.delay
+        self._tell(f"{why}\n{care.child.name} is started again in {care.delay:.1f} s")
+        care.delay = min(care.delay * 2, LONGEST_DELAY)
+
+    def _relaunch(self, care: Care) -> None:
+        if care.launch_at is None or time.monotonic() < care.launch_at:
+            return
+        care.launch_at, care.launched_at = None, time.monotonic()
+        try:
+            care.child.launch()
+        except NotReady as exc:
+            self._mourn(care, str(exc))
+
+    def _publish(self, claim: Claim) -> None:
+        claim.write(State(os.getpid(), self.url, self.mongodb_uri, self.nats_url, self._ports))
+
+    def _start_servers(self) -> None:
+        logs = self.folder / "logs"
+        servers: list[Child] = []
+        if self.mongodb_uri:
+            check_mongodb(self.mongodb_uri)
+        else:
+            mongod = Mongod(self.folder / "mongod", self._port("mongod"), logs / "mongod.log")
+            self.mongodb_uri = mongod.uri
+            servers.append(mongod)
+        if self.nats_url:
+            check_nats(self.nats_url)
+        else:
+            nats = NatsServer(self.folder / "nats-server", self._port("nats-server"), logs / "nats-server.log")
+            self.nats_url = nats.url
+            servers.append(nats)
+        self._start_all(servers)
+
+    def _start_services(self) -> None:
+        ports = {service.name: self._port(service.name) for service in SERVICES if service is not GATEWAY}
+        ports[GATEWAY.name] = self._ports[GATEWAY.name] = self._gateway_port or free_port()
+        addresses = {s.address_variable: f"{HOST}:{ports[s.name]}" for s in SERVICES if s.address_variable}
+        env = {
+            "MONGODB_URI": self.mongodb_uri,
+            "NATS_URL": self.nats_url,
+            "ARTIFACTS_URL": (self.folder / "artifacts").as_uri(),
+            "METRICS_PORT": "0",
+            "GRPC_HOST": HOST,
+            "GATEWAY_HOST": HOST,
+            "SIGNING_KEY": signing_key(self.folder),
+            **addresses,
+        }
+        logs = self.folder / "logs"
+        children = [ServiceChild(s, ports[s.name], env, logs / f"{s.name}.log") for s in SERVICES]
+        self._start_all(children, lambda: api_key(self.folder / "api-key", self.mongodb_uri, TENANT))
+
+    def _start_all(self, children: list[Child] | list[ServiceChild], meanwhile: Callable[[], str] = str) -> None:
+        """Launch them together, then wait for one after the other."""
+        for child in children:
+            self._cares[child.name] = Care(child, launched_at=time.monotonic())
+            child.launch()
+        self.api_key = meanwhile() or self.api_key
+        for child in children:
+            child.wait_ready()
+
+    def _port(self, name: str) -> int:
+        """The port a child had last time, while it is free."""
+        last = self._ports.get(name)
+        self._ports[name] = last if last and is_free(last, OLD_PORT_WITHIN) else free_port()
+        return self._ports[name]
+
+    def _stop_children(self) -> None:
+        for care in reversed(self._cares.values()):
+            care.child.stop()
