@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -57,7 +58,7 @@ class Process:
         assert self._child is not None
         return self._child.pid
 
-    def signal(self, number: int) -> None:
+    def send(self, number: int) -> None:
         os.kill(self.pid, number)
 
     def end(self, number: int = signal.SIGTERM, within: float = 30.0) -> None:

@@ -104,7 +104,7 @@ class Mongod(_Server):
 
     def _telling(self, lines: list[str]) -> list[str]:
         """mongod logs hundreds of JSON lines as it starts; what stopped it are those marked as errors."""
-        return [line for line in lines if '"s":"E"' in line or '"s":"F"' in line] or lines
+        return [line for line in lines if '"s":"E"' in line or '"s":"F"' in line] or lines[-3:]
 
     def _initiate(self, client: MongoClient[dict[str, Any]]) -> None:
         members = [{"_id": 0, "host": f"{HOST}:{self.port}"}]

@@ -75,20 +75,20 @@ def test_a_frozen_exporter_cannot_commit_after_its_lease_is_gone(system: System)
     system.fill("ice", products(100_000))
     job_id = client.export("csv").json["id"]
     eventually("the export is in the middle", lambda: 0 < client.job(job_id)["progress"]["processed"] < 60_000)
-    system.exporter.signal(signal.SIGSTOP)
+    system.exporter.send(signal.SIGSTOP)
     other = system.service("services.exporter", "exporter-2", GRPC_PORT="0")
     other.start()
     try:
         eventually("taken over", lambda: jobs_of(system, "ice")[0]["fence"] == 2, within=20)
         eventually("completed by the other", lambda: jobs_of(system, "ice")[0]["state"] == "completed", within=60)
         artifact = jobs_of(system, "ice")[0]["artifact"]
-        system.exporter.signal(signal.SIGCONT)
+        system.exporter.send(signal.SIGCONT)
         system.wait_ready()
         eventually("the loser gave up", lambda: "job_stopped" in system.exporter.log or "fenced" in system.exporter.log)
         assert jobs_of(system, "ice")[0]["artifact"] == artifact
         check(client, client.job(job_id), 100_000)
     finally:
-        system.exporter.signal(signal.SIGCONT)
+        system.exporter.send(signal.SIGCONT)
         other.end()
 
 
@@ -104,7 +104,7 @@ def test_a_gateway_killed_before_its_answer_leaves_one_job_for_a_repeated_reques
             answers.append(exc)
 
     # The exporter is frozen, so the request is on its way and cannot be answered when the gateway dies.
-    system.exporter.signal(signal.SIGSTOP)
+    system.exporter.send(signal.SIGSTOP)
     asking = threading.Thread(target=ask)
     asking.start()
     eventually("the gateway has passed the request on", lambda: connections_to(system.rpc_port) > 0)
@@ -112,7 +112,7 @@ def test_a_gateway_killed_before_its_answer_leaves_one_job_for_a_repeated_reques
     system.gateway.end(signal.SIGKILL)
     asking.join(30)
     assert isinstance(answers[0], OSError), answers
-    system.exporter.signal(signal.SIGCONT)
+    system.exporter.send(signal.SIGCONT)
     system.gateway.start()
     system.wait_ready()
     repeated = client.export("csv", key="order-1")
