@@ -1,0 +1,114 @@
+"""What the gateway answers, as models: they make the bodies and, through OpenAPI, their documentation."""
+
+from datetime import datetime
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, PlainSerializer
+
+Status = Literal["processing", "completed", "failed", "cancelled", "expired"]
+Stage = Literal["queued", "reading", "finalizing"]
+
+
+def instant(at: datetime) -> str:
+    """RFC 3339 in UTC with `Z`; milliseconds when there are any."""
+    text = at.replace(tzinfo=None).isoformat(timespec="milliseconds" if at.microsecond >= 1_000 else "seconds")
+    return f"{text}Z"
+
+
+Instant = Annotated[datetime, PlainSerializer(instant, return_type=str)]
+
+
+class Answer(BaseModel):
+    """Base of all answers; what does not apply is left out."""
+
+    model_config = ConfigDict(frozen=True)
+
+    def text(self) -> str:
+        """The body."""
+        return self.model_dump_json(exclude_none=True)
+
+
+class Notice(Answer):
+    """A code for programs, a sentence for people."""
+
+    code: str
+    message: str
+
+
+class Progress(Answer):
+    """How far a job is."""
+
+    processed: int = Field(description="Rows read so far.")
+    total: int | None = Field(default=None, description="Rows expected, when known.")
+    percent: float | None = Field(default=None, description="0 to 100, when the total is known.")
+
+
+class Accepted(Answer):
+    """A job that was just accepted."""
+
+    id: str = Field(description="UUID of the job.")
+    status: Status
+    format: str
+    created_at: Instant
+
+
+class Job(Accepted):
+    """A job; fields that do not apply to its status are absent."""
+
+    stage: Stage | None = Field(default=None, description="While processing.")
+    progress: Progress | None = Field(default=None, description="While processing.")
+    attempt: int | None = Field(default=None, description="Number of the attempt, from the second on.")
+    total_records: int | None = Field(default=None, description="Rows of all sheets, when completed.")
+    records: dict[str, int] | None = Field(default=None, description="Rows by sheet, when completed.")
+    file_url: str | None = Field(default=None, description="Signed link; works without a key until it expires.")
+    file_name: str | None = None
+    file_size: int | None = Field(default=None, description="Bytes.")
+    sha256: str | None = Field(default=None, description="Of the file, lower-case hex.")
+    completed_at: Instant | None = None
+    finished_at: Instant | None = Field(default=None, description="When it ended, however it did.")
+    expires_at: Instant | None = Field(default=None, description="When the file is removed.")
+    warnings: list[Notice] | None = None
+    error: Notice | None = Field(default=None, description="Why it failed, or why the last attempt did.")
+    schedule_id: str | None = None
+    options: dict[str, Any] = Field(description="The request's own options, as they came.")
+
+
+class JobPage(Answer):
+    """Jobs, newest first."""
+
+    items: list[Job]
+    next_cursor: str | None = Field(description="For the next page; null: this is the last.")
+
+    def text(self) -> str:
+        """The body; `next_cursor` is there even when it is null."""
+        return f'{{"items":[{",".join(item.text() for item in self.items)}],"next_cursor":{_json(self.next_cursor)}}}'
+
+
+class FieldError(Answer):
+    """One field of a body and what is wrong with it."""
+
+    field: str
+    message: str
+
+
+class Problem(Answer):
+    """RFC 9457."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    code: str = Field(description="Stable, for programs.")
+    errors: list[FieldError] | None = None
+    request_id: str | None = Field(default=None, description="Leads operators to the logs.")
+
+
+class Readiness(Answer):
+    """Whether the gateway can serve, and what of it cannot."""
+
+    status: Literal["ready", "not_ready"]
+    checks: dict[str, bool]
+
+
+def _json(value: str | None) -> str:
+    return "null" if value is None else f'"{value}"'

@@ -1,0 +1,90 @@
+"""The one place where the gateway is put together."""
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+
+import structlog
+from aiohttp import web
+
+from services.chassis import mongo, rpc_client
+from services.chassis.blobs import open_store
+from services.gateway.auth import Gate
+from services.gateway.edge import add_headers, edge
+from services.gateway.exporter_client import ExporterClient
+from services.gateway.file_urls import FileUrls
+from services.gateway.key_ring import KeyRing
+from services.gateway.key_store import KeyStore
+from services.gateway.links import Signer
+from services.gateway.rate import RateLimiter
+from services.gateway.route import PREFIX, Route
+from services.gateway.routes.downloads import DownloadRoutes
+from services.gateway.routes.exports import ExportRoutes
+from services.gateway.routes.jobs import JobRoutes
+from services.gateway.routes.system import SystemRoutes
+from services.gateway.settings import GatewaySettings
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """Where the gateway listens."""
+
+    port: int
+
+
+@asynccontextmanager
+async def build(settings: GatewaySettings) -> AsyncIterator[Running]:
+    """Start everything; on leaving: no new requests, those under way end, connections are closed."""
+    async with AsyncExitStack() as stack:
+        client = mongo.connect(settings.mongodb_uri, app="gateway")
+        stack.callback(client.close)
+        channel = await stack.enter_async_context(rpc_client.channel(settings.exporter_address))
+        exporter = ExporterClient(channel, settings.rpc_deadline)
+        blobs = await open_store(settings.artifacts_url)
+        stack.push_async_callback(blobs.close)
+        signer = Signer(settings.signing_key.get_secret_value().encode(), timedelta(hours=settings.link_hours))
+        urls = FileUrls(signer, settings.public_url)
+        routes = [
+            *ExportRoutes(exporter).routes(),
+            *JobRoutes(exporter, urls).routes(),
+            *DownloadRoutes(exporter, blobs, settings.stall_seconds).routes(),
+        ]
+
+        async def database() -> bool:
+            return await mongo.answers(client)
+
+        system = SystemRoutes(exporter, {"exporter": exporter.is_ready, "database": database}, routes)
+        gate = Gate(KeyRing(KeyStore(client["gateway"])), RateLimiter(settings.rate_limit), signer)
+        app = application(routes, gate, system, max_body=settings.max_body_bytes)
+        yield Running(await stack.enter_async_context(_listening(app, settings)))
+
+
+def application(routes: Sequence[Route], gate: Gate, system: SystemRoutes, *, max_body: int) -> web.Application:
+    """The routes behind their guards."""
+    app = web.Application(middlewares=[edge], client_max_size=max_body)
+    app.on_response_prepare.append(add_headers)
+    system.add_to(app)
+    for route in routes:
+        app.router.add_route(route.method, PREFIX + route.path, gate.guarded(route))
+    return app
+
+
+@asynccontextmanager
+async def _listening(app: web.Application, settings: GatewaySettings) -> AsyncIterator[int]:
+    runner = web.AppRunner(app, access_log=None, handler_cancellation=True, shutdown_timeout=settings.shutdown_grace)
+    await runner.setup()
+    try:
+        site = web.TCPSite(runner, settings.gateway_host, settings.gateway_port)
+        try:
+            await site.start()
+        except OSError as exc:
+            where = f"{settings.gateway_host}:{settings.gateway_port}"
+            raise OSError(f"the gateway cannot listen on {where}: {exc.strerror or exc}") from exc
+        port = int(runner.addresses[0][1])
+        log.info("listening", action="start", http=f"{settings.gateway_host}:{port}")
+        yield port
+    finally:
+        await runner.cleanup()

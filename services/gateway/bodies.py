@@ -1,0 +1,58 @@
+"""The body of a request, checked as far as HTTP and JSON go and passed on as it came, with all its digits."""
+
+import json
+from typing import Any, NoReturn
+
+from aiohttp import web
+
+from services.chassis.faults import Fault, Kind, Violation
+from services.gateway.errors import BodyTooLarge, NotAnObject, NotJson, WrongMediaType
+
+_WORDS = {list: "an array", str: "a string", bool: "true or false", type(None): "null"}
+
+
+async def json_object(request: web.Request) -> str:
+    """The text of the JSON object in the body; an empty body is `{}`.
+
+    Raises:
+        BodyTooLarge, WrongMediaType, NotJson, NotAnObject: as the contract has it, 413, 415, 400, 422.
+    """
+    if request.content_length is not None and request.content_length > request.client_max_size:
+        raise BodyTooLarge(request.client_max_size)
+    try:
+        raw = await request.read()
+    except web.HTTPRequestEntityTooLarge as exc:
+        raise BodyTooLarge(request.client_max_size) from exc
+    if not raw.strip():
+        return "{}"
+    stated = request.headers.get("Content-Type")
+    if stated is not None and request.content_type != "application/json" and not request.content_type.endswith("+json"):
+        raise WrongMediaType(request.content_type)
+    try:
+        text = raw.decode()
+        body = json.loads(text, object_pairs_hook=_once_each, parse_constant=_refuse)
+    except UnicodeDecodeError as exc:
+        raise NotJson("it is not UTF-8") from exc
+    except json.JSONDecodeError as exc:
+        raise NotJson(f"{exc.msg} at line {exc.lineno}, column {exc.colno}") from exc
+    except ValueError as exc:
+        raise NotJson("a number has too many digits") from exc
+    except RecursionError as exc:
+        raise NotJson("it is nested too deep") from exc
+    if not isinstance(body, dict):
+        raise NotAnObject(_WORDS.get(type(body), "a number"))
+    return text
+
+
+def _once_each(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        text = f"the key {twice!r} is given twice"
+        raise Fault("invalid_request", f"In the body {text}.", kind=Kind.INVALID, violations=[Violation(twice, text)])
+    return found
+
+
+def _refuse(constant: str) -> NoReturn:
+    raise json.JSONDecodeError(f"{constant} is not a JSON value", constant, 0)

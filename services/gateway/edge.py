@@ -1,0 +1,71 @@
+"""Around every request: its id, its log line and metrics, and an answer for whatever was raised."""
+
+import asyncio
+import re
+import time
+
+import structlog
+from aiohttp import web
+from aiohttp.typedefs import Handler
+from prometheus_client import Counter, Histogram
+
+from services.chassis import request_context
+from services.chassis.faults import Fault, Kind
+from services.gateway import problems
+
+log = structlog.get_logger()
+
+REQUESTS = Histogram(
+    "gateway_request_seconds", "Duration of REST requests, by method, route and status.", ["method", "route", "status"]
+)
+BROKEN_OFF = Counter("gateway_requests_broken_off_total", "Requests whose client went away before the answer was out.")
+
+HEADER = "X-Request-Id"
+RESPONSE_HEADERS = web.RequestKey("response_headers", dict[str, str])
+"""What every answer to the request gets, a problem and a stream too."""
+_REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
+
+
+@web.middleware
+async def edge(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """The outermost layer; see the module."""
+    given = request.headers.get(HEADER, "")
+    request_id = request_context.begin(given if _REQUEST_ID.fullmatch(given) else None)
+    request[RESPONSE_HEADERS] = {HEADER: request_id}
+    started = time.monotonic()
+    status = 499  # the client went away (a custom of nginx)
+    try:
+        response = await _answered(request, handler)
+        status = response.status
+        return response
+    finally:
+        seconds = time.monotonic() - started
+        REQUESTS.labels(request.method, _route(request), status).observe(seconds)
+        log.debug("request", action="request", method=request.method, path=request.path, status=status, seconds=seconds)
+
+
+async def add_headers(request: web.Request, response: web.StreamResponse) -> None:
+    """To be called when an answer's headers are about to be sent."""
+    response.headers.update(request.get(RESPONSE_HEADERS, {}))
+
+
+async def _answered(request: web.Request, handler: Handler) -> web.StreamResponse:
+    try:
+        return await handler(request)
+    except Fault as fault:
+        if fault.kind in (Kind.INTERNAL, Kind.UNAVAILABLE):
+            log.warning("request_failed", action="request", path=request.path, code=fault.code, reason=fault.message)
+        return problems.of_fault(fault)
+    except web.HTTPException as exc:
+        return problems.of_http(exc)
+    except (asyncio.CancelledError, ConnectionError):
+        BROKEN_OFF.inc()
+        raise
+    except Exception:
+        log.exception("request_failed", action="request", path=request.path)
+        return problems.of_defect()
+
+
+def _route(request: web.Request) -> str:
+    resource = request.match_info.route.resource
+    return resource.canonical if resource is not None else "(none)"

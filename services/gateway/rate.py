@@ -1,0 +1,54 @@
+"""How often a key may call: a bucket of tokens a key that refills steadily, in this process's memory."""
+
+import math
+from collections import OrderedDict
+from dataclasses import dataclass
+
+WINDOW = 60.0
+MOST_BUCKETS = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class Allowance:
+    """What a key has left after a call."""
+
+    allowed: bool
+    remaining: int
+    """Calls it may make at once."""
+    reset: int
+    """Seconds until it may make all of them again."""
+    retry_after: int
+    """Seconds until the next call is allowed; 0 when it is now."""
+
+
+@dataclass(slots=True)
+class _Bucket:
+    tokens: float
+    at: float
+
+
+class RateLimiter:
+    """Buckets of `limit` tokens that fill up again within a minute; the least used are forgotten, which is generous."""
+
+    def __init__(self, limit: int) -> None:
+        self.limit = limit
+        self._buckets: OrderedDict[str, _Bucket] = OrderedDict()
+
+    def take(self, key: str, now: float) -> Allowance:
+        """Take a token if there is one; `now` in seconds of a monotonic clock."""
+        bucket = self._buckets.setdefault(key, _Bucket(float(self.limit), now))
+        self._buckets.move_to_end(key)
+        if len(self._buckets) > MOST_BUCKETS:
+            self._buckets.popitem(last=False)
+        rate = self.limit / WINDOW
+        bucket.tokens = min(float(self.limit), bucket.tokens + (now - bucket.at) * rate)
+        bucket.at = now
+        allowed = bucket.tokens >= 1
+        if allowed:
+            bucket.tokens -= 1
+        return Allowance(
+            allowed,
+            int(bucket.tokens),
+            math.ceil((self.limit - bucket.tokens) / rate),
+            0 if allowed else max(1, math.ceil((1 - bucket.tokens) / rate)),
+        )
