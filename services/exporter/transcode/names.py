@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from typing import Any
 
+from bson import DBRef
+
 from services.exporter.columns import Selection
 from services.exporter.formats.contract import UnforeseenColumn
 from services.exporter.values import Document, as_object, escaped
@@ -12,11 +14,11 @@ UNDECIDED = -2
 
 
 class Node:
-    """One key at one place: its dotted name, the keys below it, and the column of its leaf."""
+    """One key at one place: its dotted name (None: the document), the keys below it, and the column of its leaf."""
 
     __slots__ = ("below", "column", "name")
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str | None) -> None:
         self.name = name
         self.below: dict[str, Node] = {}
         self.column = UNDECIDED
@@ -26,11 +28,8 @@ class Node:
         node = self.below.get(key)
         if node is None:
             part = escaped(key)
-            node = self.below[key] = Node(f"{self.name}.{part}" if self.name is not _ROOT else part)
+            node = self.below[key] = Node(part if self.name is None else f"{self.name}.{part}")
         return node
-
-
-_ROOT = "(root)"
 
 
 class Names:
@@ -47,7 +46,7 @@ class Names:
         self._selection = selection
         self._seen = seen
         # `_id` is called `id` unless the document has one of its own: two trees, so that a look-up needs no question.
-        self._plain, self._own_id = Node(_ROOT), Node(_ROOT)
+        self._plain, self._own_id = Node(None), Node(None)
         self._plain.below["_id"] = Node("id")
 
     def root(self, document: Document) -> Node:
@@ -60,7 +59,7 @@ class Names:
         Raises:
             UnforeseenColumn: it is accepted and the header does not have it.
         """
-        if not self._selection.accepts(node.name):
+        if node.name is None or not self._selection.accepts(node.name):
             node.column = IGNORED
             return IGNORED
         if self._columns is None:
@@ -87,16 +86,15 @@ class Names:
         """Put every leaf of a document at its column in `row`."""
         for key, value in document.items():
             below = node.below.get(key) or node.child(key)
-            if value.__class__ is dict and value:
+            kind = value.__class__
+            if kind is dict and value:
                 self.fill(row, value, below)
                 continue
-            column = below.column
-            if column == IGNORED:
+            if kind is DBRef:
+                self.fill(row, dict(value.as_doc()), below)
                 continue
+            column = below.column
             if column == UNDECIDED:
-                inner = as_object(value)
-                if inner is not None:
-                    self.fill(row, dict(inner), below)
-                    continue
                 column = self.decide(below)
-            row[column] = value
+            if column != IGNORED:
+                row[column] = value
