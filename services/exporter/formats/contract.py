@@ -4,6 +4,8 @@ A format declares its options as a pydantic model, which checks the request's bo
 gateway's OpenAPI document, and turns raw BSON batches into the bytes of the file, a chunk at a time.
 """
 
+import re
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Annotated, Any, ClassVar, Literal, Protocol
@@ -17,6 +19,8 @@ Delimiter = Literal[",", ";", "\t", "|"]
 Flag = Annotated[bool, Field(strict=True)]
 """true or false, and nothing that only looks like it."""
 
+# A backslash that marks neither a dot nor a backslash: no column is called so.
+_LONE_BACKSLASH = re.compile(r"(?<!\\)(?:\\\\)*\\(?![\\.])")
 FieldName = Annotated[str, Field(strict=True, min_length=1, max_length=1024)]
 FieldNames = Annotated[tuple[FieldName, ...], Field(min_length=1, max_length=5000)]
 
@@ -51,8 +55,9 @@ class ExportOptions(BaseModel):
     def _fields_are_sane(self) -> "ExportOptions":
         for name in ("include_fields", "exclude_fields"):
             names: tuple[str, ...] = getattr(self, name) or ()
-            twice = sorted({n for n in names if names.count(n) > 1}) if len(set(names)) < len(names) else []
-            if twice:
+            if odd := [n for n in names if _LONE_BACKSLASH.search(n)]:
+                raise ValueError(f"{name} has {odd[0]!r}: a backslash in a key is written \\\\, a dot in a key \\.")
+            if twice := sorted(n for n, times in Counter(names).items() if times > 1):
                 raise ValueError(f"{name} names {', '.join(twice)} more than once; name each field once")
         if self.include_fields and self.exclude_fields:
             raise ValueError("give include_fields or exclude_fields, not both")

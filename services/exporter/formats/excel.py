@@ -2,22 +2,23 @@
 
 import io
 import zipfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, ClassVar, Literal
 
 from openpyxl import Workbook
 from openpyxl.styles import Font
 from pydantic import Field, field_validator
-from stream_zip import ZIP_32
 
 from services.exporter.formats.contract import ExportOptions, Flag, Sheet, Tally, TooManyColumns
 from services.exporter.formats.package import Member, package
 from services.exporter.transcode import SheetRows
-from services.exporter.transcode.sheet_xml import LONGEST_TEXT, column_letters, escaped_text
+from services.exporter.transcode.sheet_xml import column_letters
 
 MOST_ROWS = 1_048_576
 """Rows of a sheet, with the header."""
 MOST_COLUMNS = 16_384
+MOST_BYTES = 3 << 30
+"""A worksheet is ended at this size too: Excel distrusts packages with members that need the 64-bit format."""
 HEADER_STYLE, DATE_STYLE = 1, 2
 WIDEST, NARROWEST = 60, 8
 """Column widths, in characters."""
@@ -78,18 +79,19 @@ class Excel:
 
 
 def _members(sheets: Sequence[Sheet], options: ExcelOptions, tally: Tally) -> Iterator[Member]:
-    names: list[str] = []
+    areas: dict[str, str] = {}
     for sheet in sheets:
         tally.records[sheet.name] = 0
         pages = Pages(sheet, options, tally)
         for page in pages.contents():
-            names.append(sheet.name if page == 1 else f"{sheet.name} ({page})")
-            yield Member(f"xl/worksheets/sheet{len(names)}.xml", ZIP_32, pages.xml())
-    yield from _frame(names)
+            name = sheet.name if page == 1 else f"{sheet.name} ({page})"
+            yield Member(f"xl/worksheets/sheet{len(areas) + 1}.xml", pages.xml())
+            areas[name] = pages.area
+    yield from _frame(areas, filtered=options.formatting)
 
 
 class Pages:
-    """Cuts the rows of one collection into worksheets."""
+    """Cuts the rows of one collection into worksheets; `area` is what the last one covers."""
 
     def __init__(self, sheet: Sheet, options: ExcelOptions, tally: Tally) -> None:
         self._sheet = sheet
@@ -98,6 +100,7 @@ class Pages:
         self._rows = SheetRows(sheet.name, sheet.columns, sheet.selection, tally, date_style=DATE_STYLE)
         self._batches = (self._rows.rows(batch) for batch in sheet.batches)
         self._left: list[list[Any]] = []
+        self.area = ""
 
     def contents(self) -> Iterator[int]:
         """1, and the number of each further worksheet while there are rows."""
@@ -110,17 +113,19 @@ class Pages:
         """One worksheet, as full as it may be."""
         self._more()
         columns = self._sheet.columns
-        yield (_HEAD + (_FROZEN + _widths(columns, self._left) if self._formatting else "")).encode()
-        yield f"<sheetData>{_header(columns, bold=self._formatting)}".encode()
-        number = 2
-        while number <= MOST_ROWS and self._more():
+        yield (_HEAD + (_FROZEN + _widths(columns, self._left) if self._formatting else "") + "<sheetData>").encode()
+        yield self._rows.header(HEADER_STYLE if self._formatting else None)
+        number, written = 2, 0
+        while number <= MOST_ROWS and written < MOST_BYTES and self._more():
             room = MOST_ROWS + 1 - number
             rows, self._left = self._left[:room], self._left[room:]
-            yield self._rows.xml(rows, number)
+            text = self._rows.xml(rows, number)
             self._tally.records[self._sheet.name] += len(rows)
             number += len(rows)
-        area = f"A1:{column_letters(max(1, len(columns)))}{number - 1}"
-        filtered = f'<autoFilter ref="{area}"/>' if self._formatting else ""
+            written += len(text)
+            yield text
+        self.area = f"A1:{column_letters(max(1, len(columns)))}{number - 1}"
+        filtered = f'<autoFilter ref="{self.area}"/>' if self._formatting else ""
         yield f"</sheetData>{filtered}</worksheet>".encode()
 
     def _more(self) -> bool:
@@ -130,16 +135,6 @@ class Pages:
                 return False
             self._left = rows
         return True
-
-
-def _header(columns: Sequence[str], *, bold: bool) -> str:
-    style = f' s="{HEADER_STYLE}"' if bold else ""
-    cells = [
-        f'<c r="{column_letters(at)}1"{style} t="inlineStr"><is><t xml:space="preserve">'
-        f"{escaped_text(name[:LONGEST_TEXT])}</t></is></c>"
-        for at, name in enumerate(columns, 1)
-    ]
-    return f'<row r="1">{"".join(cells)}</row>'
 
 
 def _widths(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
@@ -152,23 +147,26 @@ def _widths(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
     return f"<cols>{''.join(cols)}</cols>" if cols else ""
 
 
-def _frame(names: Sequence[str]) -> Iterator[Member]:
-    """Everything of the package but the worksheets, as openpyxl writes it."""
+def _frame(areas: Mapping[str, str], *, filtered: bool) -> Iterator[Member]:
+    """Everything of the package but the worksheets (their names and areas), as openpyxl writes it."""
     book = Workbook()
     book.remove(book.worksheets[0])
-    for name in names:
-        book.create_sheet(name)
+    for name, area in areas.items():
+        page = book.create_sheet(name)
+        if filtered:  # the workbook names what is filtered, _xlnm._FilterDatabase, as Excel does
+            page.auto_filter.ref = area
     # The first two cell formats made are numbers 1 and 2 in the styles.
     first = book.worksheets[0]
-    first["A1"].font = Font(bold=True)
+    first["A1"].font = Font(name="Calibri", size=11, bold=True)
     first["A2"].number_format = "yyyy-mm-dd hh:mm:ss"
     book.properties.creator = "Catalog Exports"
+    book.properties.created = book.properties.modified = None  # same content, same bytes
     saved = io.BytesIO()
     book.save(saved)
     with zipfile.ZipFile(saved) as archive:
         for name in archive.namelist():
             if not name.startswith("xl/worksheets/"):
-                yield Member(name, ZIP_32, [archive.read(name)])
+                yield Member(name, [archive.read(name)])
 
 
 FORMAT = Excel()

@@ -60,7 +60,7 @@ def _array(sheet: Sheet, objects: JsonObjects, tally: Tally, *, pretty: bool) ->
             tally.records[sheet.name] += len(texts)
             yield (before + between.join(texts)).encode()
             before = between
-    yield b"[]\n" if before is opening else closing.encode()
+    yield (closing if before is between else "[]\n" if pretty else "[]").encode()
 
 
 FORMAT = Json()

@@ -7,27 +7,45 @@ from datetime import datetime
 from typing import Any
 
 from isal import isal_zlib
-from stream_zip import Method, stream_zip
+from stream_zip import ZIP_32, ZIP_64, stream_zip
 
 FIXED_TIME = datetime(1980, 1, 1)  # the first a ZIP can hold; it knows no zones
 LEVEL = 2
 """isal's levels are 0 to 3."""
 PIECE = 1 << 18
+CLASSIC_MEMBERS = 65_535
+"""More members than this only the 64-bit format counts."""
+CLASSIC_BYTES = 2 << 30
+"""After this much content, offsets may no longer fit the classic format that every tool can read."""
 
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """One file of a package; `content` is pulled when its turn comes."""
+    """One file of a package, of less than 4 GiB; `content` is pulled when its turn comes."""
 
     name: str
-    method: Method
     content: Iterable[bytes]
 
 
 def package(members: Iterable[Member]) -> Iterator[bytes]:
     """The package's bytes."""
-    files = ((m.name, FIXED_TIME, stat.S_IFREG | 0o644, m.method, m.content) for m in members)
-    yield from stream_zip(files, chunk_size=PIECE, get_compressobj=_deflate)
+    # No extended timestamps: those are seconds since 1970 and would depend on the machine's time zone.
+    yield from stream_zip(_files(members), chunk_size=PIECE, get_compressobj=_deflate, extended_timestamps=False)
+
+
+def _files(members: Iterable[Member]) -> Iterator[Any]:
+    """What stream_zip takes: the classic format for as long as it is sure to do."""
+    total = 0
+
+    def counted(content: Iterable[bytes]) -> Iterator[bytes]:
+        nonlocal total
+        for chunk in content:
+            total += len(chunk)
+            yield chunk
+
+    for number, member in enumerate(members, 1):
+        method = ZIP_32 if number <= CLASSIC_MEMBERS and total < CLASSIC_BYTES else ZIP_64
+        yield member.name, FIXED_TIME, stat.S_IFREG | 0o644, method, counted(member.content)
 
 
 def _deflate() -> Any:

@@ -4,7 +4,6 @@ from collections.abc import Iterator, Sequence
 from typing import ClassVar
 
 from pydantic import Field
-from stream_zip import ZIP_32, ZIP_64, Method
 
 from services.exporter.formats.contract import DelimitedOptions, ExportOptions, Sheet, Tally
 from services.exporter.formats.csv import beginning, delimited
@@ -13,8 +12,6 @@ from services.exporter.transcode import CsvRows
 
 PART_BYTES = 1 << 30
 """A part is ended at this size, so that its own sizes fit the classic format every tool can read."""
-CLASSIC_BYTES = 2 << 30
-"""Up to this total, offsets are sure to fit it too."""
 
 Rows = list[list[str]]
 
@@ -63,14 +60,12 @@ class Parts:
         self._tally = tally
         self._rows = self._batches()
         self._left: Rows = []
-        self._total = 0
 
     def members(self) -> Iterator[Member]:
         """The parts in order; the first is there even without a row."""
         number = 1
         while number == 1 or self._more():
-            method: Method = ZIP_32 if self._total < CLASSIC_BYTES else ZIP_64
-            yield Member(f"products_{number:04}.csv", method, self._part())
+            yield Member(f"products_{number:04}.csv", self._part())
             number += 1
 
     def _batches(self) -> Iterator[Rows]:
@@ -94,7 +89,6 @@ class Parts:
             self._tally.records[self._sheet.name] += len(rows)
             lines = self._transcoder.lines(rows)
             written += len(lines)
-            self._total += len(lines)
             yield lines
 
 

@@ -116,9 +116,18 @@ class SheetRows:
         self, sheet: str, columns: Sequence[str], selection: Selection, tally: Tally, *, date_style: int
     ) -> None:
         self._tally = tally
+        self._columns = columns
         self._names = Names(sheet, columns, selection, tally.seen.setdefault(sheet, {}))
         self._letters = [sheet_xml.column_letters(at) for at in range(1, len(columns) + 1)]
         self._cells = sheet_xml.Cells(date_style)
+
+    def header(self, style: int | None) -> bytes:
+        """The row of names, in this cell format; names cut are counted in the tally."""
+        before = self._cells.cut
+        attributes = "" if style is None else f' s="{style}"'
+        text = self._cells.heading(self._columns, self._letters, attributes)
+        self._tally.texts_cut += self._cells.cut - before
+        return text.encode()
 
     def rows(self, batch: bytes) -> list[list[Any]]:
         """The values of a batch, a list a document."""

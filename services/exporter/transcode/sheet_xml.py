@@ -15,8 +15,13 @@ LONGEST_TEXT = 32_767
 MOST_DIGITS = 15
 """Significant digits a spreadsheet's number keeps."""
 
-# ECMA-376 22.4.2.4: what XML 1.0 forbids is written _xHHHH_, and CR too, which a parser would turn into LF.
-_FORBIDDEN = re.compile("[\x00-\x08\x0b-\x1f\ufffe\uffff]|_(?=x[0-9A-Fa-f]{4}_)")
+SMALLEST = 2.3e-308
+"""Nearer to zero a spreadsheet has no number: its doubles are never subnormal."""
+
+# ECMA-376 22.4.2.4: what XML 1.0 forbids is written _xHHHH_, and CR too, which a parser would turn into LF. A text that
+# looks like that itself, also when its last `_` will be that of the next escape, has its first one escaped.
+_FORBIDDEN_CHARACTERS = "\x00-\x08\x0b-\x1f\ufffe\uffff"
+_FORBIDDEN = re.compile(f"[{_FORBIDDEN_CHARACTERS}]|_(?=x[0-9A-Fa-f]{{4}}[_{_FORBIDDEN_CHARACTERS}])")
 _MARKUP = {ord("&"): "&amp;", ord("<"): "&lt;", ord(">"): "&gt;"}
 _FIRST_DATE = datetime(1900, 3, 1)  # before it, spreadsheets count a 29 February 1900 that never was
 _DAY_ZERO = datetime(1899, 12, 30)
@@ -75,6 +80,11 @@ class Cells:
         ]
         return f'<row r="{number}">{"".join(cells)}</row>'
 
+    def heading(self, names: Sequence[str], letters: Sequence[str], attributes: str) -> str:
+        """The first row: every name as text, its cell with these attributes."""
+        cells = [f'<c r="{letter}1"{attributes}{self._text(name)}' for letter, name in zip(letters, names, strict=True)]
+        return f'<row r="1">{"".join(cells)}</row>'
+
     def _text(self, value: str) -> str:
         text = cut_text(value)
         if len(text) != len(value):
@@ -91,17 +101,20 @@ class Cells:
         return self._text(str(value))
 
     def _float(self, value: float) -> str:
-        return f"><v>{value!r}</v></c>" if math.isfinite(value) else self._other(value)
+        if math.isfinite(value) and (value == 0 or abs(value) >= SMALLEST):
+            return f"><v>{value!r}</v></c>"
+        return self._other(value)
 
     def _decimal(self, value: Decimal128) -> str:
         exact = value.to_decimal()
         if not exact.is_finite():
             return self._other(value)
-        digits = len(exact.normalize().as_tuple().digits)
+        # Not Decimal.normalize: it rounds to the context's 28 digits, of up to 34.
+        digits = "".join(map(str, exact.as_tuple().digits)).rstrip("0")
         near = float(exact)
-        if digits > MOST_DIGITS or not math.isfinite(near) or (exact != 0 and abs(near) < 2.3e-308):
+        if len(digits) > MOST_DIGITS or (exact != 0 and not SMALLEST <= abs(near) < math.inf):
             return self._other(value)
-        return f"><v>{exact}</v></c>"
+        return self._float(near)
 
     def _date(self, value: datetime) -> str:
         if value < _FIRST_DATE:
