@@ -8,6 +8,7 @@ import hashlib
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any
 
 from pymongo import MongoClient
@@ -33,6 +34,8 @@ from services.exporter.transcode import discover
 SNAPSHOT_TRIES = 3
 FILTERED_SHEET = "products"
 ALL_FIELDS = Selection()
+MOST_UNKNOWN = 20
+"""Warnings with near names; finding those takes its time, and nobody reads more."""
 
 
 class Stopped(Exception):
@@ -143,11 +146,13 @@ class Attempt:
             try:
                 written = self._write(view, headers)
             except UnforeseenColumn as exc:
-                headers[exc.sheet] = self._discovered(view, exc.sheet)
+                unforeseen = exc.sheet
+            else:
+                if written is not None:
+                    return written
+                headers = {sheet: self._header(sheet, self._progress.tally.seen.get(sheet, ())) for sheet in sheets}
                 continue
-            if written is not None:
-                return written
-            headers = {sheet: self._header(sheet, self._progress.tally.seen.get(sheet, ())) for sheet in sheets}
+            headers[unforeseen] = self._discovered(view, unforeseen)
 
     def _foreseen(self, view: catalogue.Snapshot, sheet: str) -> tuple[str, ...]:
         if not self._plan.format.flat:
@@ -164,8 +169,12 @@ class Attempt:
         return self._header(sheet, seen)
 
     def _header(self, sheet: str, seen: Sequence[str] | Mapping[str, None]) -> tuple[str, ...]:
-        ordered = merged_order(self._plan.memory[sheet].order, seen)
-        return self._plan.selection(sheet).header(ordered) or ("id",)
+        return self._plan.selection(sheet).header(self._ordered(sheet, seen)) or ("id",)
+
+    def _ordered(self, sheet: str, seen: Sequence[str] | Mapping[str, None]) -> tuple[str, ...]:
+        """Names in the order of earlier exports: of whole ones first, then of this very request."""
+        memory = self._plan.memory[sheet]
+        return merged_order((*memory.order, *(memory.last or ())), seen)
 
     def _batches(self, view: catalogue.Snapshot, sheet: str) -> Iterator[bytes]:
         fields = projection(self._plan.selection(sheet))
@@ -191,6 +200,7 @@ class Attempt:
             ):
                 writer.abort()
                 return None
+            warnings = self._warnings(view, tally)
             self._progress.stage = Stage.FINALIZING
             if self._stop.is_set():
                 raise Stopped
@@ -202,22 +212,35 @@ class Attempt:
             size=size,
             sha256=digest.hexdigest(),
             records=dict(tally.records),
-            seen={name: tuple(names) for name, names in tally.seen.items()},
-            warnings=self._warnings(tally),
+            seen={name: self._ordered(name, names) for name, names in tally.seen.items()},
+            warnings=warnings,
         )
 
-    def _warnings(self, tally: Tally) -> tuple[Notice, ...]:
-        warnings = []
-        selection = self._plan.options.selection
-        known = self._plan.memory[FILTERED_SHEET].order if FILTERED_SHEET in self._plan.memory else ()
-        for name in selection.missing(tally.seen.get(FILTERED_SHEET, ())):
-            near = near_names(name, known)
-            hint = f"; near names: {', '.join(near)}" if near else ""
-            warnings.append(Notice("unknown_field", f"No exported product has the field {name!r}{hint}."))
+    def _warnings(self, view: catalogue.Snapshot, tally: Tally) -> tuple[Notice, ...]:
+        warnings = self._unknown_fields(view, tally) if FILTERED_SHEET in tally.records else []
         if tally.texts_cut:
-            warnings.append(
-                Notice("text_cut", f"{tally.texts_cut} texts were cut at 32,767 characters, the most a cell holds.")
-            )
+            text = f"Texts cut at 32,767 characters, the most a cell holds: {tally.texts_cut}."
+            warnings.append(Notice("text_cut", text))
         if self._plan.query and not tally.records.get(FILTERED_SHEET, 0):
             warnings.append(Notice("no_match", "No product matched the filters."))
         return tuple(warnings)
+
+    def _unknown_fields(self, view: catalogue.Snapshot, tally: Tally) -> list[Notice]:
+        missing = self._plan.options.selection.missing(tally.seen.get(FILTERED_SHEET, ()))
+        known = (self._plan.memory[FILTERED_SHEET].order or self._sampled_names(view)) if missing else ()
+        warnings = []
+        for name in missing[:MOST_UNKNOWN]:
+            near = near_names(name, known)
+            hint = f"; near names: {', '.join(near)}" if near else ""
+            warnings.append(Notice("unknown_field", f"No exported product has the field {name!r}{hint}."))
+        if len(missing) > MOST_UNKNOWN:
+            text = f"No exported product has {len(missing) - MOST_UNKNOWN} more of the fields asked for."
+            warnings.append(Notice("unknown_field", text))
+        return warnings
+
+    def _sampled_names(self, view: catalogue.Snapshot) -> tuple[str, ...]:
+        """The names in the first products; the catalogue was never exported whole."""
+        seen: dict[str, None] = {}
+        for batch in islice(view.batches(FILTERED_SHEET, {}, None), 1):
+            discover(batch, ALL_FIELDS, seen)
+        return tuple(seen)
