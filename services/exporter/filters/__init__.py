@@ -1,0 +1,21 @@
+"""Which products a request wants: filters are parsed, turned into a MongoDB query, and held against what fields hold.
+
+Pure; the rules are in docs/values.md. Nothing but the operators named there becomes a query: no `$`, no regex, no code.
+"""
+
+from services.exporter.filters.conditions import Condition, Filter, FilterError, fields, parse_filter
+from services.exporter.filters.kinds import Misread, check_values, misread
+from services.exporter.filters.query import paths, to_query
+
+__all__ = [
+    "Condition",
+    "Filter",
+    "FilterError",
+    "Misread",
+    "check_values",
+    "fields",
+    "misread",
+    "parse_filter",
+    "paths",
+    "to_query",
+]
