@@ -77,13 +77,18 @@ class BlobStore(Protocol):
         """End connections."""
 
 
+def is_key(key: str) -> bool:
+    """Whether a blob can have this key: no way out of the store, and no mistaking it for an unfinished one."""
+    plain = all(part not in ("", ".", "..") for part in key.split("/"))
+    return plain and "\\" not in key and "\0" not in key and not key.endswith(PART)
+
+
 def check_key(key: str) -> str:
     """The key itself.
 
     Raises:
-        ValueError: it could leave the store: absolute, with `..`, a backslash, a NUL or an empty part.
+        ValueError: it is absolute, has `..`, a backslash, a NUL or an empty part, or ends in `.part`.
     """
-    parts = key.split("/")
-    if any(part in ("", ".", "..") for part in parts) or "\\" in key or "\0" in key:
+    if not is_key(key):
         raise ValueError(f"not a blob's key: {key!r}")
     return key
