@@ -1,0 +1,274 @@
+"""What every blob store promises."""
+
+import asyncio
+import random
+import shutil
+from collections.abc import AsyncIterator, Iterator
+from contextlib import aclosing
+from pathlib import Path
+
+import pytest
+
+from services.chassis.blobs.contract import CHUNK, BlobError, BlobMissing, BlobStore
+from tests.blob_stores import MIB, begin, folder_url, get, listed, new_bucket, opened, put, s3_server, use_s3
+from tests.system import eventually
+
+KEY = "tenant/job/1/export.csv"
+LARGE = random.Random(1).randbytes(20 * MIB + 12_345)
+SMALL = LARGE[:100_000]
+
+
+@pytest.fixture(scope="module")
+def endpoint() -> Iterator[str]:
+    with s3_server() as address:
+        yield address
+
+
+@pytest.fixture(params=["folder", "bucket"])
+async def store(
+    request: pytest.FixtureRequest, endpoint: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[BlobStore]:
+    use_s3(monkeypatch, endpoint)
+    url = folder_url(tmp_path) if request.param == "folder" else f"s3://{new_bucket()}/some/prefix"
+    async with opened(url) as found:
+        yield found
+
+
+@pytest.mark.parametrize("size", [0, 1, CHUNK, 8 * MIB - 1, 8 * MIB, 16 * MIB, len(LARGE)])
+async def test_what_was_written_is_read(store: BlobStore, size: int) -> None:
+    await put(store, KEY, LARGE[:size])
+    assert (await store.stat(KEY)).size == size
+    assert await get(store, KEY) == LARGE[:size]
+    assert await listed(store) == [KEY]
+
+
+async def test_one_large_write_is_as_good_as_many(store: BlobStore) -> None:
+    writer = await asyncio.to_thread(store.writer, KEY, media_type="text/csv")
+    await asyncio.to_thread(writer.write, LARGE)
+    await asyncio.to_thread(writer.commit)
+    assert await get(store, KEY) == LARGE
+
+
+async def test_nothing_is_seen_before_the_commit(store: BlobStore) -> None:
+    await begin(store, KEY, LARGE)
+    with pytest.raises(BlobMissing):
+        await store.stat(KEY)
+    with pytest.raises(BlobMissing):
+        await get(store, KEY)
+    assert await listed(store) == [KEY + ".part"]
+
+
+@pytest.mark.parametrize(
+    ("start", "length"),
+    [
+        (0, 0),
+        (0, 1),
+        (0, 100_000),
+        (99_999, 1),
+        (99_999, 5),
+        (100_000, None),
+        (100_000, 7),
+        (200_000, 1),
+        (50_000, None),
+    ],
+)
+async def test_a_range_is_what_a_slice_would_be(store: BlobStore, start: int, length: int | None) -> None:
+    await put(store, KEY, SMALL)
+    assert await get(store, KEY, start, length) == SMALL[start:][:length]
+
+
+@pytest.mark.parametrize("length", [None, 0, 5])
+async def test_an_empty_blob_has_no_ranges(store: BlobStore, length: int | None) -> None:
+    await put(store, KEY, b"")
+    assert await get(store, KEY, 0, length) == b""
+    assert await get(store, KEY, 3, length) == b""
+
+
+@pytest.mark.parametrize(("start", "length"), [(0, None), (5, 3), (0, 0)])
+async def test_a_blob_that_is_not_there_is_missing(store: BlobStore, start: int, length: int | None) -> None:
+    await put(store, KEY, SMALL)
+    for missing in ("tenant/job/2/export.csv", "tenant/job", f"{KEY}/deeper", "x"):
+        with pytest.raises(BlobMissing):
+            await store.stat(missing)
+        with pytest.raises(BlobMissing):
+            await get(store, missing, start, length)
+
+
+@pytest.mark.parametrize("data", [SMALL, LARGE], ids=["small", "large"])
+async def test_an_unfinished_blob_is_begun_anew(store: BlobStore, data: bytes) -> None:
+    await begin(store, KEY, LARGE)
+    await put(store, KEY, data)
+    assert await get(store, KEY) == data
+    assert await listed(store) == [KEY]
+
+
+async def test_a_finished_blob_is_replaced_at_the_commit(store: BlobStore) -> None:
+    await put(store, KEY, SMALL)
+    await begin(store, KEY, LARGE)
+    assert await get(store, KEY) == SMALL
+    await put(store, KEY, b"new")
+    assert await get(store, KEY) == b"new"
+
+
+@pytest.mark.parametrize("data", [b"", SMALL, LARGE], ids=["empty", "small", "large"])
+@pytest.mark.parametrize("key", [KEY, "export.csv"])
+async def test_an_aborted_blob_leaves_nothing(store: BlobStore, data: bytes, key: str) -> None:
+    writer = await asyncio.to_thread(store.writer, key, media_type="text/csv")
+    await asyncio.to_thread(writer.write, data)
+    await asyncio.to_thread(writer.abort)
+    await asyncio.to_thread(writer.abort)
+    assert await listed(store) == []
+    await put(store, key, SMALL)
+    assert await get(store, key) == SMALL
+
+
+async def test_an_abort_after_the_commit_does_nothing(store: BlobStore) -> None:
+    for data in (SMALL, LARGE):
+        writer = await asyncio.to_thread(store.writer, KEY, media_type="text/csv")
+        await asyncio.to_thread(writer.write, data)
+        await asyncio.to_thread(writer.commit)
+        await asyncio.to_thread(writer.abort)
+        assert await get(store, KEY) == data
+
+
+async def test_an_ended_writer_takes_nothing_more(store: BlobStore) -> None:
+    committed = await asyncio.to_thread(store.writer, KEY, media_type="text/csv")
+    await asyncio.to_thread(committed.commit)
+    aborted = await asyncio.to_thread(store.writer, "x", media_type="text/csv")
+    await asyncio.to_thread(aborted.abort)
+    for writer in (committed, aborted):
+        with pytest.raises(ValueError, match="committed or aborted"):
+            writer.write(b"x")
+        with pytest.raises(ValueError, match="committed or aborted"):
+            writer.commit()
+
+
+async def test_deleting_what_is_not_there_is_no_error(store: BlobStore) -> None:
+    await put(store, KEY, SMALL)
+    for missing in ("x", "a/b/c", KEY + ".part", "tenant/job", f"{KEY}/deeper"):
+        await store.delete(missing)
+    assert await listed(store) == [KEY]
+
+
+async def test_a_blob_and_its_unfinished_successor_are_deleted_apart(store: BlobStore) -> None:
+    await put(store, KEY, SMALL)
+    await begin(store, KEY, LARGE)
+    await begin(store, KEY + "2", LARGE)
+    assert await listed(store) == [KEY, KEY + ".part", KEY + "2.part"]
+    await store.delete(KEY + ".part")
+    assert await listed(store) == [KEY, KEY + "2.part"]
+    await store.delete(KEY)
+    assert await listed(store) == [KEY + "2.part"]
+
+
+async def test_a_writer_whose_part_was_deleted_cannot_commit(store: BlobStore) -> None:
+    writer = await asyncio.to_thread(store.writer, KEY, media_type="text/csv")
+    await asyncio.to_thread(writer.write, LARGE[: 16 * MIB])
+    await store.delete(KEY + ".part")
+    with pytest.raises(BlobError):
+        await asyncio.to_thread(writer.commit)
+    await asyncio.to_thread(writer.abort)
+    assert await listed(store) == []
+
+
+async def test_all_keys_are_listed(store: BlobStore) -> None:
+    keys = sorted(["a.csv", "a/b.csv", "a/b/c.csv", "a b/ü+%20&.csv", "z/1/2/3/4.zip"])
+    for key in keys:
+        await put(store, key, key.encode())
+    assert await listed(store) == keys
+    assert [await get(store, key) for key in keys] == [key.encode() for key in keys]
+
+
+@pytest.mark.parametrize(
+    "key",
+    ["", "/", "/etc/passwd", "../x", "a/../b", "a/./b", "a//b", "a/", "a\\b", "a\0b", "a.part", "..", "a.part.part"],
+)
+async def test_a_key_that_could_leave_the_store_is_refused(store: BlobStore, key: str) -> None:
+    with pytest.raises(ValueError, match="not a blob's key"):
+        store.writer(key, media_type="text/csv")
+    with pytest.raises(ValueError, match="not a blob's key"):
+        await store.stat(key)
+    with pytest.raises(ValueError, match="not a blob's key"):
+        await get(store, key)
+    if key != "a.part":
+        with pytest.raises(ValueError, match="not a blob's key"):
+            await store.delete(key)
+
+
+async def test_writers_of_different_keys_do_not_disturb_each_other(store: BlobStore) -> None:
+    blobs = {f"tenant/job/{number}/export.csv": LARGE[number * 1000 : (number + 1) * 3 * MIB] for number in range(6)}
+    await asyncio.gather(*(put(store, key, data) for key, data in blobs.items()))
+    assert {key: await get(store, key) for key in blobs} == blobs
+
+
+async def test_folders_that_come_and_go_do_not_disturb_writers(tmp_path: Path) -> None:
+    async with opened(folder_url(tmp_path)) as store:
+
+        def write_and_abort(fence: int) -> None:
+            for _ in range(400):
+                store.writer(f"tenant/job/{fence}/export.csv", media_type="text/csv").abort()
+
+        await asyncio.gather(*(asyncio.to_thread(write_and_abort, fence) for fence in range(4)))
+        assert list((tmp_path / "blobs").iterdir()) == []
+
+
+async def test_a_read_that_is_left_early_closes_its_file_or_connection(store: BlobStore) -> None:
+    await put(store, KEY, LARGE)
+
+    def open_files() -> int:
+        return len(list(Path("/proc/self/fd").iterdir()))
+
+    await get(store, KEY, 0, 1)
+    before = open_files()
+    for _ in range(5):
+        async with aclosing(store.read(KEY)) as chunks:  # type: ignore[type-var]  # an async generator in both stores
+            assert await anext(aiter(chunks))
+    await asyncio.to_thread(eventually, "they are closed", lambda: open_files() <= before, 10)
+
+
+async def test_chunks_are_bounded(store: BlobStore) -> None:
+    await put(store, KEY, LARGE)
+    assert max([len(chunk) async for chunk in store.read(KEY)]) <= CHUNK
+
+
+async def test_an_error_of_the_reader_is_not_taken_for_the_stores(store: BlobStore) -> None:
+    await put(store, KEY, LARGE)
+    chunks = store.read(KEY)
+    await anext(chunks)
+    with pytest.raises(FileNotFoundError, match="of the reader"):
+        await chunks.athrow(FileNotFoundError("of the reader"))  # type: ignore[attr-defined]  # a generator in both
+
+
+async def test_a_store_that_is_there_answers_a_probe(store: BlobStore) -> None:
+    await store.probe()
+
+
+async def test_files_that_vanish_are_left_out_of_the_keys(tmp_path: Path) -> None:
+    async with opened(folder_url(tmp_path)) as store:
+        for key in ("first", "a/b/c", "d/e/f"):
+            await put(store, key, b"x")
+        keys = store.keys()
+        assert await anext(keys) == "first"
+        shutil.rmtree(tmp_path / "blobs" / "a")
+        assert [key async for key in keys] == ["d/e/f"]
+
+
+async def test_objects_outside_the_prefix_are_not_ours(endpoint: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    use_s3(monkeypatch, endpoint)
+    bucket = new_bucket()
+    async with opened(f"s3://{bucket}") as whole, opened(f"s3://{bucket}/exports") as ours:
+        await put(whole, "exports2/a", b"theirs")
+        await put(whole, "b", b"theirs")
+        await begin(whole, "c", LARGE)
+        await put(ours, "a", b"ours")
+        assert await listed(ours) == ["a"]
+        assert await listed(whole) == ["b", "c.part", "exports/a", "exports2/a"]
+
+
+async def test_more_objects_than_a_page_holds_are_all_listed(endpoint: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    use_s3(monkeypatch, endpoint)
+    monkeypatch.setenv("MOTO_S3_DEFAULT_MAX_KEYS", "10")
+    async with opened(f"s3://{new_bucket()}/p") as store:
+        keys = [f"k/{number:04}" for number in range(25)]
+        await asyncio.gather(*(put(store, key, b"") for key in keys))
+        assert await listed(store) == keys
