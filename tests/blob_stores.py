@@ -18,13 +18,13 @@ MIB = 1024 * 1024
 
 
 @contextmanager
-def s3_server() -> Iterator[str]:
+def s3_server(port: int = 0) -> Iterator[str]:
     """The address of a running S3 server."""
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0)
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=port)
     server.start()
-    host, port = server.get_host_and_port()
+    host, bound = server.get_host_and_port()
     try:
-        yield f"http://{host}:{port}"
+        yield f"http://{host}:{bound}"
     finally:
         server.stop()
 
@@ -40,9 +40,9 @@ def use_s3(monkeypatch: pytest.MonkeyPatch, endpoint: str, region: str | None = 
         monkeypatch.setenv("AWS_REGION", region)
 
 
-def new_bucket() -> str:
+def new_bucket(name: str | None = None) -> str:
     """The name of a new, empty bucket on the server in use."""
-    name = f"bucket-{uuid.uuid4().hex[:12]}"
+    name = name or f"bucket-{uuid.uuid4().hex[:12]}"
     client: Any = Session().create_client("s3", region_name="us-east-1")
     client.create_bucket(Bucket=name)
     client.close()
