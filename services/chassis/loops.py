@@ -21,7 +21,13 @@ async def repeat(name: str, every: float, step: Callable[[], Awaitable[object]])
         except Exception as exc:  # noqa: BLE001  a loop must outlive whatever one round met
             failures += 1
             log.warning("loop_failed", action=name, failures=failures, reason=f"{type(exc).__name__}: {exc}"[:500])
-        await asyncio.sleep(min(every * 2**failures, max(every, LONGEST_PAUSE)))
+        await asyncio.sleep(pause_after(failures, every))
+
+
+def pause_after(failures: int, every: float) -> float:
+    """Seconds until the next round: `every`, doubled by each failure in a row, up to 10 s (or `every`, if longer)."""
+    # The exponent is bounded: a float is too small for the doublings of an outage of three hours.
+    return min(every * 2.0 ** min(failures, 30), max(every, LONGEST_PAUSE))
 
 
 @asynccontextmanager
