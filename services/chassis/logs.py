@@ -5,6 +5,11 @@ import sys
 
 import structlog
 
+# structlog's own choice shows the local variables of every frame: secrets, addresses with passwords, whole documents.
+_TRACEBACKS = structlog.processors.ExceptionRenderer(
+    structlog.tracebacks.ExceptionDictTransformer(show_locals=False, max_frames=20)
+)
+
 
 def configure(service: str, *, level: str, form: str) -> None:
     """Send structlog's and the standard library's records to stderr, as JSON lines or for a console."""
@@ -15,9 +20,9 @@ def configure(service: str, *, level: str, form: str) -> None:
         structlog.processors.StackInfoRenderer(),
     ]
     render: list[structlog.typing.Processor] = (
-        [structlog.processors.dict_tracebacks, structlog.processors.JSONRenderer()]
+        [_TRACEBACKS, structlog.processors.JSONRenderer()]
         if form == "json"
-        else [structlog.dev.ConsoleRenderer(colors=False)]
+        else [structlog.dev.ConsoleRenderer(colors=False, exception_formatter=structlog.dev.plain_traceback)]
     )
     structlog.configure(
         processors=[*shared, *render],
