@@ -2,6 +2,7 @@
 
 from __future__ import annotations  # grpcio's classes take type arguments in its stubs only
 
+from collections.abc import Sequence
 from typing import NoReturn
 
 import grpc
@@ -20,18 +21,24 @@ CODES: dict[Kind, grpc.StatusCode] = {
     Kind.NOT_FOUND: grpc.StatusCode.NOT_FOUND,
     Kind.CONFLICT: grpc.StatusCode.FAILED_PRECONDITION,
     Kind.MISMATCH: grpc.StatusCode.ALREADY_EXISTS,
-    Kind.GONE: grpc.StatusCode.DATA_LOSS,
+    Kind.GONE: grpc.StatusCode.NOT_FOUND,
     Kind.EXHAUSTED: grpc.StatusCode.RESOURCE_EXHAUSTED,
     Kind.UNAVAILABLE: grpc.StatusCode.UNAVAILABLE,
     Kind.INTERNAL: grpc.StatusCode.INTERNAL,
 }
-KINDS = {code: kind for kind, code in CODES.items()}
+# For a peer that does not say its kind in ErrorInfo.
+KINDS = {code: kind for kind, code in CODES.items() if kind is not Kind.GONE}
 # What grpcio itself reports when the peer is down, restarting or too slow.
 AWAY = {grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED, grpc.StatusCode.CANCELLED}
 
+# A client refuses metadata of more than 8 KiB unless told otherwise. The sentence travels twice, once of them with
+# three bytes for each that is not ASCII, and the details once, in base64.
+MOST_MESSAGE = 1_000
+MOST_VIOLATIONS = 2_500
+
 
 def to_status(fault: Fault) -> status_pb2.Status:
-    """The google.rpc.Status that says what `fault` says."""
+    """The google.rpc.Status that says what `fault` says, cut to what fits into a call's metadata."""
     details: list[any_pb2.Any] = []
 
     def add(message: error_details_pb2.ErrorInfo | error_details_pb2.BadRequest | error_details_pb2.RetryInfo) -> None:
@@ -42,14 +49,37 @@ def to_status(fault: Fault) -> status_pb2.Status:
     add(error_details_pb2.ErrorInfo(reason=fault.code, domain=DOMAIN, metadata={"kind": fault.kind.value}))
     if fault.violations:
         fields = [
-            error_details_pb2.BadRequest.FieldViolation(field=v.field, description=v.message) for v in fault.violations
+            error_details_pb2.BadRequest.FieldViolation(field=v.field, description=v.message)
+            for v in _fitting(fault.violations)
         ]
         add(error_details_pb2.BadRequest(field_violations=fields))
     if fault.retry_after is not None:
         delay = duration_pb2.Duration()
         delay.FromMilliseconds(int(fault.retry_after * 1000))
         add(error_details_pb2.RetryInfo(retry_delay=delay))
-    return status_pb2.Status(code=CODES[fault.kind].value[0], message=fault.message, details=details)
+    return status_pb2.Status(
+        code=CODES[fault.kind].value[0], message=_cut(fault.message, MOST_MESSAGE), details=details
+    )
+
+
+def _cut(text: str, most: int) -> str:
+    """The text in at most so many bytes of UTF-8; what cannot be written in UTF-8 becomes `?`."""
+    encoded = text.encode(errors="replace")
+    return encoded.decode() if len(encoded) <= most else encoded[: most - 3].decode(errors="ignore") + "…"
+
+
+def _fitting(violations: Sequence[Violation]) -> list[Violation]:
+    """The first violations, as many as fit, and a word about how many were left out."""
+    kept: list[Violation] = []
+    left = MOST_VIOLATIONS
+    for violation in violations:
+        short = Violation(_cut(violation.field, 300), _cut(violation.message, 1_000))
+        left -= len(short.field.encode()) + len(short.message.encode()) + 8
+        if left < 0:
+            kept.append(Violation(kept[-1].field, f"… and {len(violations) - len(kept)} more like these"))
+            break
+        kept.append(short)
+    return kept
 
 
 async def abort(context: grpc.aio.ServicerContext, fault: Fault) -> NoReturn:  # type: ignore[type-arg]
@@ -76,8 +106,15 @@ def from_error(error: grpc.aio.AioRpcError, service: str) -> Fault:
         error.details() or info.reason,
         violations=[Violation(v.field, v.description) for v in bad.field_violations],
         retry_after=retry.retry_delay.ToMilliseconds() / 1000 if retry.HasField("retry_delay") else None,
-        kind=KINDS.get(error.code(), Kind.INTERNAL),
+        kind=_kind(info.metadata["kind"], error.code()),
     )
+
+
+def _kind(told: str, code: grpc.StatusCode) -> Kind:
+    try:
+        return Kind(told)
+    except ValueError:
+        return KINDS.get(code, Kind.INTERNAL)
 
 
 def _bare(error: grpc.aio.AioRpcError, service: str) -> Fault:
