@@ -2,6 +2,7 @@
 
 from __future__ import annotations  # grpcio's classes take type arguments in its stubs only
 
+import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
@@ -88,6 +89,9 @@ async def _guarded(method: str, context: Any) -> AsyncIterator[None]:
         if fault.kind in (Kind.INTERNAL, Kind.UNAVAILABLE):
             log.warning("call_failed", action=method, code=fault.code, reason=repr(fault.__cause__ or fault)[:500])
         await rpc_errors.abort(context, fault)
+    except asyncio.CancelledError:  # the caller left, or its deadline passed
+        code = "CANCELLED"
+        raise
     except Exception:
         code = "INTERNAL"
         log.exception("call_failed", action=method)
@@ -103,13 +107,14 @@ async def serving(
     register: Callable[[grpc.aio.Server], None],
     services: Sequence[str],
     *,
-    grace: float,
     ready: Callable[[], Awaitable[bool]],
+    grace: float,
+    notice: float = 0.0,
 ) -> AsyncIterator[int]:
     """Serve what `register` adds; yields the bound port.
 
     Health answers SERVING for "" and each name in `services` while `ready` holds (asked at every check). On leaving it
-    turns to NOT_SERVING first, then calls under way have `grace` seconds.
+    answers NOT_SERVING for `notice` seconds while calls are still taken; then calls under way have `grace` seconds.
 
     Raises:
         OSError: the address cannot be bound.
@@ -129,7 +134,10 @@ async def serving(
         yield bound
     finally:
         checks.drain()
-        await server.stop(grace)
+        try:
+            await asyncio.sleep(notice)
+        finally:
+            await server.stop(grace)
 
 
 class ReadinessServicer(health_pb2_grpc.HealthServicer):  # type: ignore[misc]

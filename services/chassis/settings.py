@@ -17,6 +17,9 @@ class ProcessSettings(BaseSettings):
         default="mongodb://127.0.0.1:27017/?replicaSet=rs0", description="MongoDB, always a replica set."
     )
     nats_url: str = Field(default="nats://127.0.0.1:4222", description="NATS server with JetStream.")
+    shutdown_notice: float = Field(
+        default=0.0, ge=0, description="Seconds of NOT_SERVING before calls are refused; behind a probe: its period."
+    )
     shutdown_grace: float = Field(default=20.0, ge=0, description="Seconds calls may take to end after SIGTERM.")
 
 
