@@ -8,6 +8,7 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
+from urllib.parse import urlsplit
 
 import nats.errors
 import structlog
@@ -22,7 +23,10 @@ from services.chassis.faults import Unavailable
 log = structlog.get_logger()
 
 # Anything the client raises when the server is away, slow, restarting, or has lost its store.
-FAULTS = (nats.errors.Error, asyncio.TimeoutError, OSError, ConnectionError)
+FAULTS = (nats.errors.Error, asyncio.TimeoutError, OSError)
+
+EARLY_PAUSE = 0.2
+"""Seconds to wait after a fetch that was refused at once; the client reports that as a time-out, too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +70,7 @@ class JetStream:
             raise Unavailable("queue_unavailable", f"The message queue did not take the message: {exc!r}") from exc
 
     async def ensure(self, stream: Stream) -> None:
-        """Make the stream, or bring its settings up to date."""
+        """Make the stream when it is not there; one that an operator made or changed stays as it is."""
         config = StreamConfig(
             name=stream.name,
             subjects=[stream.subjects],
@@ -127,14 +131,15 @@ class Inbox:
     async def next(self) -> Msg | None:
         """The next message, or None after about a second without one."""
         if not self._jetstream.is_connected:
-            self._subscription = None
+            await self._drop()
             await asyncio.sleep(0.1)
             return None
+        asked = time.monotonic()
         try:
             subscription = await self._bound()
             [message] = await subscription.fetch(1, timeout=self.FETCH_SECONDS)
         except (TimeoutError, nats.errors.TimeoutError):
-            await self._watch()
+            await self._watch(early=time.monotonic() - asked < self.FETCH_SECONDS / 2)
             return None
         except FAULTS as exc:
             log.warning("fetch_failed", action="jetstream", stream=self._stream.name, reason=repr(exc))
@@ -150,8 +155,11 @@ class Inbox:
             self._checked = time.monotonic()
         return self._subscription
 
-    async def _watch(self) -> None:
-        if time.monotonic() - self._checked < self.WATCHDOG_SECONDS:
+    async def _watch(self, *, early: bool) -> None:
+        """Look now and then, and after an answer that came too early for a time-out, whether the consumer is there."""
+        if early:
+            await asyncio.sleep(EARLY_PAUSE)
+        elif time.monotonic() - self._checked < self.WATCHDOG_SECONDS:
             return
         self._checked = time.monotonic()
         with suppress(*FAULTS):
@@ -168,31 +176,62 @@ class Inbox:
 
 @asynccontextmanager
 async def connecting(url: str, *, name: str) -> AsyncIterator[JetStream]:
-    """A `JetStream` that connects in the background, for as long as it takes, and again whenever it is cut off."""
+    """A `JetStream` that connects in the background, for as long as it takes, and again whenever it is cut off.
+
+    Args:
+        url: `nats://host:port`, or several with commas between.
+
+    Raises:
+        OSError: the URL is none of a NATS server.
+    """
+    servers = [_checked(part.strip()) for part in url.split(",")]
     client = Client()
-
-    async def on_error(exc: Exception) -> None:
-        log.debug("nats_error", action="jetstream", reason=repr(exc))
-
-    async def connect() -> None:
-        while not client.is_connected:
-            try:
-                await client.connect(
-                    servers=[url],
-                    name=name,
-                    connect_timeout=2,
-                    reconnect_time_wait=1,
-                    max_reconnect_attempts=-1,
-                    error_cb=on_error,
-                )
-            except FAULTS as exc:
-                log.warning("nats_away", action="jetstream", reason=repr(exc))
-                await asyncio.sleep(1.0)
-
-    task = asyncio.create_task(connect())
+    task = asyncio.create_task(_connect(client, servers, name))
     try:
         yield JetStream(client)
     finally:
         task.cancel()
-        with suppress(*FAULTS, asyncio.CancelledError):
+        with suppress(*FAULTS):
             await asyncio.wait_for(client.close(), timeout=2.0)
+        await asyncio.gather(task, return_exceptions=True)
+
+
+async def _connect(client: Client, servers: list[str], name: str) -> None:
+    said = False
+
+    async def on_error(exc: Exception) -> None:
+        nonlocal said
+        if not said:  # once an outage; the client tries again every second
+            said = True
+            log.warning("nats_error", action="jetstream", reason=repr(exc))
+
+    async def on_connected() -> None:
+        nonlocal said
+        said = False
+        log.info("nats_connected", action="jetstream")
+
+    async def on_disconnected() -> None:
+        log.warning("nats_disconnected", action="jetstream")
+
+    while not client.is_connected:
+        try:
+            await client.connect(
+                servers=servers,
+                name=name,
+                connect_timeout=2,
+                reconnect_time_wait=1,
+                max_reconnect_attempts=-1,
+                error_cb=on_error,
+                reconnected_cb=on_connected,
+                disconnected_cb=on_disconnected,
+            )
+            await on_connected()
+        except FAULTS as exc:
+            log.warning("nats_away", action="jetstream", reason=repr(exc))
+            await asyncio.sleep(1.0)
+
+
+def _checked(url: str) -> str:
+    if urlsplit(url).scheme not in ("nats", "tls", "ws", "wss") or not urlsplit(url).hostname:
+        raise OSError("NATS_URL must be nats://host:port, or several of them with commas between")
+    return url
