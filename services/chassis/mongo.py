@@ -5,12 +5,19 @@ Motor is in maintenance only; PyMongo's own asynchronous client replaces it here
 
 import asyncio
 import functools
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, ParamSpec, TypeVar
 
 from motor.motor_asyncio import AsyncIOMotorClient, AsyncIOMotorCollection, AsyncIOMotorDatabase
 from pymongo import MongoClient
-from pymongo.errors import ConnectionFailure, ExecutionTimeout, PyMongoError, ServerSelectionTimeoutError
+from pymongo.errors import (
+    ConfigurationError,
+    ConnectionFailure,
+    ExecutionTimeout,
+    PyMongoError,
+    ServerSelectionTimeoutError,
+)
 
 from services.chassis.faults import Unavailable
 
@@ -38,13 +45,28 @@ T = TypeVar("T")
 
 
 def connect(uri: str, *, app: str, selection_ms: int = SELECTION_MS) -> Client:
-    """A client whose writes are acknowledged by a majority and journalled; it connects on first use."""
-    return AsyncIOMotorClient(uri, appname=app, serverSelectionTimeoutMS=selection_ms, **_DURABLE)
+    """A client whose writes are acknowledged by a majority and journalled; it connects on first use.
+
+    Raises:
+        OSError: the URI cannot be understood.
+    """
+    with _uri_understood():
+        return AsyncIOMotorClient(uri, appname=app, serverSelectionTimeoutMS=selection_ms, **_DURABLE)
 
 
 def connect_sync(uri: str, *, app: str, selection_ms: int = SELECTION_MS) -> MongoClient[Document]:
     """The same for a worker thread, where the synchronous client is the right one."""
-    return MongoClient(uri, appname=app, serverSelectionTimeoutMS=selection_ms, **_DURABLE)
+    with _uri_understood():
+        return MongoClient(uri, appname=app, serverSelectionTimeoutMS=selection_ms, **_DURABLE)
+
+
+@contextmanager
+def _uri_understood() -> Iterator[None]:
+    try:
+        yield
+    except (ConfigurationError, ValueError) as exc:  # ValueError: a port that is no number
+        # The driver's words may hold the URI's password.
+        raise OSError("the MongoDB URI is not mongodb://host:port/?replicaSet=name, or cannot be resolved") from exc
 
 
 def is_passing(exc: PyMongoError) -> bool:

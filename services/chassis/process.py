@@ -11,6 +11,7 @@ import structlog
 from pydantic import ValidationError
 
 from services.chassis import logs
+from services.chassis.faults import Unavailable
 from services.chassis.settings import ProcessSettings
 
 S = TypeVar("S", bound=ProcessSettings)
@@ -35,16 +36,25 @@ def run(service: str, read: Callable[[], S], build: Callable[[S], AbstractAsyncC
 
 
 async def _serve(settings: S, build: Callable[[S], AbstractAsyncContextManager[object]]) -> None:
-    stop = asyncio.Event()
+    life = asyncio.create_task(_live(settings, build))
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
+        # The first signal ends it, also while it is being built; a second one must not cut the orderly end short.
+        loop.add_signal_handler(number, lambda: life.cancelling() or life.cancel())
     try:
-        async with build(settings):
-            log.info("started", action="start")
-            await stop.wait()
-            log.info("stopping", action="stop")
-    except OSError as exc:
+        await life
+    except asyncio.CancelledError:
+        pass
+    except (OSError, Unavailable) as exc:
         log.error("cannot_start", action="start", reason=str(exc))  # noqa: TRY400  the reason says it all
         sys.exit(1)
     log.info("stopped", action="stop")
+
+
+async def _live(settings: S, build: Callable[[S], AbstractAsyncContextManager[object]]) -> None:
+    async with build(settings):
+        log.info("started", action="start")
+        try:
+            await asyncio.Event().wait()
+        finally:
+            log.info("stopping", action="stop")
