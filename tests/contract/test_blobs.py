@@ -221,8 +221,8 @@ async def test_a_read_that_is_left_early_closes_its_file_or_connection(store: Bl
     await get(store, KEY, 0, 1)
     before = open_files()
     for _ in range(5):
-        async with aclosing(store.read(KEY)) as chunks:  # type: ignore[type-var]  # an async generator in both stores
-            assert await anext(aiter(chunks))
+        async with aclosing(store.read(KEY)) as chunks:
+            assert await anext(chunks)
     await asyncio.to_thread(eventually, "they are closed", lambda: open_files() <= before, 10)
 
 
@@ -236,7 +236,7 @@ async def test_an_error_of_the_reader_is_not_taken_for_the_stores(store: BlobSto
     chunks = store.read(KEY)
     await anext(chunks)
     with pytest.raises(FileNotFoundError, match="of the reader"):
-        await chunks.athrow(FileNotFoundError("of the reader"))  # type: ignore[attr-defined]  # a generator in both
+        await chunks.athrow(FileNotFoundError("of the reader"))
 
 
 async def test_a_store_that_is_there_answers_a_probe(store: BlobStore) -> None:

@@ -1,6 +1,6 @@
 """A store of immutable blobs by key: written once by a thread, seen whole or not at all, read in ranges."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -58,7 +58,7 @@ class BlobStore(Protocol):
     async def stat(self, key: str) -> BlobStat:
         """Raises BlobMissing, StoreUnavailable."""
 
-    def read(self, key: str, start: int = 0, length: int | None = None) -> AsyncIterator[bytes]:
+    def read(self, key: str, start: int = 0, length: int | None = None) -> AsyncGenerator[bytes, None]:
         """The bytes from `start`, `length` of them or all; closes the blob when it is left early.
 
         Raises BlobMissing, StoreUnavailable, at the first chunk or later.

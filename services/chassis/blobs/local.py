@@ -5,7 +5,7 @@ import errno
 import os
 import stat
 import sys
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
@@ -96,7 +96,7 @@ class LocalStore:
             raise BlobMissing(f"{key} is not there")
         return BlobStat(key, found.st_size)
 
-    async def read(self, key: str, start: int = 0, length: int | None = None) -> AsyncIterator[bytes]:
+    async def read(self, key: str, start: int = 0, length: int | None = None) -> AsyncGenerator[bytes, None]:
         """The bytes, a chunk at a time, read in threads."""
         path = self._root / check_key(key)
         with self._found(key):

@@ -1,7 +1,7 @@
 """Blobs in a bucket, of AWS or of any server that speaks S3: an object is visible when its upload is complete."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import AsyncExitStack, closing
 from typing import TYPE_CHECKING, Any
 
@@ -67,7 +67,7 @@ class S3Store:
                 raise BlobMissing(f"{key} is not there") from exc
         return BlobStat(key, head["ContentLength"])
 
-    async def read(self, key: str, start: int = 0, length: int | None = None) -> AsyncIterator[bytes]:
+    async def read(self, key: str, start: int = 0, length: int | None = None) -> AsyncGenerator[bytes, None]:
         """The bytes as they come; leaving early ends the connection."""
         answer = await self._get(key, start, length)
         if answer is None:
