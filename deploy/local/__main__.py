@@ -1,30 +1,27 @@
 """Runs the local stack in the foreground: `python -m deploy.local up`."""
 
 import argparse
-import signal
+import contextlib
 import sys
 import time
 
-from pydantic import ValidationError
-
 from deploy.local.children import NotReady
 from deploy.local.settings import LocalSettings
+from deploy.local.signals import interruptible
 from deploy.local.stack import Stack
 from deploy.local.state import AlreadyRunning
 
 TEND_EVERY = 0.1
-STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 def tell(sentence: str) -> None:
-    """Print at once, also into a pipe."""
-    print(sentence, flush=True)
+    """Print at once, also into a pipe; nobody reading any more is no reason to leave children behind."""
+    with contextlib.suppress(OSError):
+        print(sentence, flush=True)
 
 
 def up(settings: LocalSettings) -> int:
     """Run the stack until a signal comes; the exit code."""
-    for number in STOP_SIGNALS:
-        signal.signal(number, signal.default_int_handler)
     stack = Stack(
         settings.local_dir,
         settings.gateway_port,
@@ -33,21 +30,20 @@ def up(settings: LocalSettings) -> int:
         tell=tell,
     )
     try:
+        interruptible()
         tell(f"starting; data and logs in {settings.local_dir}")
         stack.start()
         tell(_welcome(stack))
         while True:
             time.sleep(TEND_EVERY)
             stack.tend()
-    except (NotReady, AlreadyRunning) as exc:
+    except (NotReady, AlreadyRunning, OSError) as exc:
         print(exc, file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         tell("\nstopping")
         return 0
     finally:
-        for number in STOP_SIGNALS:
-            signal.signal(number, signal.SIG_IGN)
         stack.stop()
 
 
@@ -70,13 +66,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m deploy.local", description="The local stack.")
     parser.add_argument("command", choices=["up"], help="run everything in the foreground")
     parser.parse_args()
-    try:
-        settings = LocalSettings()
-    except ValidationError as exc:
-        for problem in exc.errors():
-            print(f"setting {'_'.join(map(str, problem['loc'])).upper()}: {problem['msg']}", file=sys.stderr)
-        return 2
-    return up(settings)
+    return up(LocalSettings.read())
 
 
 if __name__ == "__main__":

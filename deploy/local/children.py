@@ -1,6 +1,7 @@
 """Child processes that never outlive us: their start, their log file, their end."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -13,6 +14,7 @@ ROOT = Path(__file__).resolve().parents[2]
 """Where `services` and `deploy` are found, by the children too."""
 
 TAIL_LINES = 12
+TAIL_BYTES = 256 * 1024
 LOG_LIMIT = 16 * 1024 * 1024
 READY_WITHIN = 30.0
 
@@ -39,6 +41,8 @@ class Child(ABC):
         self.name = name
         self.log = log
         self._process: subprocess.Popen[bytes] | None = None
+        self._log_from = 0
+        """Where the log of the process that was started last begins."""
 
     @abstractmethod
     def launch(self) -> None:
@@ -78,10 +82,10 @@ class Child(ABC):
     def spawn(self, command: Sequence[str | Path], env: Mapping[str, str] | None = None) -> None:
         """Run the command with `env` on top of our environment."""
         self.log.parent.mkdir(parents=True, exist_ok=True)
-        if self.log.exists() and self.log.stat().st_size > LOG_LIMIT:
-            self.log.replace(self.log.with_suffix(".old.log"))
+        self.trim_log()
         leash = [sys.executable, "-I", "-S", "-c", _LEASH, str(os.getpid())] if sys.platform == "linux" else []
         with self.log.open("ab") as log:
+            self._log_from = log.tell()
             self._process = subprocess.Popen(
                 [*leash, *command],
                 cwd=ROOT,
@@ -91,6 +95,13 @@ class Child(ABC):
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
+
+    def trim_log(self) -> None:
+        """Move a log of more than 16 MiB aside, one old one is kept; the child goes on writing to the same file."""
+        if self.log.exists() and self.log.stat().st_size > LOG_LIMIT:
+            shutil.copyfile(self.log, self.log.with_suffix(".old.log"))
+            os.truncate(self.log, 0)
+            self._log_from = 0
 
     @property
     def pid(self) -> int | None:
@@ -122,8 +133,12 @@ class Child(ABC):
             self._process.wait()
 
     def tail(self) -> str:
-        """The last lines of its log, indented."""
-        lines = self.log.read_text(errors="replace").splitlines() if self.log.exists() else []
+        """The last lines that its latest process logged, indented."""
+        lines: list[str] = []
+        if self.log.exists():
+            with self.log.open("rb") as log:
+                log.seek(max(self._log_from, self.log.stat().st_size - TAIL_BYTES))
+                lines = log.read().decode(errors="replace").splitlines()
         return "\n".join(f"    {line[:500]}" for line in self._telling(lines)[-TAIL_LINES:])
 
     def _telling(self, lines: list[str]) -> list[str]:

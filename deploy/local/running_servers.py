@@ -4,7 +4,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from pymongo import MongoClient
-from pymongo.errors import PyMongoError
+from pymongo.errors import ConfigurationError, InvalidURI, PyMongoError
 
 from deploy.local.children import NotReady
 from deploy.local.servers import has_jetstream
@@ -22,6 +22,8 @@ def check_mongodb(uri: str) -> None:
     try:
         with MongoClient[dict[str, Any]](uri, serverSelectionTimeoutMS=ANSWER_MS) as client:
             hello = client.admin.command("hello")
+    except (InvalidURI, ConfigurationError, ValueError) as exc:
+        raise NotReady(f"MONGODB_URI: {exc}") from exc
     except PyMongoError as exc:
         raise NotReady(f"MONGODB_URI: no primary answered within {ANSWER_MS // 1000} s: {str(exc)[:300]}") from exc
     if "setName" not in hello and hello.get("msg") != "isdbgrid":
@@ -37,7 +39,10 @@ def check_nats(url: str) -> None:
     Raises:
         NotReady: it does not.
     """
-    parts = urlsplit(url if "//" in url else f"nats://{url}")
-    host, port = parts.hostname or "127.0.0.1", parts.port or NATS_PORT
+    try:
+        parts = urlsplit(url if "//" in url else f"nats://{url}")
+        host, port = parts.hostname or "127.0.0.1", parts.port or NATS_PORT
+    except ValueError as exc:
+        raise NotReady(f"NATS_URL: {exc}") from exc
     if not has_jetstream(host, port):
         raise NotReady(f"NATS_URL: no NATS server with JetStream answers at {host}:{port}; start it with --jetstream")

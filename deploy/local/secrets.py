@@ -14,11 +14,13 @@ WITHIN = 30.0
 
 
 def kept(file: Path, make: Callable[[], str]) -> str:
-    """The secret in the file; made and written (mode 600) when there is none."""
+    """The secret in the file; made and written when there is none."""
     found = file.read_text().strip() if file.exists() else ""
-    if found:
-        return found
-    secret = make()
+    return found or write(file, make())
+
+
+def write(file: Path, secret: str) -> str:
+    """Keep a secret in a file of mode 600, in place of the one that is there; returns it."""
     file.unlink(missing_ok=True)
     with os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as target:
         target.write(secret + "\n")
@@ -39,15 +41,21 @@ def api_key(file: Path, mongodb_uri: str, tenant: str) -> str:
     env = {**os.environ, "MONGODB_URI": mongodb_uri}
     if file.exists():
         check = [*KEYS, "check", "--key-file", str(file)]
-        if subprocess.run(check, cwd=ROOT, env=env, capture_output=True, timeout=WITHIN).returncode == 0:
+        if _run(check, env).returncode == 0:
             return file.read_text().strip()
-        file.unlink()
-    return kept(file, lambda: _create(tenant, env))
+    return write(file, _create(tenant, env))
 
 
 def _create(tenant: str, env: dict[str, str]) -> str:
     command = [*KEYS, "create", "--tenant", tenant, "--scopes", "*", "--name", "local", "--quiet"]
-    made = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, timeout=WITHIN)
+    made = _run(command, env)
     if made.returncode != 0 or not made.stdout.strip():
         raise NotReady(f"no API key could be made:\n{made.stderr.strip()[-2000:]}")
     return made.stdout.strip()
+
+
+def _run(command: list[str], env: dict[str, str]) -> subprocess.CompletedProcess[str]:
+    try:
+        return subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, timeout=WITHIN)
+    except subprocess.TimeoutExpired as exc:
+        raise NotReady(f"the gateway's command for API keys did not end within {WITHIN:.0f} s") from exc

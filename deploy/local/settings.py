@@ -1,8 +1,9 @@
 """What the local stack reads from its environment."""
 
+import sys
 from pathlib import Path
 
-from pydantic import Field, field_validator
+from pydantic import Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
@@ -15,6 +16,16 @@ class LocalSettings(BaseSettings):
     gateway_port: int = Field(default=8080, ge=0, le=65535, description="On 127.0.0.1; 0 chooses a free one.")
     mongodb_uri: str | None = Field(default=None, description="A running replica set, instead of an own mongod.")
     nats_url: str | None = Field(default=None, description="A running NATS server with JetStream, instead of our own.")
+
+    @classmethod
+    def read(cls) -> "LocalSettings":
+        """The settings; a wrong one ends the program with exit code 2, naming the variable."""
+        try:
+            return cls()
+        except ValidationError as exc:
+            for problem in exc.errors():
+                print(f"setting {'_'.join(map(str, problem['loc'])).upper()}: {problem['msg']}", file=sys.stderr)
+            sys.exit(2)
 
     @field_validator("local_dir")
     @classmethod

@@ -1,16 +1,18 @@
 """The whole system as child processes: started together, waited for, looked after, stopped in order."""
 
 import contextlib
+import hashlib
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from deploy.local.children import Child, NotReady
 from deploy.local.running_servers import check_mongodb, check_nats
 from deploy.local.secrets import api_key, signing_key
-from deploy.local.servers import HOST, Mongod, NatsServer, free_port, is_free
+from deploy.local.servers import HOST, PORT_FREE_WITHIN, Mongod, NatsServer, free_port, is_free
 from deploy.local.services import GATEWAY, SERVICES, ServiceChild
 from deploy.local.state import Claim, State, claimed
 
@@ -40,6 +42,9 @@ class Stack:
     Args:
         gateway_port: 0 chooses a free one.
         mongodb_uri, nats_url: servers that run already, instead of own ones.
+        tenant: whose API key is made.
+        store: where finished files are kept, if not in the stack's own folder.
+        env: more settings of the services.
         tell: is told what happens, a sentence at a time.
     """
 
@@ -50,12 +55,18 @@ class Stack:
         *,
         mongodb_uri: str | None = None,
         nats_url: str | None = None,
+        tenant: str = TENANT,
+        store: Path | None = None,
+        env: Mapping[str, str] | None = None,
         tell: Callable[[str], None] = lambda _: None,
     ) -> None:
         self.folder = folder
         self.url = self.api_key = ""
         self.mongodb_uri, self.nats_url = mongodb_uri or "", nats_url or ""
         self._gateway_port = gateway_port
+        self._tenant = tenant
+        self._store = store or folder / artifacts_folder(mongodb_uri)
+        self._env = dict(env or {})
         self._tell = tell
         self._cares: dict[str, Care] = {}
         self._ports: dict[str, int] = {}
@@ -72,6 +83,7 @@ class Stack:
             claim = held.enter_context(claimed(self.folder))
             held.callback(self._stop_children)
             self._ports = dict(claim.last.ports)
+            self._check_gateway_port()
             self._publish(claim)
             self._start_servers()
             self._start_services()
@@ -96,6 +108,7 @@ class Stack:
     def tend(self) -> None:
         """Look after the children once: one that died is started again after a delay that grows with each death."""
         for care in self._cares.values():
+            care.child.trim_log()
             if care.launch_at is not None:
                 self._relaunch(care)
             elif care.child.pid is None:
@@ -103,6 +116,11 @@ class Stack:
             elif not care.ready and care.child.is_ready():
                 care.ready = True
                 self._tell(f"{care.child.name} is up again")
+
+    def _check_gateway_port(self) -> None:
+        """Say at once that the port is taken, not after the servers were started."""
+        if self._gateway_port and not is_free(self._gateway_port, PORT_FREE_WITHIN):
+            raise NotReady(f"port {self._gateway_port} on {HOST} is taken; set GATEWAY_PORT to another one")
 
     def _mourn(self, care: Care, why: str) -> None:
         if time.monotonic() - care.launched_at > STEADY_AFTER:
@@ -147,16 +165,17 @@ class Stack:
         env = {
             "MONGODB_URI": self.mongodb_uri,
             "NATS_URL": self.nats_url,
-            "ARTIFACTS_URL": (self.folder / "artifacts").as_uri(),
+            "ARTIFACTS_URL": self._store.as_uri(),
             "METRICS_PORT": "0",
             "GRPC_HOST": HOST,
             "GATEWAY_HOST": HOST,
             "SIGNING_KEY": signing_key(self.folder),
             **addresses,
+            **self._env,
         }
         logs = self.folder / "logs"
         children = [ServiceChild(s, ports[s.name], env, logs / f"{s.name}.log") for s in SERVICES]
-        self._start_all(children, lambda: api_key(self.folder / "api-key", self.mongodb_uri, TENANT))
+        self._start_all(children, lambda: api_key(self.folder / "api-key", self.mongodb_uri, self._tenant))
 
     def _start_all(self, children: list[Child] | list[ServiceChild], meanwhile: Callable[[], str] = str) -> None:
         """Launch them together, then wait for one after the other."""
@@ -176,3 +195,14 @@ class Stack:
     def _stop_children(self) -> None:
         for care in reversed(self._cares.values()):
             care.child.stop()
+
+
+def artifacts_folder(mongodb_uri: str | None) -> str:
+    """The name of the folder for the finished files of the jobs in this MongoDB (None: the stack's own).
+
+    One for each: an exporter sweeps away files whose jobs its MongoDB does not know.
+    """
+    if not mongodb_uri:
+        return "artifacts"
+    hosts = ",".join(sorted(urlsplit(mongodb_uri).netloc.rpartition("@")[2].split(",")))
+    return f"artifacts-{hashlib.sha256(hosts.encode()).hexdigest()[:12]}"
