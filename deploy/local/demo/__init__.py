@@ -1,0 +1,1 @@
+"""One command that shows the whole: a catalogue, every format of it over REST, and each file read back and compared."""

@@ -1,0 +1,77 @@
+"""The demo's own stack, on free ports in a folder of its own, so that it disturbs none that runs already."""
+
+import contextlib
+import os
+import shutil
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from deploy.local.children import ROOT
+from deploy.local.secrets import KEYS
+from deploy.local.settings import LocalSettings
+from deploy.local.stack import Stack, artifacts_folder
+from deploy.local.state import FILE, AlreadyRunning, claimed
+
+TENANT = "demo"
+PREFIX = "demo-"
+ABANDONED_AFTER = 60.0
+ENVIRONMENT = {
+    # What the demo loads is what is exported, wherever the user's own catalogue is.
+    "CATALOGUE_URI": "",
+    # With NATS_URL a neighbour may take our wake-ups: be woken again soon.
+    "DISPATCH_SECONDS": "2",
+}
+
+
+@contextlib.contextmanager
+def own_stack(settings: LocalSettings, tell: Callable[[str], None]) -> Iterator[Stack]:
+    """A running stack, gone with its folder at the end; after a failure its logs are kept for a look.
+
+    Raises:
+        NotReady: it did not start.
+    """
+    settings.local_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+    _remove_abandoned(settings.local_dir)
+    folder = Path(tempfile.mkdtemp(prefix=PREFIX, dir=settings.local_dir))
+    stack = Stack(
+        folder,
+        mongodb_uri=settings.mongodb_uri,
+        nats_url=settings.nats_url,
+        tenant=TENANT,
+        # Another exporter of this MongoDB may make our files, so they lie where both of us look.
+        store=settings.local_dir / artifacts_folder(settings.mongodb_uri) if settings.mongodb_uri else None,
+        env=ENVIRONMENT,
+        tell=tell,
+    )
+    failed = False
+    try:
+        yield stack.start()
+    except Exception:
+        failed = True
+        raise
+    finally:
+        if settings.mongodb_uri and stack.api_key:
+            _revoke(stack)
+        stack.stop()
+        if failed:
+            tell(f"logs are kept in {folder / 'logs'}")
+        else:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _revoke(stack: Stack) -> None:
+    """The MongoDB outlives the demo, the key must not."""
+    env = {**os.environ, "MONGODB_URI": stack.mongodb_uri}
+    subprocess.run([*KEYS, "revoke", stack.api_key], cwd=ROOT, env=env, capture_output=True)
+
+
+def _remove_abandoned(local_dir: Path) -> None:
+    """Folders of demos that failed or were killed; those of running ones are locked, those just made are young."""
+    for folder in local_dir.glob(f"{PREFIX}*"):
+        with contextlib.suppress(OSError, AlreadyRunning):
+            if time.time() - (folder / FILE).stat().st_mtime > ABANDONED_AFTER:
+                with claimed(folder):
+                    shutil.rmtree(folder, ignore_errors=True)

@@ -1,0 +1,81 @@
+"""Compares what was read from the files with the catalogue, value by value."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from deploy.local.demo.catalogue import Catalogue
+from deploy.local.demo.exports import Exported
+from deploy.local.demo.readers import Table, read
+from deploy.local.demo.rules import Leaves, columns, is_in_excel, is_in_json, is_in_text, leaves
+
+RULES: dict[str, Callable[[Any, Any], bool]] = {
+    "csv": is_in_text,
+    "zip": is_in_text,
+    "json": is_in_json,
+    "excel": is_in_excel,
+}
+COLLECTIONS = {"excel": ("products", "suppliers")}
+ABSENT = "(nothing)"
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """One place where a file is not the catalogue; rows count from 1, without the header."""
+
+    place: str
+    expected: Any
+    found: Any
+
+    def __str__(self) -> str:
+        return f"{self.place}: expected {self.expected!r}, found {self.found!r}"
+
+
+def differences(exported: Exported, catalogue: Catalogue) -> Iterator[Difference]:
+    """Everything in which a file differs from the catalogue.
+
+    Raises:
+        Unreadable: it cannot be read at all.
+    """
+    form, path = exported.export.form, exported.download.path
+    tables = read(form, path)
+    names = COLLECTIONS.get(form, ("products",))
+    if tuple(tables) != names:
+        yield Difference(f"{path.name}, sheets", names, tuple(tables))
+        return
+    total = sum(len(catalogue.collections[name]) for name in names)
+    if exported.records != total:
+        yield Difference(f"{path.name}, records the job counted", total, exported.records)
+    for name in names:
+        expected = [leaves(document) for document in catalogue.collections[name]]
+        yield from _in_table(f"{path.name}, {name}", expected, tables[name], RULES[form])
+
+
+def _in_table(
+    place: str, expected: list[Leaves], table: Table, is_right: Callable[[Any, Any], bool]
+) -> Iterator[Difference]:
+    if table.columns is not None:
+        yield from _in_header(place, columns(expected), table.columns)
+    if len(table.rows) != len(expected):
+        yield Difference(f"{place}, number of rows", len(expected), len(table.rows))
+    for number, (right, found) in enumerate(zip(expected, table.rows, strict=False), 1):
+        where = f"{place}, row {number} (id {right['id']})"
+        if table.columns is None and list(right) != list(found):
+            yield Difference(f"{where}, fields", list(right), list(found))
+        for name in {**right, **found}:
+            # In a table every row has every column: what a product lacks is an empty cell.
+            wanted = right.get(name, ABSENT if table.columns is None else None)
+            there = found.get(name, ABSENT)
+            if not is_right(wanted, there):
+                yield Difference(f"{where}, column {name}", wanted, there)
+
+
+def _in_header(place: str, expected: set[str], found: list[str]) -> Iterator[Difference]:
+    if missing := expected - set(found):
+        yield Difference(f"{place}, columns that are missing", sorted(missing), ABSENT)
+    if surplus := set(found) - expected:
+        yield Difference(f"{place}, columns nobody knows", ABSENT, sorted(surplus))
+    if len(set(found)) != len(found):
+        yield Difference(f"{place}, columns", "each once", found)
+    if found[:1] != ["id"]:
+        yield Difference(f"{place}, first column", "id", found[:1])

@@ -1,0 +1,108 @@
+"""Reads exported files with readers that know nothing of how they were written: csv, json, zipfile and calamine."""
+
+import csv
+import io
+import json
+import zipfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import date, datetime
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+from python_calamine import CalamineWorkbook
+
+from deploy.local.demo.rules import Leaves, leaves
+
+BOM = b"\xef\xbb\xbf"
+
+
+class Unreadable(Exception):
+    """The file is not what its name says."""
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """What a file holds of one collection; `columns` is None where each row has names of its own."""
+
+    columns: list[str] | None
+    rows: list[Leaves]
+
+
+def read_csv(path: Path) -> dict[str, Table]:
+    """The products in a CSV file."""
+    return {"products": _table(path.read_bytes())}
+
+
+def read_json(path: Path) -> dict[str, Table]:
+    """The products in a JSON file, with every digit."""
+    documents = json.loads(path.read_text(encoding="utf-8"), parse_float=Decimal)
+    return {"products": Table(None, [leaves(document) for document in documents])}
+
+
+def read_excel(path: Path) -> dict[str, Table]:
+    """Every sheet of a workbook."""
+    book = CalamineWorkbook.from_path(path)
+    return {name: _sheet(book.get_sheet_by_name(name).to_python()) for name in book.sheet_names}
+
+
+def read_zip(path: Path) -> dict[str, Table]:
+    """The products of all parts of an archive."""
+    with zipfile.ZipFile(path) as archive:
+        parts = [(name, _table(archive.read(name))) for name in archive.namelist()]
+    names = [f"products_{number:04}.csv" for number in range(1, len(parts) + 1)]
+    if [name for name, _ in parts] != names:
+        raise Unreadable(f"holds {', '.join(name for name, _ in parts)} instead of {', '.join(names)}")
+    headers = [part.columns for _, part in parts]
+    if any(header != headers[0] for header in headers):
+        raise Unreadable("its parts have different headers")
+    return {"products": Table(headers[0], [row for _, part in parts for row in part.rows])}
+
+
+READERS: dict[str, Callable[[Path], dict[str, Table]]] = {
+    "csv": read_csv,
+    "json": read_json,
+    "excel": read_excel,
+    "zip": read_zip,
+}
+
+
+def read(form: str, path: Path) -> dict[str, Table]:
+    """The tables in a file, by name.
+
+    Raises:
+        Unreadable: the reader refused it.
+    """
+    try:
+        return READERS[form](path)
+    except Unreadable as exc:
+        raise Unreadable(f"{path.name} {exc}") from exc
+    except Exception as exc:  # whatever a reader says of a broken file
+        raise Unreadable(f"{path.name} cannot be read: {exc!r}") from exc
+
+
+def _table(data: bytes) -> Table:
+    if not data.startswith(BOM):
+        raise Unreadable("does not begin with a byte order mark")
+    header, *rows = csv.reader(io.StringIO(data[len(BOM) :].decode(), newline=""), strict=True)
+    return _named(header, rows)
+
+
+def _sheet(cells: list[list[Any]]) -> Table:
+    header, *rows = cells
+    return _named(header, [[_instant(cell) for cell in row] for row in rows])
+
+
+def _named(header: list[str], rows: list[list[Any]]) -> Table:
+    ragged = next((number for number, row in enumerate(rows, 1) if len(row) != len(header)), None)
+    if ragged:
+        raise Unreadable(f"has {len(rows[ragged - 1])} cells in row {ragged} and {len(header)} columns")
+    return Table(header, [dict(zip(header, row, strict=True)) for row in rows])
+
+
+def _instant(cell: Any) -> Any:
+    """calamine makes a date of an instant at midnight."""
+    if isinstance(cell, date) and not isinstance(cell, datetime):
+        return datetime(cell.year, cell.month, cell.day)
+    return cell

@@ -1,0 +1,106 @@
+"""What a reader must find in a file, written from docs/values.md alone: nothing here comes from the exporter's code.
+
+Only for what the demo catalogue holds: text, numbers, booleans, dates, objects, lists and nothing.
+"""
+
+import json
+from datetime import datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+from bson import Decimal128, Int64
+
+EXCEL_DIGITS = 15
+EXCEL_DAY_ONE = datetime(1900, 3, 1)
+# A spreadsheet's date is a double of days: a millisecond is what it keeps.
+EXCEL_INSTANT = timedelta(milliseconds=1)
+
+Leaves = dict[str, Any]
+"""Values by dotted name."""
+
+
+def leaves(document: dict[str, Any], above: str = "") -> Leaves:
+    """All but non-empty objects, with `_id` called `id`."""
+    found: Leaves = {}
+    for key, value in document.items():
+        name = "id" if key == "_id" else f"{above}{key}"
+        found.update(leaves(value, f"{name}.") if isinstance(value, dict) and value else {name: value})
+    return found
+
+
+def columns(documents: list[Leaves]) -> set[str]:
+    """Every leaf that one of them has."""
+    return {name for document in documents for name in document}
+
+
+def text(value: Any) -> str:
+    """A leaf in a CSV file."""
+    if isinstance(value, list):
+        pieces = [text(item) for item in value]
+        nested = any(isinstance(item, list | dict) for item in value) or any("|" in piece for piece in pieces)
+        return json_text(value) if nested else "|".join(pieces)
+    if isinstance(value, dict):
+        return json_text(value)
+    if value is None or isinstance(value, bool):
+        return {None: "", True: "true", False: "false"}[value]
+    return instant(value) if isinstance(value, datetime) else str(value)
+
+
+def instant(value: datetime) -> str:
+    """RFC 3339 in UTC, with milliseconds when there are some."""
+    millis = f".{value.microsecond // 1000:03}" if value.microsecond else ""
+    return f"{value:%Y-%m-%dT%H:%M:%S}{millis}Z"
+
+
+def json_text(value: Any) -> str:
+    """Compact JSON, non-ASCII as itself; the catalogue has no decimals in lists."""
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"), default=instant)
+
+
+def is_in_text(expected: Any, found: Any) -> bool:
+    """Whether a cell of a CSV file is right."""
+    return bool(text(expected) == found)
+
+
+def is_in_excel(expected: Any, found: Any) -> bool:
+    """Whether a cell of a worksheet is right: its value, and its type."""
+    if isinstance(expected, bool):
+        return found is expected
+    if isinstance(expected, datetime) and (bare := expected.replace(tzinfo=None)) >= EXCEL_DAY_ONE:
+        return isinstance(found, datetime) and abs(found - bare) < EXCEL_INSTANT
+    if isinstance(expected, int | float | Decimal128) and _digits(expected) <= EXCEL_DIGITS:
+        return isinstance(found, float) and found == float(str(expected))
+    return isinstance(found, str) and found == text(expected)
+
+
+def is_in_json(expected: Any, found: Any) -> bool:
+    """Whether a value of a JSON file, read with its decimals exact, is right: type, digits, nesting, order of keys."""
+    if isinstance(expected, dict):
+        return (
+            isinstance(found, dict)
+            and list(found) == list(expected)
+            and all(is_in_json(value, found[key]) for key, value in expected.items())
+        )
+    if isinstance(expected, list):
+        return (
+            isinstance(found, list)
+            and len(found) == len(expected)
+            and all(is_in_json(one, other) for one, other in zip(expected, found, strict=True))
+        )
+    if isinstance(expected, Decimal128):
+        return isinstance(found, int | Decimal) and str(found) == str(expected)
+    if isinstance(expected, float):
+        return isinstance(found, Decimal) and float(found) == expected
+    if isinstance(expected, datetime):
+        return bool(found == instant(expected))
+    kind = int if isinstance(expected, Int64) else type(expected)
+    return type(found) is kind and found == expected
+
+
+def _digits(number: int | float | Decimal128) -> int:
+    """How many digits a spreadsheet would have to keep; a double's are what it keeps anyway."""
+    if isinstance(number, float):
+        return 0
+    if isinstance(number, int):
+        return len(str(abs(number)))
+    return len(Decimal(str(number)).normalize().as_tuple().digits)
