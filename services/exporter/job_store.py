@@ -48,8 +48,12 @@ class Lease:
 
     @property
     def key(self) -> Document:
-        """The condition under which this lease still holds."""
-        return {"_id": self.job.id, "fence": self.job.fence, "state": JobState.RUNNING.value}
+        """The condition under which this lease still holds.
+
+        With the time of birth, for a job that was deleted and asked for again has the same id and fence 1 once more.
+        """
+        job = self.job
+        return {"_id": job.id, "fence": job.fence, "created_at": job.created_at, "state": JobState.RUNNING.value}
 
 
 class JobStore:
@@ -58,6 +62,7 @@ class JobStore:
     def __init__(self, database: Database) -> None:
         self._jobs = database["jobs"]
 
+    @translated
     async def prepare(self) -> None:
         """Make the indexes."""
         await self._jobs.create_index([("dispatch_at", ASCENDING)], sparse=True)
@@ -121,7 +126,7 @@ class JobStore:
         """A tenant's jobs, newest first, after the position `before` (created_at, id)."""
         where: Document = {"tenant": tenant}
         if states:
-            where["state"] = {"$in": [state.value for state in states]}
+            where["$and"] = [{"$or": [_shown_as(state) for state in states]}]
         if form:
             where["format"] = form
         if schedule_id:
@@ -143,7 +148,7 @@ class JobStore:
         """Start a failed or cancelled job again with all its attempts; the fence goes on, so old workers stay out."""
         where = {"_id": job_id, "tenant": tenant, **among(RETRIABLE)}
         again = {"state": "accepted", "stage": "queued", "attempt": 0, "processed": 0, "dispatch_at": NOW}
-        gone = ["error", "finished_at", "event_at", "warnings", "records"]
+        gone = ["error", "started_at", "finished_at", "event_at", "total", "warnings", "records"]
         return await self._change(where, {"$set": again}, {"$unset": gone})
 
     @translated
@@ -182,7 +187,8 @@ class JobStore:
     @translated
     async def event_sent(self, job: Job) -> None:
         """The event is stored in the stream."""
-        await self._change({"_id": job.id, "state": job.state.value, "fence": job.fence}, {"$unset": ["event_at"]})
+        this_end = {"_id": job.id, "state": job.state.value, "finished_at": job.finished_at}
+        await self._change(this_end, {"$unset": ["event_at"]})
 
     # Working
 
@@ -194,6 +200,7 @@ class JobStore:
             "state": JobState.RUNNING.value,
             "stage": "reading",
             "processed": 0,
+            "total": None,
             "fence": {"$add": ["$fence", 1]},
             "attempt": {"$add": ["$attempt", 1]},
             "started_at": {"$ifNull": ["$started_at", NOW]},
@@ -299,6 +306,16 @@ _IS_FREE: Document = {
         {"$and": [{"$eq": ["$state", JobState.RUNNING.value]}, {"$lte": ["$lease_until", NOW]}]},
     ]
 }
+
+
+def _shown_as(state: JobState) -> Document:
+    """A condition: the API shows the job in this state; a file whose time is over is expired before it is swept."""
+    over: Document = {"state": JobState.COMPLETED.value, "$expr": {"$lte": ["$expires_at", NOW]}}
+    if state is JobState.EXPIRED:
+        return {"$or": [{"state": state.value}, over]}
+    if state is JobState.COMPLETED:
+        return {"state": state.value, "$expr": {"$gt": ["$expires_at", NOW]}}
+    return {"state": state.value}
 
 
 def _ending(state: JobState, fields: Document) -> list[Document]:

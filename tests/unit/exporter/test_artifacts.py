@@ -1,7 +1,7 @@
 """Which files in the store are of use to somebody."""
 
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -9,7 +9,8 @@ from services.exporter.artifacts import Place, artifact_key, is_garbage, place_o
 from services.exporter.jobs import Artifact, Job, JobState
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
-RUNNING = Job("j", "t", "csv", "{}", "h", JobState.RUNNING, NOW, NOW, fence=2)
+JOB = "0b7c9c0e-5b1f-4d53-9a53-2f8b3f0a7a11"
+RUNNING = Job(JOB, "t", "csv", "{}", "h", JobState.RUNNING, NOW, NOW, fence=2)
 
 
 def key(fence: int) -> str:
@@ -17,11 +18,23 @@ def key(fence: int) -> str:
 
 
 def test_a_key_tells_its_job_and_fence() -> None:
-    assert place_of(key(7)) == Place("j", 7)
-    assert place_of(key(7) + ".part") == Place("j", 7)
+    born = int(NOW.timestamp() * 1000)
+    assert place_of(key(7)) == Place(JOB, 7, born)
+    assert place_of(key(7) + ".part") == Place(JOB, 7, born)
 
 
-@pytest.mark.parametrize("foreign", ["readme.txt", "a/b/c/d", "a/b/1", "a/b/1/c/d"])
+@pytest.mark.parametrize(
+    "foreign",
+    [
+        "readme.txt",
+        "a/b/c/d",
+        "a/b/1",
+        "a/b/1/c/d",
+        "a/b/1/export-1.csv",
+        f"a/{JOB}/1/report.csv",
+        f"a/{JOB}/x/export-1.csv",
+    ],
+)
 def test_what_is_not_ours_is_never_garbage(foreign: str) -> None:
     assert place_of(foreign) is None
     assert not is_garbage(foreign, None)
@@ -52,3 +65,11 @@ def test_a_job_that_ended_otherwise_keeps_nothing(state: JobState) -> None:
 
 def test_the_file_of_a_deleted_job_is_garbage() -> None:
     assert is_garbage(key(1), None)
+
+
+def test_a_job_made_again_under_its_key_does_not_share_a_place_with_the_deleted_one() -> None:
+    again = replace(RUNNING, created_at=NOW + timedelta(milliseconds=1), fence=1)
+    assert artifact_key(again, ".csv") != key(1)
+    assert is_garbage(key(1), again)
+    assert is_garbage(key(9), again)
+    assert not is_garbage(artifact_key(again, ".csv"), again)
