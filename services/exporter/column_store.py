@@ -6,11 +6,17 @@ Only a hint. The header is always checked against the documents; a wrong hint co
 import hashlib
 import json
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from itertools import accumulate
 
-from services.chassis.mongo import Database, translated
+from pymongo.errors import DuplicateKeyError
+
+from services.chassis.mongo import Database, Document, translated
 
 MOST_REMEMBERED = 20_000
+MOST_BYTES = 4 * 1024 * 1024
+"""Of names in one document; MongoDB's own limit is 16 MiB."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,14 +57,29 @@ class ColumnStore:
     async def remember(
         self, tenant: str, collection: str, key: str, names: Sequence[str], *, extends_order: bool
     ) -> None:
-        """Keep what a request found; `extends_order` appends names not met before to the collection's order."""
+        """Keep what a request found; `extends_order` appends names not met before to the collection's order.
+
+        Names beyond what a document can hold are not kept.
+        """
         place = f"{tenant}/{collection}"
-        kept = {"$literal": list(names[:MOST_REMEMBERED])}
-        await self._columns.update_one(
-            {"_id": f"{place}/{key}"}, [{"$set": {"names": kept, "used_at": "$$NOW"}}], upsert=True
-        )
-        if extends_order:
-            known = {"$ifNull": ["$names", []]}
-            new = {"$filter": {"input": kept, "cond": {"$not": {"$in": ["$$this", known]}}}}
-            joined = {"$slice": [{"$concatArrays": [known, new]}, MOST_REMEMBERED]}
-            await self._columns.update_one({"_id": place}, [{"$set": {"names": joined}}], upsert=True)
+        kept = {"$literal": _fitting(names)}
+        with suppress(DuplicateKeyError):  # another export of the same request was first
+            await self._columns.update_one(
+                {"_id": f"{place}/{key}"}, [{"$set": {"names": kept, "used_at": "$$NOW"}}], upsert=True
+            )
+            if extends_order:
+                await self._columns.update_one({"_id": place}, [{"$set": {"names": _joined(kept)}}], upsert=True)
+
+
+def _joined(names: Document) -> Document:
+    """An expression: the names known, and these after them, unless that is too much for a document."""
+    known = {"$ifNull": ["$names", []]}
+    new = {"$filter": {"input": names, "cond": {"$not": {"$in": ["$$this", known]}}}}
+    joined = {"$slice": [{"$concatArrays": [known, new]}, MOST_REMEMBERED]}
+    fits = {"$lt": [{"$bsonSize": {"names": joined}}, MOST_BYTES]}
+    return {"$cond": [fits, joined, known]}
+
+
+def _fitting(names: Sequence[str]) -> list[str]:
+    sizes = accumulate(len(name.encode()) + 16 for name in names[:MOST_REMEMBERED])
+    return [name for name, size in zip(names, sizes, strict=False) if size < MOST_BYTES]

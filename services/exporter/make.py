@@ -7,9 +7,11 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 
+import structlog
 from pymongo import MongoClient
 
 from services.chassis.blobs.contract import BlobError, BlobStore, BlobWriter
+from services.chassis.faults import Unavailable
 from services.chassis.mongo import Document
 from services.exporter.artifacts import artifact_key
 from services.exporter.column_store import ColumnMemory, ColumnStore, request_key
@@ -20,6 +22,8 @@ from services.exporter.filters import to_query
 from services.exporter.formats.contract import ExportOptions, Format
 from services.exporter.jobs import Artifact, Job, Notice
 from services.exporter.requests import CheckedRequest, check_request
+
+log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +122,10 @@ class FileMaker:
             if names != plan.memory[sheet].last:
                 whole = plan.selection(sheet).include is None
                 key = _memory_key(plan.options, sheet)
-                await self._columns.remember(plan.tenant, sheet, key, names, extends_order=whole)
+                try:
+                    await self._columns.remember(plan.tenant, sheet, key, names, extends_order=whole)
+                except Unavailable as exc:  # a hint is not worth a finished file
+                    log.warning("columns_forgotten", action="remember", sheet=sheet, reason=exc.message)
 
 
 def _memory_key(options: ExportOptions, sheet: str) -> str:

@@ -32,9 +32,13 @@ SECONDS = Histogram(
 BEAT_SECONDS = 0.5
 """Between two heartbeats: how soon a cancellation is noticed, and how fresh the progress is."""
 
+GOODBYE_SECONDS = 10.0
+"""What all jobs together have to be given back when the process leaves; an export has half of it to notice."""
+
 GIVEN_UP = Notice(
     "attempts_exhausted", "Every attempt ended without a word: its process crashed or was killed. See the worker's log."
 )
+BROKEN = JobFault("internal_error", "The export failed unexpectedly; the worker's log says why.", passing=True)
 
 
 class Worker:
@@ -66,9 +70,11 @@ class Worker:
         self._first_retry = first_retry
         self._keep = keep
         self._working: set[asyncio.Task[None]] = set()
+        self._leaving = asyncio.Event()
 
     async def run(self) -> None:
         """Fetch and work until cancelled; then every job is given back, so that another worker has it at once."""
+        self._leaving.clear()
         try:
             while True:
                 if len(self._working) >= self._slots:
@@ -80,9 +86,10 @@ class Worker:
                     self._working.add(task)
                     task.add_done_callback(self._working.discard)
         finally:
-            for task in self._working:
-                task.cancel()
-            await asyncio.gather(*self._working, return_exceptions=True)
+            # The jobs are told, not cancelled: a claim or a commit on its way to MongoDB has to be seen to its end.
+            self._leaving.set()
+            if self._working:
+                await asyncio.wait(self._working, timeout=GOODBYE_SECONDS)
 
     async def _handle(self, message: Msg) -> None:
         job_id = message.data.decode(errors="replace")
@@ -98,6 +105,7 @@ class Worker:
                 log.warning("work_interrupted", action="work", reason=exc.message)
             except Exception:
                 log.exception("work_failed", action="work")
+            # Also when the job was not to be had: whoever holds it, its `dispatch_at` is the end of that lease.
             with suppress(*FAULTS):
                 await message.ack()
 
@@ -111,27 +119,45 @@ class Worker:
         beating = asyncio.create_task(self._beat(lease, message, progress, stop))
         RUNNING.inc()
         try:
-            made = await asyncio.shield(making)
+            await self._wait(making, stop)
             beating.cancel()
-            await self._commit(lease, made)
-            SECONDS.labels(job.format).observe(time.monotonic() - started)
-        except Stopped:
-            ENDED.labels(job.format, "stopped").inc()
-            log.info("job_stopped", action="work")
-        except JobFault as exc:
-            beating.cancel()
-            await self._explain(lease, exc)
-        except asyncio.CancelledError:
-            stop.set()
-            beating.cancel()
-            await asyncio.wait([making], timeout=5.0)
-            await self._store.give_back(lease)
-            log.info("job_given_back", action="work")
-            raise
+            await self._conclude(lease, making, started)
         finally:
             stop.set()
             beating.cancel()
             RUNNING.dec()
+
+    async def _wait(self, making: asyncio.Task[Made], stop: threading.Event) -> None:
+        """Until the file is made, or this process leaves and the export had time to notice."""
+        leaving = asyncio.create_task(self._leaving.wait())
+        try:
+            await asyncio.wait([making, leaving], return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            leaving.cancel()
+        if not making.done():
+            stop.set()
+            await asyncio.wait([making], timeout=GOODBYE_SECONDS / 2)
+
+    async def _conclude(self, lease: Lease, making: asyncio.Task[Made], started: float) -> None:
+        """Bring the job to where this attempt has left it."""
+        try:
+            made = making.result()
+        except (Stopped, asyncio.InvalidStateError):  # InvalidStateError: it is still running
+            await self._let_go(lease)
+        except JobFault as fault:
+            await self._explain(lease, fault)
+        except Unavailable:
+            raise
+        except Exception:
+            log.exception("attempt_broken", action="work")
+            await self._explain(lease, BROKEN)
+        else:
+            await self._commit(lease, made, time.monotonic() - started)
+
+    async def _let_go(self, lease: Lease) -> None:
+        given_back = self._leaving.is_set() and await self._store.give_back(lease)
+        ENDED.labels(lease.job.format, "given_back" if given_back else "stopped").inc()
+        log.info("job_given_back" if given_back else "job_stopped", action="work")
 
     async def _beat(self, lease: Lease, message: Msg, progress: Progress, stop: threading.Event) -> None:
         """Renew the lease until cancelled; set `stop` once it is lost, or could not be renewed for its whole length."""
@@ -140,16 +166,11 @@ class Worker:
             await asyncio.sleep(min(BEAT_SECONDS, self._lease / 3))
             now = time.monotonic()
             try:
-                held = await self._store.heartbeat(
-                    lease,
-                    seconds=self._lease,
-                    stage=progress.stage.value,
-                    processed=progress.processed,
-                    total=progress.total,
-                )
+                held = await self._renewed(lease, progress)
                 renewed = now
-            except Unavailable:
+            except Exception as exc:  # noqa: BLE001  whatever it was, the lease must not be left without a beat
                 held = now - renewed < self._lease
+                log.warning("beat_failed", action="beat", reason=repr(exc)[:500])
             if not held:
                 log.info("lease_lost", action="beat")
                 stop.set()
@@ -158,13 +179,23 @@ class Worker:
                 with suppress(*FAULTS):
                     await message.in_progress()
 
-    async def _commit(self, lease: Lease, made: Made) -> None:
+    async def _renewed(self, lease: Lease, progress: Progress) -> bool:
+        return await self._store.heartbeat(
+            lease,
+            seconds=self._lease,
+            stage=progress.stage.value,
+            processed=progress.processed,
+            total=progress.total,
+        )
+
+    async def _commit(self, lease: Lease, made: Made, seconds: float) -> None:
         job = lease.job
         committed = await self._store.complete(
             lease, made.artifact, records=dict(made.records), warnings=made.warnings, keep=self._keep
         )
         ENDED.labels(job.format, "completed" if committed else "fenced").inc()
         if committed:
+            SECONDS.labels(job.format).observe(seconds)
             log.info("job_completed", action="commit", rows=sum(made.records.values()), bytes=made.artifact.size)
         else:
             log.warning("commit_fenced", action="commit", fence=job.fence)
