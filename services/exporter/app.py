@@ -28,6 +28,7 @@ from services.wire import exporter_pb2_grpc
 
 SERVICE = "catalog.exports.v1.Exporter"
 DISPATCH_EVERY = 0.5
+WORKER_PAUSE = 1.0
 # A catalogue that is away is the job's fault to report, soon; a hung read must end some time.
 CATALOGUE_SELECTION_MS = 5_000
 
@@ -64,7 +65,8 @@ async def build(settings: ExporterSettings) -> AsyncIterator[Running]:
             loops.repeat("measure", 5.0, sweeper.measure),
         ]
         if settings.worker_jobs:
-            background.append(_worker(settings, stack, store, stream, catalogues, blobs, columns).run())
+            worker = _worker(settings, stack, store, stream, catalogues, blobs, columns)
+            background.append(loops.repeat("worker", WORKER_PAUSE, worker.run))  # it ends by an unforeseen error only
         await stack.enter_async_context(loops.running(*background))
         service = ExporterService(
             store,
@@ -77,7 +79,9 @@ async def build(settings: ExporterSettings) -> AsyncIterator[Running]:
             max_attempts=settings.max_attempts,
         )
         metrics_port = await stack.enter_async_context(metrics.serving(settings.metrics_host, settings.metrics_port))
+        stack.push_async_callback(service.settled)
         rpc_port = await stack.enter_async_context(_rpc(settings, service, client))
+        stack.callback(service.leave)
         yield Running(rpc_port, metrics_port)
 
 
@@ -126,6 +130,7 @@ def _rpc(
         settings.grpc_port,
         register,
         [SERVICE],
-        grace=settings.shutdown_grace,
         ready=ready,
+        grace=settings.shutdown_grace,
+        notice=settings.shutdown_notice,
     )

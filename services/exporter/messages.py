@@ -2,6 +2,7 @@
 
 import base64
 import binascii
+from collections.abc import Iterable
 from datetime import UTC, datetime
 
 from google.protobuf.timestamp_pb2 import Timestamp
@@ -15,6 +16,18 @@ STATES: dict[JobState, pb.JobState.ValueType] = {
     state: pb.JobState.Value(f"JOB_STATE_{state.name}") for state in JobState
 }
 FROM_STATES = {value: state for state, value in STATES.items()}
+
+
+def from_states(values: Iterable[pb.JobState.ValueType]) -> list[JobState]:
+    """The states a list is narrowed to.
+
+    Raises:
+        BadRequest: a number that is no state.
+    """
+    chosen = list(values)
+    if unknown := [str(value) for value in chosen if value not in FROM_STATES]:
+        raise BadRequest([Violation("states", f"{', '.join(unknown)} is no state of a job")])
+    return [FROM_STATES[value] for value in chosen]
 
 
 def _stamp(at: datetime | None) -> Timestamp | None:
@@ -67,8 +80,8 @@ def to_message(job: Job, now: datetime | None = None) -> pb.Job:
 
 def to_cursor(job: Job) -> str:
     """An opaque position after this job."""
-    micros = round(job.created_at.timestamp() * 1_000)
-    return base64.urlsafe_b64encode(f"{micros}/{job.id}".encode()).decode().rstrip("=")
+    millis = round(job.created_at.timestamp() * 1_000)
+    return base64.urlsafe_b64encode(f"{millis}/{job.id}".encode()).decode().rstrip("=")
 
 
 def from_cursor(cursor: str) -> tuple[datetime, str] | None:
@@ -80,7 +93,7 @@ def from_cursor(cursor: str) -> tuple[datetime, str] | None:
     if not cursor:
         return None
     try:
-        text = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)).decode()
+        text = base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True).decode()
         millis, job_id = text.split("/", 1)
         return datetime.fromtimestamp(int(millis) / 1_000, UTC), job_id
     except (ValueError, binascii.Error, OverflowError, OSError) as exc:

@@ -15,6 +15,9 @@ from services.exporter.file_names import template_problem
 from services.exporter.filters import Filter, FilterError, parse_filter
 from services.exporter.formats.contract import ExportOptions, Format
 
+MOST_OPTIONS = 2 * 1024 * 1024
+"""Bytes of a request's options; they are stored on the job."""
+
 
 @dataclass(frozen=True, slots=True)
 class CheckedRequest:
@@ -49,13 +52,16 @@ def check_request(formats: Mapping[str, Format], name: str, options_json: str) -
         filters = parse_filter(options.filters)
     except FilterError as exc:
         raise BadRequest([Violation(where, what) for where, what in exc.problems]) from exc
-    canonical = json.dumps([name, body], sort_keys=True, default=str, separators=(",", ":"))
+    canonical = json.dumps([name, body], sort_keys=True, default=repr, separators=(",", ":"))
     return CheckedRequest(form, options, filters, hashlib.sha256(canonical.encode()).hexdigest())
 
 
 def _parse(options_json: str) -> dict[str, Any]:
+    if len(options_json.encode(errors="replace")) > MOST_OPTIONS:
+        raise BadRequest([Violation("options_json", f"is larger than {MOST_OPTIONS} bytes")])
     try:
         body = json.loads(options_json or "{}", parse_float=Decimal, parse_constant=_refuse)
+        json.dumps(body, ensure_ascii=False, default=str).encode()  # half a surrogate pair is no text: ValueError
     except (ValueError, RecursionError) as exc:
         raise BadRequest([Violation("options_json", f"is not JSON: {exc}")]) from exc
     if not isinstance(body, dict):

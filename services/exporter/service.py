@@ -3,7 +3,9 @@
 import asyncio
 import json
 import uuid
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import suppress
+from itertools import accumulate
 from typing import Any
 
 import structlog
@@ -12,7 +14,7 @@ from pymongo import MongoClient
 
 from services.chassis import request_context
 from services.chassis.blobs.contract import BlobError, BlobStore
-from services.chassis.faults import Violation
+from services.chassis.faults import Unavailable, Violation
 from services.chassis.mongo import Document
 from services.exporter.column_store import ColumnStore, request_key
 from services.exporter.dispatch import Dispatcher
@@ -22,7 +24,7 @@ from services.exporter.fields import check_fields
 from services.exporter.formats.contract import Format
 from services.exporter.job_store import JobStore
 from services.exporter.jobs import ENDED, Job, NewJob, id_for_key
-from services.exporter.messages import FROM_STATES, from_cursor, to_cursor, to_message
+from services.exporter.messages import from_cursor, from_states, to_cursor, to_message
 from services.exporter.requests import CheckedRequest, check_request
 from services.exporter.tenants import check_tenant
 from services.wire import exporter_pb2 as pb
@@ -33,6 +35,7 @@ log = structlog.get_logger()
 WATCH_SECONDS = 0.25
 MOST_A_PAGE = 200
 A_PAGE = 50
+MOST_BYTES = 3 * 1024 * 1024
 
 
 class ExporterService(exporter_pb2_grpc.ExporterServicer):
@@ -59,6 +62,16 @@ class ExporterService(exporter_pb2_grpc.ExporterServicer):
         self._max_live_jobs = max_live_jobs
         self._max_attempts = max_attempts
         self._waking: set[asyncio.Task[None]] = set()
+        self._leaving = asyncio.Event()
+
+    def leave(self) -> None:
+        """End the watches: this process is about to stop, and another replica can go on with them."""
+        self._leaving.set()
+
+    async def settled(self) -> None:
+        """Wait until no wake-up is on its way any more."""
+        if self._waking:
+            await asyncio.wait(self._waking)
 
     async def CreateJob(self, request: pb.CreateJobRequest, context: Any) -> pb.Job:
         """Accept a job: checked against the catalogue, stored with its outbox, then woken."""
@@ -83,17 +96,18 @@ class ExporterService(exporter_pb2_grpc.ExporterServicer):
     async def ListJobs(self, request: pb.ListJobsRequest, context: Any) -> pb.ListJobsResponse:
         """A page of a tenant's jobs, newest first."""
         check_tenant(request.tenant)
-        limit = min(request.limit or A_PAGE, MOST_A_PAGE)
+        limit = _limit(request.limit)
         jobs = await self._store.page(
             request.tenant,
-            states=[FROM_STATES[state] for state in request.states if state in FROM_STATES],
+            states=from_states(request.states),
             form=request.format,
             schedule_id=request.schedule_id,
             before=from_cursor(request.cursor),
             limit=limit + 1,
         )
-        following = to_cursor(jobs[limit - 1]) if len(jobs) > limit else ""
-        return pb.ListJobsResponse(jobs=[to_message(job) for job in jobs[:limit]], next_cursor=following)
+        page = _within([to_message(job) for job in jobs[:limit]])
+        following = to_cursor(jobs[len(page) - 1]) if len(jobs) > len(page) else ""
+        return pb.ListJobsResponse(jobs=page, next_cursor=following)
 
     async def CancelJob(self, request: pb.CancelJobRequest, context: Any) -> pb.Job:
         """End a live job."""
@@ -107,11 +121,13 @@ class ExporterService(exporter_pb2_grpc.ExporterServicer):
 
     async def RetryJob(self, request: pb.RetryJobRequest, context: Any) -> pb.Job:
         """Start a failed or cancelled job again."""
+        await self._check_limit(request.tenant)
         job = await self._store.retry(request.tenant, request.job_id)
         if job is None:
             state = (await self._found(request.tenant, request.job_id)).state
             message = f"The job is {state.value}; only a failed or cancelled job can be started again."
             raise WrongState(request.job_id, state, code="job_not_retriable", message=message)
+        log.info("job_retried", action="retry", job_id=job.id, tenant=job.tenant)
         self._wake(job.id)
         return to_message(job)
 
@@ -130,16 +146,19 @@ class ExporterService(exporter_pb2_grpc.ExporterServicer):
         return Empty()
 
     async def WatchJob(self, request: pb.WatchJobRequest, context: Any) -> AsyncIterator[pb.Job]:
-        """The job now and at every change until it has ended."""
-        last = None
-        while True:
+        """The job now and at every change that shows, until it has ended or this process leaves."""
+        shown = None
+        while not self._leaving.is_set():
             job = await self._found(request.tenant, request.job_id)
-            if job.updated_at != last:
-                last = job.updated_at
-                yield to_message(job)
+            message = to_message(job)
+            if message != shown:
+                shown = message
+                yield message
             if job.state in ENDED:
                 return
-            await asyncio.sleep(WATCH_SECONDS)
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._leaving.wait(), WATCH_SECONDS)
+        raise Unavailable("exporter_leaving", "This replica of the exporter stops; watch again.", retry_after=0.5)
 
     async def ListFormats(self, request: pb.ListFormatsRequest, context: Any) -> pb.ListFormatsResponse:
         """The formats and the JSON Schemas of their options."""
@@ -188,6 +207,18 @@ def _chosen_id(request: pb.CreateJobRequest) -> str:
         return str(uuid.UUID(request.job_id))
     except ValueError as exc:
         raise BadRequest([Violation("job_id", "is not a UUID")]) from exc
+
+
+def _limit(asked: int) -> int:
+    if asked < 0:
+        raise BadRequest([Violation("limit", f"must be 1 to {MOST_A_PAGE}, or 0 for {A_PAGE}")])
+    return min(asked or A_PAGE, MOST_A_PAGE)
+
+
+def _within(page: Sequence[pb.Job]) -> Sequence[pb.Job]:
+    """As many of the jobs, at least one, as a client takes in one message; options may be long."""
+    sizes = accumulate(job.ByteSize() for job in page)
+    return page[: max(1, sum(size < MOST_BYTES for size in sizes))]
 
 
 def _description(form: Format) -> pb.FormatDescription:
