@@ -1,0 +1,178 @@
+"""An exporter in the test's own event loop, on free ports, against real servers, and what tests ask of it."""
+
+from __future__ import annotations  # grpcio's classes take type arguments in its stubs only
+
+import asyncio
+import json
+import time
+import uuid
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import grpc
+import pytest
+from google.rpc import error_details_pb2
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_status import rpc_status
+
+from services.chassis import mongo
+from services.exporter.app import Running, build
+from services.exporter.settings import ExporterSettings
+from services.wire import exporter_pb2 as pb
+from services.wire import exporter_pb2_grpc
+
+LIVE = {pb.JOB_STATE_ACCEPTED, pb.JOB_STATE_RUNNING, pb.JOB_STATE_RETRY_WAIT}
+DEADLINE = 30.0
+
+
+async def eventually(what: str, holds: Callable[[], Awaitable[Any]], within: float = 30.0) -> Any:
+    """The first true answer of `holds`, without stalling the loop the exporter runs in."""
+    deadline = time.monotonic() + within
+    while time.monotonic() < deadline:
+        if answer := await holds():
+            return answer
+        await asyncio.sleep(0.02)
+    raise AssertionError(f"not within {within} s: {what}")
+
+
+def products(count: int) -> list[dict[str, Any]]:
+    """A small catalogue."""
+    return [
+        {"_id": f"p{n:07}", "sku": f"S-{n}", "name": f"Product {n}, “quoted”", "price": n / 4, "tags": ["a", "b"]}
+        for n in range(count)
+    ]
+
+
+class Exporter:
+    """One running exporter."""
+
+    def __init__(self, running: Running, channel: grpc.aio.Channel, client: mongo.Client, folder: Path) -> None:
+        self.running = running
+        self.channel = channel
+        self.folder = folder
+        """Of the finished files."""
+        self.client = client
+        self.jobs = client["exporter"]["jobs"]
+        self.stub = exporter_pb2_grpc.ExporterStub(channel)
+        self._health = health_pb2_grpc.HealthStub(channel)
+
+    async def fill(self, tenant: str, documents: Sequence[Mapping[str, Any]], collection: str = "products") -> None:
+        """Put documents into a tenant's catalogue."""
+        await self.client[f"catalogue_{tenant}"][collection].insert_many([dict(document) for document in documents])
+
+    async def create(self, tenant: str, form: str = "csv", options: object = None, **more: str) -> pb.Job:
+        """Ask for an export; `more` are other fields of the request."""
+        request = pb.CreateJobRequest(
+            tenant=tenant, format=form, options_json="" if options is None else json.dumps(options), **more
+        )
+        return await self.stub.CreateJob(request, timeout=DEADLINE)
+
+    async def get(self, job: pb.Job) -> pb.Job:
+        """The job as it is now."""
+        return await self.stub.GetJob(pb.GetJobRequest(tenant=job.tenant, job_id=job.id), timeout=DEADLINE)
+
+    async def cancel(self, job: pb.Job) -> pb.Job:
+        """End the job."""
+        return await self.stub.CancelJob(pb.CancelJobRequest(tenant=job.tenant, job_id=job.id), timeout=DEADLINE)
+
+    async def retry(self, job: pb.Job) -> pb.Job:
+        """Start the job again."""
+        return await self.stub.RetryJob(pb.RetryJobRequest(tenant=job.tenant, job_id=job.id), timeout=DEADLINE)
+
+    async def delete(self, job: pb.Job) -> None:
+        """Forget the job."""
+        await self.stub.DeleteJob(pb.DeleteJobRequest(tenant=job.tenant, job_id=job.id), timeout=DEADLINE)
+
+    async def until(self, job: pb.Job, state: pb.JobState.ValueType, within: float = 30.0) -> pb.Job:
+        """The job once it is in this state."""
+
+        async def reached() -> pb.Job | None:
+            found = await self.get(job)
+            return found if found.state == state else None
+
+        found: pb.Job = await eventually(f"the job is {pb.JobState.Name(state)}", reached, within)
+        return found
+
+    async def completed(self, tenant: str, form: str = "csv", options: object = None) -> pb.Job:
+        """A finished export."""
+        return await self.until(await self.create(tenant, form, options), pb.JOB_STATE_COMPLETED)
+
+    async def document(self, job: pb.Job) -> dict[str, Any]:
+        """The job's document in MongoDB."""
+        found = await self.jobs.find_one({"_id": job.id})
+        assert found is not None
+        return found
+
+    async def is_serving(self, service: str = "") -> bool:
+        """What the health service says."""
+        answer = await self._health.Check(health_pb2.HealthCheckRequest(service=service), timeout=DEADLINE)
+        return bool(answer.status == health_pb2.HealthCheckResponse.SERVING)
+
+    def files(self) -> list[str]:
+        """Everything in the artifact store."""
+        return sorted(p.relative_to(self.folder).as_posix() for p in self.folder.rglob("*") if p.is_file())
+
+
+@asynccontextmanager
+async def exporter(mongo_uri: str, nats_url: str, folder: Path, **settings: Any) -> AsyncIterator[Exporter]:
+    """Start an exporter with these settings on top of short pauses; the rules are the same."""
+    chosen = {
+        "mongodb_uri": mongo_uri,
+        "nats_url": nats_url,
+        "artifacts_url": (folder / "artifacts").as_uri(),
+        "grpc_port": 0,
+        "metrics_port": 0,
+        "lease_seconds": 3.0,
+        "dispatch_seconds": 2.0,
+        "retry_seconds": 0.2,
+        "shutdown_grace": 5.0,
+        **settings,
+    }
+    client = mongo.connect(mongo_uri, app="tests")
+    try:
+        async with (
+            build(ExporterSettings(**chosen)) as running,
+            grpc.aio.insecure_channel(f"127.0.0.1:{running.rpc_port}") as channel,
+        ):
+            yield Exporter(running, channel, client, folder / "artifacts")
+    finally:
+        client.close()
+
+
+class Refused:
+    """What a refused call said, filled when the block is left."""
+
+    code: grpc.StatusCode
+    reason: str
+    message: str
+    domain: str
+    fields: dict[str, str]
+    retry_after: float | None
+
+
+@asynccontextmanager
+async def refused(code: grpc.StatusCode, reason: str) -> AsyncIterator[Refused]:
+    """Expect the call in the block to be refused with this code and reason."""
+    told = Refused()
+    with pytest.raises(grpc.aio.AioRpcError) as raised:
+        yield told
+    error = raised.value
+    info, bad, retry = error_details_pb2.ErrorInfo(), error_details_pb2.BadRequest(), error_details_pb2.RetryInfo()
+    status = rpc_status.from_call(error)
+    assert status is not None, error
+    for detail in status.details:
+        for message in (info, bad, retry):
+            if detail.Is(message.DESCRIPTOR):
+                detail.Unpack(message)
+    told.code, told.reason, told.domain = error.code(), info.reason, info.domain
+    told.message = error.details() or ""
+    told.fields = {v.field: v.description for v in bad.field_violations}
+    told.retry_after = retry.retry_delay.ToMilliseconds() / 1000 if retry.HasField("retry_delay") else None
+    assert (told.code, told.reason) == (code, reason), (told.code, told.reason, told.message)
+
+
+def new_tenant() -> str:
+    """A tenant nobody else uses."""
+    return f"t{uuid.uuid4().hex[:12]}"
