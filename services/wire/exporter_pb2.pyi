@@ -96,6 +96,7 @@ class Job(_message.Message):
     ATTEMPT_FIELD_NUMBER: _builtins.int
     MAX_ATTEMPTS_FIELD_NUMBER: _builtins.int
     FENCE_FIELD_NUMBER: _builtins.int
+    SCHEDULE_NAME_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """UUID"""
     tenant: _builtins.str
@@ -113,6 +114,7 @@ class Job(_message.Message):
     attempt: _builtins.int
     max_attempts: _builtins.int
     fence: _builtins.int
+    schedule_name: _builtins.str
     @_builtins.property
     def records(self) -> _containers.ScalarMap[_builtins.str, _builtins.int]:
         """rows by sheet, when completed"""
@@ -160,10 +162,11 @@ class Job(_message.Message):
         attempt: _builtins.int = ...,
         max_attempts: _builtins.int = ...,
         fence: _builtins.int = ...,
+        schedule_name: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_total", b"_total", "artifact", b"artifact", "created_at", b"created_at", "error", b"error", "expires_at", b"expires_at", "finished_at", b"finished_at", "started_at", b"started_at", "total", b"total"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_total", b"_total", "artifact", b"artifact", "attempt", b"attempt", "created_at", b"created_at", "error", b"error", "expires_at", b"expires_at", "fence", b"fence", "finished_at", b"finished_at", "format", b"format", "id", b"id", "max_attempts", b"max_attempts", "options_json", b"options_json", "processed", b"processed", "records", b"records", "schedule_id", b"schedule_id", "stage", b"stage", "started_at", b"started_at", "state", b"state", "tenant", b"tenant", "total", b"total", "warnings", b"warnings"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_total", b"_total", "artifact", b"artifact", "attempt", b"attempt", "created_at", b"created_at", "error", b"error", "expires_at", b"expires_at", "fence", b"fence", "finished_at", b"finished_at", "format", b"format", "id", b"id", "max_attempts", b"max_attempts", "options_json", b"options_json", "processed", b"processed", "records", b"records", "schedule_id", b"schedule_id", "schedule_name", b"schedule_name", "stage", b"stage", "started_at", b"started_at", "state", b"state", "tenant", b"tenant", "total", b"total", "warnings", b"warnings"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__total: _TypeAlias = _typing.Literal["total"]  # noqa: Y015
     _WhichOneofArgType__total: _TypeAlias = _typing.Literal["_total", b"_total"]  # noqa: Y015
@@ -460,6 +463,60 @@ class WatchJobRequest(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___WatchJobRequest: _TypeAlias = WatchJobRequest  # noqa: Y015
+
+@_typing.final
+class ListCompletionsRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SINCE_FIELD_NUMBER: _builtins.int
+    CURSOR_FIELD_NUMBER: _builtins.int
+    LIMIT_FIELD_NUMBER: _builtins.int
+    cursor: _builtins.str
+    """goes on after the page before; then `since` does not matter"""
+    limit: _builtins.int
+    """1 to 500, default 200"""
+    @_builtins.property
+    def since(self) -> _timestamp_pb2.Timestamp:
+        """completed at this time or later"""
+
+    def __init__(
+        self,
+        *,
+        since: _timestamp_pb2.Timestamp | None = ...,
+        cursor: _builtins.str = ...,
+        limit: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["since", b"since"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cursor", b"cursor", "limit", b"limit", "since", b"since"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListCompletionsRequest: _TypeAlias = ListCompletionsRequest  # noqa: Y015
+
+@_typing.final
+class ListCompletionsResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    JOBS_FIELD_NUMBER: _builtins.int
+    NEXT_CURSOR_FIELD_NUMBER: _builtins.int
+    next_cursor: _builtins.str
+    """empty: these are all there are now"""
+    @_builtins.property
+    def jobs(self) -> _containers.RepeatedCompositeFieldContainer[Global___Job]: ...
+    def __init__(
+        self,
+        *,
+        jobs: _abc.Iterable[Global___Job] | None = ...,
+        next_cursor: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["jobs", b"jobs", "next_cursor", b"next_cursor"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListCompletionsResponse: _TypeAlias = ListCompletionsResponse  # noqa: Y015
 
 @_typing.final
 class ListFormatsRequest(_message.Message):

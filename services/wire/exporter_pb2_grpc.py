@@ -70,6 +70,11 @@ class ExporterStub:
                 request_serializer=catalog_dot_exports_dot_v1_dot_exporter__pb2.WatchJobRequest.SerializeToString,
                 response_deserializer=catalog_dot_exports_dot_v1_dot_exporter__pb2.Job.FromString,
                 _registered_method=True)
+        self.ListCompletions = channel.unary_unary(
+                '/catalog.exports.v1.Exporter/ListCompletions',
+                request_serializer=catalog_dot_exports_dot_v1_dot_exporter__pb2.ListCompletionsRequest.SerializeToString,
+                response_deserializer=catalog_dot_exports_dot_v1_dot_exporter__pb2.ListCompletionsResponse.FromString,
+                _registered_method=True)
         self.ListFormats = channel.unary_unary(
                 '/catalog.exports.v1.Exporter/ListFormats',
                 request_serializer=catalog_dot_exports_dot_v1_dot_exporter__pb2.ListFormatsRequest.SerializeToString,
@@ -129,6 +134,13 @@ class ExporterServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListCompletions(self, request, context):
+        """Completed jobs of all tenants in the order of their completion, for services that must not miss one.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ListFormats(self, request, context):
         """The formats this exporter writes, with the JSON Schema of their options.
         """
@@ -173,6 +185,11 @@ def add_ExporterServicer_to_server(servicer, server):
                     servicer.WatchJob,
                     request_deserializer=catalog_dot_exports_dot_v1_dot_exporter__pb2.WatchJobRequest.FromString,
                     response_serializer=catalog_dot_exports_dot_v1_dot_exporter__pb2.Job.SerializeToString,
+            ),
+            'ListCompletions': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListCompletions,
+                    request_deserializer=catalog_dot_exports_dot_v1_dot_exporter__pb2.ListCompletionsRequest.FromString,
+                    response_serializer=catalog_dot_exports_dot_v1_dot_exporter__pb2.ListCompletionsResponse.SerializeToString,
             ),
             'ListFormats': grpc.unary_unary_rpc_method_handler(
                     servicer.ListFormats,
@@ -369,6 +386,33 @@ class Exporter:
             '/catalog.exports.v1.Exporter/WatchJob',
             catalog_dot_exports_dot_v1_dot_exporter__pb2.WatchJobRequest.SerializeToString,
             catalog_dot_exports_dot_v1_dot_exporter__pb2.Job.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListCompletions(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/catalog.exports.v1.Exporter/ListCompletions',
+            catalog_dot_exports_dot_v1_dot_exporter__pb2.ListCompletionsRequest.SerializeToString,
+            catalog_dot_exports_dot_v1_dot_exporter__pb2.ListCompletionsResponse.FromString,
             options,
             channel_credentials,
             insecure,

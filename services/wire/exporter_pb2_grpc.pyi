@@ -52,6 +52,8 @@ class ExporterStub:
     """Forgets an ended job and its file."""
     WatchJob: _grpc.UnaryStreamMultiCallable[_exporter_pb2.WatchJobRequest, _exporter_pb2.Job]
     """The job now, then at every change, until it has ended."""
+    ListCompletions: _grpc.UnaryUnaryMultiCallable[_exporter_pb2.ListCompletionsRequest, _exporter_pb2.ListCompletionsResponse]
+    """Completed jobs of all tenants in the order of their completion, for services that must not miss one."""
     ListFormats: _grpc.UnaryUnaryMultiCallable[_exporter_pb2.ListFormatsRequest, _exporter_pb2.ListFormatsResponse]
     """The formats this exporter writes, with the JSON Schema of their options."""
 
@@ -73,6 +75,8 @@ class ExporterAsyncStub(ExporterStub):
     """Forgets an ended job and its file."""
     WatchJob: _aio.UnaryStreamMultiCallable[_exporter_pb2.WatchJobRequest, _exporter_pb2.Job]  # type: ignore[assignment]
     """The job now, then at every change, until it has ended."""
+    ListCompletions: _aio.UnaryUnaryMultiCallable[_exporter_pb2.ListCompletionsRequest, _exporter_pb2.ListCompletionsResponse]  # type: ignore[assignment]
+    """Completed jobs of all tenants in the order of their completion, for services that must not miss one."""
     ListFormats: _aio.UnaryUnaryMultiCallable[_exporter_pb2.ListFormatsRequest, _exporter_pb2.ListFormatsResponse]  # type: ignore[assignment]
     """The formats this exporter writes, with the JSON Schema of their options."""
 
@@ -133,6 +137,14 @@ class ExporterServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_exporter_pb2.Job], _abc.AsyncIterator[_exporter_pb2.Job]]:
         """The job now, then at every change, until it has ended."""
+
+    @_abc_1.abstractmethod
+    def ListCompletions(
+        self,
+        request: _exporter_pb2.ListCompletionsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_exporter_pb2.ListCompletionsResponse, _abc.Awaitable[_exporter_pb2.ListCompletionsResponse]]:
+        """Completed jobs of all tenants in the order of their completion, for services that must not miss one."""
 
     @_abc_1.abstractmethod
     def ListFormats(

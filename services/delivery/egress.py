@@ -1,0 +1,166 @@
+"""Where deliveries may connect to: every resolved address is checked against a deny-list, at every connect.
+
+A name is resolved here and the connection goes to the very address that was checked, so that a name which resolves
+differently a second time (DNS rebinding) gains nothing.
+"""
+
+import asyncio
+import ipaddress
+import socket
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from aiohttp.abc import AbstractResolver, ResolveResult
+
+Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+Lookup = Callable[[str, int], Awaitable[Sequence[str]]]
+
+CONNECT_SECONDS = 10.0
+
+
+class Forbidden(Exception):
+    """The address is one deliveries must not reach."""
+
+    def __init__(self, host: str, address: str) -> None:
+        super().__init__(
+            f"{host} is at {address}, where deliveries may not go; the operator can allow it with EGRESS_ALLOW."
+        )
+
+
+class Unresolved(Exception):
+    """The name has no address."""
+
+    def __init__(self, host: str, why: str) -> None:
+        super().__init__(f"{host} has no address: {why}")
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """What is allowed beyond the public internet."""
+
+    allow: tuple[Network, ...] = ()
+
+    def permits(self, text: str) -> bool:
+        """Whether a connection to this address is allowed."""
+        address = _unwrapped(ipaddress.ip_address(text.split("%", 1)[0]))
+        if any(address.version == network.version and address in network for network in self.allow):
+            return True
+        return address.is_global and not address.is_multicast
+
+
+def _unwrapped(address: Address) -> Address:
+    """The IPv4 address inside an IPv6 one that only stands for it: mapped, 6to4, or NAT64."""
+    if isinstance(address, ipaddress.IPv6Address):
+        if address.ipv4_mapped:
+            return address.ipv4_mapped
+        if address.sixtofour:
+            return address.sixtofour
+        if address in ipaddress.IPv6Network("64:ff9b::/96"):
+            return ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
+    return address
+
+
+def parse_networks(text: str) -> tuple[Network, ...]:
+    """Networks of a comma-separated list such as `10.0.0.0/8, 127.0.0.1`.
+
+    Raises:
+        ValueError: one is none.
+    """
+    return tuple(ipaddress.ip_network(part.strip(), strict=False) for part in text.split(",") if part.strip())
+
+
+async def system_lookup(host: str, port: int) -> Sequence[str]:
+    """The addresses the operating system knows, in its order."""
+    loop = asyncio.get_running_loop()
+    found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    return list(dict.fromkeys(str(entry[4][0]) for entry in found))
+
+
+class Egress:
+    """Resolves and connects under the rules."""
+
+    def __init__(self, rules: Rules, lookup: Lookup = system_lookup) -> None:
+        self._rules = rules
+        self._lookup = lookup
+
+    async def addresses(self, host: str, port: int) -> list[str]:
+        """The allowed addresses of a host.
+
+        Raises:
+            Unresolved: it has none.
+            Forbidden: it has one that is not allowed, whatever the others are.
+        """
+        try:
+            found = await self._lookup(host, port)
+        except (OSError, UnicodeError) as exc:
+            raise Unresolved(host, str(exc)) from exc
+        if not found:
+            raise Unresolved(host, "no answer")
+        for address in found:
+            self.check(host, address)
+        return list(found)
+
+    def check(self, host: str, address: str) -> None:
+        """Raises Forbidden when a connection to this address is not allowed."""
+        if not self._rules.permits(address):
+            raise Forbidden(host, address)
+
+    async def connect(self, host: str, port: int, within: float = CONNECT_SECONDS) -> socket.socket:
+        """A connected, non-blocking socket to the first allowed address that answers.
+
+        Raises:
+            Unresolved, Forbidden, OSError, TimeoutError.
+        """
+        failure: OSError | None = None
+        for address in await self.addresses(host, port):
+            try:
+                return await self._connected(address, port, within)
+            except OSError as exc:  # a TimeoutError is one too
+                failure = exc
+        raise failure or OSError(f"{host} has no address")
+
+    async def _connected(self, address: str, port: int, within: float) -> socket.socket:
+        family = socket.AF_INET6 if ":" in address else socket.AF_INET
+        made = socket.socket(family, socket.SOCK_STREAM)
+        try:
+            made.setblocking(False)
+            made.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            async with asyncio.timeout(within):
+                await asyncio.get_running_loop().sock_connect(made, (address, port))
+        except BaseException:
+            made.close()
+            raise
+        return made
+
+
+class CheckedResolver(AbstractResolver):
+    """aiohttp's view of an `Egress`; literal addresses do not come here and need `Egress.check`."""
+
+    def __init__(self, egress: Egress) -> None:
+        self._egress = egress
+
+    async def resolve(
+        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
+    ) -> list[ResolveResult]:
+        """The checked addresses."""
+        try:
+            found = await self._egress.addresses(host, port)
+        except (Unresolved, Forbidden) as exc:
+            raise OSError(str(exc)) from exc
+        return [_result(host, port, address) for address in found if _fits(address, family)]
+
+    async def close(self) -> None:
+        """Nothing to end."""
+
+
+def _fits(address: str, family: int) -> bool:
+    return family in (socket.AF_UNSPEC, socket.AF_INET6 if ":" in address else socket.AF_INET)
+
+
+def _result(host: str, port: int, address: str) -> ResolveResult:
+    family: Any = socket.AF_INET6 if ":" in address else socket.AF_INET
+    return ResolveResult(
+        hostname=host, host=address, port=port, family=family, proto=socket.IPPROTO_TCP, flags=socket.AI_NUMERICHOST
+    )
