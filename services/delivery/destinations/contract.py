@@ -66,7 +66,7 @@ class DestinationConfig(BaseModel):
         default=None,
         min_length=1,
         max_length=200,
-        description="Template of the name there: `{format} {date} {time} {schedule} {job}`; absent: the job's own name.",
+        description="Template of the name there: `{format} {date} {time} {schedule} {job}`; absent: the job's name.",
     )
     on_conflict: Literal["overwrite", "rename", "skip", "fail"] = Field(
         default="overwrite", description="What to do when another file has the name."
@@ -87,7 +87,7 @@ class Notes(Protocol):
 class Payload:
     """The file to send.
 
-    `delivery_id` is the same for all attempts: names of parts are made of it. `read(offset)` yields bytes from there on.
+    `delivery_id` is the same for all attempts: names of parts are made of it. `read(offset)` yields bytes from there.
     `progress(bytes)` is to be called now and then with the number of bytes the destination has taken so far.
     """
 
@@ -120,7 +120,7 @@ class Session(Protocol):
         """The whole file under this name, if there is one."""
 
     async def matches(self, found: RemoteFile, payload: Payload) -> bool:
-        """Whether the file there is the payload: by size and hash; it is read back where the destination has no hash."""
+        """Whether the file there is the payload: by size and hash; read back where the destination has no hash."""
 
     async def send(self, name: str, payload: Payload, *, replace: bool) -> RemoteFile:
         """Upload, resuming what an earlier attempt of this delivery left, and show it under `name` once it is whole.
