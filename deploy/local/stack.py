@@ -139,7 +139,7 @@ class Stack:
             self._mourn(care, str(exc))
 
     def _publish(self, claim: Claim) -> None:
-        claim.write(State(os.getpid(), self.url, self.mongodb_uri, self.nats_url, self._ports))
+        claim.write(State(os.getpid(), self.url, self.mongodb_uri, self.nats_url, str(self._store), self._ports))
 
     def _start_servers(self) -> None:
         logs = self.folder / "logs"
@@ -204,5 +204,9 @@ def artifacts_folder(mongodb_uri: str | None) -> str:
     """
     if not mongodb_uri:
         return "artifacts"
-    hosts = ",".join(sorted(urlsplit(mongodb_uri).netloc.rpartition("@")[2].split(",")))
-    return f"artifacts-{hashlib.sha256(hosts.encode()).hexdigest()[:12]}"
+    return f"artifacts-{hashlib.sha256(hosts(mongodb_uri).encode()).hexdigest()[:12]}"
+
+
+def hosts(mongodb_uri: str) -> str:
+    """The addresses in a connection string, sorted: what tells one MongoDB from another."""
+    return ",".join(sorted(urlsplit(mongodb_uri).netloc.rpartition("@")[2].split(",")))

@@ -19,12 +19,14 @@ LOCK_WITHIN = 0.5
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """A running stack: the supervisor's process id, the gateway's address, the servers', and the ports inside."""
+    """A running stack: the supervisor's process id, the gateway's address, the servers', files, and the ports inside."""
 
     pid: int = 0
     url: str = ""
     mongodb_uri: str = ""
     nats_url: str = ""
+    artifacts: str = ""
+    """The folder of the finished files."""
     ports: Mapping[str, int] = field(default_factory=dict)
     """By name of the child."""
 

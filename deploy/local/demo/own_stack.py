@@ -12,8 +12,8 @@ from pathlib import Path
 from deploy.local.children import ROOT
 from deploy.local.secrets import KEYS
 from deploy.local.settings import LocalSettings
-from deploy.local.stack import Stack, artifacts_folder
-from deploy.local.state import FILE, AlreadyRunning, claimed
+from deploy.local.stack import Stack, artifacts_folder, hosts
+from deploy.local.state import FILE, AlreadyRunning, claimed, running
 
 TENANT = "demo"
 PREFIX = "demo-"
@@ -41,8 +41,7 @@ def own_stack(settings: LocalSettings, tell: Callable[[str], None]) -> Iterator[
         mongodb_uri=settings.mongodb_uri,
         nats_url=settings.nats_url,
         tenant=TENANT,
-        # Another exporter of this MongoDB may make our files, so they lie where both of us look.
-        store=settings.local_dir / artifacts_folder(settings.mongodb_uri) if settings.mongodb_uri else None,
+        store=_shared_store(settings) if settings.mongodb_uri else None,
         env=ENVIRONMENT,
         tell=tell,
     )
@@ -60,6 +59,14 @@ def own_stack(settings: LocalSettings, tell: Callable[[str], None]) -> Iterator[
             tell(f"logs are kept in {folder / 'logs'}")
         else:
             shutil.rmtree(folder, ignore_errors=True)
+
+
+def _shared_store(settings: LocalSettings) -> Path:
+    """Where the files of a given MongoDB's jobs lie: another exporter of it, of `make up`, may make ours."""
+    neighbour = running(settings.local_dir)
+    if neighbour and hosts(neighbour.mongodb_uri) == hosts(settings.mongodb_uri or ""):
+        return Path(neighbour.artifacts)
+    return settings.local_dir / artifacts_folder(settings.mongodb_uri)
 
 
 def _revoke(stack: Stack) -> None:
