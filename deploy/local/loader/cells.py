@@ -4,127 +4,121 @@ A changed cell keeps the type its product has there; a new one gets a type the c
 catalogue does not have gets the type all its cells in the file fit.
 """
 
-import base64
-import uuid
-from collections import Counter
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
-from datetime import UTC, datetime
-from decimal import Decimal
-from enum import Enum
-from re import ASCII, compile
+from decimal import ROUND_DOWN, ROUND_HALF_UP, Context, Decimal
 from typing import Any
 
-from bson import Binary, Decimal128, ObjectId
-from bson.binary import ALL_UUID_SUBTYPES, UUID_SUBTYPE
-from bson.datetime_ms import DatetimeMS
-from bson.errors import InvalidId
-
-from deploy.local.loader.json_values import date, exact, fraction, integer, parsed
-from deploy.local.loader.records import BadRecord
+from deploy.local.loader.errors import BadRecord
+from deploy.local.loader.json_values import parsed
+from deploy.local.loader.kinds import IN_WORDS, NUMBERS, ColumnTypes, Kind, kind_of
+from deploy.local.loader.readers import NUMBER, OBJECT_ID, read, spelled
+from services.exporter.transcode.reference import FORMULA_STARTS
 from services.exporter.values import text
 
-_FORMULA_STARTS = tuple("=+-@\t\r")
+# Spreadsheets show 12 and more digits as 4.00638E+12, save what they show, and keep 15 digits of a number.
+_SHORT_FROM = Decimal(10**11)
+_SHORT = Context(prec=6, rounding=ROUND_HALF_UP)
+_KEPT = Context(prec=15, rounding=ROUND_DOWN)
+
+
+def unquoted(cell: str) -> str:
+    """The cell without the quote that `escape_formulas` put before it."""
+    return cell[1:] if cell[:1] == "'" and cell[1:].startswith(FORMULA_STARTS) else cell
 
 
 def says(cell: str, value: Any) -> bool:
-    """Whether the cell is what an export writes for the value.
+    """Whether the cell is what an export writes for the value, or what a spreadsheet makes of that by itself.
 
-    Also with the quote of `escape_formulas`, and with the line breaks a spreadsheet makes of others.
+    That is: the quote of `escape_formulas`, other line breaks, TRUE for true, and other spellings of the same number.
     """
     shown = text(value)
-    if cell == shown or (cell[:1] == "'" and cell[1:] == shown and shown.startswith(_FORMULA_STARTS)):
+    if shown in (cell, unquoted(cell)):
         return True
-    return "\n" in cell and _one_break(cell) == _one_break(shown)
+    if "\n" in cell:
+        return _one_break(cell) == _one_break(shown)
+    return cell == shown.upper() if shown in ("true", "false") else _is_same_number(cell, shown)
 
 
 def _one_break(value: str) -> str:
     return value.replace("\r\n", "\n").replace("\r", "\n")
 
 
-def changed(cell: str, value: Any, types: Callable[[], ColumnTypes]) -> Any:
-    """The new value of a cell that does not say `value` any more; equal to `value` when only its spelling changed.
+def _is_same_number(cell: str, shown: str) -> bool:
+    if not (NUMBER.fullmatch(cell) and NUMBER.fullmatch(shown)):
+        return False
+    written, exact = Decimal(cell), Decimal(shown)
+    if written == exact:
+        return True
+    if abs(exact) < _SHORT_FROM:
+        return False
+    return written == _SHORT.plus(exact) if "E+" in cell else written == _KEPT.plus(exact)
+
+
+def changed(cell: str, value: Any, types: ColumnTypes) -> Any:
+    """The new value of a cell that does not say `value` any more.
 
     Raises:
         BadRecord: the cell fits neither the value's type nor another one of the column.
     """
     if value is None:
-        return new(cell, types())
-    if text(value).startswith(_FORMULA_STARTS) and cell[:1] == "'" and cell[1:].startswith(_FORMULA_STARTS):
-        cell = cell[1:]
+        return new(cell, types)
+    if text(value).startswith(FORMULA_STARTS):
+        cell = unquoted(cell)
     own = kind_of(value)
-    items = tuple({kind_of(item): None for item in value if item is not None}) if isinstance(value, list) else ()
     try:
-        return _same_or_new(value, _read(cell, own, items or (types().items if own is Kind.LIST else ()), value))
+        if own is Kind.LIST:
+            items = tuple({kind_of(item): None for item in value if item is not None})
+            return _list(cell, ColumnTypes(items or types.items))
+        return read(cell, own, value)
     except ValueError:
-        return new(cell, types(), own)
+        return new(cell, ColumnTypes((own,) if types.inferred else types.kinds or (own,), types.items))
 
 
-def _same_or_new(old: Any, value: Any) -> Any:
-    """The old value when both are the same number or the same instant: a spreadsheet writes 12.10 as 12.1."""
-    if isinstance(old, Decimal128) and isinstance(value, Decimal128):
-        return old if old.to_decimal() == value.to_decimal() else value
-    return old if old.__class__ is not bool and old.__class__ is value.__class__ and old == value else value
-
-
-def new(cell: str, types: ColumnTypes, own: Kind | None = None) -> Any:
+def new(cell: str, types: ColumnTypes) -> Any:
     """The value of a cell that has no value yet, by the types of its column; text for a column without any.
 
     Raises:
         BadRecord: the cell fits none of them.
     """
-    numbers = [kind for kind in types.kinds if kind in NUMBERS]
-    for kind in types.kinds or (Kind.TEXT,):
+    for kind in _by_likelihood(cell, types.kinds or (Kind.TEXT,)):
         try:
-            value = (
-                _number_of(cell, numbers) if len(numbers) > 1 and kind in NUMBERS else _read(cell, kind, types.items)
-            )
+            if kind is Kind.LIST:
+                return _list(cell, ColumnTypes(types.items, inferred=types.inferred))
+            return read(cell, kind)
         except ValueError:
             continue
-        if Kind.TEXT not in types.kinds or text(value) == cell:
-            return _structured(cell, value) if types.inferred else value
-    expected = " or ".join(dict.fromkeys(kind.value.rstrip(", ") for kind in (types.kinds or (own or Kind.OTHER,))))
-    raise BadRecord(f"{cell[:60]!r} is not {expected}{_hint(cell, types)}")
+    if types.inferred:
+        return cell
+    raise BadRecord(_refusal(cell, types.kinds))
 
 
-def _hint(cell: str, types: ColumnTypes) -> str:
+def _by_likelihood(cell: str, kinds: tuple[Kind, ...]) -> list[Kind]:
+    """The column's kinds in the order to try them: what the cell is spelled like, the most frequent, text at last."""
+    like = spelled(cell)
+    if like is Kind.TEXT:
+        like = Kind.LIST if "|" in cell or cell[:1] == "[" else Kind.OBJECT_ID if OBJECT_ID.fullmatch(cell) else like
+    others: list[Kind] = [kind for kind in kinds if kind is not Kind.TEXT]
+    first = [like] if like in kinds else [kind for kind in others if kind in NUMBERS and like in NUMBERS]
+    return [*first, *([Kind.TEXT] if Kind.TEXT in kinds else others)]
+
+
+def _refusal(cell: str, kinds: tuple[Kind, ...]) -> str:
+    if Kind.OTHER in kinds:
+        return "what is there can be changed with JSON only"
     comma = cell.replace(",", ".", 1)
-    if "," in cell and set(types.kinds) & set(NUMBERS) and _NUMBER.fullmatch(comma):
-        return f"; write {comma}"
-    return "; write 2026-03-15T09:00:00Z" if Kind.DATE in types.kinds else ""
+    hint = ""
+    if "," in cell and set(kinds) & set(NUMBERS) and NUMBER.fullmatch(comma):
+        hint = f"; write {comma}"
+    elif Kind.DATE in kinds:
+        hint = "; write 2026-03-15T09:00:00Z"
+    return f"{cell[:60]!r} is not {' or '.join(dict.fromkeys(IN_WORDS[kind] for kind in kinds))}{hint}"
 
 
-def _structured(cell: str, value: Any) -> Any:
-    """A list or an empty object when the text is the JSON an export writes for one."""
-    if value.__class__ is not str or not cell.startswith(("[", "{")):
-        return value
-    try:
-        found = parsed(cell)
-        return found if isinstance(found, list | dict) and text(found) == cell else value
-    except ValueError:
-        return value
-
-
-def _number_of(cell: str, kinds: Iterable[Kind]) -> Any:
-    """A number in a column of several kinds: the kind its spelling has in exports, if the column has that."""
-    for kind in (spelled(cell), *(kind for kind in NUMBERS if kind in kinds)):
-        if kind in kinds:
-            try:
-                return _read(cell, kind, ())
-            except ValueError:
-                continue
-    raise ValueError(cell)
-
-
-def _list(cell: str, items: tuple[Kind, ...]) -> list[Any]:
+def _list(cell: str, items: ColumnTypes) -> list[Any]:
     if cell.startswith("["):
         try:
             found = parsed(cell)
-            if isinstance(found, list) and text(found).startswith("["):
+            if isinstance(found, list) and text(found).startswith("[") and (not items.inferred or text(found) == cell):
                 return found
         except ValueError:
             pass  # then it is the first item that begins with a bracket
-    types = ColumnTypes(items or (Kind.TEXT,))
-    return [new(piece, types) if piece or Kind.TEXT in types.kinds else None for piece in cell.split("|")]
-
-
+    return [new(piece, items) if piece or Kind.TEXT in items.kinds else None for piece in cell.split("|")]

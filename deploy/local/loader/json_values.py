@@ -16,7 +16,7 @@ from bson.codec_options import DatetimeConversion
 from bson.datetime_ms import DatetimeMS
 from bson.errors import BSONError
 
-from deploy.local.loader.records import BadRecord
+from deploy.local.loader.errors import BadRecord
 from services.exporter.values import instant
 
 Document = dict[str, Any]
@@ -60,12 +60,12 @@ _EXTENDED_KEYS = frozenset(
 
 
 def integer(text: str) -> int | Decimal128:
-    """An integer's digits as int64, else Decimal128.
+    """An integer's digits as int64, else Decimal128 (`-0` too, which is a decimal's only).
 
     Raises:
         BadRecord: it has more than 34 digits.
     """
-    if len(text.lstrip("-")) <= INT64_DIGITS and (value := int(text)) in INT64:
+    if len(text.lstrip("-")) <= INT64_DIGITS and text != "-0" and (value := int(text)) in INT64:
         return value
     return exact(text)
 

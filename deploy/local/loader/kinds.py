@@ -40,7 +40,6 @@ IN_WORDS = {
     Kind.BINARY: "base64",
     Kind.LIST: "a list",
     Kind.OBJECT: "an object",
-    Kind.OTHER: "of a type that CSV can change",
 }
 
 
@@ -48,7 +47,7 @@ IN_WORDS = {
 class ColumnTypes:
     """The kinds of a column's values and of the items of its lists, the most frequent first.
 
-    `inferred`: from the cells of a file instead of a catalogue.
+    `inferred`: from the cells of a file instead of a catalogue, so a cell that fits none is text and not a mistake.
     """
 
     kinds: tuple[Kind, ...] = ()
@@ -98,10 +97,3 @@ _KINDS: dict[type, Kind] = {
     list: Kind.LIST,
     dict: Kind.OBJECT,
 }
-
-
-def inferred(kinds: frozenset[Kind]) -> ColumnTypes:
-    """The types of a column that the catalogue does not have, from the spelled kinds of all its cells."""
-    if kinds <= set(NUMBERS) or len(kinds) == 1:
-        return ColumnTypes(tuple(kind for kind in Kind if kind in kinds), inferred=True)
-    return ColumnTypes((Kind.TEXT,), inferred=True)

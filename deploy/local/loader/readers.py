@@ -1,11 +1,11 @@
 """Reads a cell as a value of one given type, and tells the type whose spelling a cell has."""
 
 import base64
+import re
 import uuid
 from collections.abc import Callable
 from datetime import UTC, datetime
 from decimal import Decimal
-from re import ASCII, compile
 from typing import Any
 
 from bson import Binary, Decimal128, ObjectId
@@ -16,30 +16,31 @@ from deploy.local.loader.json_values import date, exact, fraction, integer, pars
 from deploy.local.loader.kinds import Kind, kind_of
 from services.exporter.values import text
 
-# More digits are an article number or an EAN rather than a quantity, and a spreadsheet would round them.
-INFERRED_DIGITS = 18
-
-_INTEGER = compile(r"[+-]?\d+", ASCII)
-_NUMBER = compile(r"[+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?", ASCII)
+NUMBER = re.compile(r"[+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?", re.ASCII)
+OBJECT_ID = re.compile(r"[0-9a-f]{24}")
+_INTEGER = re.compile(r"[+-]?\d+", re.ASCII)
 _NO_NUMBERS = {"NaN", "Infinity", "-Infinity"}
 
 
 def spelled(cell: str) -> Kind:
-    """The kind of value that exports spell exactly like this cell; text when there is none, or no safe one."""
+    """The kind of plain value that exports spell exactly like this cell; text when there is none, or no safe one.
+
+    Safe: a whole number beyond int64 is rather an article number than an exact decimal.
+    """
     if cell in ("true", "false"):
         return Kind.BOOL
+    if cell in _NO_NUMBERS:
+        return Kind.DOUBLE
     if cell.endswith("Z") and date(cell) is not None:
         return Kind.DATE
-    if not _NUMBER.fullmatch(cell):
+    if not NUMBER.fullmatch(cell):
         return Kind.TEXT
     try:
         value = integer(cell) if _INTEGER.fullmatch(cell) else fraction(cell)
     except ValueError:
         return Kind.TEXT
-    if text(value) != cell or (isinstance(value, int) and len(cell.lstrip("-")) > INFERRED_DIGITS):
-        return Kind.TEXT
     is_long = isinstance(value, Decimal128) and _INTEGER.fullmatch(cell)
-    return Kind.TEXT if is_long else kind_of(value)
+    return Kind.TEXT if is_long or text(value) != cell else kind_of(value)
 
 
 def read(cell: str, kind: Kind, old: Any = None) -> Any:
@@ -63,32 +64,32 @@ def read(cell: str, kind: Kind, old: Any = None) -> Any:
             return _READERS[kind](cell.strip())
 
 
-def _bool(cell: str) -> bool:
-    """Spreadsheets write TRUE and FALSE."""
-    return {"true": True, "false": False}[cell.lower()] if cell.lower() in ("true", "false") else _refuse(cell)
-
-
 def _refuse(cell: str) -> Any:
     raise ValueError(cell)
+
+
+def _bool(cell: str) -> bool:
+    """Spreadsheets write TRUE and FALSE."""
+    return cell.lower() == "true" if cell.lower() in ("true", "false") else bool(_refuse(cell))
 
 
 def _int(cell: str) -> Any:
     if _INTEGER.fullmatch(cell):
         return integer(cell.removeprefix("+"))
-    return fraction(cell) if _NUMBER.fullmatch(cell) else _refuse(cell)
+    return fraction(cell) if NUMBER.fullmatch(cell) else _refuse(cell)
 
 
 def _double(cell: str) -> Any:
     if cell in _NO_NUMBERS:
         return float(cell)
-    if not _NUMBER.fullmatch(cell):
+    if not NUMBER.fullmatch(cell):
         _refuse(cell)
     value = float(cell)
     return value if Decimal(repr(value)) == Decimal(cell) else exact(cell)
 
 
 def _decimal(cell: str) -> Any:
-    return exact(cell) if cell in _NO_NUMBERS or _NUMBER.fullmatch(cell) else _refuse(cell)
+    return exact(cell) if cell in _NO_NUMBERS or NUMBER.fullmatch(cell) else _refuse(cell)
 
 
 def _date(cell: str) -> Any:
@@ -120,5 +121,6 @@ _READERS: dict[Kind, Callable[[str], Any]] = {
     Kind.DATE: _date,
     Kind.OBJECT_ID: _object_id,
     Kind.OBJECT: _object,
+    Kind.LIST: _refuse,
     Kind.OTHER: _refuse,
 }

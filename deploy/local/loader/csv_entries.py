@@ -1,0 +1,161 @@
+"""Entries from CSV: a row's cells are compared with its product, and only those that say something else change it."""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from bson import ObjectId
+
+from deploy.local.loader.cells import changed, new, says, unquoted
+from deploy.local.loader.csv_records import CsvRecord, CsvRows
+from deploy.local.loader.entries import NO_KEY, Entry, Refused
+from deploy.local.loader.errors import BadRecord
+from deploy.local.loader.files import check_text
+from deploy.local.loader.identity import Key, key_of_cell
+from deploy.local.loader.kinds import ColumnTypes
+from deploy.local.loader.paths import MISSING, at, drop, put
+from services.exporter.values import Document, as_object, parts, text
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A column of the file and where its values are in a product."""
+
+    place: int
+    name: str
+    path: tuple[str, ...]
+    types: ColumnTypes
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """The columns of a file by what they are for: `id`, `_id`, and the fields below them, may name the product."""
+
+    id: tuple[Column, ...]
+    underscore_id: tuple[Column, ...]
+    others: tuple[Column, ...]
+    sku: Column | None
+
+    @staticmethod
+    def of(header: tuple[str, ...], types: Callable[[str], ColumnTypes]) -> "Layout":
+        """The layout of a header of names without quotes."""
+        columns = [Column(i, name, tuple(parts(name)), types(name)) for i, name in enumerate(header)]
+        return Layout(
+            id=tuple(column for column in columns if column.path[0] == "id"),
+            underscore_id=tuple(column for column in columns if column.path[0] == "_id"),
+            others=tuple(column for column in columns if column.path[0] not in ("id", "_id")),
+            sku=next((column for column in columns if column.path == ("sku",)), None),
+        )
+
+
+class CsvEntries:
+    """The entries of a file.
+
+    Args:
+        escaped: whether `'` before a formula is a quote.
+        nulls: by line, names of empty cells that are null in a new product.
+    """
+
+    def __init__(self, rows: CsvRows, layout: Layout, *, escaped: bool, nulls: Mapping[int, list[str]]) -> None:
+        self._rows = rows
+        self._layout = layout
+        self._escaped = escaped
+        self._nulls = nulls
+
+    def __iter__(self) -> Iterator[Entry | Refused]:
+        for record in self._rows:
+            try:
+                yield self._entry(record)
+            except BadRecord as exc:
+                yield Refused(record.line, str(exc))
+
+    def _entry(self, record: CsvRecord) -> Entry:
+        if record.problem:
+            raise BadRecord(record.problem)
+        for cell in record.cells:
+            check_text(cell)
+        cells = tuple(map(unquoted, record.cells)) if self._escaped else record.cells
+        layout = self._layout
+        has_own_id = any(cells[column.place] for column in layout.underscore_id)
+        id_columns = layout.underscore_id if has_own_id else layout.id
+        sku = cells[layout.sku.place] if layout.sku else ""
+        key = _key(cells, id_columns)
+        if key is None and not sku:
+            raise BadRecord(NO_KEY)
+        fields = (*layout.id, *layout.others) if has_own_id else layout.others
+        return Entry(
+            line=record.line,
+            size=sum(map(len, cells)),
+            id=key,
+            sku=key_of_cell(sku) if sku else None,
+            applied=partial(self._applied, record.line, cells, id_columns, fields),
+        )
+
+    def _applied(
+        self,
+        line: int,
+        cells: tuple[str, ...],
+        id_columns: tuple[Column, ...],
+        fields: tuple[Column, ...],
+        old: Document | None,
+    ) -> Document:
+        if old is not None:
+            return _edited(old, cells, fields)
+        id_ = _object(cells, id_columns).get(id_columns[0].path[0]) if _key(cells, id_columns) else ObjectId()
+        document = {"_id": id_, **_object(cells, fields)}
+        if id_columns is not self._layout.id and self._layout.id:
+            document.setdefault("id", None)  # without an `id` of its own its `_id` would be called so
+        for column in fields:
+            if column.name in self._nulls.get(line, ()) and at(document, column.path) is MISSING:
+                put(document, column.path, None)
+        return document
+
+
+def _key(cells: tuple[str, ...], columns: tuple[Column, ...]) -> Key | None:
+    used = [column for column in columns if cells[column.place]]
+    if not used:
+        return None
+    if [len(column.path) for column in used] == [1]:
+        return key_of_cell(cells[used[0].place])
+    value = _object(cells, columns)[used[0].path[0]]
+    return Key(text(value), (value,))
+
+
+def _object(cells: tuple[str, ...], columns: tuple[Column, ...]) -> Document:
+    """A new object from the cells that are not empty."""
+    document: Document = {}
+    for column in columns:
+        if cell := cells[column.place]:
+            _named(column, put, document, column.path, _named(column, new, cell, column.types))
+    return document
+
+
+def _edited(old: Document, cells: tuple[str, ...], columns: tuple[Column, ...]) -> Document:
+    """The product after the edits; what was emptied goes first, so that it is in nobody's way."""
+    document, values = dict(old), []
+    for column in columns:
+        cell, value = cells[column.place], at(old, column.path)
+        present = None if value is MISSING else value
+        if as_object(present) is not None:
+            if cell:
+                values.append((column, _named(column, new, cell, column.types)))
+        elif says(cell, present):
+            continue
+        elif not cell:
+            drop(document, column.path)
+        else:
+            edited = _named(column, changed, cell, present, column.types)
+            if text(edited) != text(present):  # else only the spelling is another
+                values.append((column, edited))
+    for column, value in values:
+        _named(column, put, document, column.path, value)
+    return document
+
+
+def _named(column: Column, call: Callable[..., Any], *args: Any) -> Any:
+    """The call's result; a refusal of it names the column."""
+    try:
+        return call(*args)
+    except BadRecord as exc:
+        raise BadRecord(f"{column.name}: {exc}") from exc

@@ -1,0 +1,95 @@
+"""Reads a CSV file once before anything is loaded: its columns' types, and whether its formulas are escaped.
+
+Finds what makes the file unreadable as a whole while nothing has been changed yet.
+"""
+
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass
+from math import inf
+
+from deploy.local.loader.cells import unquoted
+from deploy.local.loader.csv_records import CsvRows
+from deploy.local.loader.kinds import ColumnTypes, Kind
+from deploy.local.loader.readers import NUMBER, spelled
+from deploy.local.loader.spelling import ColumnSpelling, IdSpelling
+from services.exporter.transcode.reference import FORMULA_STARTS
+
+ID_NAMES = ("id", "_id")
+
+
+@dataclass(frozen=True, slots=True)
+class Survey:
+    """What a file says about its columns.
+
+    Attributes:
+        inferred: types by name as in the header, of the columns that were asked for.
+        escaped: `'` before a formula is a quote of `escape_formulas`: no cell begins with a formula without one.
+        first_lines: by name, the line of the first cell that is not empty; `inf` where there is none.
+    """
+
+    inferred: Mapping[str, ColumnTypes]
+    escaped: bool
+    first_lines: Mapping[str, float]
+
+    def nulls(self) -> dict[int, list[str]]:
+        """The empty cells, by line, that have to be null for a new catalogue to show these columns in this order.
+
+        Columns are shown in first-seen order: a column must be seen no later than the one right of it.
+        """
+        found: dict[int, list[str]] = {}
+        seen = [line for line in self.first_lines.values() if line < inf]
+        needed: float = max(seen, default=inf)
+        for name, first in reversed([*self.first_lines.items()]):
+            needed = min(needed, first)
+            if needed < first and name not in ID_NAMES:
+                found.setdefault(int(needed), []).insert(0, name)
+        return found
+
+
+def survey(rows: CsvRows, known: Collection[str], progress: Callable[[], None]) -> Survey:
+    """Read all rows.
+
+    Args:
+        known: names of columns whose types need not be inferred.
+        progress: called after every row.
+
+    Raises:
+        BadFile: a quote never ends.
+    """
+    spellings = {name: IdSpelling() if name in ID_NAMES else ColumnSpelling() for name in rows.header}
+    wanted = {name: spelling for name, spelling in spellings.items() if name not in known}
+    first_lines = dict.fromkeys(rows.header, inf)
+    quotes = _Quotes(rows.header)
+    for row in rows:
+        progress()
+        for name, cell in zip(rows.header, row.cells, strict=False):  # a bad row has no cells
+            if not cell:
+                continue
+            if row.line < first_lines[name]:
+                first_lines[name] = row.line
+            quotes.look(cell)
+            if name in wanted:
+                wanted[name].add(cell)
+    inferred = {name: spelling.types for name, spelling in wanted.items()}
+    if "sku" in inferred:  # an article number is a name, also where it has digits only
+        inferred["sku"] = ColumnTypes((Kind.TEXT,), inferred=True)
+    return Survey(inferred, quotes.are_escapes, first_lines)
+
+
+class _Quotes:
+    """Tells whether the file was written with `escape_formulas`: then every formula has a quote."""
+
+    def __init__(self, names: Iterable[str]) -> None:
+        self._quoted = self._bare = False
+        for name in names:
+            self.look(name)
+
+    def look(self, cell: str) -> None:
+        if cell[:1] == "'":
+            self._quoted |= unquoted(cell) is not cell
+        elif not self._bare and cell.startswith(FORMULA_STARTS):
+            self._bare = not NUMBER.fullmatch(cell) and spelled(cell) is Kind.TEXT
+
+    @property
+    def are_escapes(self) -> bool:
+        return self._quoted and not self._bare
