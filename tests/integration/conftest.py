@@ -11,16 +11,25 @@ from tests.integration.exporting import Exporter, exporter
 
 
 @pytest.fixture
-async def running(mongo_uri: str, nats_url: str, tmp_path: Path) -> AsyncIterator[Exporter]:
+async def clean_uri(mongo_uri: str) -> str:
+    """A MongoDB without jobs of an earlier test, which an exporter would go on with."""
+    client = mongo.connect(mongo_uri, app="tests")
+    await client.drop_database("exporter")
+    client.close()
+    return mongo_uri
+
+
+@pytest.fixture
+async def running(clean_uri: str, nats_url: str, tmp_path: Path) -> AsyncIterator[Exporter]:
     """An exporter with a worker."""
-    async with exporter(mongo_uri, nats_url, tmp_path) as started:
+    async with exporter(clean_uri, nats_url, tmp_path) as started:
         yield started
 
 
 @pytest.fixture
-async def idle(mongo_uri: str, nats_url: str, tmp_path: Path) -> AsyncIterator[Exporter]:
+async def idle(clean_uri: str, nats_url: str, tmp_path: Path) -> AsyncIterator[Exporter]:
     """An exporter that accepts jobs and works on none."""
-    async with exporter(mongo_uri, nats_url, tmp_path, worker_jobs=0) as started:
+    async with exporter(clean_uri, nats_url, tmp_path, worker_jobs=0) as started:
         yield started
 
 
