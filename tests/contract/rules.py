@@ -1,56 +1,143 @@
-"""The rules of docs/values.md once more, written independently and slowly: what a reader must find in a file."""
+"""The rules of docs/values.md once more, written independently and slowly: what a reader must find in a file.
+
+Works on documents as they are before they are encoded. Must not import what it checks.
+"""
 
 import base64
 import json
 import math
+import re
 import uuid
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
+from decimal import Decimal
 from typing import Any
 
-from bson import Binary, Code, Decimal128, MaxKey, MinKey, ObjectId, Regex, Timestamp
+from bson import Binary, DBRef, Decimal128, MaxKey, MinKey, ObjectId, Regex, Timestamp
 from bson.datetime_ms import DatetimeMS
 
+Document = Mapping[str, Any]
 
-def named(document: dict[str, Any]) -> dict[str, Any]:
+FIRST_DATE = datetime(1900, 3, 1)
+SMALLEST = 2.3e-308
+CELL_UNITS = 32_767
+
+
+# Names
+
+
+def opened(value: Any) -> Any:
+    """The value with references as the ordinary objects they are, and dates of Python's calendar as such."""
+    match value:
+        case DBRef():
+            return opened(dict(value.as_doc()))
+        case dict():
+            return {key: opened(inner) for key, inner in reference_first(value).items()}
+        case list():
+            return [opened(item) for item in value]
+        case DatetimeMS() if -62_135_596_800_000 <= int(value) <= 253_402_300_799_999:
+            return datetime(1970, 1, 1) + timedelta(milliseconds=int(value))
+    return value
+
+
+def reference_first(value: dict[str, Any]) -> dict[str, Any]:
+    """An object that is a reference begins with `$ref`, `$id` and `$db`, in whatever order it was stored."""
+    if not (isinstance(value.get("$ref"), str) and "$id" in value and isinstance(value.get("$db"), str | None)):
+        return value
+    first = {key: value[key] for key in ("$ref", "$id", "$db") if value.get(key) is not None or key == "$id"}
+    return first | {key: inner for key, inner in value.items() if key not in ("$ref", "$id", "$db")}
+
+
+def named(document: Document) -> dict[str, Any]:
     """The document with `_id` called `id`, unless it has one."""
-    return {("id" if key == "_id" and "id" not in document else key): value for key, value in document.items()}
+    return {("id" if key == "_id" and "id" not in document else key): opened(value) for key, value in document.items()}
 
 
-def leaves(value: dict[str, Any], prefix: tuple[str, ...] = ()) -> dict[str, Any]:
-    """Dotted names and values."""
-    found: dict[str, Any] = {}
+def paths(value: Mapping[str, Any], above: tuple[str, ...] = ()) -> dict[tuple[str, ...], Any]:
+    """Leaves by their keys."""
+    found: dict[tuple[str, ...], Any] = {}
     for key, inner in value.items():
-        path = (*prefix, key)
         if isinstance(inner, dict) and inner:
-            found.update(leaves(inner, path))
+            found.update(paths(inner, (*above, key)))
         else:
-            found[".".join(part.replace("\\", "\\\\").replace(".", "\\.") for part in path)] = inner
+            found[(*above, key)] = inner
     return found
 
 
-def scalar(value: Any) -> str | None:  # noqa: PLR0911  one line a type
+def dotted(path: Iterable[str]) -> str:
+    return ".".join(re.sub(r"([\\.])", r"\\\1", key) for key in path)
+
+
+def keys_of(name: str) -> tuple[str, ...]:
+    """The keys of a dotted name; surrogates, which no key holds, stand for what is escaped."""
+    marked = name.replace("\\\\", "\ud800").replace("\\.", "\ud801").split(".")
+    return tuple(key.replace("\ud800", "\\").replace("\ud801", ".") for key in marked)
+
+
+def leaves(document: Document) -> dict[str, Any]:
+    """Dotted names and values."""
+    return {dotted(path): value for path, value in paths(named(document)).items()}
+
+
+# Columns
+
+
+def is_below(path: Sequence[str], parent: Sequence[str]) -> bool:
+    return tuple(path[: len(parent)]) == tuple(parent)
+
+
+def columns(documents: Iterable[Document], include: Sequence[str] | None, exclude: Sequence[str]) -> list[str]:
+    """The header of a flat format when nothing is remembered."""
+    seen = list(dict.fromkeys(path for document in documents for path in paths(named(document))))
+    if include is not None:
+        chosen = [[path for path in seen if is_below(path, keys_of(asked))] or [keys_of(asked)] for asked in include]
+        return list(dict.fromkeys(dotted(path) for group in chosen for path in group))
+    kept = [path for path in seen if not any(is_below(path, keys_of(parent)) for parent in exclude)]
+    return [dotted(path) for path in sorted(kept, key=lambda path: path != ("id",))]
+
+
+def selected(document: Document, include: Sequence[str] | None, exclude: Sequence[str]) -> dict[str, Any]:
+    """What JSON holds of a document: the leaves of its columns, nested again."""
+    nested: dict[str, Any] = {}
+    found = paths(named(document))
+    if include is None and not exclude:
+        return named(document)
+    for path in map(keys_of, columns([document], include, exclude)) if include is not None else found:
+        if path not in found or any(is_below(path, keys_of(parent)) for parent in exclude):
+            continue
+        place = nested
+        for key in path[:-1]:
+            place = place.setdefault(key, {})
+        place[path[-1]] = found[path]
+    return nested
+
+
+# Text
+
+
+def scalar(value: Any) -> str | None:
     """The text of a plain value; None for a list or an object."""
     match value:
         case None:
             return ""
         case bool():
             return "true" if value else "false"
-        case Code():
-            return str(value)
         case str():
-            return value
+            return "".join(value)
         case int():
             return str(int(value))
         case float():
             return special(value) or repr(value)
         case Decimal128():
-            return str(value)
+            return special(value.to_decimal()) or str(value.to_decimal())
         case datetime():
-            return value.strftime("%Y").zfill(4) + value.strftime("-%m-%dT%H:%M:%S") + millis(value) + "Z"
+            day = f"{value.year:04}-{value.month:02}-{value.day:02}"
+            return f"{day}T{value.hour:02}:{value.minute:02}:{value.second:02}{millis(value.microsecond // 1000)}"
         case DatetimeMS():
             return far(int(value))
         case ObjectId():
-            return str(value)
+            return value.binary.hex()
         case Binary() if value.subtype in (3, 4) and len(value) == 16:
             return str(uuid.UUID(bytes=bytes(value)))
         case bytes():
@@ -58,7 +145,8 @@ def scalar(value: Any) -> str | None:  # noqa: PLR0911  one line a type
         case Timestamp():
             return f"{value.time}:{value.inc}"
         case Regex():
-            return "/^a.*/im"
+            flags = zip("ilmsux", (re.I, re.L, re.M, re.S, re.U, re.X), strict=True)
+            return f"/{value.pattern}/" + "".join(letter for letter, flag in flags if value.flags & flag)
         case MinKey():
             return "MinKey"
         case MaxKey():
@@ -66,23 +154,30 @@ def scalar(value: Any) -> str | None:  # noqa: PLR0911  one line a type
     return None
 
 
-def millis(value: datetime) -> str:
-    return f".{value.microsecond // 1000:03}" if value.microsecond else ""
+def millis(value: int) -> str:
+    return f".{value:03}Z" if value else "Z"
 
 
-def special(value: float) -> str | None:
-    if math.isnan(value):
+def special(value: float | Decimal) -> str | None:
+    if value != value:
         return "NaN"
-    return None if math.isfinite(value) else "Infinity" if value > 0 else "-Infinity"
-
-
-FAR = {10**15: "+033658-09-27T01:46:40Z", -(10**14): "-001199-02-15T14:13:20Z", 253402300800000: "+010000-01-01T00:00:00Z"}
+    infinity = type(value)("Infinity")
+    return "Infinity" if value == infinity else "-Infinity" if value == -infinity else None
 
 
 def far(value: int) -> str:
-    """The three instants beyond Python's calendar that the tests use, as JavaScript's toISOString gives them."""
-    near = datetime(1970, 1, 1) + timedelta(milliseconds=value) if -62135596800000 <= value < 253402300800000 else None
-    return FAR[value] if near is None else str(scalar(near))
+    """An instant beyond Python's calendar: days to civil date by Howard Hinnant's algorithm (chrono-compatible)."""
+    days, rest = divmod(value, 86_400_000)
+    shifted = days + 719_468
+    era, of_era = divmod(shifted, 146_097)
+    year_of_era = (of_era - of_era // 1460 + of_era // 36_524 - of_era // 146_096) // 365
+    day_of_year = of_era - (365 * year_of_era + year_of_era // 4 - year_of_era // 100)
+    moon = (5 * day_of_year + 2) // 153
+    day, month = day_of_year - (153 * moon + 2) // 5 + 1, moon + 3 if moon < 10 else moon - 9
+    year = year_of_era + era * 400 + (month <= 2)
+    shown = f"{year:04}" if year == 0 else f"{year:+07}"
+    hours, minutes, seconds = rest // 3_600_000, rest // 60_000 % 60, rest // 1000 % 60
+    return f"{shown}-{month:02}-{day:02}T{hours:02}:{minutes:02}:{seconds:02}{millis(rest % 1000)}"
 
 
 def cell(value: Any) -> str:
@@ -96,24 +191,102 @@ def cell(value: Any) -> str:
     return compact(value) if text is None else text
 
 
-def compact(value: Any) -> str:
-    return json.dumps(jsonable(value), ensure_ascii=False, separators=(",", ":")).replace('"\0number ', "").replace('\0"', "")
+def harmless(value: Any) -> str:
+    """A leaf in a flat format with `escape_formulas`."""
+    text = cell(value)
+    if value is None or isinstance(value, bool | int | float | Decimal128 | datetime | DatetimeMS):
+        return text
+    return "'" + text if text[:1] in ("=", "+", "-", "@", "\t", "\r") and text else text
 
 
-def jsonable(value: Any) -> Any:
-    """The value as the json module would read it back, Decimal128 as its number."""
+# JSON
+
+
+@dataclass(frozen=True)
+class Number:
+    """A JSON number by its characters, so that 12.10 is not 12.1."""
+
+    text: str
+
+
+@dataclass(frozen=True)
+class Object:
+    """A JSON object by its members in order."""
+
+    members: tuple[tuple[str, Any], ...]
+
+
+def parsed(text: str) -> Any:
+    """JSON text as the json module reads it, numbers and objects kept as they are written."""
+    return json.loads(
+        text,
+        parse_int=Number,
+        parse_float=Number,
+        parse_constant=lambda constant: 1 / 0,
+        object_pairs_hook=lambda pairs: Object(tuple(pairs)),
+    )
+
+
+def json_value(value: Any) -> Any:
+    """What `parsed` must give for a value."""
     if isinstance(value, dict):
-        return {key: jsonable(inner) for key, inner in value.items()}
+        return Object(tuple((key, json_value(inner)) for key, inner in value.items()))
     if isinstance(value, list):
-        return [jsonable(inner) for inner in value]
-    if isinstance(value, Decimal128):
-        return str(value) if not value.to_decimal().is_finite() else Number(str(value))
-    if isinstance(value, float):
-        return special(value) or value
-    if value is None or (isinstance(value, bool | int | str) and not isinstance(value, Code)):
+        return [json_value(inner) for inner in value]
+    if isinstance(value, bool) or value is None:
         return value
-    return scalar(value)
+    text = scalar(value)
+    is_number = isinstance(value, int | float | Decimal128) and text not in ("NaN", "Infinity", "-Infinity")
+    return Number(text or "") if is_number else text
 
 
-class Number(float):
-    """A decimal whose digits json.dumps keeps: the encoder writes floats by `float.__repr__`, so it is spelled out."""
+def compact(value: Any) -> str:
+    """JSON text without blanks, non-ASCII as itself."""
+    match json_value(value):
+        case Object():
+            return "{" + ",".join(f"{compact(str(key))}:{compact(inner)}" for key, inner in value.items()) + "}"
+        case list():
+            return "[" + ",".join(compact(inner) for inner in value) + "]"
+        case Number(text):
+            return text
+        case plain:
+            return json.dumps(plain, ensure_ascii=False)
+
+
+# Excel
+
+
+def excel(value: Any) -> Any:
+    """A leaf as a cell: None, bool, a number, datetime, or text."""
+    if value is None or isinstance(value, bool):
+        return value
+    if isinstance(value, datetime) and value >= FIRST_DATE:
+        return value
+    return number(value) if is_excel_number(value) else cut(cell(value))
+
+
+def number(value: Any) -> float:
+    return float(value.to_decimal() if isinstance(value, Decimal128) else value)
+
+
+def is_excel_number(value: Any) -> bool:
+    """Whether Excel keeps it: 15 digits of integers and decimals, any double that is finite and not subnormal."""
+    match value:
+        case int():
+            return len(str(abs(value))) <= 15
+        case Decimal128() if not value.to_decimal().is_nan():
+            digits = "".join(map(str, value.to_decimal().as_tuple().digits)).rstrip("0")
+            return len(digits) <= 15 and (value.to_decimal() == 0 or SMALLEST <= abs(number(value)) < math.inf)
+        case float():
+            return value == 0 or SMALLEST <= abs(value) < math.inf
+    return False
+
+
+def cut(text: str) -> str:
+    """What fits into a cell, counted in UTF-16 units."""
+    units = 0
+    for at, character in enumerate(text):
+        units += 2 if ord(character) > 0xFFFF else 1
+        if units > CELL_UNITS:
+            return text[:at]
+    return text
