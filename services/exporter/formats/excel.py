@@ -10,7 +10,7 @@ from openpyxl.styles import Font
 from pydantic import Field, field_validator
 
 from services.exporter.formats.contract import ExportOptions, Flag, Sheet, Tally, TooManyColumns
-from services.exporter.formats.package import Member, package
+from services.exporter.formats.package import FIXED_TIME, Member, package
 from services.exporter.transcode import SheetRows
 from services.exporter.transcode.sheet_xml import column_letters
 
@@ -160,7 +160,7 @@ def _frame(areas: Mapping[str, str], *, filtered: bool) -> Iterator[Member]:
     first["A1"].font = Font(name="Calibri", size=11, bold=True)
     first["A2"].number_format = "yyyy-mm-dd hh:mm:ss"
     book.properties.creator = "Catalog Exports"
-    book.properties.created = book.properties.modified = None  # same content, same bytes
+    book.properties.created = book.properties.modified = FIXED_TIME  # same content, same bytes
     saved = io.BytesIO()
     book.save(saved)
     with zipfile.ZipFile(saved) as archive:
