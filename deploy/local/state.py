@@ -19,7 +19,7 @@ LOCK_WITHIN = 0.5
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """A running stack: the supervisor's process id, the gateway's address, the servers', files, and the ports inside."""
+    """A running stack: the supervisor's process id, addresses of gateway and servers, files, and ports inside."""
 
     pid: int = 0
     url: str = ""
