@@ -1,14 +1,14 @@
 """Stores for tests: a folder, and a bucket on moto's S3 server behind a real socket."""
 
 import asyncio
+import os
+import urllib.request
 import uuid
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
-from typing import Any
 
 import pytest
-from botocore.session import Session
 from moto.server import ThreadedMotoServer
 
 from services.chassis.blobs import open_store
@@ -43,10 +43,9 @@ def use_s3(monkeypatch: pytest.MonkeyPatch, endpoint: str, region: str | None = 
 def new_bucket(name: str | None = None) -> str:
     """The name of a new, empty bucket on the server in use."""
     name = name or f"bucket-{uuid.uuid4().hex[:12]}"
-    client: Any = Session().create_client("s3", region_name="us-east-1")
-    client.create_bucket(Bucket=name)
-    client.close()
-    return name
+    address = f"{os.environ['AWS_ENDPOINT_URL_S3']}/{name}"
+    with urllib.request.urlopen(urllib.request.Request(address, method="PUT")):
+        return name
 
 
 @asynccontextmanager
