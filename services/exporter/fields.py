@@ -1,34 +1,37 @@
-"""Checks a request against the catalogue before it is accepted: a typing mistake is an error now, not an empty file.
+"""Checks a request against the catalogue before it is accepted: a typing mistake is an error now, not an empty file."""
 
-Looks are bounded in time; what is not found out in time is accepted, and becomes a warning on the job if it was wrong.
-"""
-
-from collections.abc import Iterable
-from typing import Any, cast
+from collections.abc import Iterable, Sequence
 
 from pymongo import MongoClient
-from pymongo.collection import Collection
-from pymongo.errors import ExecutionTimeout, PyMongoError
+from pymongo.errors import PyMongoError
 
 from services.chassis.faults import Unavailable, Violation
 from services.chassis.mongo import Document, is_passing
 from services.exporter.catalogue import database_name
-from services.exporter.columns import is_at_or_below, near_names
+from services.exporter.columns import lineage, near_names
 from services.exporter.errors import BadRequest
-from services.exporter.export import ALL_FIELDS, FILTERED_SHEET
-from services.exporter.filters import FilterError, check_values, fields
+from services.exporter.export import FILTERED_SHEET
+from services.exporter.filters import Filter, fields, misread, name_problem, paths, place, shown
+from services.exporter.look import Look
 from services.exporter.requests import CheckedRequest
-from services.exporter.transcode import discover
 
-LOOK_MS = 2_000
-SAMPLE = 1_000
+LOOK_SECONDS = 2.0
+MOST_REPORTED = 10
 
 
-def check_fields(client: MongoClient[Document], tenant: str, request: CheckedRequest, known: Iterable[str]) -> None:
+def check_fields(
+    client: MongoClient[Document],
+    tenant: str,
+    request: CheckedRequest,
+    known: Iterable[str],
+    *,
+    seconds: float = LOOK_SECONDS,
+) -> None:
     """Refuse a request about fields or values that no product has. Blocks; to be called in a thread.
 
     Args:
         known: names of columns met in earlier exports; a name among them is not looked for.
+        seconds: to look into the catalogue; what is not found out by then is accepted.
 
     Raises:
         BadRequest: with near names, or what the field holds.
@@ -39,76 +42,59 @@ def check_fields(client: MongoClient[Document], tenant: str, request: CheckedReq
         if not database.list_collection_names(filter={"name": FILTERED_SHEET}):
             text = f"tenant {tenant!r} has no catalogue yet; load products first"
             raise BadRequest([Violation("tenant", text)], code="catalogue_missing")
-        _check(database[FILTERED_SHEET], request, tuple(known))
+        look = Look(database[FILTERED_SHEET], seconds)
+        _check_names(look, request, tuple(known))
+        _check_values(look, request.filter)
     except PyMongoError as exc:
         if not is_passing(exc):
             raise
         raise Unavailable("catalogue_unavailable", "The catalogue does not answer; try again shortly.") from exc
 
 
-def _check(products: Collection[Document], request: CheckedRequest, known: tuple[str, ...]) -> None:
+def _check_names(look: Look, request: CheckedRequest, known: tuple[str, ...]) -> None:
+    """Every filtered field has to exist, of the included ones at least one."""
+    there = _with_parents(known)
+    filtered = [name for name in fields(request.filter) if name not in there]
     asked = request.options.include_fields or ()
-    filtered = fields(request.filter)
-    found = {name for name in {*asked, *filtered} if _exists(products, name, known)}
-    if len(found) < len({*asked, *filtered}):
-        names = known or _sampled_names(products)
-        violations = [_unknown(f"filters.{name}", name, names) for name in filtered if name not in found]
-        if asked and not found.intersection(asked):
-            violations += [_unknown("include_fields", name, names) for name in asked]
-        if violations:
-            raise BadRequest(violations, code="unknown_field")
-    if filtered:
-        _check_kinds(products, request)
+    if not filtered and (not asked or not there.isdisjoint(asked)):
+        return
+    sampled, is_whole = look.sampled_names()
+    there |= _with_parents(sampled)
+    unknown = [(place(name), name) for name in filtered if name not in there and not look.has_any([name])]
+    # The sample is all there is to tell of names that MongoDB has no path for.
+    if asked and there.isdisjoint(asked) and (is_whole or _all_reachable(asked)) and not look.has_any(asked):
+        unknown += [("include_fields", name) for name in asked]
+    if unknown:
+        raise BadRequest(_reported(look, unknown, tuple(dict.fromkeys([*known, *sampled]))), code="unknown_field")
 
 
-def _unknown(where: str, name: str, known: Iterable[str]) -> Violation:
-    near = near_names(name, known)
-    hint = f"; did you mean {', '.join(near)}?" if near else ""
-    return Violation(where, f"no product has the field {name!r}{hint}")
+def _with_parents(names: Iterable[str]) -> set[str]:
+    return {parent for name in names for parent in lineage(name)}
 
 
-def _exists(products: Collection[Document], name: str, known: tuple[str, ...]) -> bool:
-    if any(is_at_or_below(column, name) for column in known):
-        return True
-    if "\\" in name:
-        return name in _sampled_names(products)
-    path = "_id" if name == "id" else name
-    try:
-        return products.find_one({path: {"$exists": True}}, {"_id": 1}, max_time_ms=LOOK_MS) is not None
-    except ExecutionTimeout:
-        return True
+def _all_reachable(names: Iterable[str]) -> bool:
+    return all(name_problem(name) is None for name in names)
 
 
-def _sampled_names(products: Collection[Document]) -> tuple[str, ...]:
-    seen: dict[str, None] = {}
-    for batch in products.find_raw_batches({}, limit=SAMPLE):
-        discover(cast(bytes, batch), ALL_FIELDS, seen)
-    return tuple(seen)
+def _reported(look: Look, unknown: Sequence[tuple[str, str]], known: tuple[str, ...]) -> list[Violation]:
+    violations = []
+    for where, name in unknown[:MOST_REPORTED]:
+        near = () if look.is_over() else near_names(name, known)  # takes long among thousands of names
+        hint = f"; did you mean {', '.join(near)}?" if near else ""
+        violations.append(Violation(where, f"no product has the field {shown(name)!r}{hint}"))
+    if len(unknown) > MOST_REPORTED:
+        where = unknown[MOST_REPORTED][0]
+        violations.append(Violation(where, f"no product has {len(unknown) - MOST_REPORTED:,} more of the fields named"))
+    return violations
 
 
-def _check_kinds(products: Collection[Document], request: CheckedRequest) -> None:
-    for sample in (SAMPLE, None):
-        try:
-            kinds = {name: _kinds(products, name, sample) for name in fields(request.filter)}
-            check_values(request.filter, kinds)
-            return
-        except ExecutionTimeout:
-            return
-        except FilterError as exc:
-            if sample is None:
-                raise BadRequest([Violation(where, what) for where, what in exc.problems]) from exc
-
-
-def _kinds(products: Collection[Document], name: str, sample: int | None) -> frozenset[str]:
-    """MongoDB's names of the types a field holds, looking into lists; of the first `sample` products that have it."""
-    path = "_id" if name == "id" else name
-    value = f"${path}"
-    of_list = {"$map": {"input": value, "in": {"$type": "$$this"}}}
-    stages: list[dict[str, Any]] = [{"$match": {path: {"$exists": True}}}]
-    stages += [{"$limit": sample}] if sample is not None else []
-    stages += [
-        {"$project": {"kind": {"$cond": [{"$isArray": value}, of_list, [{"$type": value}]]}}},
-        {"$unwind": "$kind"},
-        {"$group": {"_id": "$kind"}},
+def _check_values(look: Look, wanted: Filter) -> None:
+    """Refuse a value when a sample holds nothing it can be compared with, and no other product does."""
+    kinds = {name: look.kinds(name) for name in fields(wanted)}
+    wrong = [
+        Violation(place(found.name), found.message)
+        for found in misread(wanted, kinds)
+        if not look.finds({"$or": [{path: {"$type": sorted(found.kinds)}} for path in paths(found.name)]})
     ]
-    return frozenset(group["_id"] for group in products.aggregate(stages, maxTimeMS=LOOK_MS))
+    if wrong:
+        raise BadRequest(wrong[:MOST_REPORTED])

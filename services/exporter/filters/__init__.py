@@ -3,7 +3,16 @@
 Pure; the rules are in docs/values.md. Nothing but the operators named there becomes a query: no `$`, no regex, no code.
 """
 
-from services.exporter.filters.conditions import Condition, Filter, FilterError, fields, parse_filter
+from services.exporter.filters.conditions import (
+    Condition,
+    Filter,
+    FilterError,
+    fields,
+    name_problem,
+    parse_filter,
+    place,
+    shown,
+)
 from services.exporter.filters.kinds import Misread, check_values, misread
 from services.exporter.filters.query import paths, to_query
 
@@ -15,7 +24,10 @@ __all__ = [
     "check_values",
     "fields",
     "misread",
+    "name_problem",
     "parse_filter",
     "paths",
+    "place",
+    "shown",
     "to_query",
 ]

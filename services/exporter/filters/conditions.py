@@ -75,7 +75,7 @@ def parse_filter(raw: Mapping[str, Any]) -> Filter:
     conditions: list[Condition] = []
     problems: list[tuple[str, str]] = []
     for name, operand in raw.items():
-        problem = _name_problem(name)
+        problem = name_problem(name)
         if problem is not None:
             problems.append((place(name), problem))
             continue
@@ -99,7 +99,8 @@ def _operators(operand: Any) -> Iterator[tuple[str, Any]]:
         yield "", None
 
 
-def _name_problem(name: str) -> str | None:
+def name_problem(name: str) -> str | None:
+    """Why MongoDB has no path for the name of a field, or None."""
     if len(name) > LONGEST_NAME:
         return f"the name has {len(name):,} characters, at most {LONGEST_NAME:,} are possible"
     keys = parts(name)
