@@ -27,3 +27,12 @@ def test_only_whole_fields_are_left_out_so_that_lists_of_objects_stay_whole() ->
 
 def test_the_id_is_never_left_out_since_documents_may_have_an_id_of_their_own() -> None:
     assert projection(Selection(None, ("id",))) is None
+
+
+def test_what_may_be_the_id_or_below_it_is_read_with_both_ids_whole() -> None:
+    for name in ("id", "_id", "id.x", "_id.x.y"):
+        assert projection(Selection(("sku", name))) == {"sku": 1, "id": 1, "_id": 1}
+
+
+def test_a_path_deeper_than_mongodb_takes_means_whole_documents() -> None:
+    assert projection(Selection((".".join("a" * 101),))) is None
