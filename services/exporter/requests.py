@@ -4,7 +4,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 from typing import Any
 
 from pydantic import ValidationError
@@ -60,13 +60,20 @@ def _parse(options_json: str) -> dict[str, Any]:
     if len(options_json.encode(errors="replace")) > MOST_OPTIONS:
         raise BadRequest([Violation("options_json", f"is larger than {MOST_OPTIONS} bytes")])
     try:
-        body = json.loads(options_json or "{}", parse_float=Decimal, parse_constant=_refuse)
+        body = json.loads(options_json or "{}", parse_float=_exact, parse_constant=_refuse)
         json.dumps(body, ensure_ascii=False, default=str).encode()  # half a surrogate pair is no text: ValueError
     except (ValueError, RecursionError) as exc:
         raise BadRequest([Violation("options_json", f"is not JSON: {exc}")]) from exc
     if not isinstance(body, dict):
         raise BadRequest([Violation("options_json", "must be a JSON object, such as {}")])
     return body
+
+
+def _exact(digits: str) -> Decimal:
+    try:
+        return Decimal(digits)
+    except InvalidOperation as exc:
+        raise ValueError("a number has an exponent of too many digits") from exc
 
 
 def _refuse(constant: str) -> float:
