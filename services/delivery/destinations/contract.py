@@ -88,7 +88,8 @@ class Payload:
     """The file to send.
 
     `delivery_id` is the same for all attempts: names of parts are made of it. `read(offset)` yields bytes from there.
-    `progress(bytes)` is to be called now and then with the number of bytes the destination has taken so far.
+    `progress(bytes)` is to be called now and then with the number of bytes the destination has so far, `verifying()` once
+    all are there and are checked. What `read` raises is not the destination's fault and passes through as it is.
     """
 
     delivery_id: str
@@ -97,6 +98,7 @@ class Payload:
     media_type: str
     read: Callable[[int], AsyncIterator[bytes]]
     progress: Callable[[int], None]
+    verifying: Callable[[], None]
     notes: Notes
 
 
@@ -123,7 +125,7 @@ class Session(Protocol):
         """Whether the file there is the payload: by size and hash; read back where the destination has no hash."""
 
     async def send(self, name: str, payload: Payload, *, replace: bool) -> RemoteFile:
-        """Upload, resuming what an earlier attempt of this delivery left, and show it under `name` once it is whole.
+        """Upload, resuming what an earlier attempt of this delivery left, verify size and hash, then show it as `name`.
 
         Raises:
             NameTaken: `replace` is false and there is a file of that name.

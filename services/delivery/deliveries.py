@@ -1,0 +1,134 @@
+"""What a delivery is: one job's file on its way to one platform, its states, attempts and receipt. Pure.
+
+pending → sending → verifying → delivered
+          sending, verifying → retry_wait → sending
+pending, sending, verifying, retry_wait → failed
+"""
+
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+
+
+class DeliveryState(StrEnum):
+    """The states of the delivery's document in MongoDB."""
+
+    PENDING = "pending"
+    SENDING = "sending"
+    VERIFYING = "verifying"
+    RETRY_WAIT = "retry_wait"
+    DELIVERED = "delivered"
+    FAILED = "failed"
+
+
+HELD = frozenset({DeliveryState.SENDING, DeliveryState.VERIFYING})
+ENDED = frozenset({DeliveryState.DELIVERED, DeliveryState.FAILED})
+LIVE = frozenset(DeliveryState) - ENDED
+
+NAMESPACE = uuid.UUID("5b2ff0bb-8f5c-5c4e-9f5e-3d6a7c1d9e42")
+
+
+def delivery_id(job_id: str, platform_id: str) -> str:
+    """uuid5 of job and platform: however often a completion is heard of, it is one delivery."""
+    return str(uuid.uuid5(NAMESPACE, f"{job_id}/{platform_id}"))
+
+
+@dataclass(frozen=True, slots=True)
+class File:
+    """What is delivered: the job's artifact, and what its name at a destination is made of."""
+
+    key: str
+    name: str
+    extension: str
+    media_type: str
+    size: int
+    """Bytes."""
+    sha256: str
+    format: str
+    schedule_name: str
+    created_at: datetime
+    """Of the job."""
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """Proof of a delivery."""
+
+    remote: str
+    url: str
+    size: int
+    sha256: str
+    reported: Mapping[str, str]
+    seconds: float
+    was_there: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Trouble:
+    """Why an attempt failed; `step` is empty when no step at the destination did."""
+
+    code: str
+    message: str
+    step: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class PastAttempt:
+    """One attempt that ended."""
+
+    started_at: datetime
+    ended_at: datetime
+    trouble: Trouble | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class NewDelivery:
+    """A delivery that is to be made."""
+
+    tenant: str
+    job_id: str
+    platform_id: str
+    platform_name: str
+    platform_type: str
+    file: File
+    max_attempts: int
+    request_id: str = ""
+
+    @property
+    def id(self) -> str:
+        """See `delivery_id`."""
+        return delivery_id(self.job_id, self.platform_id)
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """A delivery as it is stored."""
+
+    id: str
+    tenant: str
+    job_id: str
+    platform_id: str
+    platform_name: str
+    platform_type: str
+    file: File
+    state: DeliveryState
+    created_at: datetime
+    updated_at: datetime
+    remote_name: str | None = None
+    """Final name at the destination, stored before anything is sent."""
+    bytes_sent: int = 0
+    receipt: Receipt | None = None
+    attempts: tuple[PastAttempt, ...] = ()
+    error: Trouble | None = None
+    delivered_at: datetime | None = None
+    due_at: datetime | None = None
+    started_at: datetime | None = None
+    """Of the attempt that runs."""
+    fence: int = 0
+    attempt: int = 0
+    max_attempts: int = 1
+    request_id: str = ""
+    notes: Mapping[str, str] = field(default_factory=dict)
+    """What the destination keeps from attempt to attempt, encrypted."""

@@ -1,0 +1,58 @@
+"""What the delivery service refuses or reports, each with its stable code."""
+
+from collections.abc import Iterable
+
+from services.chassis.faults import Fault, Kind, Violation
+
+
+class DeliveryError(Fault):
+    """Base of the delivery service's faults."""
+
+
+class BadRequest(DeliveryError):
+    """The request cannot be carried out as it is written; `violations` name the fields."""
+
+    kind = Kind.INVALID
+
+    def __init__(self, violations: Iterable[Violation], *, code: str = "invalid_request") -> None:
+        listed = tuple(violations)
+        super().__init__(code, "; ".join(f"{v.field}: {v.message}" for v in listed)[:2000], violations=listed)
+
+
+class PlatformNotFound(DeliveryError):
+    kind = Kind.NOT_FOUND
+
+    def __init__(self, platform_id: str) -> None:
+        super().__init__("platform_not_found", f"There is no platform {platform_id}.")
+
+
+class DeliveryNotFound(DeliveryError):
+    kind = Kind.NOT_FOUND
+
+    def __init__(self, delivery_id: str) -> None:
+        super().__init__("delivery_not_found", f"There is no delivery {delivery_id}.")
+
+
+class WrongState(DeliveryError):
+    kind = Kind.CONFLICT
+
+
+class IdReused(DeliveryError):
+    kind = Kind.MISMATCH
+
+    def __init__(self) -> None:
+        super().__init__("platform_id_reused", "This platform_id was used for another platform.")
+
+
+class SourceError(Exception):
+    """The file to deliver cannot be read.
+
+    Args:
+        passing: a later attempt may go well.
+    """
+
+    def __init__(self, code: str, message: str, *, passing: bool) -> None:
+        super().__init__(message)
+        self.code = code
+        self.message = message
+        self.passing = passing
