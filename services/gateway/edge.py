@@ -12,6 +12,7 @@ from prometheus_client import Counter, Histogram
 from services.chassis import request_context
 from services.chassis.faults import Fault, Kind
 from services.gateway import problems
+from services.gateway.errors import BadHost
 
 log = structlog.get_logger()
 
@@ -24,6 +25,8 @@ HEADER = "X-Request-Id"
 RESPONSE_HEADERS = web.RequestKey("response_headers", dict[str, str])
 """What every answer to the request gets, a problem and a stream too."""
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
+# RFC 9112, 3.2: anything else is answered 400. Links are made from it.
+_HOST = re.compile(r"([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?")
 
 
 @web.middleware
@@ -47,10 +50,14 @@ async def edge(request: web.Request, handler: Handler) -> web.StreamResponse:
 async def add_headers(request: web.Request, response: web.StreamResponse) -> None:
     """To be called when an answer's headers are about to be sent."""
     response.headers.update(request.get(RESPONSE_HEADERS, {}))
+    # Which software of which version answers is nobody's business.
+    response.headers["Server"] = "catalog-exports"
 
 
 async def _answered(request: web.Request, handler: Handler) -> web.StreamResponse:
     try:
+        if not _HOST.fullmatch(request.host):
+            raise BadHost
         return await handler(request)
     except Fault as fault:
         if fault.kind in (Kind.INTERNAL, Kind.UNAVAILABLE):

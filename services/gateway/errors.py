@@ -15,6 +15,11 @@ class NotJson(RestFault):
         super().__init__("not_json", f"The body is not JSON: {why}.")
 
 
+class BadHost(RestFault):
+    def __init__(self) -> None:
+        super().__init__("bad_host", "The Host header must be a host name or address, and a port where there is one.")
+
+
 class NotAnObject(Fault):
     kind = Kind.INVALID
 

@@ -27,5 +27,5 @@ class FileUrls:
             return None
         end = at(job.expires_at) if job.HasField("expires_at") else None
         query = self._signer.query(job.tenant, job.id, datetime.now(UTC), end)
-        base = self._base or str(request.url.origin())
+        base = self._base or f"{request.scheme}://{request.host}"
         return f"{base}{path_of_job(job.id)}/download?{query}"
