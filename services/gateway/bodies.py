@@ -23,6 +23,8 @@ async def json_object(request: web.Request) -> str:
         raw = await request.read()
     except web.HTTPRequestEntityTooLarge as exc:
         raise BodyTooLarge(request.client_max_size) from exc
+    except web.RequestPayloadError as exc:
+        raise NotJson("its Content-Encoding cannot be undone") from exc
     if not raw.strip():
         return "{}"
     stated = request.headers.get("Content-Type")
@@ -31,8 +33,11 @@ async def json_object(request: web.Request) -> str:
     try:
         text = raw.decode()
         body = json.loads(text, object_pairs_hook=_once_each, parse_constant=_refuse)
+        json.dumps(body, ensure_ascii=False).encode()
     except UnicodeDecodeError as exc:
         raise NotJson("it is not UTF-8") from exc
+    except UnicodeEncodeError as exc:
+        raise NotJson("a text holds half a surrogate pair") from exc
     except json.JSONDecodeError as exc:
         raise NotJson(f"{exc.msg} at line {exc.lineno}, column {exc.colno}") from exc
     except ValueError as exc:
@@ -48,7 +53,7 @@ def _once_each(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) < len(pairs):
         names = [name for name, _ in pairs]
-        twice = next(name for name in names if names.count(name) > 1)
+        twice = next(name for name in names if names.count(name) > 1).encode(errors="replace").decode()
         text = f"the key {twice!r} is given twice"
         raise Fault("invalid_request", f"In the body {text}.", kind=Kind.INVALID, violations=[Violation(twice, text)])
     return found
