@@ -1,9 +1,9 @@
 """What the gateway answers, as models: they make the bodies and, through OpenAPI, their documentation."""
 
 from datetime import datetime
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, PlainSerializer
+from pydantic import BaseModel, ConfigDict, Field, PlainSerializer, WithJsonSchema
 
 Status = Literal["processing", "completed", "failed", "cancelled", "expired"]
 Stage = Literal["queued", "reading", "finalizing"]
@@ -16,6 +16,8 @@ def instant(at: datetime) -> str:
 
 
 Instant = Annotated[datetime, PlainSerializer(instant, return_type=str)]
+JsonObject = Annotated[str, WithJsonSchema({"type": "object"})]
+"""The text of a JSON object, put into the body as it is, so that no digit of a number is lost."""
 
 
 class Answer(BaseModel):
@@ -70,7 +72,12 @@ class Job(Accepted):
     warnings: list[Notice] | None = None
     error: Notice | None = Field(default=None, description="Why it failed, or why the last attempt did.")
     schedule_id: str | None = None
-    options: dict[str, Any] = Field(description="The request's own options, as they came.")
+    options: JsonObject = Field(description="The request's own options, as they came.")
+
+    def text(self) -> str:
+        """The body, with the options in it as they came."""
+        shown = self.model_dump_json(exclude_none=True, exclude={"options"})
+        return f'{shown.removesuffix("}")},"options":{self.options}}}'
 
 
 class JobPage(Answer):

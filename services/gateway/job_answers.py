@@ -1,6 +1,5 @@
 """The exporter's jobs as REST shows them: one word for all live states, and what applies to the status."""
 
-import json
 from datetime import UTC, datetime
 
 from google.protobuf.timestamp_pb2 import Timestamp
@@ -51,7 +50,7 @@ def shown(job: pb.Job, file_url: str | None) -> answers.Job:
         warnings=[answers.Notice(code=w.code, message=w.message) for w in job.warnings] if made else None,
         error=answers.Notice(code=job.error.code, message=job.error.message) if job.HasField("error") else None,
         schedule_id=job.schedule_id or None,
-        options=json.loads(job.options_json or "{}"),
+        options=job.options_json or "{}",
     )
 
 
