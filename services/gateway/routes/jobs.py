@@ -1,8 +1,10 @@
 """Jobs: look at one, list them, cancel, start again, forget."""
 
-from collections.abc import Mapping, Sequence
+import uuid
+from collections.abc import Sequence
 
 from aiohttp import web
+from multidict import MultiMapping
 
 from services.gateway import answers, job_answers
 from services.gateway.errors import BadQuery
@@ -101,7 +103,7 @@ class JobRoutes:
         return web.json_response(text=answer.text(), status=status, headers=headers)
 
 
-def _listing(query: Mapping[str, str]) -> Listing:
+def _listing(query: MultiMapping[str]) -> Listing:
     """What a list is about.
 
     Raises:
@@ -111,16 +113,25 @@ def _listing(query: Mapping[str, str]) -> Listing:
     for name in query:
         if name not in known:
             raise BadQuery(name, f"is not a parameter of this list; there are {', '.join(sorted(known))}")
+        if len(query.getall(name)) > 1:
+            raise BadQuery(name, "is given more than once")
     limit = query.get("limit", str(A_PAGE))
     if not (limit.isascii() and limit.isdigit() and len(limit) < 9 and 1 <= int(limit) <= MOST_A_PAGE):
         raise BadQuery("limit", f"must be a whole number from 1 to {MOST_A_PAGE}")
     return Listing(
         states=_states(query.get("status")),
         form=query.get("format", ""),
-        schedule_id=query.get("schedule", ""),
+        schedule_id=_schedule(query.get("schedule")),
         limit=int(limit),
         cursor=query.get("cursor", ""),
     )
+
+
+def _schedule(schedule: str | None) -> str:
+    try:
+        return "" if schedule is None else str(uuid.UUID(schedule))
+    except ValueError as exc:
+        raise BadQuery("schedule", "must be a schedule's id, a UUID") from exc
 
 
 def _states(status: str | None) -> Sequence[pb.JobState.ValueType]:
