@@ -110,8 +110,15 @@ def _parameters(route: Route) -> list[dict[str, Any]]:
 def _good(route: Route) -> Mapping[str, Any]:
     status, model = route.answer
     if route.is_file:
-        file: dict[str, Any] = {"content": {"application/octet-stream": {}}} if route.method == "GET" else {}
-        return {"200": {"description": "The file.", **file}, "206": {"description": "The range.", **file}}
+        if route.method == "HEAD":
+            return {"200": {"description": "The headers of a download, without the file."}}
+        file: dict[str, Any] = {"content": {"application/octet-stream": {}}}
+        known = {"description": "The file is the one that If-None-Match names."}
+        return {
+            "200": {"description": "The file.", **file},
+            "206": {"description": "The range.", **file},
+            "304": known,
+        }
     if model is None:
         return {str(status): {"description": "Done."}}
     content = {"application/json": {"schema": {"$ref": REF.format(model=model.__name__)}}}

@@ -1,4 +1,4 @@
-"""Which bytes of a file a request asks for: Range and If-Range of RFC 9110, one range at a time. Pure."""
+"""Which bytes of a file a request asks for: conditions and one range at a time (RFC 9110). Pure."""
 
 import re
 from dataclasses import dataclass
@@ -45,6 +45,12 @@ def wanted(header: str | None, size: int) -> ByteRange | None:
     if int(first) >= size:
         raise RangeBeyond(size, "The range begins beyond the end")
     return ByteRange(int(first), min(int(last), size - 1) if last else size - 1)
+
+
+def is_known(header: str | None, etag: str) -> bool:
+    """Whether `If-None-Match` says that the client has the file already; tags compare weakly (RFC 9110, 13.1.2)."""
+    tags = [tag.strip().removeprefix("W/") for tag in (header or "").split(",")]
+    return etag in tags or tags == ["*"]
 
 
 def holds(header: str | None, etag: str, last_modified: str) -> bool:

@@ -1,8 +1,8 @@
 """Downloads: the finished file straight from the artifact store, whole or a range of it, in bounded memory."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, Iterator, Mapping
+from contextlib import aclosing, contextmanager
 from email.utils import format_datetime
 from urllib.parse import quote
 
@@ -16,13 +16,18 @@ from services.gateway.errors import FileGone, NoFile, NotFinished
 from services.gateway.exporter_client import ExporterClient
 from services.gateway.job_answers import STATUSES, at
 from services.gateway.job_ids import job_id_of
-from services.gateway.ranges import holds, wanted
+from services.gateway.ranges import ByteRange, holds, is_known, wanted
 from services.gateway.route import Caller, Parameter, Route
 from services.gateway.routes.exports import POLL_SECONDS
 from services.wire import exporter_pb2 as pb
 
 log = structlog.get_logger()
 
+GET_PARAMETERS = (
+    Parameter("Range", "One range of bytes: `bytes=0-1023`.", where="header"),
+    Parameter("If-Range", "The file's ETag: the range counts if it is still that file.", where="header"),
+    Parameter("If-None-Match", "The ETag of the file that is there already: 304 if it is still that.", where="header"),
+)
 BYTES = Counter("gateway_download_bytes_total", "Bytes of files sent.")
 
 
@@ -39,61 +44,68 @@ class DownloadRoutes:
         self._stall = stall
 
     def routes(self) -> list[Route]:
-        """GET; aiohttp is told of HEAD where it is registered."""
+        """Both."""
+        path, scope, answer = "/exports/jobs/{job_id}/download", "exports:read", (200, None)
+        missing = (404, 409, 410)
         return [
             Route(
-                method,
-                "/exports/jobs/{job_id}/download",
+                "GET",
+                path,
                 self.download,
-                "exports:read",
-                summary,
-                (200, None),
-                parameters=[
-                    Parameter("Range", "One range of bytes: `bytes=0-1023`.", where="header"),
-                    Parameter(
-                        "If-Range", "The file's ETag: the range counts if it is still that file.", where="header"
-                    ),
-                ],
-                faults=(404, 409, 410, 416),
+                scope,
+                "Download a job's file",
+                answer,
+                parameters=GET_PARAMETERS,
+                faults=(*missing, 416),
                 is_file=True,
                 allows_link=True,
-            )
-            for method, summary in (("GET", "Download a job's file"), ("HEAD", "Size and hash of a job's file"))
+            ),
+            Route(
+                "HEAD",
+                path,
+                self.download,
+                scope,
+                "Size and hash of a job's file",
+                answer,
+                faults=missing,
+                is_file=True,
+                allows_link=True,
+            ),
         ]
 
     async def download(self, request: web.Request, caller: Caller) -> web.StreamResponse:
         """The file, or one range of it."""
         job = await self._exporter.get(caller.tenant, job_id_of(request))
         _check_has_file(job)
-        etag = f'"{job.artifact.sha256}"'
-        modified = format_datetime(at(job.finished_at).replace(microsecond=0), usegmt=True)
-        headers = {**_headers(job), "ETag": etag, "Last-Modified": modified}
-        if etag in [tag.strip() for tag in request.headers.get("If-None-Match", "").split(",")]:
+        headers, size = _headers(job), job.artifact.size
+        if is_known(request.headers.get("If-None-Match"), headers["ETag"]):
             return web.Response(status=304, headers=headers)
-        size = job.artifact.size
-        asked = request.headers.get("Range") if holds(request.headers.get("If-Range"), etag, modified) else None
-        part = wanted(asked, size)
+        if request.method == "HEAD":  # RFC 9110, 14.2: a range means nothing here
+            with _missing_is_gone():
+                await self._blobs.stat(job.artifact.key)
+            return web.Response(headers={**headers, "Content-Length": str(size)})
+        part = _part(request, headers, size)
         response = web.StreamResponse(status=206 if part else 200, headers=headers)
         response.content_length = part.length if part else size
         if part:
             response.headers["Content-Range"] = f"bytes {part.start}-{part.end}/{size}"
-        if request.method == "HEAD":
-            await response.prepare(request)
-            return response
-        chunks = self._blobs.read(job.artifact.key, part.start if part else 0, part.length if part else size)
+        chunks = self._blobs.read(job.artifact.key, part.start if part else 0, response.content_length)
         return await self._send(request, response, chunks)
 
     async def _send(
-        self, request: web.Request, response: web.StreamResponse, chunks: AsyncIterator[bytes]
+        self, request: web.Request, response: web.StreamResponse, chunks: AsyncGenerator[bytes, None]
     ) -> web.StreamResponse:
         """Send the chunks; an answer that cannot be finished is broken off, so that it never looks whole."""
-        async with aclosing(chunks):  # type: ignore[type-var]  # every store's read is an asynchronous generator
-            first = await _first(chunks)
+        async with aclosing(chunks):
+            with _missing_is_gone():  # before a status is sent, so that it is still a problem with its own
+                first = await anext(chunks, b"")
             await response.prepare(request)
             try:
-                await self._write(response, first)
+                sent = await self._write(response, first)
                 async for chunk in chunks:
-                    await self._write(response, chunk)
+                    sent += await self._write(response, chunk)
+                if sent != response.content_length:
+                    raise BlobMissing("the file in the store is shorter than it was made")
                 await response.write_eof()
             except (BlobError, TimeoutError) as exc:
                 log.warning("download_broken_off", action="download", path=request.path, reason=repr(exc))
@@ -101,21 +113,30 @@ class DownloadRoutes:
                     request.transport.abort()
         return response
 
-    async def _write(self, response: web.StreamResponse, chunk: bytes) -> None:
+    async def _write(self, response: web.StreamResponse, chunk: bytes) -> int:
         if chunk:
             async with asyncio.timeout(self._stall):
                 await response.write(chunk)
             BYTES.inc(len(chunk))
+        return len(chunk)
 
 
-async def _first(chunks: AsyncIterator[bytes]) -> bytes:
-    """The first chunk, before a status is sent: a file that is not there is still a problem with its own status."""
+@contextmanager
+def _missing_is_gone() -> Iterator[None]:
+    """Around the first look into the store."""
     try:
-        return await anext(chunks, b"")
+        yield
     except BlobMissing as exc:
         raise FileGone from exc
     except StoreUnavailable as exc:
         raise Unavailable("artifact_store_unavailable", "The artifact store does not answer; try again.") from exc
+
+
+def _part(request: web.Request, headers: Mapping[str, str], size: int) -> ByteRange | None:
+    """The range that is asked for, if it is one of the file as it is now."""
+    if not holds(request.headers.get("If-Range"), headers["ETag"], headers["Last-Modified"]):
+        return None
+    return wanted(request.headers.get("Range"), size)
 
 
 def _check_has_file(job: pb.Job) -> None:
@@ -135,6 +156,8 @@ def _headers(job: pb.Job) -> dict[str, str]:
     plain = "".join(c if c.isascii() and c.isprintable() and c not in '"\\%' else "_" for c in name)
     return {
         "Content-Type": job.artifact.media_type,
+        "ETag": f'"{job.artifact.sha256}"',
+        "Last-Modified": format_datetime(at(job.finished_at).replace(microsecond=0), usegmt=True),
         "Content-Disposition": f"attachment; filename=\"{plain}\"; filename*=UTF-8''{quote(name, safe='')}",
         "Accept-Ranges": "bytes",
         "Cache-Control": "private, no-cache",
