@@ -7,6 +7,7 @@ from typing import Any, ClassVar, Literal
 
 from openpyxl import Workbook
 from openpyxl.styles import Font
+from openpyxl.writer.excel import ExcelWriter
 from pydantic import Field, field_validator
 
 from services.exporter.formats.contract import ExportOptions, Flag, Sheet, Tally, TooManyColumns
@@ -162,7 +163,8 @@ def _frame(areas: Mapping[str, str], *, filtered: bool) -> Iterator[Member]:
     book.properties.creator = "Catalog Exports"
     book.properties.created = book.properties.modified = FIXED_TIME  # same content, same bytes
     saved = io.BytesIO()
-    book.save(saved)
+    # Not Workbook.save, which notes the time of writing.
+    ExcelWriter(book, zipfile.ZipFile(saved, "w")).save()
     with zipfile.ZipFile(saved) as archive:
         for name in archive.namelist():
             if not name.startswith("xl/worksheets/"):
