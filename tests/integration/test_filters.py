@@ -176,6 +176,13 @@ def test_a_thousand_values_of_every_kind_are_one_query_that_mongodb_takes(produc
     assert found_by(products, {**filters, "a": {"in": values}, "id": {"nin": values}}) == [1, 2]
 
 
+@pytest.mark.parametrize("character", ["x", ".", "\0", "\n", "🎉"])
+def test_the_longest_text_to_look_for_is_found_whatever_it_is_made_of(products: Products, character: str) -> None:
+    products.delete_many({})
+    products.insert_many([{"_id": 1, "a": f"-{character * 1_000}-"}, {"_id": 2, "a": character * 999}])
+    assert found_by(products, {"a": {"contains": character * 1_000}}) == [1]
+
+
 # Numbers that differ only beyond the digits of a double, or do not although they are written differently.
 CLOSE = [12.1, 0.1, 0.3, 5.0, 2.0**53, 1e23, 1e308, 5e-324, -0.0, float("inf"), float("-inf"), float("nan")]
 CLOSE += [52, Int64(5), Int64(2**53), Int64(2**53 + 1), Int64(-(2**63)), Int64(2**63 - 1)]

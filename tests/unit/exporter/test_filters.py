@@ -6,9 +6,10 @@ from typing import Any
 
 import bson
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from services.exporter.errors import BadRequest
 from services.exporter.filters import (
     Condition,
     Filter,
@@ -20,6 +21,8 @@ from services.exporter.filters import (
     paths,
     to_query,
 )
+from services.exporter.formats import formats
+from services.exporter.requests import check_request
 
 ALLOWED = {"$and", "$or", "$nor", "$in", "$eq", "$gt", "$gte", "$lt", "$lte", "$not", "$type", "$exists", "$regex"}
 
@@ -108,6 +111,17 @@ def test_every_wrong_field_is_named_up_to_twenty() -> None:
     assert len(problems({f"f{n}": {} for n in range(40)})) == 20
 
 
+def test_a_number_whose_exponent_is_beyond_arithmetic_is_bad_json() -> None:
+    with pytest.raises(BadRequest, match="exponent"):
+        check_request(formats(), "csv", '{"filters": {"price": 1e99999999999999999999}}')
+
+
+def test_a_request_says_which_filter_is_wrong() -> None:
+    with pytest.raises(BadRequest) as refused:
+        check_request(formats(), "csv", '{"filters": {"price": {"$gt": 1}}}')
+    assert [violation.field for violation in refused.value.violations] == ["filters.price"]
+
+
 def test_id_stands_for_both_of_its_paths() -> None:
     assert paths("id") == ("id", "_id")
     assert paths("id.a") == ("id.a", "_id.a")
@@ -150,6 +164,7 @@ PLAIN = st.none() | st.booleans() | st.integers() | st.decimals(allow_nan=False,
 JSON = st.recursive(PLAIN, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(TEXTS, inner, max_size=3))
 
 
+@settings(deadline=None)
 @given(st.dictionaries(TEXTS, JSON, max_size=4))
 def test_whatever_comes_is_refused_or_becomes_a_query_of_our_operators_only(raw: dict[str, Any]) -> None:
     try:
