@@ -233,6 +233,7 @@ class JobStore:
             "artifact": literal(artifact_document(artifact)),
             "records": literal(records),
             "processed": sum(records.values()),
+            "total": sum(records.values()),
             "warnings": literal([notice_document(w) for w in warnings]),
             "expires_at": later(keep),
         }
