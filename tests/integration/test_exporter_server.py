@@ -65,7 +65,7 @@ async def test_not_serving_is_said_before_calls_are_refused_and_calls_under_way_
         stub, health = exporter_pb2_grpc.ExporterStub(channel), health_pb2_grpc.HealthStub(channel)
         job = await stub.CreateJob(pb.CreateJobRequest(tenant=tenant, format="csv"), timeout=DEADLINE)
         watching = stub.WatchJob(pb.WatchJobRequest(tenant=tenant, job_id=job.id), timeout=DEADLINE)
-        assert (await watching.read()).id == job.id
+        assert await watching.read() == job
         leave.set()
 
         async def not_serving() -> bool:

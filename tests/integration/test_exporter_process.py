@@ -1,0 +1,107 @@
+"""The exporter as a process: how it starts, what it says when it cannot, and how a signal ends it."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from deploy.local.servers import free_port
+from tests.system import ROOT, eventually
+
+
+@contextmanager
+def process(log: Path, **settings: str) -> Iterator[subprocess.Popen[bytes]]:
+    """`python -m services.exporter`, killed at the end if it still runs."""
+    ports = {"GRPC_PORT": "0", "METRICS_PORT": "0"}
+    with log.open("wb") as file:
+        command = [sys.executable, "-m", "services.exporter"]
+        child = subprocess.Popen(command, cwd=ROOT, env={**os.environ, **ports, **settings}, stdout=file, stderr=file)
+    try:
+        yield child
+    finally:
+        child.kill()
+        child.wait()
+
+
+@pytest.fixture
+def fine(mongo_uri: str, nats_url: str, tmp_path: Path) -> dict[str, str]:
+    return {"MONGODB_URI": mongo_uri, "NATS_URL": nats_url, "ARTIFACTS_URL": (tmp_path / "artifacts").as_uri()}
+
+
+def lines(log: Path) -> list[dict[str, Any]]:
+    """The log, every line of which is a JSON object."""
+    return [json.loads(line) for line in log.read_text().splitlines()]
+
+
+def test_a_signal_ends_it_in_order_and_every_line_of_its_log_is_json(fine: dict[str, str], tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    with process(log, **fine) as child:
+        eventually("it has started", lambda: '"started"' in log.read_text())
+        child.send_signal(signal.SIGTERM)
+        child.send_signal(signal.SIGTERM)  # an impatient operator must not cut the order short
+        assert child.wait(20) == 0
+    said = [line["event"] for line in lines(log)]
+    assert [event for event in said if event in ("listening", "started", "stopping", "stopped")] == [
+        "listening",
+        "started",
+        "stopping",
+        "stopped",
+    ]
+    assert {line["service"] for line in lines(log)} == {"exporter"}
+
+
+def test_a_signal_ends_it_while_it_is_still_waiting_for_its_database(fine: dict[str, str], tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    nobody = f"mongodb://127.0.0.1:{free_port()}/"
+    with process(log, **{**fine, "MONGODB_URI": nobody, "LOG_LEVEL": "DEBUG"}) as child:
+        eventually("it can take signals", lambda: catches_sigterm(child.pid))
+        child.send_signal(signal.SIGTERM)
+        assert child.wait(8) == 0
+    assert [line["event"] for line in lines(log)][-1] == "stopped"
+
+
+def catches_sigterm(pid: int) -> bool:
+    status = Path(f"/proc/{pid}/status").read_text()
+    [mask] = [line.split()[1] for line in status.splitlines() if line.startswith("SigCgt")]
+    return bool(int(mask, 16) & 1 << signal.SIGTERM - 1)
+
+
+@pytest.mark.parametrize("variable", ["GRPC_PORT", "METRICS_PORT"])
+def test_a_port_that_is_taken_ends_it_with_one_clear_line(fine: dict[str, str], tmp_path: Path, variable: str) -> None:
+    log = tmp_path / "log"
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = str(taken.getsockname()[1])
+        with process(log, **fine, **{variable: port}) as child:
+            assert child.wait(30) == 1
+    last = json.loads(log.read_text().splitlines()[-1])  # before it, gRPC's own library has its say
+    assert (last["event"], last["level"]) == ("cannot_start", "error")
+    assert port in last["reason"]
+    assert "Traceback" not in log.read_text()
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        ("GRPC_PORT", "many"),
+        ("WORKER_JOBS", "-1"),
+        ("LEASE_SECONDS", "0"),
+        ("LOG_LEVEL", "LOUD"),
+        ("MAX_ATTEMPTS", "0"),
+    ],
+)
+def test_a_wrong_setting_is_named(fine: dict[str, str], tmp_path: Path, variable: str, value: str) -> None:
+    log = tmp_path / "log"
+    with process(log, **{**fine, variable: value}) as child:
+        assert child.wait(30) == 2
+    assert log.read_text().startswith(f"exporter: setting {variable}: ")
+    assert "Traceback" not in log.read_text()

@@ -1,0 +1,359 @@
+"""The worker: messages may be lost, late or doubled, jobs run side by side, and every fault ends up on its job."""
+
+import asyncio
+import csv
+import hashlib
+import io
+import time
+from pathlib import Path
+from typing import Any
+
+import grpc
+import nats
+import pytest
+from nats.js.api import AckPolicy, RetentionPolicy
+
+from deploy.local.servers import Mongod, NatsServer, free_port
+from services.exporter import app
+from services.exporter.formats import formats
+from services.wire import events_pb2
+from services.wire import exporter_pb2 as pb
+from tests.integration.exporting import Exporter, eventually, exporter, new_tenant, products, refused
+
+
+def check(running: Exporter, job: pb.Job, rows: int) -> None:
+    """The job's file is there and whole."""
+    data = (running.folder / job.artifact.key).read_bytes()
+    assert (len(data), hashlib.sha256(data).hexdigest()) == (job.artifact.size, job.artifact.sha256)
+    read = list(csv.DictReader(io.StringIO(data.decode("utf-8-sig"), newline="")))
+    assert [row["id"] for row in read] == [f"p{n:07}" for n in range(rows)]
+
+
+async def reading(running: Exporter, job: pb.Job) -> pb.Job:
+    """The job once its export is in the middle."""
+
+    async def begun() -> pb.Job | None:
+        found = await running.get(job)
+        assert found.state in (pb.JOB_STATE_ACCEPTED, pb.JOB_STATE_RUNNING), found
+        return found if found.processed > 0 else None
+
+    found: pb.Job = await eventually("documents are being read", begun)
+    return found
+
+
+async def test_a_finished_job_says_what_its_file_is(running: Exporter) -> None:
+    tenant = new_tenant()
+    await running.fill(tenant, products(2_500))
+    job = await running.completed(tenant)
+    assert dict(job.records) == {"products": 2_500}
+    assert (job.processed, job.total, job.stage, job.attempt, job.fence) == (2_500, 2_500, "", 1, 1)
+    assert job.artifact.media_type.startswith("text/csv; charset=utf-8")
+    times = [job.created_at, job.started_at, job.finished_at, job.expires_at]
+    assert [at.ToMilliseconds() for at in times] == sorted(at.ToMilliseconds() for at in times)
+    assert running.files() == [job.artifact.key]
+    check(running, job, 2_500)
+
+
+async def test_the_stored_consumer_counts_no_deliveries_and_has_no_back_off(running: Exporter, nats_url: str) -> None:
+    client = await nats.connect(nats_url)
+    jetstream = client.jetstream()
+
+    async def config() -> Any:
+        try:
+            return (await jetstream.consumer_info("EXPORTS", "export-workers")).config
+        except nats.js.errors.NotFoundError:
+            return None
+
+    found = await eventually("the consumer is there", config)
+    assert found.ack_policy == AckPolicy.EXPLICIT
+    assert found.max_deliver == -1
+    assert not found.backoff
+    assert found.ack_wait == 3.0  # the lease of these tests
+    assert (await jetstream.stream_info("EXPORTS")).config.retention == RetentionPolicy.WORK_QUEUE
+    await client.close()
+
+
+async def test_a_consumer_made_with_another_lease_is_brought_up_to_date(
+    clean_uri: str, nats_url: str, tmp_path: Path
+) -> None:
+    client = await nats.connect(nats_url)
+
+    async def ack_wait() -> float:
+        return float((await client.jetstream().consumer_info("EXPORTS", "export-workers")).config.ack_wait or 0)
+
+    for lease in (7.0, 11.0):
+        async with exporter(clean_uri, nats_url, tmp_path, lease_seconds=lease):
+
+            async def updated(expected: float = lease) -> bool:
+                return await ack_wait() == expected
+
+            await eventually("the consumer has the lease's time", updated)
+    await client.close()
+
+
+async def test_doubled_and_foreign_wake_ups_make_no_second_file(running: Exporter, nats_url: str) -> None:
+    tenant = new_tenant()
+    await running.fill(tenant, products(3_000))
+    client = await nats.connect(nats_url)
+    job = await running.create(tenant)
+    for payload in [job.id.encode()] * 20 + [b"", b"no job", b"\xff\xfe", b"$$NOW"]:
+        await client.jetstream().publish("exports.jobs", payload)
+    done = await running.until(job, pb.JOB_STATE_COMPLETED)
+    for _ in range(5):
+        await client.jetstream().publish("exports.jobs", job.id.encode())
+
+    async def drained() -> bool:
+        info = await client.jetstream().consumer_info("EXPORTS", "export-workers")
+        return (info.num_pending, info.num_ack_pending) == (0, 0)
+
+    await eventually("every message is acknowledged", drained)
+    assert await running.get(job) == done
+    assert (done.attempt, done.fence) == (1, 1)
+    assert running.files() == [done.artifact.key]
+    await client.close()
+
+
+async def test_ended_jobs_are_told_of_once(running: Exporter, nats_url: str) -> None:
+    tenant = new_tenant()
+    await running.fill(tenant, products(10))
+    job = await running.completed(tenant)
+
+    async def told() -> bool:
+        return "event_at" not in await running.document(job)
+
+    await eventually("the event is sent", told)
+    client = await nats.connect(nats_url)
+    subscription = await client.jetstream().pull_subscribe("exports.events.completed", stream="EXPORT_EVENTS")
+    messages = await subscription.fetch(1_000, timeout=5)
+    events = [events_pb2.ExportFinished.FromString(message.data) for message in messages]
+    [event] = [event for event in events if event.job_id == job.id]
+    assert (event.tenant, event.state, event.format, event.finished_at) == (tenant, "completed", "csv", job.finished_at)
+    await client.close()
+
+
+@pytest.mark.parametrize("lost", ["consumer", "stream"])
+async def test_a_consumer_or_stream_deleted_under_the_worker_is_made_again(
+    running: Exporter, nats_url: str, lost: str
+) -> None:
+    tenant = new_tenant()
+    await running.fill(tenant, products(10))
+    await running.completed(tenant)
+    client = await nats.connect(nats_url)
+    if lost == "stream":
+        await client.jetstream().delete_stream("EXPORTS")
+    else:
+        await client.jetstream().delete_consumer("EXPORTS", "export-workers")
+    job = await running.create(tenant)
+    await running.until(job, pb.JOB_STATE_COMPLETED, within=20)
+    await client.close()
+
+
+async def test_jobs_accepted_while_nats_is_away_complete_when_it_is_back(clean_uri: str, tmp_path: Path) -> None:
+    server = NatsServer(tmp_path / "nats", free_port())
+    tenant = new_tenant()
+    async with exporter(clean_uri, server.url, tmp_path) as running:
+        await running.fill(tenant, products(10))
+        jobs = [await running.create(tenant) for _ in range(3)]
+        assert await running.is_serving()
+        await asyncio.to_thread(server.start)
+        try:
+            for job in jobs:
+                await running.until(job, pb.JOB_STATE_COMPLETED, within=20)
+            await asyncio.to_thread(server.kill)
+            later = await running.create(tenant)
+            await asyncio.to_thread(server.start)
+            await running.until(later, pb.JOB_STATE_COMPLETED, within=20)
+        finally:
+            await asyncio.to_thread(server.stop)
+
+
+async def test_exports_side_by_side_keep_their_leases_and_the_loop_free(running: Exporter) -> None:
+    tenant = new_tenant()
+    await running.fill(tenant, products(20_000))
+    stalls: list[float] = []
+
+    async def watch_the_loop() -> None:
+        while True:
+            before = time.monotonic()
+            await asyncio.sleep(0.01)
+            stalls.append(time.monotonic() - before - 0.01)
+
+    watching = asyncio.create_task(watch_the_loop())
+    started = time.monotonic()
+    jobs = [await running.create(tenant, form) for form in formats()]
+    done = [await running.until(job, pb.JOB_STATE_COMPLETED, within=90) for job in jobs]
+    took = time.monotonic() - started
+    watching.cancel()
+    # All ran at once, none lost its lease, and the loop was never held for long against lease and duration.
+    spans = [(job.started_at.ToMilliseconds(), job.finished_at.ToMilliseconds()) for job in done]
+    assert max(begin for begin, _ in spans) < min(end for _, end in spans)
+    assert {(job.attempt, job.fence) for job in done} == {(1, 1)}
+    assert max(stalls) < min(3.0 / 3, took / 2), (max(stalls), took)
+
+
+async def test_more_jobs_than_slots_all_complete_and_never_run_at_once(
+    clean_uri: str, nats_url: str, tmp_path: Path
+) -> None:
+    tenant = new_tenant()
+    async with exporter(clean_uri, nats_url, tmp_path, worker_jobs=2) as running:
+        await running.fill(tenant, products(2_000))
+        jobs = [await running.create(tenant) for _ in range(12)]
+        most = 0
+
+        async def all_done() -> bool:
+            nonlocal most
+            most = max(most, await running.jobs.count_documents({"tenant": tenant, "state": "running"}))
+            return await running.jobs.count_documents({"tenant": tenant, "state": "completed"}) == len(jobs)
+
+        await eventually("all are completed", all_done)
+        assert 1 <= most <= 2
+        assert {(await running.get(job)).attempt for job in jobs} == {1}
+
+
+async def test_too_many_live_jobs_are_refused_with_a_time_to_come_again(
+    clean_uri: str, nats_url: str, tmp_path: Path
+) -> None:
+    tenant = new_tenant()
+    async with exporter(clean_uri, nats_url, tmp_path, worker_jobs=0, max_live_jobs=2) as running:
+        await running.fill(tenant, products(1))
+        first = await running.create(tenant, idempotency_key="k")
+        second = await running.create(tenant)
+        async with refused(grpc.StatusCode.RESOURCE_EXHAUSTED, "too_many_jobs") as told:
+            await running.create(tenant)
+        assert told.retry_after == 30.0
+        assert await running.create(tenant, idempotency_key="k") == first  # a repeat is no further job
+        await running.cancel(second)
+        await running.create(tenant)
+        async with refused(grpc.StatusCode.RESOURCE_EXHAUSTED, "too_many_jobs"):
+            await running.retry(second)
+
+
+async def test_a_cancellation_ends_a_reading_export_within_a_second_or_so(running: Exporter) -> None:
+    tenant = new_tenant()
+    await running.fill(tenant, products(120_000))
+    job = await running.create(tenant, "excel")
+    await reading(running, job)
+    assert running.files() != []
+    cancelled = time.monotonic()
+    await running.cancel(job)
+
+    async def cleared() -> bool:
+        return running.files() == []
+
+    await eventually("the worker has let go and cleared up", cleared, within=10)
+    assert time.monotonic() - cancelled < 1.5
+    ended = await running.get(job)
+    assert (ended.state, ended.HasField("artifact"), ended.HasField("error")) == (pb.JOB_STATE_CANCELLED, False, False)
+
+
+async def test_a_worker_that_lost_its_lease_stops_and_leaves_the_job_alone(running: Exporter) -> None:
+    tenant = new_tenant()
+    await running.fill(tenant, products(120_000))
+    job = await running.create(tenant, "excel")
+    await reading(running, job)
+    taken_over = {"fence": 7, "lease_owner": "somebody else"}
+    await running.jobs.update_one({"_id": job.id}, {"$set": taken_over})
+
+    async def cleared() -> bool:
+        return running.files() == []
+
+    await eventually("the loser has let go and cleared up", cleared, within=10)
+    found = await running.document(job)
+    assert (found["state"], found["fence"], found["lease_owner"]) == ("running", 7, "somebody else")
+    await running.cancel(job)
+
+
+async def test_a_job_given_back_by_nobody_is_taken_over_after_its_lease(running: Exporter) -> None:
+    tenant = new_tenant()
+    await running.fill(tenant, products(5))
+    job = await running.create(tenant)
+    await running.until(job, pb.JOB_STATE_COMPLETED)
+    # As if its worker had been killed in the middle: running, with a lease that runs out.
+    await running.jobs.update_one(
+        {"_id": job.id},
+        [
+            {
+                "$set": {
+                    "state": "running",
+                    "lease_until": {"$add": ["$$NOW", 1_000]},
+                    "dispatch_at": {"$add": ["$$NOW", 1_000]},
+                }
+            },
+            {"$unset": ["artifact", "finished_at", "event_at", "expires_at"]},
+        ],
+    )
+    again = await running.until(job, pb.JOB_STATE_COMPLETED, within=10)
+    assert (again.attempt, again.fence) == (2, 2)
+
+
+async def test_two_exporters_on_one_database_share_the_work(clean_uri: str, nats_url: str, tmp_path: Path) -> None:
+    tenant = new_tenant()
+    async with (
+        exporter(clean_uri, nats_url, tmp_path, worker_jobs=1) as first,
+        exporter(clean_uri, nats_url, tmp_path, worker_jobs=1) as second,
+    ):
+        await first.fill(tenant, products(8_000))
+        jobs = [await (first, second)[n % 2].create(tenant) for n in range(10)]
+        owners: set[str] = set()
+
+        async def all_done() -> bool:
+            async for document in first.jobs.find({"tenant": tenant, "state": "running"}):
+                owners.add(document["lease_owner"])
+            return await first.jobs.count_documents({"tenant": tenant, "state": "completed"}) == len(jobs)
+
+        await eventually("all are completed", all_done, within=60)
+        assert len(owners) == 2
+        done = [await second.get(job) for job in jobs]
+        assert {(job.attempt, job.fence) for job in done} == {(1, 1)}
+        assert first.files() == sorted(job.artifact.key for job in done)
+        for job in done:
+            check(first, job, 8_000)
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A catalogue that does not answer is given up sooner; the rules are the same."""
+    monkeypatch.setattr(app, "CATALOGUE_SELECTION_MS", 500)
+
+
+@pytest.mark.usefixtures("impatient")
+async def test_a_catalogue_that_is_away_is_an_error_on_the_job_and_is_tried_again(
+    clean_uri: str, nats_url: str, tmp_path: Path
+) -> None:
+    catalogue = Mongod(tmp_path / "catalogue", free_port())
+    await asyncio.to_thread(catalogue.start)
+    tenant = new_tenant()
+    try:
+        async with (
+            exporter(clean_uri, nats_url, tmp_path, catalogue_uri=catalogue.uri, worker_jobs=0) as accepting,
+            exporter(catalogue.uri, nats_url, tmp_path / "unused", worker_jobs=0) as filling,
+        ):
+            await filling.fill(tenant, products(10))
+            job = await accepting.create(tenant)
+        await asyncio.to_thread(catalogue.stop)
+        async with exporter(clean_uri, nats_url, tmp_path, catalogue_uri=catalogue.uri) as running:
+            waiting = await running.until(job, pb.JOB_STATE_RETRY_WAIT)
+            assert waiting.error.code == "catalogue_unavailable"
+            assert (waiting.stage, waiting.HasField("finished_at")) == ("queued", False)
+            async with refused(grpc.StatusCode.UNAVAILABLE, "catalogue_unavailable"):
+                await running.create(tenant)
+            await asyncio.to_thread(catalogue.start)
+            done = await running.until(job, pb.JOB_STATE_COMPLETED, within=40)
+            assert done.attempt > 1
+            assert not done.HasField("error")
+    finally:
+        await asyncio.to_thread(catalogue.stop)
+
+
+@pytest.mark.usefixtures("impatient")
+async def test_a_job_whose_catalogue_stays_away_fails_after_its_attempts(
+    clean_uri: str, nats_url: str, tmp_path: Path
+) -> None:
+    nobody = f"mongodb://127.0.0.1:{free_port()}/"
+    tenant = new_tenant()
+    async with exporter(clean_uri, nats_url, tmp_path, worker_jobs=0, max_attempts=2) as accepting:
+        await accepting.fill(tenant, products(10))
+        job = await accepting.create(tenant)
+    async with exporter(clean_uri, nats_url, tmp_path, catalogue_uri=nobody) as running:
+        failed = await running.until(job, pb.JOB_STATE_FAILED)
+    assert (failed.attempt, failed.error.code) == (2, "catalogue_unavailable")

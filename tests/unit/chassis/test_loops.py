@@ -1,0 +1,53 @@
+"""Background loops go on whatever happens to a round."""
+
+import asyncio
+from contextlib import suppress
+
+import pytest
+
+from services.chassis.loops import LONGEST_PAUSE, pause_after, repeat, running
+
+
+@pytest.mark.parametrize(("failures", "expected"), [(0, 0.5), (1, 1.0), (2, 2.0), (4, 8.0), (5, LONGEST_PAUSE)])
+def test_pauses_grow_up_to_ten_seconds(failures: int, expected: float) -> None:
+    assert pause_after(failures, 0.5) == expected
+
+
+def test_pauses_do_not_overflow_in_an_outage_of_days() -> None:
+    assert pause_after(100_000, 0.5) == LONGEST_PAUSE
+
+
+def test_a_long_pause_is_not_shortened_by_failures() -> None:
+    assert pause_after(3, 60.0) == 60.0
+
+
+async def test_a_loop_outlives_an_error() -> None:
+    rounds = 0
+    enough = asyncio.Event()
+
+    async def step() -> None:
+        nonlocal rounds
+        rounds += 1
+        if rounds == 2:
+            raise ValueError("once")
+        if rounds == 4:
+            enough.set()
+
+    async with running(repeat("test", 0.001, step)):
+        await asyncio.wait_for(enough.wait(), 5)
+
+
+async def test_loops_are_cancelled_and_waited_for() -> None:
+    ended = []
+
+    async def loop() -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            with suppress(asyncio.CancelledError):
+                await asyncio.sleep(0.01)
+            ended.append(True)
+
+    async with running(loop(), loop()):
+        await asyncio.sleep(0)
+    assert ended == [True, True]
