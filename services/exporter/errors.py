@@ -23,7 +23,7 @@ class UnknownFormat(ExporterError):
     kind = Kind.NOT_FOUND
 
     def __init__(self, name: str, known: Iterable[str]) -> None:
-        super().__init__("unknown_format", f"There is no format {name!r}; there are {', '.join(sorted(known))}.")
+        super().__init__("unknown_format", f"There is no format {name[:100]!r}; there are {', '.join(sorted(known))}.")
 
 
 class JobNotFound(ExporterError):
