@@ -1,0 +1,145 @@
+"""Paths, methods, ids and queries that are wrong, and what every answer carries."""
+
+import http.client
+import json
+import re
+from urllib.parse import urlsplit
+
+import pytest
+
+from tests.problems import problem
+from tests.rest import Answer, Rest
+from tests.system import System
+
+
+@pytest.fixture(scope="module")
+def shop(system: System) -> Rest:
+    system.fill("paths", [{"_id": "1", "sku": "A"}])
+    client = system.client("paths")
+    client.file("csv")
+    return client
+
+
+def raw(client: Rest, path: str, *headers: tuple[str, bytes]) -> Answer:
+    """A request whose headers are sent as they are, also those that a client library would not."""
+    connection = http.client.HTTPConnection(urlsplit(client.url).netloc, timeout=30)
+    connection.putrequest("GET", path, skip_host=True)
+    connection.putheader("Authorization", f"Bearer {client.key}")
+    for name, value in headers:
+        connection.putheader(name, value)
+    connection.endheaders()
+    with connection.getresponse() as response:
+        found = Answer(response.status, {name.lower(): value for name, value in response.getheaders()}, response.read())
+    connection.close()
+    return found
+
+
+@pytest.mark.parametrize("path", ["/", "/api/v1", "/api/v2/exports/jobs", "/api/v1/exports/jobs/"])
+def test_an_unknown_path_is_not_found(system: System, path: str) -> None:
+    problem(Rest(system.url, "").call("GET", f"{system.url}{path}"), 404, "not_found", words="/docs")
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "allowed"),
+    [
+        ("PUT", "/exports/jobs", {"GET"}),
+        ("PATCH", "/exports/jobs/x", {"GET", "DELETE"}),
+        ("GET", "/exports/csv/products", {"POST"}),
+        ("DELETE", "/exports/jobs/x/download", {"GET", "HEAD"}),
+        ("GET", "/exports/jobs/x/cancel", {"POST"}),
+    ],
+)
+def test_a_wrong_method_is_told_the_right_ones(shop: Rest, method: str, path: str, allowed: set[str]) -> None:
+    answer = shop.call(method, path)
+    problem(answer, 405, "method_not_allowed")
+    assert set(answer.headers["allow"].split(",")) == allowed
+
+
+@pytest.mark.parametrize("name", ["pdf", "CSV", "c%0d%0asv", "%ff", "%ED%A0%80", "a" * 2_000])
+def test_a_format_there_is_none_of_is_told_those_there_are(shop: Rest, name: str) -> None:
+    problem(shop.call("POST", f"/exports/{name}/products", {}), 404, "unknown_format", words="csv, excel, json, zip")
+
+
+@pytest.mark.parametrize(
+    "job_id",
+    [
+        "1",
+        "not-a-uuid",
+        "%00",
+        "%ff",
+        "..%2f..",
+        "urn:uuid:00000000-0000-4000-8000-000000000000",
+        "0" * 32,
+        "a" * 5_000,
+    ],
+)
+@pytest.mark.parametrize(("method", "more"), [("GET", ""), ("GET", "/download"), ("POST", "/cancel"), ("DELETE", "")])
+def test_an_id_that_is_no_uuid_is_no_job(shop: Rest, job_id: str, method: str, more: str) -> None:
+    problem(shop.call(method, f"/exports/jobs/{job_id}{more}"), 404, "job_not_found", words="UUID")
+
+
+def test_an_id_is_read_in_any_case(shop: Rest) -> None:
+    job_id = shop.call("GET", "/exports/jobs?limit=1").json["items"][0]["id"]
+    assert shop.job(job_id.upper())["id"] == job_id
+
+
+@pytest.mark.parametrize(
+    ("query", "name", "words"),
+    [
+        ("limt=5", "limt", "cursor, format, limit, schedule, status"),
+        ("Limit=5", "Limit", "not a parameter"),
+        ("limit=5&limit=6", "limit", "more than once"),
+        *(
+            (f"limit={value}", "limit", "1 to 200")
+            for value in ("0", "-1", "201", "1.5", "ten", "", "%D9%A3", "9" * 50)
+        ),
+        ("status=done", "status", "cancelled, completed, expired, failed, processing"),
+        ("status=", "status", "completed"),
+        ("schedule=nightly", "schedule", "UUID"),
+        ("schedule=", "schedule", "UUID"),
+    ],
+)
+def test_a_wrong_query_is_named(shop: Rest, query: str, name: str, words: str) -> None:
+    problem(shop.call("GET", f"/exports/jobs?{query}"), 422, "invalid_query", field=name, words=words)
+
+
+@pytest.mark.parametrize("cursor", ["x", "%00", "%ff", "bm90IGEgY3Vyc29y", "a" * 3_000])
+def test_a_cursor_that_is_none_is_refused(shop: Rest, cursor: str) -> None:
+    problem(shop.call("GET", f"/exports/jobs?cursor={cursor}"), 422, "invalid_request", field="cursor")
+
+
+@pytest.mark.parametrize("given", ["a", "order-4711", "A.b_c:d", "x" * 128])
+@pytest.mark.parametrize("path", ["/exports/jobs", "/exports/jobs/x", "/nowhere"])
+def test_a_request_id_comes_back_in_good_and_bad_answers(shop: Rest, given: str, path: str) -> None:
+    assert shop.call("GET", path, headers={"X-Request-Id": given}).headers["x-request-id"] == given
+
+
+@pytest.mark.parametrize("given", [b"", b"x" * 129, b"a b", b"a\xff", b'"', b"a;b"])
+def test_an_odd_request_id_is_replaced(shop: Rest, given: bytes) -> None:
+    answer = raw(shop, "/api/v1/exports/jobs", ("Host", b"x"), ("X-Request-Id", given))
+    assert re.fullmatch(r"[0-9a-f]{32}", answer.headers["x-request-id"])
+
+
+def test_a_request_id_leads_to_the_exporters_log(system: System, shop: Rest) -> None:
+    accepted = shop.call("POST", "/exports/csv/products", {}, headers={"X-Request-Id": "find-me-4711"}).json
+    lines = [json.loads(line) for line in system.exporter.log.splitlines() if "find-me-4711" in line]
+    assert ("job_accepted", accepted["id"]) in {(line["event"], line.get("job_id")) for line in lines}
+
+
+@pytest.mark.parametrize(
+    "host", [b"", b"two words", b"[", b"a:b:c", b"x:999999", b"x/?a=", b"\xc3\xb6.de", b"x\xff", b'x"']
+)
+def test_a_host_that_is_none_is_refused_because_links_are_made_from_it(shop: Rest, host: bytes) -> None:
+    problem(raw(shop, "/api/v1/exports/jobs", ("Host", host)), 400, "bad_host")
+
+
+@pytest.mark.parametrize("host", ["exports.example.com", "gateway_1:8080", "[::1]:80", "10.0.0.1"])
+def test_links_name_the_host_that_was_asked(shop: Rest, host: str) -> None:
+    answer = raw(shop, "/api/v1/exports/jobs?status=completed", ("Host", host.encode()))
+    urls = [job["file_url"] for job in answer.json["items"]]
+    assert urls
+    assert all(url.startswith(f"http://{host}/api/v1/exports/jobs/") for url in urls)
+
+
+def test_no_answer_says_which_software_in_which_version_it_is(shop: Rest) -> None:
+    assert {shop.call("GET", path).headers["server"] for path in ("/exports/jobs", "/nowhere")} == {"catalog-exports"}

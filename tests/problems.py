@@ -1,0 +1,28 @@
+"""What every problem has to look like, whatever it is about."""
+
+from typing import Any
+
+from tests.rest import Answer
+
+TRACES = (b"Traceback", b'File "', b".py", b"site-packages")
+
+
+def problem(answer: Answer, status: int, code: str, field: str | None = None, words: str = "") -> dict[str, Any]:
+    """The problem in an answer, once it is the expected one in the form of RFC 9457, and tells no internals.
+
+    Args:
+        field: one that `errors` names; None: there are no `errors`.
+        words: a part of `detail`.
+    """
+    assert answer.status == status, answer
+    assert answer.headers["content-type"].split(";")[0] == "application/problem+json"
+    found: dict[str, Any] = answer.json
+    assert found["status"] == status
+    assert found["code"] == code, found
+    assert found["type"] == f"urn:catalog-exports:problem:{code}"
+    assert found["title"]
+    assert words in found["detail"], found
+    assert found["request_id"] == answer.headers["x-request-id"]
+    assert [error["field"] for error in found.get("errors", [])][:1] == ([] if field is None else [field]), found
+    assert not [trace for trace in TRACES if trace in answer.body], found
+    return found
