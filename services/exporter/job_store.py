@@ -6,17 +6,15 @@ end of the lease while it runs) and absent afterwards. `event_at` is the same fo
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
-from typing import Any
 
 from pymongo import ASCENDING, DESCENDING, ReturnDocument
 from pymongo.errors import DuplicateKeyError
 
-from services.chassis.mongo import Database, Document, translated
+from services.chassis.mongo import Document, translated
 from services.exporter.job_documents import artifact_document, from_document, new_document, notice_document
+from services.exporter.job_queries import NOW, JobQueries, among
 from services.exporter.jobs import ENDED, LIVE, RETRIABLE, Artifact, Job, JobState, NewJob, Notice
 
-NOW = "$$NOW"
 _LEASE_FIELDS = ["lease_until", "lease_owner"]
 
 
@@ -35,11 +33,6 @@ def is_due(field: str) -> Document:
     return {field: {"$type": "date"}, "$expr": {"$lte": [f"${field}", NOW]}}
 
 
-def among(states: frozenset[JobState]) -> Document:
-    """A condition: the job is in one of these states."""
-    return {"state": {"$in": sorted(states)}}
-
-
 @dataclass(frozen=True, slots=True)
 class Lease:
     """The right to work on a job until somebody else is given a higher fence."""
@@ -56,11 +49,8 @@ class Lease:
         return {"_id": job.id, "fence": job.fence, "created_at": job.created_at, "state": JobState.RUNNING.value}
 
 
-class JobStore:
+class JobStore(JobQueries):
     """The `jobs` collection."""
-
-    def __init__(self, database: Database) -> None:
-        self._jobs = database["jobs"]
 
     @translated
     async def prepare(self) -> None:
@@ -70,7 +60,7 @@ class JobStore:
         await self._jobs.create_index([("state", ASCENDING), ("expires_at", ASCENDING)])
         await self._jobs.create_index([("tenant", ASCENDING), ("created_at", DESCENDING), ("_id", DESCENDING)])
         await self._jobs.create_index([("tenant", ASCENDING), ("state", ASCENDING)])
-        await self._jobs.create_index([("finished_at", ASCENDING)], sparse=True)
+        await self._jobs.create_index([("finished_at", ASCENDING), ("_id", ASCENDING)])
 
     async def _change(
         self, where: Document, *stages: Document, sort: list[tuple[str, int]] | None = None
@@ -81,7 +71,7 @@ class JobStore:
         )
         return None if document is None else from_document(document)
 
-    # Accepting and asking
+    # Accepting and ending
 
     @translated
     async def accept(self, job: NewJob) -> Job:
@@ -100,42 +90,6 @@ class JobStore:
                 if last:
                     raise
         raise AssertionError("unreachable")
-
-    @translated
-    async def get(self, tenant: str, job_id: str) -> Job | None:
-        """A tenant's job."""
-        document = await self._jobs.find_one({"_id": job_id, "tenant": tenant})
-        return None if document is None else from_document(document)
-
-    @translated
-    async def live_count(self, tenant: str, at_most: int) -> int:
-        """How many jobs of the tenant wait or run, counted up to `at_most`."""
-        return await self._jobs.count_documents({"tenant": tenant, **among(LIVE)}, limit=at_most)
-
-    @translated
-    async def page(
-        self,
-        tenant: str,
-        *,
-        states: Sequence[JobState],
-        form: str,
-        schedule_id: str,
-        before: tuple[datetime, str] | None,
-        limit: int,
-    ) -> list[Job]:
-        """A tenant's jobs, newest first, after the position `before` (created_at, id)."""
-        where: Document = {"tenant": tenant}
-        if states:
-            where["$and"] = [{"$or": [_shown_as(state) for state in states]}]
-        if form:
-            where["format"] = form
-        if schedule_id:
-            where["schedule_id"] = schedule_id
-        if before is not None:
-            created_at, job_id = before
-            where["$or"] = [{"created_at": {"$lt": created_at}}, {"created_at": created_at, "_id": {"$lt": job_id}}]
-        order = [("created_at", DESCENDING), ("_id", DESCENDING)]
-        return [from_document(d) async for d in self._jobs.find(where).sort(order).limit(limit)]
 
     @translated
     async def cancel(self, tenant: str, job_id: str) -> Job | None:
@@ -285,20 +239,6 @@ class JobStore:
         old = {"$expr": {"$lt": ["$finished_at", later(-older_than)]}, "finished_at": {"$type": "date"}}
         return (await self._jobs.delete_many({**ended, **old})).deleted_count
 
-    @translated
-    async def by_ids(self, job_ids: Sequence[str]) -> dict[str, Job]:
-        """The jobs that exist among these."""
-        return {d["_id"]: from_document(d) async for d in self._jobs.find({"_id": {"$in": list(job_ids)}})}
-
-    @translated
-    async def oldest_live_age(self) -> float:
-        """Seconds since the oldest waiting or running job was accepted; 0 when there is none."""
-        age: dict[str, Any] = {"$divide": [{"$subtract": [NOW, "$created_at"]}, 1000]}
-        cursor = self._jobs.aggregate(
-            [{"$match": among(LIVE)}, {"$sort": {"created_at": 1}}, {"$limit": 1}, {"$project": {"age": age}}]
-        )
-        return max([float(document["age"]) async for document in cursor], default=0.0)
-
 
 _IS_FREE: Document = {
     "$or": [
@@ -307,16 +247,6 @@ _IS_FREE: Document = {
         {"$and": [{"$eq": ["$state", JobState.RUNNING.value]}, {"$lte": ["$lease_until", NOW]}]},
     ]
 }
-
-
-def _shown_as(state: JobState) -> Document:
-    """A condition: the API shows the job in this state; a file whose time is over is expired before it is swept."""
-    over: Document = {"state": JobState.COMPLETED.value, "$expr": {"$lte": ["$expires_at", NOW]}}
-    if state is JobState.EXPIRED:
-        return {"$or": [{"state": state.value}, over]}
-    if state is JobState.COMPLETED:
-        return {"state": state.value, "$expr": {"$gt": ["$expires_at", NOW]}}
-    return {"state": state.value}
 
 
 def _ending(state: JobState, fields: Document) -> list[Document]:

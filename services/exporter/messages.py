@@ -78,10 +78,22 @@ def to_message(job: Job, now: datetime | None = None) -> pb.Job:
     return message
 
 
-def to_cursor(job: Job) -> str:
-    """An opaque position after this job."""
-    millis = round(job.created_at.timestamp() * 1_000)
-    return base64.urlsafe_b64encode(f"{millis}/{job.id}".encode()).decode().rstrip("=")
+def from_since(request: pb.ListCompletionsRequest) -> datetime:
+    """The time from which completions are asked for; without one, the beginning.
+
+    Raises:
+        BadRequest: a time that is none.
+    """
+    try:
+        return request.since.ToDatetime(UTC)
+    except (ValueError, OverflowError) as exc:
+        raise BadRequest([Violation("since", "is not a time")]) from exc
+
+
+def to_cursor(at: datetime | None, job_id: str) -> str:
+    """An opaque position after the job with this id in a list by this time."""
+    millis = round(at.timestamp() * 1_000) if at is not None else 0
+    return base64.urlsafe_b64encode(f"{millis}/{job_id}".encode()).decode().rstrip("=")
 
 
 def from_cursor(cursor: str) -> tuple[datetime, str] | None:

@@ -24,7 +24,7 @@ from services.exporter.fields import check_fields
 from services.exporter.formats.contract import Format
 from services.exporter.job_store import JobStore
 from services.exporter.jobs import ENDED, Job, NewJob, id_for_key
-from services.exporter.messages import from_cursor, from_states, to_cursor, to_message
+from services.exporter.messages import from_cursor, from_since, from_states, to_cursor, to_message
 from services.exporter.requests import CheckedRequest, check_request
 from services.exporter.tenants import check_tenant
 from services.wire import exporter_pb2 as pb
@@ -35,6 +35,8 @@ log = structlog.get_logger()
 WATCH_SECONDS = 0.25
 MOST_A_PAGE = 200
 A_PAGE = 50
+MOST_COMPLETIONS_A_PAGE = 500
+COMPLETIONS_A_PAGE = 200
 MOST_BYTES = 3 * 1024 * 1024
 
 
@@ -96,7 +98,7 @@ class ExporterService(exporter_pb2_grpc.ExporterServicer):
     async def ListJobs(self, request: pb.ListJobsRequest, context: Any) -> pb.ListJobsResponse:
         """A page of a tenant's jobs, newest first."""
         check_tenant(request.tenant)
-        limit = _limit(request.limit)
+        limit = _limit(request.limit, A_PAGE, MOST_A_PAGE)
         jobs = await self._store.page(
             request.tenant,
             states=from_states(request.states),
@@ -106,8 +108,17 @@ class ExporterService(exporter_pb2_grpc.ExporterServicer):
             limit=limit + 1,
         )
         page = _within([to_message(job) for job in jobs[:limit]])
-        following = to_cursor(jobs[len(page) - 1]) if len(jobs) > len(page) else ""
-        return pb.ListJobsResponse(jobs=page, next_cursor=following)
+        last = jobs[len(page) - 1] if len(jobs) > len(page) else None
+        return pb.ListJobsResponse(jobs=page, next_cursor=to_cursor(last.created_at, last.id) if last else "")
+
+    async def ListCompletions(self, request: pb.ListCompletionsRequest, context: Any) -> pb.ListCompletionsResponse:
+        """A page of all tenants' completed jobs that still have their file, in the order of their completion."""
+        limit = _limit(request.limit, COMPLETIONS_A_PAGE, MOST_COMPLETIONS_A_PAGE)
+        jobs = await self._store.completions(from_since(request), from_cursor(request.cursor), limit + 1)
+        page = _within([to_message(job) for job in jobs[:limit]])
+        last = jobs[len(page) - 1] if len(jobs) > len(page) else None
+        following = to_cursor(last.finished_at, last.id) if last else ""
+        return pb.ListCompletionsResponse(jobs=page, next_cursor=following)
 
     async def CancelJob(self, request: pb.CancelJobRequest, context: Any) -> pb.Job:
         """End a live job."""
@@ -209,10 +220,10 @@ def _chosen_id(request: pb.CreateJobRequest) -> str:
         raise BadRequest([Violation("job_id", "is not a UUID")]) from exc
 
 
-def _limit(asked: int) -> int:
+def _limit(asked: int, default: int, most: int) -> int:
     if asked < 0:
-        raise BadRequest([Violation("limit", f"must be 1 to {MOST_A_PAGE}, or 0 for {A_PAGE}")])
-    return min(asked or A_PAGE, MOST_A_PAGE)
+        raise BadRequest([Violation("limit", f"must be 1 to {most}, or 0 for {default}")])
+    return min(asked or default, most)
 
 
 def _within(page: Sequence[pb.Job]) -> Sequence[pb.Job]:
