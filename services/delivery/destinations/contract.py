@@ -88,7 +88,7 @@ class Payload:
     """The file to send.
 
     `delivery_id` is the same for all attempts: names of parts are made of it. `read(offset)` yields bytes from there.
-    `progress(bytes)` is to be called now and then with the number of bytes the destination has so far, `verifying()` once
+    `progress(bytes)` is to be called now and then with the number of bytes the destination has, `verifying()` once
     all are there and are checked. What `read` raises is not the destination's fault and passes through as it is.
     """
 

@@ -1,0 +1,117 @@
+"""The one place where the delivery service is put together."""
+
+import os
+import socket
+import uuid
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+
+import grpc
+from prometheus_client import Gauge
+
+from services.chassis import jetstream, loops, metrics, mongo, rpc_client, rpc_server
+from services.chassis.blobs import open_store
+from services.chassis.jetstream import Inbox
+from services.delivery.completions import ACK_WAIT, EVENTS, Completions, Watermark
+from services.delivery.delivery_store import DeliveryStore
+from services.delivery.destinations import destinations
+from services.delivery.egress import Egress, Rules, parse_networks
+from services.delivery.exporter_client import ExporterClient
+from services.delivery.fan_out import FanOut, FanOutStore
+from services.delivery.places import Places
+from services.delivery.platform_store import PlatformStore
+from services.delivery.register import Register
+from services.delivery.secrets import vault_of
+from services.delivery.service import DeliveryService
+from services.delivery.settings import DeliverySettings
+from services.delivery.worker import Worker
+from services.wire import delivery_pb2_grpc
+
+SERVICE = "catalog.exports.v1.Delivery"
+OLDEST = Gauge("delivery_oldest_live_seconds", "Age of the oldest delivery that waits or is made.")
+SWEEP_SECONDS = 3_600.0
+MEASURE_SECONDS = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """Where the delivery service listens."""
+
+    rpc_port: int
+    metrics_port: int
+
+
+@asynccontextmanager
+async def build(settings: DeliverySettings) -> AsyncIterator[Running]:
+    """Start everything; on leaving: no new calls, deliveries given back, connections closed."""
+    async with AsyncExitStack() as stack:
+        client = mongo.connect(settings.mongodb_uri, app="delivery")
+        stack.callback(client.close)
+        database = client["delivery"]
+        platforms, deliveries = PlatformStore(database), DeliveryStore(database)
+        fan_outs, watermark = FanOutStore(database), Watermark(database)
+        for store in (platforms, deliveries, fan_outs, watermark):
+            await store.prepare()
+        blobs = await open_store(settings.artifacts_url)
+        stack.push_async_callback(blobs.close)
+        channel = await stack.enter_async_context(rpc_client.channel(settings.exporter_address))
+        exporter = ExporterClient(channel, settings.rpc_deadline)
+        stream = await stack.enter_async_context(jetstream.connecting(settings.nats_url, name="delivery"))
+        vault = vault_of(settings.master_keys.get_secret_value())
+        egress = Egress(Rules(parse_networks(settings.egress_allow)))
+        known = destinations()
+        places = Places(known, vault, egress)
+        worker = Worker(
+            deliveries,
+            platforms,
+            places,
+            blobs,
+            vault,
+            owner=f"{socket.gethostname()}/{os.getpid()}/{uuid.uuid4().hex[:8]}",
+            slots=settings.delivery_slots,
+            platform_slots=settings.platform_slots,
+            lease=settings.lease_seconds,
+            first_retry=settings.retry_seconds,
+            longest_retry=settings.retry_longest,
+        )
+        fan_out = FanOut(fan_outs, platforms, deliveries, max_attempts=settings.max_attempts, made=worker.nudge)
+        completions = Completions(
+            exporter,
+            fan_out,
+            watermark,
+            Inbox(stream, EVENTS, "delivery", ack_wait=ACK_WAIT),
+            lookback=settings.lookback_seconds,
+        )
+
+        async def sweep() -> None:
+            await deliveries.forget(settings.history_days * 86_400)
+
+        async def measure() -> None:
+            OLDEST.set(await deliveries.oldest_live_age())
+
+        background = [
+            loops.repeat("listen", 0.0, completions.listen),
+            loops.repeat("reconcile", settings.reconcile_seconds, completions.reconcile),
+            loops.repeat("sweep", SWEEP_SECONDS, sweep),
+            loops.repeat("measure", MEASURE_SECONDS, measure),
+        ]
+        if settings.delivery_slots:
+            background.append(worker.run())
+        await stack.enter_async_context(loops.running(*background))
+        register = Register(known, platforms, deliveries, places, vault)
+        service = DeliveryService(
+            known, register, platforms, places, deliveries, exporter, worker, max_attempts=settings.max_attempts
+        )
+        metrics_port = await stack.enter_async_context(metrics.serving(settings.metrics_host, settings.metrics_port))
+
+        def add(server: grpc.aio.Server) -> None:
+            delivery_pb2_grpc.add_DeliveryServicer_to_server(service, server)
+
+        async def ready() -> bool:
+            return await mongo.answers(client)
+
+        serving = rpc_server.serving(
+            settings.grpc_host, settings.grpc_port, add, [SERVICE], grace=settings.shutdown_grace, ready=ready
+        )
+        yield Running(await stack.enter_async_context(serving), metrics_port)

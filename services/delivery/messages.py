@@ -1,0 +1,136 @@
+"""Platforms and deliveries to the protocol's messages, and positions in lists."""
+
+import base64
+import binascii
+import json
+from datetime import UTC, datetime
+from typing import Protocol
+
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from services.chassis.faults import Violation
+from services.delivery.deliveries import Delivery, DeliveryState, PastAttempt, Receipt, Trouble
+from services.delivery.errors import BadRequest
+from services.delivery.platform_config import masked
+from services.delivery.platforms import Platform
+from services.delivery.probe import StepResult
+from services.wire import delivery_pb2 as pb
+
+STATES: dict[DeliveryState, pb.DeliveryState.ValueType] = {
+    state: pb.DeliveryState.Value(f"DELIVERY_STATE_{state.name}") for state in DeliveryState
+}
+FROM_STATES = {value: state for state, value in STATES.items()}
+
+
+class Listed(Protocol):
+    """What stands in a list, newest first."""
+
+    @property
+    def id(self) -> str: ...
+
+    @property
+    def created_at(self) -> datetime: ...
+
+
+def _stamp(at: datetime | None) -> Timestamp | None:
+    if at is None:
+        return None
+    stamp = Timestamp()
+    stamp.FromDatetime(at)
+    return stamp
+
+
+def platform_message(platform: Platform) -> pb.Platform:
+    """The platform, its secrets masked."""
+    return pb.Platform(
+        id=platform.id,
+        tenant=platform.tenant,
+        name=platform.name,
+        platform_type=platform.type,
+        config_json=json.dumps(masked(platform.config, platform.secrets), ensure_ascii=False),
+        is_active=platform.is_active,
+        created_at=_stamp(platform.created_at),
+        updated_at=_stamp(platform.updated_at),
+    )
+
+
+def delivery_message(delivery: Delivery) -> pb.JobDelivery:
+    """The delivery with its attempts and receipt."""
+    message = pb.JobDelivery(
+        id=delivery.id,
+        tenant=delivery.tenant,
+        job_id=delivery.job_id,
+        platform_id=delivery.platform_id,
+        platform_name=delivery.platform_name,
+        platform_type=delivery.platform_type,
+        state=STATES[delivery.state],
+        file_name=delivery.remote_name or "",
+        bytes_sent=delivery.bytes_sent,
+        size=delivery.file.size,
+        sha256=delivery.file.sha256,
+        attempts=[_attempt(past) for past in delivery.attempts],
+        attempt=delivery.attempt,
+        max_attempts=delivery.max_attempts,
+        created_at=_stamp(delivery.created_at),
+        delivered_at=_stamp(delivery.delivered_at),
+        next_attempt_at=_stamp(delivery.due_at if delivery.state is DeliveryState.RETRY_WAIT else None),
+    )
+    if delivery.error is not None:
+        message.error.CopyFrom(_fault(delivery.error))
+    if delivery.receipt is not None:
+        message.receipt.CopyFrom(_receipt(delivery.receipt))
+    return message
+
+
+def test_message(results: list[StepResult]) -> pb.TestPlatformResponse:
+    """How a probe went."""
+    steps = [
+        pb.TestStep(name=r.step.value, ok=r.ok, code=r.code, message=r.message, seconds=r.seconds) for r in results
+    ]
+    return pb.TestPlatformResponse(ok=bool(results) and all(result.ok for result in results), steps=steps)
+
+
+def _receipt(receipt: Receipt) -> pb.Receipt:
+    return pb.Receipt(
+        remote=receipt.remote,
+        url=receipt.url,
+        size=receipt.size,
+        sha256=receipt.sha256,
+        reported=dict(receipt.reported),
+        seconds=receipt.seconds,
+        bytes_per_second=0 if receipt.was_there or not receipt.seconds else receipt.size / receipt.seconds,
+        was_there=receipt.was_there,
+    )
+
+
+def _attempt(past: PastAttempt) -> pb.Attempt:
+    message = pb.Attempt(started_at=_stamp(past.started_at), ended_at=_stamp(past.ended_at))
+    if past.trouble is not None:
+        message.step, message.code, message.message = past.trouble.step, past.trouble.code, past.trouble.message
+    return message
+
+
+def _fault(trouble: Trouble) -> pb.Fault:
+    return pb.Fault(code=trouble.code, message=trouble.message)
+
+
+def to_cursor(last: Listed) -> str:
+    """An opaque position after this one."""
+    millis = round(last.created_at.timestamp() * 1_000)
+    return base64.urlsafe_b64encode(f"{millis}/{last.id}".encode()).decode().rstrip("=")
+
+
+def from_cursor(cursor: str) -> tuple[datetime, str] | None:
+    """The position a cursor stands for; None for the beginning.
+
+    Raises:
+        BadRequest: not a cursor of ours.
+    """
+    if not cursor:
+        return None
+    try:
+        text = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)).decode()
+        millis, last = text.split("/", 1)
+        return datetime.fromtimestamp(int(millis) / 1_000, UTC), last
+    except (ValueError, binascii.Error, OverflowError, OSError) as exc:
+        raise BadRequest([Violation("cursor", "is not a cursor of this list; start without one")]) from exc

@@ -1,0 +1,180 @@
+"""The gRPC face of the delivery service: platforms and deliveries."""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import structlog
+from google.protobuf.empty_pb2 import Empty
+
+from services.delivery.deliveries import ENDED, Delivery, DeliveryState, delivery_id
+from services.delivery.delivery_store import DeliveryStore
+from services.delivery.destinations.contract import Destination, Step
+from services.delivery.errors import DeliveryNotFound, PlatformNotFound, WrongState
+from services.delivery.exporter_client import ExporterClient
+from services.delivery.fan_out import new_delivery
+from services.delivery.memory import PlatformPins
+from services.delivery.messages import (
+    FROM_STATES,
+    delivery_message,
+    from_cursor,
+    platform_message,
+    test_message,
+    to_cursor,
+)
+from services.delivery.places import Places, Unplaceable
+from services.delivery.platform_store import PlatformStore
+from services.delivery.probe import StepResult, probe
+from services.delivery.register import Change, Register
+from services.delivery.worker import Worker
+from services.wire import delivery_pb2 as pb
+from services.wire import delivery_pb2_grpc, exporter_pb2
+
+log = structlog.get_logger()
+
+MOST_A_PAGE = 200
+A_PAGE = 50
+
+
+class DeliveryService(delivery_pb2_grpc.DeliveryServicer):
+    """Implements `catalog.exports.v1.Delivery`."""
+
+    def __init__(
+        self,
+        destinations: Mapping[str, Destination],
+        register: Register,
+        platforms: PlatformStore,
+        places: Places,
+        deliveries: DeliveryStore,
+        exporter: ExporterClient,
+        worker: Worker,
+        *,
+        max_attempts: int,
+    ) -> None:
+        self._destinations = destinations
+        self._register = register
+        self._platforms = platforms
+        self._places = places
+        self._deliveries = deliveries
+        self._exporter = exporter
+        self._worker = worker
+        self._max_attempts = max_attempts
+
+    async def CreatePlatform(self, request: pb.CreatePlatformRequest, context: Any) -> pb.Platform:
+        """Register a platform."""
+        platform = await self._register.create(
+            request.tenant,
+            request.name,
+            request.platform_type,
+            request.config_json,
+            is_active=request.is_active if request.HasField("is_active") else True,
+            platform_id=request.platform_id,
+        )
+        log.info(
+            "platform_created", action="create", platform_id=platform.id, tenant=platform.tenant, type=platform.type
+        )
+        return platform_message(platform)
+
+    async def GetPlatform(self, request: pb.GetPlatformRequest, context: Any) -> pb.Platform:
+        """One platform."""
+        return platform_message(await self._register.get(request.tenant, request.platform_id))
+
+    async def ListPlatforms(self, request: pb.ListPlatformsRequest, context: Any) -> pb.ListPlatformsResponse:
+        """A page of a tenant's platforms, newest first."""
+        limit = _limit(request.limit)
+        found = await self._platforms.page(request.tenant, before=from_cursor(request.cursor), limit=limit + 1)
+        following = to_cursor(found[limit - 1]) if len(found) > limit else ""
+        return pb.ListPlatformsResponse(platforms=map(platform_message, found[:limit]), next_cursor=following)
+
+    async def UpdatePlatform(self, request: pb.UpdatePlatformRequest, context: Any) -> pb.Platform:
+        """Change what is given."""
+        change = Change(
+            name=request.name if request.HasField("name") else None,
+            config_json=request.config_json if request.HasField("config_json") else None,
+            is_active=request.is_active if request.HasField("is_active") else None,
+        )
+        return platform_message(await self._register.update(request.tenant, request.platform_id, change))
+
+    async def DeletePlatform(self, request: pb.DeletePlatformRequest, context: Any) -> Empty:
+        """Forget a platform."""
+        await self._register.delete(request.tenant, request.platform_id)
+        log.info("platform_deleted", action="delete", platform_id=request.platform_id, tenant=request.tenant)
+        return Empty()
+
+    async def TestPlatform(self, request: pb.TestPlatformRequest, context: Any) -> pb.TestPlatformResponse:
+        """Try it out."""
+        platform = await self._register.get(request.tenant, request.platform_id)
+        try:
+            place = self._places.of(platform, PlatformPins(platform, self._platforms))
+        except Unplaceable as exc:
+            failed = StepResult(Step.AUTHENTICATE, ok=False, seconds=0.0, code=exc.code, message=exc.message)
+            return test_message([failed])
+        return test_message(await probe(place, platform.id))
+
+    async def ListPlatformTypes(
+        self, request: pb.ListPlatformTypesRequest, context: Any
+    ) -> pb.ListPlatformTypesResponse:
+        """The types and the JSON Schemas of their configs."""
+        types = [
+            pb.PlatformType(name=name, config_schema_json=json.dumps(one.Config.model_json_schema()))
+            for name, one in self._destinations.items()
+        ]
+        return pb.ListPlatformTypesResponse(types=types)
+
+    async def ListDeliveries(self, request: pb.ListDeliveriesRequest, context: Any) -> pb.ListDeliveriesResponse:
+        """A page of a tenant's deliveries, newest first."""
+        limit = _limit(request.limit)
+        found = await self._deliveries.page(
+            request.tenant,
+            job_id=request.job_id,
+            platform_id=request.platform_id,
+            states=[FROM_STATES[state] for state in request.states if state in FROM_STATES],
+            before=from_cursor(request.cursor),
+            limit=limit + 1,
+        )
+        following = to_cursor(found[limit - 1]) if len(found) > limit else ""
+        return pb.ListDeliveriesResponse(deliveries=map(delivery_message, found[:limit]), next_cursor=following)
+
+    async def GetDelivery(self, request: pb.GetDeliveryRequest, context: Any) -> pb.JobDelivery:
+        """One delivery."""
+        return delivery_message(await self._found(request.tenant, request.delivery_id))
+
+    async def RetryDelivery(self, request: pb.RetryDeliveryRequest, context: Any) -> pb.JobDelivery:
+        """Start a failed delivery again."""
+        states = frozenset({DeliveryState.FAILED})
+        found = await self._deliveries.again(request.tenant, request.delivery_id, states)
+        if found is None:
+            state = (await self._found(request.tenant, request.delivery_id)).state
+            message = f"The delivery is {state.value}; only a failed one can be started again."
+            raise WrongState("delivery_not_failed", message)
+        self._worker.nudge()
+        return delivery_message(found)
+
+    async def DeliverJob(self, request: pb.DeliverJobRequest, context: Any) -> pb.JobDelivery:
+        """Deliver a completed job's file to a platform, again or for the first time."""
+        job = await self._exporter.job(request.tenant, request.job_id)
+        if job is None:
+            raise WrongState("job_not_found", f"There is no job {request.job_id}.")
+        if job.state != exporter_pb2.JOB_STATE_COMPLETED:
+            raise WrongState("job_has_no_file", "Only a completed export whose file is still kept can be delivered.")
+        platform = await self._platforms.get(request.tenant, request.platform_id)
+        if platform is None:
+            raise PlatformNotFound(request.platform_id)
+        if not platform.is_active:
+            raise WrongState("platform_inactive", "The platform is not active; activate it first.")
+        known = delivery_id(job.id, platform.id)
+        found = await self._deliveries.again(request.tenant, known, ENDED)
+        if found is None:
+            found = await self._deliveries.add(new_delivery(job, platform.id, platform, self._max_attempts))
+        self._worker.nudge()
+        return delivery_message(found)
+
+    async def _found(self, tenant: str, wanted: str) -> Delivery:
+        found = await self._deliveries.get(tenant, wanted)
+        if found is None:
+            raise DeliveryNotFound(wanted)
+        return found
+
+
+def _limit(asked: int) -> int:
+    return min(asked if asked > 0 else A_PAGE, MOST_A_PAGE)

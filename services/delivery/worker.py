@@ -1,0 +1,224 @@
+"""Makes deliveries: claims what is due, keeps its lease alive beside the attempt, records how it ended."""
+
+import asyncio
+import random
+import time
+from collections import Counter as Tally
+from contextlib import suppress
+
+import structlog
+from prometheus_client import Counter, Gauge, Histogram
+
+from services.chassis.backoff import delay
+from services.chassis.blobs.contract import BlobStore
+from services.chassis.faults import Fault, Unavailable
+from services.delivery.deliver import Attempt, LeaseLost, Progress
+from services.delivery.deliveries import Delivery, Receipt, Trouble
+from services.delivery.delivery_store import DeliveryStore, Lease
+from services.delivery.destinations.contract import DestinationError
+from services.delivery.errors import SourceError
+from services.delivery.fan_out import INACTIVE
+from services.delivery.memory import DeliveryNotes, PlatformPins
+from services.delivery.places import Places, Unplaceable
+from services.delivery.platform_store import PlatformStore
+from services.delivery.secrets import Vault
+
+log = structlog.get_logger()
+
+RUNNING = Gauge("delivery_running", "Deliveries this process makes now.")
+ENDED = Counter("delivery_attempts_total", "Attempts that ended, by type of platform and outcome.", ["type", "outcome"])
+BYTES = Counter("delivery_bytes_total", "Bytes delivered, by type of platform.", ["type"])
+SECONDS = Histogram(
+    "delivery_attempt_seconds",
+    "Duration of attempts that delivered.",
+    ["type"],
+    buckets=(0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1800),
+)
+
+LOOK_SECONDS = 0.5
+"""Between two looks for what is due, when nobody nudges."""
+BEAT_SECONDS = 1.0
+
+GONE = Trouble("platform_deleted", "The platform was deleted.")
+GIVEN_UP = Trouble(
+    "attempts_exhausted",
+    "Every attempt ended without a word: its process crashed or was killed. See the service's log.",
+)
+
+
+class Worker:
+    """Up to `slots` deliveries at a time, `platform_slots` of them to one platform.
+
+    Args:
+        lease: seconds a delivery stays ours after the last heartbeat.
+        first_retry, longest_retry: seconds before the next attempt; doubling from the first to the longest.
+    """
+
+    def __init__(
+        self,
+        store: DeliveryStore,
+        platforms: PlatformStore,
+        places: Places,
+        blobs: BlobStore,
+        vault: Vault,
+        *,
+        owner: str,
+        slots: int,
+        platform_slots: int,
+        lease: float,
+        first_retry: float,
+        longest_retry: float,
+    ) -> None:
+        self._store = store
+        self._platforms = platforms
+        self._places = places
+        self._blobs = blobs
+        self._vault = vault
+        self._owner = owner
+        self._slots = slots
+        self._platform_slots = platform_slots
+        self._lease = lease
+        self._first_retry = first_retry
+        self._longest_retry = longest_retry
+        self._working: dict[asyncio.Task[None], str] = {}
+        self._nudge = asyncio.Event()
+
+    def nudge(self) -> None:
+        """Something may be due: look at once."""
+        self._nudge.set()
+
+    async def run(self) -> None:
+        """Look and work until cancelled; then everything is given back, so that another process has it at once."""
+        try:
+            while True:
+                self._nudge.clear()
+                try:
+                    await self._fill()
+                except Unavailable as exc:
+                    log.warning("claim_failed", action="claim", reason=exc.message)
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(self._nudge.wait(), LOOK_SECONDS)
+        finally:
+            for task in self._working:
+                task.cancel()
+            await asyncio.gather(*self._working, return_exceptions=True)
+
+    async def _fill(self) -> None:
+        """Claim while there are free slots and due deliveries."""
+        while await self._store.give_up_one(GIVEN_UP) is not None:
+            log.warning("delivery_given_up", action="claim")
+        while len(self._working) < self._slots:
+            busy = [p for p, n in Tally(self._working.values()).items() if n >= self._platform_slots]
+            lease = await self._store.claim(self._owner, self._lease, busy=busy)
+            if lease is None:
+                return
+            task = asyncio.create_task(self._handle(lease))
+            self._working[task] = lease.delivery.platform_id
+            task.add_done_callback(self._done)
+
+    def _done(self, task: asyncio.Task[None]) -> None:
+        self._working.pop(task, None)
+        self._nudge.set()
+
+    async def _handle(self, lease: Lease) -> None:
+        found = lease.delivery
+        structlog.contextvars.bind_contextvars(
+            delivery_id=found.id, job_id=found.job_id, tenant=found.tenant, platform_id=found.platform_id
+        )
+        RUNNING.inc()
+        try:
+            await self._work(lease)
+        except asyncio.CancelledError:
+            with suppress(Fault):
+                await asyncio.shield(self._store.give_back(lease))
+            log.info("delivery_given_back", action="deliver")
+            raise
+        except Unavailable as exc:  # its lease runs out, and somebody takes it again
+            log.warning("work_interrupted", action="deliver", reason=exc.message)
+        finally:
+            RUNNING.dec()
+
+    async def _work(self, lease: Lease) -> None:
+        log.info("delivery_claimed", action="claim", attempt=lease.delivery.attempt, fence=lease.delivery.fence)
+        try:
+            receipt = await self._attempted(lease)
+        except LeaseLost:
+            ENDED.labels(lease.delivery.platform_type, "fenced").inc()
+            log.warning("lease_lost", action="deliver")
+        except (DestinationError, SourceError, Unplaceable) as exc:
+            step = exc.step.value if isinstance(exc, DestinationError) else ""
+            await self._explain(lease, Trouble(exc.code, exc.message, step), passing=exc.passing)
+        except Exception:
+            log.exception("attempt_crashed", action="deliver")
+            trouble = Trouble("internal", "The attempt failed in a way nobody foresaw; see the service's log.")
+            await self._explain(lease, trouble, passing=True)
+        else:
+            await self._commit(lease, receipt)
+
+    async def _attempted(self, lease: Lease) -> Receipt:
+        """The attempt beside its heartbeat; whichever ends first ends the other."""
+        progress = Progress()
+        attempt = await self._attempt(lease, progress)
+        making = asyncio.create_task(attempt.run())
+        beating = asyncio.create_task(self._beat(lease, progress))
+        try:
+            await asyncio.wait([making, beating], return_when=asyncio.FIRST_COMPLETED)
+            if not making.done():
+                raise LeaseLost
+            return making.result()
+        finally:
+            making.cancel()
+            beating.cancel()
+            await asyncio.gather(making, beating, return_exceptions=True)
+
+    async def _attempt(self, lease: Lease, progress: Progress) -> Attempt:
+        found = lease.delivery
+        platform = await self._platforms.get(found.tenant, found.platform_id)
+        if platform is None:
+            raise Unplaceable(GONE.code, GONE.message)
+        if not platform.is_active:
+            raise Unplaceable(INACTIVE.code, INACTIVE.message)
+        place = self._places.of(platform, PlatformPins(platform, self._platforms))
+        notes = DeliveryNotes(lease, self._store, self._vault)
+        return Attempt(lease, place, self._store, self._blobs, notes, progress)
+
+    async def _beat(self, lease: Lease, progress: Progress) -> None:
+        """Renew the lease; returns once it is lost, or could not be renewed for its whole length."""
+        renewed = time.monotonic()
+        while True:
+            await asyncio.sleep(min(BEAT_SECONDS, self._lease / 3))
+            now = time.monotonic()
+            try:
+                held = await self._store.heartbeat(
+                    lease, seconds=self._lease, sent=progress.sent, verifying=progress.verifying
+                )
+                renewed = now
+            except Unavailable:
+                held = now - renewed < self._lease
+            if not held:
+                return
+
+    async def _commit(self, lease: Lease, receipt: Receipt) -> None:
+        kind = lease.delivery.platform_type
+        if not await self._store.deliver(lease, receipt):
+            ENDED.labels(kind, "fenced").inc()
+            log.warning("commit_fenced", action="deliver")
+            return
+        ENDED.labels(kind, "delivered").inc()
+        BYTES.labels(kind).inc(receipt.size)
+        SECONDS.labels(kind).observe(receipt.seconds)
+        log.info(
+            "delivered", action="deliver", bytes=receipt.size, seconds=receipt.seconds, was_there=receipt.was_there
+        )
+
+    async def _explain(self, lease: Lease, trouble: Trouble, *, passing: bool) -> None:
+        found: Delivery = lease.delivery
+        log.warning("attempt_failed", action="deliver", code=trouble.code, reason=trouble.message, passing=passing)
+        if passing and found.attempt < found.max_attempts:
+            chance = random.random()  # noqa: S311  jitter
+            wait = delay(found.attempt, first=self._first_retry, longest=self._longest_retry, random=chance)
+            await self._store.wait_for_retry(lease, trouble, wait)
+            ENDED.labels(found.platform_type, "retried").inc()
+        else:
+            await self._store.fail(lease, trouble)
+            ENDED.labels(found.platform_type, "failed").inc()
