@@ -59,6 +59,7 @@ def to_message(job: Job, now: datetime | None = None) -> pb.Job:
         expires_at=_stamp(job.expires_at),
         warnings=[pb.Warning(code=w.code, message=w.message) for w in job.warnings],
         schedule_id=job.schedule_id,
+        schedule_name=job.schedule_name,
         attempt=job.attempt,
         max_attempts=job.max_attempts,
         fence=job.fence,
