@@ -110,11 +110,6 @@ def _float(value: float) -> str:
     return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
 
 
-def _decimal(value: Decimal128) -> str:
-    text = str(value)
-    return "NaN" if text.endswith("NaN") else text
-
-
 def _bytes(value: bytes) -> str:
     if isinstance(value, Binary) and value.subtype in _UUID_SUBTYPES and len(value) == 16:
         return str(uuid.UUID(bytes=bytes(value)))
@@ -132,7 +127,7 @@ SCALARS: dict[type, Callable[[Any], str]] = {
     int: str,
     Int64: str,
     float: _float,
-    Decimal128: _decimal,
+    Decimal128: str,
     datetime: _date,
     DatetimeMS: lambda value: instant(int(value)),
     ObjectId: str,
@@ -183,7 +178,7 @@ def _json_float(value: float) -> str:
 
 
 def _json_decimal(value: Decimal128) -> str:
-    shown = _decimal(value)
+    shown = str(value)
     return f'"{shown}"' if shown[-1] in "Ny" else shown  # NaN, Infinity
 
 

@@ -118,6 +118,8 @@ def test_a_value_looks_as_documented(value: Any, flat: str, json: str) -> None:
         (b"\x0dx\0" + string(b"f(\xff)"), "f(\ufffd)"),
         (b"\x0bx\0a\xff\0i\0", "/a\ufffd/i"),
         (b"\x0bx\0a\0imsxlu\0", "/a/ilmsux"),
+        (b"\x13x\0" + bytes(15) + b"\xfc", "NaN"),  # with a sign
+        (b"\x13x\0" + bytes(15) + b"\xfe", "NaN"),  # and a signal
         (b"\x05x\0" + struct.pack("<i", 7) + b"\x02" + struct.pack("<i", 3) + b"abc", "YWJj"),  # the old binary
     ],
 )
