@@ -17,7 +17,7 @@ from services.chassis.blobs.contract import BlobError, BlobWriter, StoreFull
 from services.chassis.mongo import Document
 from services.exporter import catalogue
 from services.exporter.column_store import ColumnMemory
-from services.exporter.columns import Selection, merged_order, near_names
+from services.exporter.columns import Selection, merged_order
 from services.exporter.errors import JobFault
 from services.exporter.formats.contract import (
     ExportOptions,
@@ -28,14 +28,13 @@ from services.exporter.formats.contract import (
     UnforeseenColumn,
 )
 from services.exporter.jobs import Notice, Stage
+from services.exporter.notices import notices
 from services.exporter.projection import projection
 from services.exporter.transcode import discover
 
 SNAPSHOT_TRIES = 3
 FILTERED_SHEET = "products"
 ALL_FIELDS = Selection()
-MOST_UNKNOWN = 20
-"""Warnings with near names; finding those takes its time, and nobody reads more."""
 
 
 class Stopped(Exception):
@@ -217,26 +216,17 @@ class Attempt:
         )
 
     def _warnings(self, view: catalogue.Snapshot, tally: Tally) -> tuple[Notice, ...]:
-        warnings = self._unknown_fields(view, tally) if FILTERED_SHEET in tally.records else []
-        if tally.texts_cut:
-            text = f"Texts cut at 32,767 characters, the most a cell holds: {tally.texts_cut}."
-            warnings.append(Notice("text_cut", text))
-        if self._plan.query and not tally.records.get(FILTERED_SHEET, 0):
-            warnings.append(Notice("no_match", "No product matched the filters."))
-        return tuple(warnings)
-
-    def _unknown_fields(self, view: catalogue.Snapshot, tally: Tally) -> list[Notice]:
-        missing = self._plan.options.selection.missing(tally.seen.get(FILTERED_SHEET, ()))
-        known = (self._plan.memory[FILTERED_SHEET].order or self._sampled_names(view)) if missing else ()
-        warnings = []
-        for name in missing[:MOST_UNKNOWN]:
-            near = near_names(name, known)
-            hint = f"; near names: {', '.join(near)}" if near else ""
-            warnings.append(Notice("unknown_field", f"No exported product has the field {name!r}{hint}."))
-        if len(missing) > MOST_UNKNOWN:
-            text = f"No exported product has {len(missing) - MOST_UNKNOWN} more of the fields asked for."
-            warnings.append(Notice("unknown_field", text))
-        return warnings
+        plan = self._plan
+        if FILTERED_SHEET not in tally.records:
+            return notices(tally, FILTERED_SHEET, ALL_FIELDS, filtered=False, known=tuple)
+        known = plan.memory[FILTERED_SHEET].order
+        return notices(
+            tally,
+            FILTERED_SHEET,
+            plan.options.selection,
+            filtered=bool(plan.query),
+            known=lambda: known or self._sampled_names(view),
+        )
 
     def _sampled_names(self, view: catalogue.Snapshot) -> tuple[str, ...]:
         """The names in the first products; the catalogue was never exported whole."""

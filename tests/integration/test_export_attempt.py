@@ -454,6 +454,12 @@ def test_near_names_are_those_of_earlier_exports_where_there_were_some(bench: Be
     assert "near names: cost." in written.warnings[0].message
 
 
+def test_a_workbook_of_suppliers_only_is_not_warned_about_products(bench: Bench) -> None:
+    bench.fill([{"_id": "s", "name": "x" * 40_000}], "suppliers")
+    options = {"include_sheets": ["suppliers"], "include_fields": ["sku"]}
+    assert codes(bench.run("excel", options, query={"sku": "none"})) == ["text_cut"]
+
+
 def test_thousands_of_fields_nobody_has_are_summed_up(bench: Bench) -> None:
     bench.fill(plain(1))
     written = bench.run(options={"include_fields": [f"nope_{n}" for n in range(3_000)]})
