@@ -25,9 +25,6 @@ log = structlog.get_logger()
 # Anything the client raises when the server is away, slow, restarting, or has lost its store.
 FAULTS = (nats.errors.Error, asyncio.TimeoutError, OSError)
 
-EARLY_PAUSE = 0.2
-"""Seconds to wait after a fetch that was refused at once; the client reports that as a time-out, too."""
-
 
 @dataclass(frozen=True, slots=True)
 class Stream:
@@ -134,12 +131,11 @@ class Inbox:
             await self._drop()
             await asyncio.sleep(0.1)
             return None
-        asked = time.monotonic()
         try:
             subscription = await self._bound()
             [message] = await subscription.fetch(1, timeout=self.FETCH_SECONDS)
         except (TimeoutError, nats.errors.TimeoutError):
-            await self._watch(early=time.monotonic() - asked < self.FETCH_SECONDS / 2)
+            await self._watch()
             return None
         except FAULTS as exc:
             log.warning("fetch_failed", action="jetstream", stream=self._stream.name, reason=repr(exc))
@@ -155,11 +151,9 @@ class Inbox:
             self._checked = time.monotonic()
         return self._subscription
 
-    async def _watch(self, *, early: bool) -> None:
-        """Look now and then, and after an answer that came too early for a time-out, whether the consumer is there."""
-        if early:
-            await asyncio.sleep(EARLY_PAUSE)
-        elif time.monotonic() - self._checked < self.WATCHDOG_SECONDS:
+    async def _watch(self) -> None:
+        """Look now and then whether the consumer is there; a fetch from one that is gone looks like an empty one."""
+        if time.monotonic() - self._checked < self.WATCHDOG_SECONDS:
             return
         self._checked = time.monotonic()
         with suppress(*FAULTS):
