@@ -8,6 +8,7 @@ from pydantic import BaseModel, SecretStr, ValidationError
 
 from services.chassis.faults import Violation
 from services.chassis.file_names import template_problem
+from services.chassis.violations import violations
 from services.delivery.destinations.contract import DestinationConfig
 from services.delivery.errors import BadRequest
 
@@ -40,7 +41,8 @@ def checked(model: type[DestinationConfig], values: Mapping[str, Any]) -> Destin
     try:
         config = model.model_validate(dict(values))
     except ValidationError as exc:
-        raise BadRequest(_violations(exc)) from exc
+        unknown = "is not an option of this type of platform"
+        raise BadRequest(violations(exc, unknown=unknown, within="config")) from exc
     masked = sorted(name for name, value in _secrets(config).items() if value == MASK)
     if masked:
         raise BadRequest([Violation(f"config.{name}", "is masked; send the secret itself") for name in masked])
@@ -80,14 +82,3 @@ def secret_fields(model: type[BaseModel]) -> frozenset[str]:
 def _secrets(config: DestinationConfig) -> dict[str, str]:
     values = {name: getattr(config, name) for name in type(config).model_fields}
     return {name: value.get_secret_value() for name, value in values.items() if isinstance(value, SecretStr)}
-
-
-def _violations(error: ValidationError) -> list[Violation]:
-    violations = []
-    for problem in error.errors(include_url=False, include_context=False, include_input=False):
-        where = ".".join(["config", *(str(part) for part in problem["loc"])])
-        what = problem["msg"].removeprefix("Value error, ")
-        if problem["type"] == "extra_forbidden":
-            what = "is not an option of this type of platform"
-        violations.append(Violation(where, what))
-    return violations

@@ -48,9 +48,7 @@ async def _run(settings: VaultSettings) -> int:
         client.close()
     say(f"{changed} platforms are now under master key {vault.current}.")
     if lost:
-        say(
-            f"Not to be opened with the keys in MASTER_KEYS: {', '.join(lost)}; keep their key, or set them anew."
-        )
+        say(f"Not to be opened with the keys in MASTER_KEYS: {', '.join(lost)}; keep their key, or set them anew.")
     return 1 if lost else 0
 
 

@@ -1,7 +1,7 @@
 """What the gateway answers, as models: they make the bodies and, through OpenAPI, their documentation."""
 
 from datetime import datetime
-from typing import Annotated, Literal
+from typing import Annotated, Generic, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, PlainSerializer, WithJsonSchema
 
@@ -30,6 +30,20 @@ class Answer(BaseModel):
         return self.model_dump_json(exclude_none=True)
 
 
+Item = TypeVar("Item", bound=Answer)
+
+
+class Page(Answer, Generic[Item]):
+    """Some items of a list."""
+
+    items: list[Item]
+    next_cursor: str | None = Field(description="For the next page; null: this is the last.")
+
+    def text(self) -> str:
+        """The body; `next_cursor` is there even when it is null."""
+        return f'{{"items":[{",".join(item.text() for item in self.items)}],"next_cursor":{_json(self.next_cursor)}}}'
+
+
 class Notice(Answer):
     """A code for programs, a sentence for people."""
 
@@ -54,6 +68,21 @@ class Accepted(Answer):
     created_at: Instant
 
 
+DeliveryStatus = Literal["pending", "sending", "verifying", "retry_wait", "delivered", "failed"]
+
+
+class JobDelivery(Answer):
+    """Where a job's file goes, in short."""
+
+    id: str
+    platform_id: str
+    platform_name: str
+    platform_type: str
+    status: DeliveryStatus
+    delivered_at: Instant | None = None
+    error: Notice | None = None
+
+
 class Job(Accepted):
     """A job; fields that do not apply to its status are absent."""
 
@@ -72,6 +101,7 @@ class Job(Accepted):
     warnings: list[Notice] | None = None
     error: Notice | None = Field(default=None, description="Why it failed, or why the last attempt did.")
     schedule_id: str | None = None
+    deliveries: list[JobDelivery] | None = Field(default=None, description="Where the file goes, once it is completed.")
     options: JsonObject = Field(description="The request's own options, as they came.")
 
     def text(self) -> str:
@@ -80,15 +110,8 @@ class Job(Accepted):
         return f'{shown.removesuffix("}")},"options":{self.options}}}'
 
 
-class JobPage(Answer):
+class JobPage(Page[Job]):
     """Jobs, newest first."""
-
-    items: list[Job]
-    next_cursor: str | None = Field(description="For the next page; null: this is the last.")
-
-    def text(self) -> str:
-        """The body; `next_cursor` is there even when it is null."""
-        return f'{{"items":[{",".join(item.text() for item in self.items)}],"next_cursor":{_json(self.next_cursor)}}}'
 
 
 class FieldError(Answer):

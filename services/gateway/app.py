@@ -11,6 +11,7 @@ from aiohttp import web
 from services.chassis import mongo, rpc_client
 from services.chassis.blobs import open_store
 from services.gateway.auth import Gate
+from services.gateway.delivery_client import DeliveryClient
 from services.gateway.edge import add_headers, edge
 from services.gateway.exporter_client import ExporterClient
 from services.gateway.file_urls import FileUrls
@@ -19,9 +20,11 @@ from services.gateway.key_store import KeyStore
 from services.gateway.links import Signer
 from services.gateway.rate import RateLimiter
 from services.gateway.route import PREFIX, Route
+from services.gateway.routes.deliveries import DeliveryRoutes
 from services.gateway.routes.downloads import DownloadRoutes
 from services.gateway.routes.exports import ExportRoutes
 from services.gateway.routes.jobs import JobRoutes
+from services.gateway.routes.platforms import PlatformRoutes
 from services.gateway.routes.system import SystemRoutes
 from services.gateway.settings import GatewaySettings
 
@@ -47,11 +50,14 @@ async def build(settings: GatewaySettings) -> AsyncIterator[Running]:
         stack.push_async_callback(blobs.close)
         signer = Signer(settings.signing_key.get_secret_value().encode(), timedelta(hours=settings.link_hours))
         urls = FileUrls(signer, settings.public_url)
+        delivery = await _delivery(settings, stack)
         routes = [
             *ExportRoutes(exporter).routes(),
-            *JobRoutes(exporter, urls).routes(),
+            *JobRoutes(exporter, urls, delivery).routes(),
             *DownloadRoutes(exporter, blobs, settings.stall_seconds).routes(),
         ]
+        if delivery is not None:
+            routes += [*PlatformRoutes(delivery).routes(), *DeliveryRoutes(exporter, delivery).routes()]
 
         async def database() -> bool:
             return await mongo.answers(client)
@@ -60,6 +66,13 @@ async def build(settings: GatewaySettings) -> AsyncIterator[Running]:
         gate = Gate(KeyRing(KeyStore(client["gateway"])), RateLimiter(settings.rate_limit), signer)
         app = application(routes, gate, system, max_body=settings.max_body_bytes)
         yield Running(await stack.enter_async_context(_listening(app, settings)))
+
+
+async def _delivery(settings: GatewaySettings, stack: AsyncExitStack) -> DeliveryClient | None:
+    if settings.delivery_address is None:
+        return None
+    channel = await stack.enter_async_context(rpc_client.channel(settings.delivery_address))
+    return DeliveryClient(channel, settings.rpc_deadline)
 
 
 def application(routes: Sequence[Route], gate: Gate, system: SystemRoutes, *, max_body: int) -> web.Application:

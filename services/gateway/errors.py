@@ -80,11 +80,13 @@ class RateLimited(Fault):
         )
 
 
-class NoSuchJob(Fault):
+class NoSuchThing(Fault):
+    """An id in a path that cannot be one."""
+
     kind = Kind.NOT_FOUND
 
-    def __init__(self, job_id: str) -> None:
-        super().__init__("job_not_found", f"There is no job {job_id[:100]!r}; a job's id is a UUID.")
+    def __init__(self, thing: str, text: str) -> None:
+        super().__init__(f"{thing}_not_found", f"There is no {thing} {text[:100]!r}; ids are UUIDs.")
 
 
 class NotFinished(Fault):

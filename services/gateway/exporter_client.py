@@ -6,14 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import grpc
-from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from services.chassis.faults import Fault
 from services.chassis.rpc_client import Caller
+from services.gateway.health import says_serving
 from services.wire import exporter_pb2 as pb
 from services.wire import exporter_pb2_grpc
-
-HEALTH_DEADLINE = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,8 +28,8 @@ class ExporterClient:
     """Calls `catalog.exports.v1.Exporter`. Every method raises the Fault the service answers, or Unavailable."""
 
     def __init__(self, channel: grpc.aio.Channel, deadline: float) -> None:
+        self._channel = channel
         self._stub = exporter_pb2_grpc.ExporterStub(channel)
-        self._health = health_pb2_grpc.HealthStub(channel)
         self._caller = Caller("exporter", deadline=deadline)
 
     async def create(self, tenant: str, form: str, options_json: str, *, key: str, job_id: str) -> pb.Job:
@@ -76,9 +73,4 @@ class ExporterClient:
 
     async def is_ready(self) -> bool:
         """Whether a replica says it serves."""
-        request = health_pb2.HealthCheckRequest(service="")
-        try:
-            answer = await self._caller.call(self._health.Check, request, deadline=HEALTH_DEADLINE)
-        except Fault:
-            return False
-        return bool(answer.status == health_pb2.HealthCheckResponse.SERVING)
+        return await says_serving(self._channel)

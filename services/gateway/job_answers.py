@@ -1,10 +1,12 @@
 """The exporter's jobs as REST shows them: one word for all live states, and what applies to the status."""
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from services.gateway import answers
+from services.wire import delivery_pb2
 from services.wire import exporter_pb2 as pb
 
 STATUSES: dict[pb.JobState.ValueType, answers.Status] = {
@@ -18,6 +20,16 @@ STATUSES: dict[pb.JobState.ValueType, answers.Status] = {
 }
 
 
+DELIVERY_STATUSES: dict[delivery_pb2.DeliveryState.ValueType, answers.DeliveryStatus] = {
+    delivery_pb2.DELIVERY_STATE_PENDING: "pending",
+    delivery_pb2.DELIVERY_STATE_SENDING: "sending",
+    delivery_pb2.DELIVERY_STATE_VERIFYING: "verifying",
+    delivery_pb2.DELIVERY_STATE_RETRY_WAIT: "retry_wait",
+    delivery_pb2.DELIVERY_STATE_DELIVERED: "delivered",
+    delivery_pb2.DELIVERY_STATE_FAILED: "failed",
+}
+
+
 def at(stamp: Timestamp) -> datetime:
     """A protocol's time in UTC."""
     return stamp.ToDatetime(UTC)
@@ -28,7 +40,28 @@ def accepted(job: pb.Job) -> answers.Accepted:
     return answers.Accepted(id=job.id, status=STATUSES[job.state], format=job.format, created_at=at(job.created_at))
 
 
-def shown(job: pb.Job, file_url: str | None) -> answers.Job:
+def has_deliveries(job: pb.Job) -> bool:
+    """Whether the job's file may be on its way somewhere."""
+    return STATUSES[job.state] in ("completed", "expired")
+
+
+def deliveries(found: delivery_pb2.ListDeliveriesResponse) -> list[answers.JobDelivery]:
+    """Where a job's file goes, in short."""
+    return [
+        answers.JobDelivery(
+            id=one.id,
+            platform_id=one.platform_id,
+            platform_name=one.platform_name,
+            platform_type=one.platform_type,
+            status=DELIVERY_STATUSES[one.state],
+            delivered_at=at(one.delivered_at) if one.HasField("delivered_at") else None,
+            error=answers.Notice(code=one.error.code, message=one.error.message) if one.HasField("error") else None,
+        )
+        for one in found.deliveries
+    ]
+
+
+def shown(job: pb.Job, file_url: str | None, deliveries: Sequence[answers.JobDelivery] | None = None) -> answers.Job:
     """All there is to say of a job; `file_url` for a completed one."""
     status = STATUSES[job.state]
     live, has_file = status == "processing", status == "completed"
@@ -50,6 +83,7 @@ def shown(job: pb.Job, file_url: str | None) -> answers.Job:
         warnings=[answers.Notice(code=w.code, message=w.message) for w in job.warnings] if made else None,
         error=answers.Notice(code=job.error.code, message=job.error.message) if job.HasField("error") else None,
         schedule_id=job.schedule_id or None,
+        deliveries=None if deliveries is None else list(deliveries),
         options=job.options_json or "{}",
     )
 

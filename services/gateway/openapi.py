@@ -6,7 +6,7 @@ from typing import Any
 
 from pydantic.json_schema import models_json_schema
 
-from services.gateway.answers import Accepted, Job, JobPage, Problem
+from services.gateway.answers import Problem
 from services.gateway.problems import MEDIA_TYPE
 from services.gateway.route import PREFIX, Route
 from services.wire import exporter_pb2 as pb
@@ -33,7 +33,7 @@ download the file from `file_url`. Errors are `application/problem+json` (RFC 94
 
 def document(routes: Sequence[Route], formats: Sequence[pb.FormatDescription]) -> str:
     """The document as JSON text."""
-    schemas = _answer_schemas()
+    schemas = _schemas(routes)
     paths: dict[str, dict[str, Any]] = {}
     for route in routes:
         for path, operation in _operations(route, formats, schemas):
@@ -52,8 +52,11 @@ def document(routes: Sequence[Route], formats: Sequence[pb.FormatDescription]) -
     )
 
 
-def _answer_schemas() -> dict[str, Any]:
-    models = [(model, "serialization") for model in (Accepted, Job, JobPage, Problem)]
+def _schemas(routes: Sequence[Route]) -> dict[str, Any]:
+    """The models of all bodies and answers, by name."""
+    answers = {route.answer[1]: "serialization" for route in routes if route.answer[1] is not None}
+    bodies = {route.body: "validation" for route in routes if route.body is not None}
+    models = [*answers.items(), *bodies.items(), (Problem, "serialization")]
     _, made = models_json_schema(models, ref_template=REF)  # type: ignore[arg-type]  # the pairs' literal is inferred as str
     return dict(made["$defs"])
 
@@ -63,16 +66,23 @@ def _operations(
 ) -> list[tuple[str, dict[str, Any]]]:
     """A route's operations: one, or one for each format."""
     if not route.takes_options:
-        return [(route.path, _operation(route, route.summary))]
+        operation = _operation(route, route.summary)
+        if route.body is not None:
+            operation["requestBody"] = _body(route.body.__name__, required=True)
+        return [(route.path, operation)]
     made = []
     for form in formats:
         name = f"{form.name.capitalize()}Options"
         schema = json.loads(form.options_schema_json)
         schemas.update(_hoisted(schema, name))
         operation = _operation(route, f"{route.summary} as {form.name}", form.name)
-        operation["requestBody"] = {"content": {"application/json": {"schema": {"$ref": REF.format(model=name)}}}}
+        operation["requestBody"] = _body(name, required=False)
         made.append((route.path.replace("{format}", form.name), operation))
     return made
+
+
+def _body(model: str, *, required: bool) -> dict[str, Any]:
+    return {"required": required, "content": {"application/json": {"schema": {"$ref": REF.format(model=model)}}}}
 
 
 def _hoisted(schema: dict[str, Any], name: str) -> dict[str, Any]:
@@ -95,9 +105,9 @@ def _operation(route: Route, summary: str, form: str = "") -> dict[str, Any]:
 
 
 def _path_parameters(route: Route) -> list[dict[str, Any]]:
-    if "{job_id}" not in route.path:
-        return []
-    return [{"name": "job_id", "in": "path", "required": True, "schema": {"type": "string", "format": "uuid"}}]
+    ids = [part.strip("{}") for part in route.path.split("/") if part.startswith("{") and part != "{format}"]
+    schema = {"type": "string", "format": "uuid"}
+    return [{"name": name, "in": "path", "required": True, "schema": schema} for name in ids]
 
 
 def _parameters(route: Route) -> list[dict[str, Any]]:

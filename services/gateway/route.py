@@ -50,6 +50,8 @@ class Route:
     parameters: Sequence[Parameter] = ()
     takes_options: bool = False
     """The body is a format's options: the path's `{format}` says which."""
+    body: type[BaseModel] | None = None
+    """The model that checks the body."""
     faults: Sequence[int] = ()
     is_file: bool = False
     allows_link: bool = False

@@ -18,6 +18,9 @@ class GatewaySettings(ProcessSettings):
     exporter_address: str = Field(
         default="127.0.0.1:50051", description="host:port, or dns:///headless-service:port for all replicas."
     )
+    delivery_address: str | None = Field(
+        default=None, description="The same of the delivery service; absent: there are no platforms."
+    )
     artifacts_url: str = Field(
         default="file:///var/lib/catalog-exports/artifacts",
         description="Where the exporter keeps finished files: file:///folder or s3://bucket/prefix.",

@@ -6,19 +6,20 @@ from collections.abc import Sequence
 from aiohttp import web
 from multidict import MultiMapping
 
+from services.chassis.faults import Unavailable
 from services.gateway import answers, job_answers
+from services.gateway.delivery_client import DeliveryClient
 from services.gateway.errors import BadQuery
 from services.gateway.exporter_client import ExporterClient, Listing
 from services.gateway.file_urls import FileUrls
 from services.gateway.job_ids import job_id_of, path_of_job
+from services.gateway.pages import LIST_PARAMETERS, page_asked
 from services.gateway.route import Caller, Parameter, Route
 from services.gateway.routes.exports import POLL_SECONDS
 from services.wire import exporter_pb2 as pb
 
-MOST_A_PAGE, A_PAGE = 200, 50
-LIST_PARAMETERS = (
-    Parameter("limit", "Jobs a page.", {"type": "integer", "minimum": 1, "maximum": MOST_A_PAGE, "default": A_PAGE}),
-    Parameter("cursor", "`next_cursor` of the page before."),
+JOB_LIST_PARAMETERS = (
+    *LIST_PARAMETERS,
     Parameter("status", "Only jobs of this status.", {"enum": sorted(set(job_answers.STATUSES.values()))}),
     Parameter("format", "Only jobs of this format."),
     Parameter("schedule", "Only jobs of the schedule with this id."),
@@ -28,9 +29,10 @@ LIST_PARAMETERS = (
 class JobRoutes:
     """`/exports/jobs`."""
 
-    def __init__(self, exporter: ExporterClient, urls: FileUrls) -> None:
+    def __init__(self, exporter: ExporterClient, urls: FileUrls, delivery: DeliveryClient | None) -> None:
         self._exporter = exporter
         self._urls = urls
+        self._delivery = delivery
 
     def routes(self) -> list[Route]:
         """All of them."""
@@ -44,7 +46,7 @@ class JobRoutes:
                 "exports:read",
                 "List jobs, newest first",
                 (200, answers.JobPage),
-                parameters=LIST_PARAMETERS,
+                parameters=JOB_LIST_PARAMETERS,
                 faults=(422,),
             ),
             Route("GET", one, self.get, "exports:read", "Look at a job", (200, job), faults=(404,)),
@@ -80,7 +82,8 @@ class JobRoutes:
 
     async def get(self, request: web.Request, caller: Caller) -> web.Response:
         """One job."""
-        return self._shown(request, await self._exporter.get(caller.tenant, job_id_of(request)))
+        job = await self._exporter.get(caller.tenant, job_id_of(request))
+        return self._shown(request, job, deliveries=await self._deliveries(job))
 
     async def cancel(self, request: web.Request, caller: Caller) -> web.Response:
         """End a live job."""
@@ -95,8 +98,23 @@ class JobRoutes:
         await self._exporter.delete(caller.tenant, job_id_of(request))
         return web.Response(status=204)
 
-    def _shown(self, request: web.Request, job: pb.Job, status: int = 200) -> web.Response:
-        answer = job_answers.shown(job, self._urls.of(job, request))
+    async def _deliveries(self, job: pb.Job) -> Sequence[answers.JobDelivery] | None:
+        """The job's deliveries; None when there are none to be told: a status waits for no delivery service."""
+        if self._delivery is None or not job_answers.has_deliveries(job):
+            return None
+        try:
+            return job_answers.deliveries(await self._delivery.glance(job.tenant, job.id))
+        except Unavailable:
+            return None
+
+    def _shown(
+        self,
+        request: web.Request,
+        job: pb.Job,
+        status: int = 200,
+        deliveries: Sequence[answers.JobDelivery] | None = None,
+    ) -> web.Response:
+        answer = job_answers.shown(job, self._urls.of(job, request), deliveries)
         headers = {"Retry-After": str(POLL_SECONDS)} if answer.status == "processing" else {}
         if status == 202:
             headers["Location"] = path_of_job(job.id)
@@ -109,21 +127,13 @@ def _listing(query: MultiMapping[str]) -> Listing:
     Raises:
         BadQuery: a parameter that is not known, or has no meaning.
     """
-    known = {parameter.name for parameter in LIST_PARAMETERS}
-    for name in query:
-        if name not in known:
-            raise BadQuery(name, f"is not a parameter of this list; there are {', '.join(sorted(known))}")
-        if len(query.getall(name)) > 1:
-            raise BadQuery(name, "is given more than once")
-    limit = query.get("limit", str(A_PAGE))
-    if not (limit.isascii() and limit.isdigit() and len(limit) < 9 and 1 <= int(limit) <= MOST_A_PAGE):
-        raise BadQuery("limit", f"must be a whole number from 1 to {MOST_A_PAGE}")
+    asked = page_asked(query, JOB_LIST_PARAMETERS)
     return Listing(
         states=_states(query.get("status")),
         form=query.get("format", ""),
         schedule_id=_schedule(query.get("schedule")),
-        limit=int(limit),
-        cursor=query.get("cursor", ""),
+        limit=asked.limit,
+        cursor=asked.cursor,
     )
 
 

@@ -1,0 +1,64 @@
+"""Deliveries of a job: what became of them, and once more, or elsewhere."""
+
+from aiohttp import web
+
+from services.gateway import platform_answers as answers
+from services.gateway.bodies import parsed
+from services.gateway.delivery_client import DeliveryClient
+from services.gateway.exporter_client import ExporterClient
+from services.gateway.job_ids import job_id_of
+from services.gateway.pages import LIST_PARAMETERS, page_asked
+from services.gateway.route import Caller, Route
+
+
+class DeliveryRoutes:
+    """`/exports/jobs/{id}/deliveries`."""
+
+    def __init__(self, exporter: ExporterClient, delivery: DeliveryClient) -> None:
+        self._exporter = exporter
+        self._delivery = delivery
+
+    def routes(self) -> list[Route]:
+        """Both."""
+        path = "/exports/jobs/{job_id}/deliveries"
+        return [
+            Route(
+                "GET",
+                path,
+                self.list,
+                "exports:read",
+                "Where a job's file was delivered",
+                (200, answers.DeliveryPage),
+                parameters=LIST_PARAMETERS,
+                faults=(404, 422),
+            ),
+            Route(
+                "POST",
+                path,
+                self.deliver,
+                "exports:write",
+                "Deliver a job's file again, or elsewhere",
+                (202, answers.Delivery),
+                body=answers.NewDelivery,
+                faults=(400, 404, 409, 413, 415, 422),
+            ),
+        ]
+
+    async def list(self, request: web.Request, caller: Caller) -> web.Response:
+        """A page of the job's deliveries."""
+        job_id = job_id_of(request)
+        asked = page_asked(request.query, LIST_PARAMETERS)
+        await self._exporter.get(caller.tenant, job_id)  # another tenant's job is not there
+        found = await self._delivery.deliveries(caller.tenant, job_id, asked.limit, asked.cursor)
+        page = answers.DeliveryPage(
+            items=[answers.delivery(one) for one in found.deliveries], next_cursor=found.next_cursor or None
+        )
+        return web.json_response(text=page.text())
+
+    async def deliver(self, request: web.Request, caller: Caller) -> web.Response:
+        """Deliver."""
+        job_id = job_id_of(request)
+        body = await parsed(request, answers.NewDelivery)
+        await self._exporter.get(caller.tenant, job_id)
+        made = await self._delivery.deliver(caller.tenant, job_id, body.platform_id.lower())
+        return web.json_response(text=answers.delivery(made).text(), status=202)

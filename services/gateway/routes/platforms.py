@@ -1,0 +1,123 @@
+"""Platforms: register where files go, try it out, change it, remove it."""
+
+import json
+import uuid
+
+from aiohttp import web
+
+from services.gateway import platform_answers as answers
+from services.gateway.bodies import parsed
+from services.gateway.delivery_client import DeliveryClient
+from services.gateway.ids import id_in_path
+from services.gateway.pages import LIST_PARAMETERS, page_asked
+from services.gateway.route import PREFIX, Caller, Route
+from services.wire import delivery_pb2 as pb
+
+
+class PlatformRoutes:
+    """`/exports/platforms`."""
+
+    def __init__(self, delivery: DeliveryClient) -> None:
+        self._delivery = delivery
+
+    def routes(self) -> list[Route]:
+        """All of them."""
+        all_, one = "/exports/platforms", "/exports/platforms/{platform_id}"
+        read, write = "platforms:read", "platforms:write"
+        bad = (400, 413, 415, 422)
+        return [
+            Route(
+                "POST",
+                all_,
+                self.create,
+                write,
+                "Register a platform",
+                (201, answers.RegisteredPlatform),
+                body=answers.NewPlatform,
+                faults=bad,
+            ),
+            Route(
+                "GET",
+                all_,
+                self.list,
+                read,
+                "List platforms, newest first",
+                (200, answers.PlatformPage),
+                parameters=LIST_PARAMETERS,
+                faults=(422,),
+            ),
+            Route("GET", one, self.get, read, "Look at a platform", (200, answers.Platform), faults=(404,)),
+            Route(
+                "PATCH",
+                one,
+                self.change,
+                write,
+                "Change a platform",
+                (200, answers.Platform),
+                body=answers.PlatformChange,
+                faults=(404, 409, *bad),
+            ),
+            Route("DELETE", one, self.delete, write, "Remove a platform", (204, None), faults=(404, 409)),
+            Route(
+                "POST",
+                f"{one}/test",
+                self.test,
+                write,
+                "Connect, write, read back and delete a probe",
+                (200, answers.PlatformTest),
+                faults=(404,),
+            ),
+        ]
+
+    async def create(self, request: web.Request, caller: Caller) -> web.Response:
+        """Register."""
+        body = await parsed(request, answers.NewPlatform)
+        made = await self._delivery.create_platform(
+            pb.CreatePlatformRequest(
+                tenant=caller.tenant,
+                name=body.name,
+                platform_type=body.platform_type,
+                config_json=json.dumps(body.config),
+                is_active=body.is_active,
+                platform_id=str(uuid.uuid4()),
+            )
+        )
+        headers = {"Location": f"{PREFIX}/exports/platforms/{made.id}"}
+        return web.json_response(text=answers.registered(made).text(), status=201, headers=headers)
+
+    async def list(self, request: web.Request, caller: Caller) -> web.Response:
+        """A page."""
+        asked = page_asked(request.query, LIST_PARAMETERS)
+        found = await self._delivery.platforms(caller.tenant, asked.limit, asked.cursor)
+        page = answers.PlatformPage(
+            items=[answers.platform(one) for one in found.platforms], next_cursor=found.next_cursor or None
+        )
+        return web.json_response(text=page.text())
+
+    async def get(self, request: web.Request, caller: Caller) -> web.Response:
+        """One."""
+        found = await self._delivery.platform(caller.tenant, id_in_path(request, "platform"))
+        return web.json_response(text=answers.platform(found).text())
+
+    async def change(self, request: web.Request, caller: Caller) -> web.Response:
+        """Change what is given."""
+        platform_id = id_in_path(request, "platform")
+        body = await parsed(request, answers.PlatformChange)
+        asked = pb.UpdatePlatformRequest(tenant=caller.tenant, platform_id=platform_id)
+        if body.name is not None:
+            asked.name = body.name
+        if body.config is not None:
+            asked.config_json = json.dumps(body.config)
+        if body.is_active is not None:
+            asked.is_active = body.is_active
+        return web.json_response(text=answers.platform(await self._delivery.update_platform(asked)).text())
+
+    async def delete(self, request: web.Request, caller: Caller) -> web.Response:
+        """Remove."""
+        await self._delivery.delete_platform(caller.tenant, id_in_path(request, "platform"))
+        return web.Response(status=204)
+
+    async def test(self, request: web.Request, caller: Caller) -> web.Response:
+        """Try it out; a step that fails is the answer and no error."""
+        found = await self._delivery.test_platform(caller.tenant, id_in_path(request, "platform"))
+        return web.json_response(text=answers.test(found).text())
