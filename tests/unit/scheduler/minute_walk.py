@@ -109,7 +109,7 @@ def read(expression: str) -> Reading:
 
 
 def fires(reading: Reading, walk: Walk) -> list[datetime]:
-    """When it fires during the walk; right from its second day to its last but one."""
+    """When it fires during the walk; right for the dates that lie in it whole."""
     found: set[datetime] = set()
     for day in filter(reading.is_on, walk.dates()):
         shown = [(at, minute) for at, minute in walk.minutes(day) if minute in reading.minutes]
