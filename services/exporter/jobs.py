@@ -105,9 +105,3 @@ class Job:
 def id_for_key(tenant: str, key: str) -> str:
     """The job id that an idempotency key stands for: uuid5 of tenant and key, so that a repeat finds the first."""
     return str(uuid.uuid5(uuid.NAMESPACE_URL, f"catalog-exports:{tenant}:{key}"))
-
-
-def retry_delay(attempt: int, first: float, random: float, longest: float = 300.0) -> float:
-    """Seconds before the next attempt: doubling from `first`, spread by `random` (0 to 1) over the upper half."""
-    full = min(longest, first * 2.0 ** max(0, attempt - 1))
-    return full * (0.5 + random / 2)

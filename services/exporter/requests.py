@@ -10,6 +10,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from services.chassis.faults import Violation
+from services.chassis.violations import violations
 from services.exporter.errors import BadRequest, UnknownFormat
 from services.exporter.file_names import template_problem
 from services.exporter.filters import Filter, FilterError, parse_filter
@@ -44,7 +45,7 @@ def check_request(formats: Mapping[str, Format], name: str, options_json: str) -
     try:
         options = form.Options.model_validate(body)
     except ValidationError as exc:
-        raise BadRequest(_violations(exc)) from exc
+        raise BadRequest(violations(exc, unknown="is not an option of this format")) from exc
     problem = template_problem(options.file_name) if options.file_name is not None else None
     if problem is not None:
         raise BadRequest([Violation("file_name", problem)])
@@ -78,14 +79,3 @@ def _exact(digits: str) -> Decimal:
 
 def _refuse(constant: str) -> float:
     raise ValueError(f"{constant} is not a JSON value")
-
-
-def _violations(error: ValidationError) -> list[Violation]:
-    violations = []
-    for problem in error.errors(include_url=False, include_context=False, include_input=False):
-        where = ".".join(str(part) for part in problem["loc"]) or "body"
-        what = problem["msg"].removeprefix("Value error, ")
-        if problem["type"] == "extra_forbidden":
-            what = "is not an option of this format"
-        violations.append(Violation(where, what))
-    return violations

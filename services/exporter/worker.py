@@ -10,12 +10,13 @@ import structlog
 from nats.aio.msg import Msg
 from prometheus_client import Counter, Gauge, Histogram
 
+from services.chassis.backoff import delay
 from services.chassis.faults import Unavailable
 from services.chassis.jetstream import FAULTS, Inbox
 from services.exporter.errors import JobFault
 from services.exporter.export import Progress, Stopped
 from services.exporter.job_store import JobStore, Lease
-from services.exporter.jobs import Notice, retry_delay
+from services.exporter.jobs import Notice
 from services.exporter.make import FileMaker, Made
 
 log = structlog.get_logger()
@@ -34,6 +35,9 @@ BEAT_SECONDS = 0.5
 
 GOODBYE_SECONDS = 10.0
 """What all jobs together have to be given back when the process leaves; an export has half of it to notice."""
+
+LONGEST_RETRY = 300.0
+"""Seconds between two attempts, at most."""
 
 GIVEN_UP = Notice(
     "attempts_exhausted", "Every attempt ended without a word: its process crashed or was killed. See the worker's log."
@@ -206,8 +210,9 @@ class Worker:
         error = Notice(fault.code, fault.message)
         log.warning("attempt_failed", action="work", code=fault.code, reason=fault.message, passing=fault.passing)
         if fault.passing and job.attempt < job.max_attempts:
-            delay = retry_delay(job.attempt, self._first_retry, random.random())  # noqa: S311  jitter
-            await self._store.wait_for_retry(lease, error, delay)
+            chance = random.random()  # noqa: S311  jitter
+            pause = delay(job.attempt, first=self._first_retry, longest=LONGEST_RETRY, random=chance)
+            await self._store.wait_for_retry(lease, error, pause)
             ENDED.labels(job.format, "retried").inc()
         else:
             await self._store.fail(lease, error)
