@@ -1,0 +1,57 @@
+"""Rate limits, on a gateway that allows five calls a minute."""
+
+import re
+from collections.abc import Iterator
+
+import pytest
+
+from tests.gateways import Gateway, gateway
+from tests.problems import problem
+from tests.rest import Rest
+from tests.system import System
+
+LIMIT = 5
+
+
+@pytest.fixture(scope="module")
+def strict(system: System) -> Iterator[Gateway]:
+    with gateway(system, "gateway-strict", RATE_LIMIT=str(LIMIT)) as running:
+        yield running
+
+
+def test_every_answer_to_a_key_says_what_is_left_and_the_last_one_when_to_come_back(
+    system: System, strict: Gateway
+) -> None:
+    client = strict.client(system.key("limits"))
+    paths = ["/exports/jobs", "/exports/jobs/x", "/exports/jobs?limit=x", "/exports/jobs", "/exports/jobs"]
+    answers = [client.call("GET", path) for path in paths]
+    assert [answer.status for answer in answers] == [200, 404, 422, 200, 200]
+    assert {answer.headers["ratelimit-policy"] for answer in answers} == {f'"key";q={LIMIT};w=60'}
+    left = [re.fullmatch(r'"key";r=(\d+);t=(\d+)', answer.headers["ratelimit"]) for answer in answers]
+    assert [int(found[1]) for found in left if found] == [4, 3, 2, 1, 0]
+    assert all(found and 0 < int(found[2]) <= 60 for found in left)
+    refused = client.call("GET", "/exports/jobs")
+    problem(refused, 429, "rate_limited", words="5 requests a minute")
+    assert 1 <= int(refused.headers["retry-after"]) <= 12
+    assert refused.headers["ratelimit"].startswith('"key";r=0;')
+
+
+def test_one_keys_calls_are_not_anothers_and_a_missing_scope_costs_a_call_too(system: System, strict: Gateway) -> None:
+    busy, calm = (strict.client(system.key("limits", "exports:write")) for _ in range(2))
+    assert [busy.call("GET", "/exports/jobs").status for _ in range(LIMIT + 1)] == [403] * LIMIT + [429]
+    assert calm.call("GET", "/exports/jobs").status == 403
+
+
+def test_what_needs_no_key_is_not_limited(strict: Gateway) -> None:
+    stranger = Rest(strict.url, "")
+    answers = [stranger.call("GET", f"{strict.url}/healthz") for _ in range(LIMIT * 2)]
+    assert {answer.status for answer in answers} == {200}
+    assert "ratelimit" not in answers[0].headers
+
+
+def test_a_signed_link_costs_no_call(system: System, strict: Gateway) -> None:
+    system.fill("limits-link", [{"_id": "1", "sku": "A"}])
+    job, file = system.client("limits-link").file("csv")
+    link = str(job["file_url"]).replace(system.url, strict.url)
+    answers = [Rest(strict.url, "").call("GET", link) for _ in range(LIMIT * 2)]
+    assert {(answer.status, answer.body) for answer in answers} == {(200, file)}
