@@ -16,7 +16,8 @@ ROOT = Path(__file__).resolve().parents[2]
 TAIL_LINES = 12
 TAIL_BYTES = 256 * 1024
 LOG_LIMIT = 16 * 1024 * 1024
-READY_WITHIN = 30.0
+# mongod alone takes 30 s to see that what listens on the port it had last is not itself, when that keeps silent.
+READY_WITHIN = 60.0
 
 # Runs in the child before the command takes its place: PR_SET_PDEATHSIG (1) with SIGKILL (9), then a look whether the
 # parent died before that call. Not a preexec_fn: forking a process that has threads is unsafe.
@@ -60,7 +61,7 @@ class Child(ABC):
         """Start it and wait until it serves.
 
         Raises:
-            NotReady: it ended, or took longer than 30 s; with the end of its log.
+            NotReady: it ended, or took longer than 60 s; with the end of its log.
         """
         self.launch()
         self.wait_ready()

