@@ -1,0 +1,81 @@
+"""What is asked without a key: the pages of the reference, health, readiness and metrics."""
+
+import re
+from html.parser import HTMLParser
+
+import pytest
+
+from tests.rest import Answer, Rest
+from tests.system import System
+
+
+class Named(HTMLParser):
+    """Collects what a page loads and which scripts and handlers it holds itself."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.files: list[str] = []
+        self.inline: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        given = dict(attrs)
+        self.files += [value for name in ("src", "href", "data-url") if (value := given.get(name))]
+        self.inline += [name for name in given if name.startswith("on") or name == "style"]
+        if tag == "style" or (tag == "script" and "src" not in given):
+            self.inline.append(tag)
+
+
+@pytest.fixture
+def stranger(system: System) -> Rest:
+    return Rest(system.url, "")
+
+
+def get(client: Rest, path: str) -> Answer:
+    return client.call("GET", client.url + path)
+
+
+def test_the_reference_and_every_file_it_names_come_from_us(stranger: Rest) -> None:
+    page = get(stranger, "/docs")
+    assert page.status == 200
+    assert page.headers["content-type"].startswith("text/html")
+    named = Named()
+    named.feed(page.body.decode())
+    assert len(named.files) >= 4
+    for file in named.files:
+        assert file.startswith("/")
+        assert not file.startswith("//")
+        assert get(stranger, file).status == 200, file
+    assert named.inline == [], "the policy would forbid it"
+
+
+def test_the_pages_own_text_holds_no_address_of_anybody_else(stranger: Rest) -> None:
+    texts = [get(stranger, path).body.decode() for path in ("/docs", "/docs/start.js")]
+    assert not [text for text in texts if re.search(r"https?:|//", text)]
+
+
+def test_the_reference_may_load_nothing_from_elsewhere(stranger: Rest) -> None:
+    policy = get(stranger, "/docs").headers["content-security-policy"]
+    rules = {rule.split()[0]: rule.split()[1:] for rule in policy.split(";")}
+    assert rules["default-src"] == ["'self'"]
+    assert not {"script-src", "connect-src"} & set(rules), "they would widen default-src"
+    assert not [source for sources in rules.values() for source in sources if "http" in source or source == "*"]
+
+
+def test_a_gateway_that_runs_is_alive_and_ready(stranger: Rest) -> None:
+    assert get(stranger, "/healthz").json == {"status": "alive"}
+    assert get(stranger, "/readyz").json == {"status": "ready", "checks": {"exporter": True, "database": True}}
+
+
+def test_metrics_count_requests_by_route_and_never_by_id(system: System, stranger: Rest) -> None:
+    job_id = "11111111-2222-4333-8444-555555555555"
+    system.client("metrics").call("GET", f"/exports/jobs/{job_id}")
+    get(stranger, "/nowhere/4711")
+    answer = get(stranger, "/metrics")
+    assert answer.headers["content-type"].startswith("text/plain")
+    text = answer.body.decode()
+    route = 'method="GET",route="/api/v1/exports/jobs/{job_id}",status="404"'
+    assert re.search(rf"^gateway_request_seconds_count{{{re.escape(route)}}} [1-9]", text, re.MULTILINE)
+    assert "gateway_download_bytes_total" in text
+    assert "gateway_requests_broken_off_total" in text
+    assert job_id not in text
+    assert "4711" not in text
