@@ -1,0 +1,231 @@
+"""An SSH connection to the one right host: its key is pinned, and nothing of this machine's own SSH set-up is used.
+
+A host often has several keys, and which one it shows is negotiated. A pinned key is therefore asked for by its own
+algorithm, a bare fingerprint under every algorithm before the host is called another one.
+"""
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import asyncssh
+
+from services.delivery.destinations._sftp_keys import HostPin, host_pin
+from services.delivery.destinations.contract import DestinationError, Notes, Step
+from services.delivery.egress import Egress, Forbidden, Unresolved
+
+NOTE = "host_key"
+FAMILIES = (
+    ("ssh-ed25519",),
+    ("ecdsa-sha2-nistp256", "ecdsa-sha2-nistp384", "ecdsa-sha2-nistp521"),
+    # SHA-1 last: only for servers that know nothing else.
+    ("rsa-sha2-512", "rsa-sha2-256", "ssh-rsa"),
+)
+"""Algorithms of host keys, without certificates: a certificate would be no key that was pinned."""
+ALL = tuple(algorithm for family in FAMILIES for algorithm in family)
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Seconds that are waited."""
+
+    connect: float
+    silence: float
+
+
+@dataclass(frozen=True, slots=True)
+class Login:
+    """Where to, and as whom."""
+
+    host: str
+    port: int
+    username: str
+    password: str | None
+    key: asyncssh.SSHKey | None
+
+    pin: HostPin | None
+    """None: trust the key that is seen first."""
+
+    @property
+    def place(self) -> str:
+        """The host as known_hosts writes it."""
+        return f"[{self.host}]:{self.port}"
+
+
+class _Client(asyncssh.SSHClient):
+    """Checks the host's key at every key exchange, and offers our private key once; there is no agent and no file."""
+
+    def __init__(self, pin: HostPin | None, key: asyncssh.SSHKey | None) -> None:
+        self._pin = pin
+        self._key = key
+        self.connected = False
+        self.seen: asyncssh.SSHKey | None = None
+
+    def connection_made(self, conn: asyncssh.SSHClientConnection) -> None:  # noqa: ARG002 asyncssh's signature
+        self.connected = True
+
+    def validate_host_public_key(
+        self,
+        host: str,  # noqa: ARG002 asyncssh's signature
+        addr: str,  # noqa: ARG002
+        port: int,  # noqa: ARG002
+        key: asyncssh.SSHKey,
+    ) -> bool:
+        self.seen = self.seen or key
+        return self._pin.fits(key) if self._pin else key == self.seen
+
+    def public_key_auth_requested(self) -> list[asyncssh.SSHKey] | None:
+        offered, self._key = self._key, None
+        return [offered] if offered else None
+
+
+@asynccontextmanager
+async def connected(
+    login: Login, egress: Egress, pins: Notes, limits: Limits
+) -> AsyncIterator[asyncssh.SSHClientConnection]:
+    """A connection that is authenticated; the host's key is kept in `pins` when nothing was known of it.
+
+    Raises:
+        DestinationError: at the steps resolve, connect or authenticate.
+    """
+    connection = await _trusted(login, egress, pins, limits)
+    try:
+        yield connection
+    except BaseException:
+        connection.abort()
+        raise
+    connection.close()
+    try:
+        async with asyncio.timeout(limits.silence):
+            await connection.wait_closed()
+    except TimeoutError:
+        connection.abort()
+
+
+async def _trusted(login: Login, egress: Egress, pins: Notes, limits: Limits) -> asyncssh.SSHClientConnection:
+    pin = login.pin or _remembered(pins, login)
+    shown: list[str] = []
+    for algorithms in _offers(pin):
+        client = _Client(pin, login.key)
+        try:
+            return await _authenticated(login, client, algorithms, egress, limits)
+        except (asyncssh.HostKeyNotVerifiable, asyncssh.KeyExchangeFailed) as exc:
+            failure = exc
+        finally:
+            if client.seen and pin is None:
+                await pins.keep(NOTE, f"{login.place} {client.seen.export_public_key().decode().strip()}")
+        if client.seen:
+            shown.append(client.seen.get_fingerprint())
+    if pin is not None and shown:
+        raise _changed(login, pin, shown) from failure
+    raise DestinationError(
+        Step.CONNECT,
+        "no_common_algorithm",
+        f"The server and we have no algorithm in common; it may be very old: {failure.reason[:200]}",
+        passing=False,
+    ) from failure
+
+
+def _offers(pin: HostPin | None) -> Sequence[Sequence[str]]:
+    """The algorithms of host keys to ask for, one connection each, until the pinned key is shown."""
+    if pin is None:
+        return [ALL]
+    if pin.key is None:
+        return [ALL, *FAMILIES]
+    return [[name for name in ALL if name.encode() in pin.key.sig_algorithms], ALL]
+
+
+def _remembered(pins: Notes, login: Login) -> HostPin | None:
+    """What was seen first, if it was at this very host: another host in the config is another first time."""
+    place, _, key = (pins.get(NOTE) or "").partition(" ")
+    return host_pin(key) if place == login.place else None
+
+
+def _changed(login: Login, pin: HostPin, shown: Sequence[str]) -> DestinationError:
+    seen = ", ".join(dict.fromkeys(shown))
+    return DestinationError(
+        Step.CONNECT,
+        "host_key_changed",
+        f"{login.host} is not the host it was: its key should be {pin.fingerprint}, it shows {seen}. Nothing was sent. "
+        "Ask who runs the server; only if they changed the key, set `host_key` to the new fingerprint.",
+        passing=False,
+    )
+
+
+async def _authenticated(
+    login: Login, client: _Client, algorithms: Sequence[str], egress: Egress, limits: Limits
+) -> asyncssh.SSHClientConnection:
+    made = await _socket(login, egress, limits)
+    try:
+        async with asyncio.timeout(limits.silence):
+            return await asyncssh.connect(sock=made, **_options(login, client, algorithms, limits))
+    except (asyncssh.HostKeyNotVerifiable, asyncssh.KeyExchangeFailed):
+        raise
+    except asyncssh.PermissionDenied as exc:
+        raise _denied(login) from exc
+    except (asyncssh.Error, OSError, ValueError) as exc:
+        raise _failed(client, exc) from exc
+    finally:
+        if not client.connected:  # asyncssh never got to own it
+            made.close()
+
+
+async def _socket(login: Login, egress: Egress, limits: Limits) -> socket.socket:
+    try:
+        return await egress.connect(login.host, login.port, limits.connect)
+    except Forbidden as exc:
+        raise DestinationError(Step.RESOLVE, "egress_forbidden", str(exc), passing=False) from exc
+    except Unresolved as exc:
+        raise DestinationError(Step.RESOLVE, "unresolved", str(exc), passing=True) from exc
+    except OSError as exc:  # a TimeoutError is one too
+        why = str(exc) or f"no answer for {limits.connect:g} seconds"
+        message = f"{login.host} port {login.port} cannot be reached: {why}. Check host, port and firewalls."
+        raise DestinationError(Step.CONNECT, "unreachable", message, passing=True) from exc
+
+
+def _options(login: Login, client: _Client, algorithms: Sequence[str], limits: Limits) -> dict[str, Any]:
+    """Everything asyncssh would otherwise take from this machine is said: files, agent, Kerberos, host keys."""
+    return {
+        "config": None,
+        "client_factory": lambda: client,
+        # Empty lists, so that the client above decides; an empty text would mean ~/.ssh/known_hosts.
+        "known_hosts": ([], [], []),
+        "server_host_key_algs": list(algorithms),
+        "x509_trusted_certs": None,
+        "x509_trusted_cert_paths": [],
+        "username": login.username,
+        "password": login.password,
+        "client_keys": None,
+        "agent_path": None,
+        "gss_host": None,
+        "preferred_auth": ["publickey", "password", "keyboard-interactive"],
+        "keepalive_interval": limits.silence / 3,
+        "keepalive_count_max": 3,
+    }
+
+
+def _denied(login: Login) -> DestinationError:
+    what = " and ".join(
+        name for name, given in (("private_key", login.key), ("password", login.password is not None)) if given
+    )
+    return DestinationError(
+        Step.AUTHENTICATE,
+        "wrong_credentials",
+        f"The server does not let {login.username!r} in with this {what}: correct it, or have the server accept it.",
+        passing=False,
+    )
+
+
+def _failed(client: _Client, exc: Exception) -> DestinationError:
+    step = Step.AUTHENTICATE if client.seen else Step.CONNECT
+    if isinstance(exc, TimeoutError):
+        return DestinationError(
+            step, "stalled", "The server accepted the connection and then fell silent.", passing=True
+        )
+    if isinstance(exc, asyncssh.Error | OSError):
+        said = exc.reason if isinstance(exc, asyncssh.Error) else str(exc)
+        return DestinationError(step, "connection_lost", f"The server ended the connection: {said[:200]}", passing=True)
+    return DestinationError(step, "bad_login", f"The SSH client refuses these settings: {exc}", passing=False)
