@@ -65,7 +65,7 @@ async def build(settings: ExporterSettings) -> AsyncIterator[Running]:
             loops.repeat("measure", 5.0, sweeper.measure),
         ]
         if settings.worker_jobs:
-            worker = _worker(settings, stack, store, stream, catalogues, blobs, columns)
+            worker = _worker(settings, store, stream, catalogues, blobs, columns)
             background.append(loops.repeat("worker", WORKER_PAUSE, worker.run))  # it ends by an unforeseen error only
         await stack.enter_async_context(loops.running(*background))
         service = ExporterService(
@@ -87,7 +87,6 @@ async def build(settings: ExporterSettings) -> AsyncIterator[Running]:
 
 def _worker(
     settings: ExporterSettings,
-    stack: AsyncExitStack,
     store: JobStore,
     stream: JetStream,
     catalogues: MongoClient[Document],
@@ -99,11 +98,9 @@ def _worker(
         catalogues,
         blobs,
         columns,
-        threads=settings.worker_jobs,
         max_columns=settings.max_columns,
         escape_formulas=settings.escape_formulas,
     )
-    stack.callback(maker.close)
     return Worker(
         store,
         Inbox(stream, EXPORTS, "export-workers", ack_wait=settings.lease_seconds),

@@ -1,9 +1,7 @@
 """Turns a claimed job into a committed file: gathers what the attempt needs, runs it in a thread, remembers columns."""
 
-import asyncio
 import threading
 from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -13,6 +11,7 @@ from pymongo import MongoClient
 from services.chassis.blobs.contract import BlobError, BlobStore, BlobWriter
 from services.chassis.faults import Unavailable
 from services.chassis.mongo import Document
+from services.chassis.threads import in_thread
 from services.exporter.artifacts import artifact_key
 from services.exporter.column_store import ColumnMemory, ColumnStore, request_key
 from services.exporter.errors import BadRequest, JobFault
@@ -36,7 +35,7 @@ class Made:
 
 
 class FileMaker:
-    """Makes files, as many at once as `threads`.
+    """Makes files, each in a thread of its own.
 
     Args:
         escape_formulas: the deployment's default of the option.
@@ -49,7 +48,6 @@ class FileMaker:
         blobs: BlobStore,
         columns: ColumnStore,
         *,
-        threads: int,
         max_columns: int,
         escape_formulas: bool,
     ) -> None:
@@ -57,13 +55,8 @@ class FileMaker:
         self._client = client
         self._blobs = blobs
         self._columns = columns
-        self._threads = ThreadPoolExecutor(max(1, threads), thread_name_prefix="export")
         self._max_columns = max_columns
         self._escape_formulas = escape_formulas
-
-    def close(self) -> None:
-        """Let running threads end by themselves; they were told to stop."""
-        self._threads.shutdown(wait=False, cancel_futures=True)
 
     async def make(self, job: Job, progress: Progress, stop: threading.Event) -> Made:
         """Make the job's file and leave it under a key that holds the job's fence.
@@ -76,13 +69,12 @@ class FileMaker:
         plan = await self._plan(job, request)
         key = artifact_key(job, request.format.extension(request.options))
         media_type = request.format.media_type(request.options)
-        loop = asyncio.get_running_loop()
 
         def open_writer() -> BlobWriter:
             return self._blobs.writer(key, media_type=media_type)
 
         attempt = Attempt(plan, self._client, open_writer, progress, stop)
-        written = await loop.run_in_executor(self._threads, attempt.run)
+        written = await in_thread(attempt.run, name=f"export-{job.id}")
         await self._remember(plan, written)
         name = file_name(
             request.options.file_name,

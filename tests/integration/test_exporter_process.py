@@ -6,14 +6,21 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import grpc
 import pytest
+from pymongo import MongoClient
+from pymongo.collection import Collection
 
-from deploy.local.servers import free_port
+from deploy.local.servers import Mongod, free_port
+from services.wire import exporter_pb2 as pb
+from services.wire import exporter_pb2_grpc
+from tests.integration.exporting import products
 from tests.system import ROOT, eventually
 
 
@@ -72,6 +79,46 @@ def catches_sigterm(pid: int) -> bool:
     status = Path(f"/proc/{pid}/status").read_text()
     [mask] = [line.split()[1] for line in status.splitlines() if line.startswith("SigCgt")]
     return bool(int(mask, 16) & 1 << signal.SIGTERM - 1)
+
+
+def test_a_catalogue_that_hangs_keeps_neither_the_process_nor_its_job(fine: dict[str, str], tmp_path: Path) -> None:
+    log, port = tmp_path / "log", free_port()
+    catalogue = Mongod(tmp_path / "catalogue", free_port())
+    catalogue.start()
+    try:
+        with MongoClient[dict[str, Any]](catalogue.uri) as client:
+            client["catalogue_hang"]["products"].insert_many(products(100_000))
+        settings = {**fine, "CATALOGUE_URI": catalogue.uri, "GRPC_PORT": str(port)}
+        with (
+            process(log, **settings) as child,
+            grpc.insecure_channel(f"127.0.0.1:{port}") as channel,
+            MongoClient[dict[str, Any]](fine["MONGODB_URI"]) as client,
+        ):
+            grpc.channel_ready_future(channel).result(30)
+            request = pb.CreateJobRequest(tenant="hang", format="excel")
+            job = exporter_pb2_grpc.ExporterStub(channel).CreateJob(request, timeout=30)
+            jobs = client["exporter"]["jobs"]
+            eventually("it is being read", lambda: jobs.find_one({"_id": job.id, "processed": {"$gt": 0}}))
+            assert catalogue.pid is not None
+            os.kill(catalogue.pid, signal.SIGSTOP)
+            eventually("the reader has run dry", lambda: is_still(jobs, job.id))
+            child.send_signal(signal.SIGTERM)
+            assert child.wait(20) == 0
+            left = jobs.find_one({"_id": job.id})
+            assert left is not None
+            assert (left["state"], left["attempt"]) == ("accepted", 0)
+            jobs.delete_one({"_id": job.id})
+    finally:
+        if catalogue.pid is not None:
+            os.kill(catalogue.pid, signal.SIGCONT)
+        catalogue.stop()
+
+
+def is_still(jobs: Collection[dict[str, Any]], job_id: str) -> bool:
+    """Whether the job makes no progress, for longer than two heartbeats."""
+    before = jobs.find_one({"_id": job_id}, {"_id": 0, "processed": 1})
+    time.sleep(1.2)
+    return before == jobs.find_one({"_id": job_id}, {"_id": 0, "processed": 1})
 
 
 @pytest.mark.parametrize("variable", ["GRPC_PORT", "METRICS_PORT"])
