@@ -34,7 +34,7 @@ def own_stack(settings: LocalSettings, tell: Callable[[str], None]) -> Iterator[
         NotReady: it did not start.
     """
     settings.local_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
-    _remove_abandoned(settings.local_dir)
+    remove_abandoned(settings.local_dir)
     folder = Path(tempfile.mkdtemp(prefix=PREFIX, dir=settings.local_dir))
     stack = Stack(
         folder,
@@ -75,7 +75,7 @@ def _revoke(stack: Stack) -> None:
     subprocess.run([*KEYS, "revoke", stack.api_key], cwd=ROOT, env=env, capture_output=True)
 
 
-def _remove_abandoned(local_dir: Path) -> None:
+def remove_abandoned(local_dir: Path) -> None:
     """Folders of demos that failed or were killed; those of running ones are locked, those just made are young."""
     for folder in local_dir.glob(f"{PREFIX}*"):
         with contextlib.suppress(OSError, AlreadyRunning):
