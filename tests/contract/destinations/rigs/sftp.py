@@ -67,7 +67,7 @@ class _Files(asyncssh.SFTPServer):
 class SftpRig:
     """The server and an independent view of what is in it.
 
-    `full`, `denied` (flags of open), `replaces` (posix-rename) and `syncs` (fsync) change it while it runs, `sftp` before.
+    `full`, `denied` (flags of open), `replaces` (posix-rename) and `syncs` (fsync) change it while it runs.
     """
 
     def __init__(self) -> None:
@@ -77,7 +77,6 @@ class SftpRig:
         self.denied = 0
         self.replaces = True
         self.syncs = True
-        self.sftp = True
         self.port = 0
         self.root = Path()
         self._server: asyncssh.SSHAcceptor | None = None
@@ -131,7 +130,7 @@ class SftpRig:
     def clear(self) -> None:
         """Back to an empty, friendly server."""
         shutil.rmtree(self.root / FOLDER.split("/", 1)[0], ignore_errors=True)
-        self.full, self.denied, self.replaces, self.syncs, self.sftp = False, 0, True, True, True
+        self.full, self.denied, self.replaces, self.syncs = False, 0, True, True
         self.keys.clear()
 
     def fill(self) -> None:
@@ -149,7 +148,7 @@ class SftpRig:
             self.port,
             server_factory=lambda: _Login(self),
             server_host_keys=self.host_keys,
-            sftp_factory=(lambda chan: _Files(chan, self)) if self.sftp else None,
+            sftp_factory=lambda chan: _Files(chan, self),
         )
         self.port = self._server.get_port()
 
