@@ -31,10 +31,12 @@ class Known:
 
     Attributes:
         types: by exported name.
+        ids: types of `_id`.
         has_own_ids: some products have an `id` beside their `_id`.
     """
 
     types: Mapping[str, ColumnTypes]
+    ids: ColumnTypes
     has_own_ids: bool
 
     @property
@@ -50,21 +52,22 @@ def known(collection: Documents, names: Iterable[str] = ()) -> Known:
         BadFile: the products' ids are of a type no file can name.
     """
     counts: dict[str, TypeCount] = {}
-    _count(collection.find().sort("_id", 1).limit(SAMPLE), counts)
+    ids = TypeCount()
+    _count(collection.find().sort("_id", 1).limit(SAMPLE), counts, ids)
     if counts:
         paths = [".".join(parts(name)) for name in names if name not in counts and _is_path(name)]
         for start in range(0, len(paths), 100):
             has_one = [{path: {"$exists": True}} for path in paths[start : start + 100]]
-            _count(collection.find({"$or": has_one}).limit(SAMPLE), counts)
+            _count(collection.find({"$or": has_one}).limit(SAMPLE), counts, ids)
+    if {Kind.BINARY, Kind.OTHER} & set(ids.types.kinds):
+        raise BadFile("the catalogue has an _id of a type that no file can name")
     types = {name: count.types for name, count in counts.items()}
-    own = "_id" in types
-    if {Kind.BINARY, Kind.OTHER} & set(types.get("_id" if own else "id", ColumnTypes()).kinds):
-        raise BadFile("the catalogue's _id is of a type that a file cannot name")
-    return Known(types, own)
+    return Known(types, ids.types, has_own_ids=any(parts(name)[0] == "_id" for name in types))
 
 
-def _count(documents: Iterable[Document], counts: dict[str, TypeCount]) -> None:
+def _count(documents: Iterable[Document], counts: dict[str, TypeCount], ids: TypeCount) -> None:
     for document in documents:
+        ids.add(document["_id"])
         for name, value in leaves(document):
             counts.setdefault(name, TypeCount()).add(value)
 

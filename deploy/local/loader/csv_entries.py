@@ -1,7 +1,8 @@
 """Entries from CSV: a row's cells are compared with its product, and only those that say something else change it."""
 
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -30,20 +31,26 @@ class Column:
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """The columns of a file by what they are for: `id`, `_id`, and the fields below them, may name the product."""
+    """The columns of a file by what they are for: `_id` names the product, else `id`, each with the fields below it.
+
+    Where `_id` does, `id` is a field of the product's own.
+    """
 
     id: tuple[Column, ...]
     underscore_id: tuple[Column, ...]
+    own_id: tuple[Column, ...]
     others: tuple[Column, ...]
     sku: Column | None
 
     @staticmethod
-    def of(header: tuple[str, ...], types: Callable[[str], ColumnTypes]) -> "Layout":
-        """The layout of a header of names without quotes."""
-        columns = [Column(i, name, tuple(parts(name)), types(name)) for i, name in enumerate(header)]
+    def of(header: tuple[str, ...], types: Callable[[str], ColumnTypes], ids: ColumnTypes) -> "Layout":
+        """The layout of a header of names without quotes; `ids` are the types of what names the products."""
+        columns = [Column(i, name, tuple(parts(name)), types(name)) for i, name in enumerate(header) if name]
+        keys = [replace(column, types=ids) if len(column.path) == 1 else column for column in columns]
         return Layout(
-            id=tuple(column for column in columns if column.path[0] == "id"),
-            underscore_id=tuple(column for column in columns if column.path[0] == "_id"),
+            id=tuple(column for column in keys if column.path[0] == "id"),
+            underscore_id=tuple(column for column in keys if column.path[0] == "_id"),
+            own_id=tuple(column for column in columns if column.path[0] == "id"),
             others=tuple(column for column in columns if column.path[0] not in ("id", "_id")),
             sku=next((column for column in columns if column.path == ("sku",)), None),
         )
@@ -83,7 +90,7 @@ class CsvEntries:
         key = _key(cells, id_columns)
         if key is None and not sku:
             raise BadRecord(NO_KEY)
-        fields = (*layout.id, *layout.others) if has_own_id else layout.others
+        fields = (*layout.own_id, *layout.others) if has_own_id else layout.others
         return Entry(
             line=record.line,
             size=sum(map(len, cells)),
@@ -103,12 +110,9 @@ class CsvEntries:
         if old is not None:
             return _edited(old, cells, fields)
         id_ = _object(cells, id_columns).get(id_columns[0].path[0]) if _key(cells, id_columns) else ObjectId()
-        document = {"_id": id_, **_object(cells, fields)}
+        document = {"_id": id_, **_object(cells, fields, self._nulls.get(line, ()))}
         if id_columns is not self._layout.id and self._layout.id:
             document.setdefault("id", None)  # without an `id` of its own its `_id` would be called so
-        for column in fields:
-            if column.name in self._nulls.get(line, ()) and at(document, column.path) is MISSING:
-                put(document, column.path, None)
         return document
 
 
@@ -122,12 +126,15 @@ def _key(cells: tuple[str, ...], columns: tuple[Column, ...]) -> Key | None:
     return Key(text(value), (value,))
 
 
-def _object(cells: tuple[str, ...], columns: tuple[Column, ...]) -> Document:
+def _object(cells: tuple[str, ...], columns: tuple[Column, ...], nulls: Collection[str] = ()) -> Document:
     """A new object from the cells that are not empty."""
     document: Document = {}
     for column in columns:
         if cell := cells[column.place]:
             _named(column, put, document, column.path, _named(column, new, cell, column.types))
+        elif column.name in nulls:
+            with suppress(BadRecord):  # a value above it or fields below it say enough
+                put(document, column.path, None)
     return document
 
 

@@ -27,6 +27,8 @@ class CsvRecord:
 class CsvRows:
     """A CSV file's header and rows; the delimiter is the one behind a key's name, else the one that splits most.
 
+    A column without a name may be there as long as it is empty: spreadsheets keep columns that were emptied.
+
     Raises:
         BadFile: there is no header, a name twice, or a quote that never ends.
     """
@@ -41,14 +43,15 @@ class CsvRows:
         key = _KEY_FIRST.match(header)
         self.delimiter = key[1] if key else max(DELIMITERS, key=lambda d: len(_cells(header, d)))
         names = _cells(header, self.delimiter)
-        while names and not names[-1]:  # Excel keeps columns that were emptied
+        while names and not names[-1]:
             names.pop()
         if not names:
             raise BadFile("the file has no header line")
-        twice = sorted({name for name in names if names.count(name) > 1})
+        twice = sorted({name for name in names if name and names.count(name) > 1})
         if twice:
             raise BadFile(f"the header names {', '.join(twice)} more than once")
         self.header = tuple(names)
+        self._nameless = [place for place, name in enumerate(names) if not name]
         self._source = source
 
     def __iter__(self) -> Iterator[CsvRecord]:
@@ -74,8 +77,9 @@ class CsvRows:
 
     def _checked(self, line: int, cells: list[str]) -> CsvRecord:
         width = len(self.header)
-        if len(cells) < width or any(cells[width:]):
-            return CsvRecord(line, (), f"{len(cells)} cells, but the header has {width} names")
+        if len(cells) < width or any(cells[width:]) or any(cells[place] for place in self._nameless):
+            named = width - len(self._nameless)
+            return CsvRecord(line, (), f"{len(cells)} cells, but the header has {named} names")
         return CsvRecord(line, tuple(cells[:width]))
 
 

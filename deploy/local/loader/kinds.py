@@ -6,7 +6,7 @@ from datetime import datetime
 from enum import Enum
 from typing import Any
 
-from bson import Binary, Decimal128, ObjectId
+from bson import Binary, Code, Decimal128, ObjectId
 from bson.binary import ALL_UUID_SUBTYPES
 from bson.datetime_ms import DatetimeMS
 
@@ -87,6 +87,8 @@ def kind_of(value: Any) -> Kind:
 
 
 _KINDS: dict[type, Kind] = {
+    Code: Kind.OTHER,  # before the text that it is to Python
+    str: Kind.TEXT,
     bool: Kind.BOOL,
     int: Kind.INT,
     float: Kind.DOUBLE,

@@ -87,7 +87,11 @@ class Load:
         }
         nulls = found.nulls() if catalogue.is_empty else {}
         with open_text(self._path) as source:
-            layout = Layout.of(tuple(names.values()), types.__getitem__)
+            layout = Layout.of(
+                tuple(names[name] for name in header),
+                types.__getitem__,
+                catalogue.ids if catalogue.ids.kinds else found.ids,
+            )
             columns = {line: [names[name] for name in columns] for line, columns in nulls.items()}
             entries = CsvEntries(CsvRows(source), layout, escaped=found.escaped, nulls=columns)
             self._write(source, iter(entries), catalogue, text)

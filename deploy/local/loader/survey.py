@@ -13,6 +13,7 @@ from deploy.local.loader.kinds import ColumnTypes, Kind
 from deploy.local.loader.readers import NUMBER, spelled
 from deploy.local.loader.spelling import ColumnSpelling, IdSpelling
 from services.exporter.transcode.reference import FORMULA_STARTS
+from services.exporter.values import parts
 
 ID_NAMES = ("id", "_id")
 
@@ -23,26 +24,34 @@ class Survey:
 
     Attributes:
         inferred: types by name as in the header, of the columns that were asked for.
+        ids: types of what names the products: `_id` where a row has one, else `id`.
         escaped: `'` before a formula is a quote of `escape_formulas`: no cell begins with a formula without one.
         first_lines: by name, the line of the first cell that is not empty; `inf` where there is none.
     """
 
     inferred: Mapping[str, ColumnTypes]
+    ids: ColumnTypes
     escaped: bool
     first_lines: Mapping[str, float]
 
     def nulls(self) -> dict[int, list[str]]:
         """The empty cells, by line, that have to be null for a new catalogue to show these columns in this order.
 
-        Columns are shown in first-seen order: a column must be seen no later than the one right of it.
+        Columns are shown in first-seen order: a column must be seen no later than the one right of it. Where one
+        product cannot have both in this order, the first one has the null: `_id` is always at the front, and a value is
+        in no product that has fields below it.
         """
         found: dict[int, list[str]] = {}
         seen = [line for line in self.first_lines.values() if line < inf]
         needed: float = max(seen, default=inf)
+        below = ""
         for name, first in reversed([*self.first_lines.items()]):
             needed = min(needed, first)
-            if needed < first and name not in ID_NAMES:
+            if parts(name)[0] == "_id" or (needed < first and below.startswith(f"{name}.")):
+                needed = min(seen, default=inf)
+            if needed < first and parts(name)[0] not in ID_NAMES:
                 found.setdefault(int(needed), []).insert(0, name)
+            below = name
         return found
 
 
@@ -56,24 +65,29 @@ def survey(rows: CsvRows, known: Collection[str], progress: Callable[[], None]) 
     Raises:
         BadFile: a quote never ends.
     """
-    spellings = {name: IdSpelling() if name in ID_NAMES else ColumnSpelling() for name in rows.header}
-    wanted = {name: spelling for name, spelling in spellings.items() if name not in known}
+    wanted = {name: ColumnSpelling() for name in rows.header if name not in known}
+    ids, id_places = IdSpelling(), [rows.header.index(name) for name in ("_id", "id") if name in rows.header]
     first_lines = dict.fromkeys(rows.header, inf)
     quotes = _Quotes(rows.header)
     for row in rows:
         progress()
-        for name, cell in zip(rows.header, row.cells, strict=False):  # a bad row has no cells
+        if row.problem:
+            continue
+        id_place = next((place for place in id_places if row.cells[place]), None)
+        for place, (name, cell) in enumerate(zip(rows.header, row.cells, strict=True)):
             if not cell:
                 continue
             if row.line < first_lines[name]:
                 first_lines[name] = row.line
             quotes.look(cell)
-            if name in wanted:
+            if place == id_place:
+                ids.add(cell)
+            elif name in wanted:
                 wanted[name].add(cell)
     inferred = {name: spelling.types for name, spelling in wanted.items()}
     if "sku" in inferred:  # an article number is a name, also where it has digits only
         inferred["sku"] = ColumnTypes((Kind.TEXT,), inferred=True)
-    return Survey(inferred, quotes.are_escapes, first_lines)
+    return Survey(inferred, ids.types, quotes.are_escapes, first_lines)
 
 
 class _Quotes:
