@@ -59,11 +59,12 @@ class Walk:
             yield day
             day += DAY
 
-    def minutes(self, day: date) -> Iterator[tuple[datetime, int]]:
-        """Each instant at which clocks showed that date, and the minute of the day they showed."""
+    def shown(self, day: date, minutes: set[int]) -> Iterator[tuple[datetime, int]]:
+        """Each instant at which clocks showed that date and one of the minutes of the day, and which one."""
         for stretch in self.stretches.get(day, []):
-            for number in range(stretch.length):
-                yield stretch.at + number * MINUTE, stretch.minute + number
+            for minute in sorted(minutes):
+                if 0 <= minute - stretch.minute < stretch.length:
+                    yield stretch.at + (minute - stretch.minute) * MINUTE, minute
 
     def first_beyond(self, day: date, minute: int) -> datetime | None:
         """The first instant at which clocks showed something later."""
@@ -112,7 +113,7 @@ def fires(reading: Reading, walk: Walk) -> list[datetime]:
     """When it fires during the walk; right for the dates that lie in it whole."""
     found: set[datetime] = set()
     for day in filter(reading.is_on, walk.dates()):
-        shown = [(at, minute) for at, minute in walk.minutes(day) if minute in reading.minutes]
+        shown = list(walk.shown(day, reading.minutes))
         lost = reading.minutes - {minute for _, minute in shown}
         if reading.has_wildcard:
             found.update(at for at, _ in shown)
