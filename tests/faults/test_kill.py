@@ -184,6 +184,7 @@ def test_a_job_that_kills_its_process_ends_as_failed(system: System) -> None:
         eventually(f"attempt {attempt}", lambda n=attempt: jobs_of(system, "poison")[0]["attempt"] == n, within=20)
         system.exporter.end(signal.SIGKILL)
         system.exporter.start()
+    system.wait_ready()
     job = client.ended(job_id, within=30)
     assert job["status"] == "failed"
     assert job["error"]["code"] == "attempts_exhausted"
@@ -199,6 +200,7 @@ def test_a_stopped_exporter_gives_its_job_back_at_once(system: System) -> None:
     assert job["state"] == "accepted"
     assert job["attempt"] == 0
     system.exporter.start()
+    system.wait_ready()
     ended = client.ended(job_id, within=60)
     assert ended["status"] == "completed"
     check(client, ended, 100_000)
