@@ -1,7 +1,7 @@
 """An SSH connection to the one right host: its key is pinned, and nothing of this machine's own SSH set-up is used.
 
-A host often has several keys, and which one it shows is negotiated. A pinned key is therefore asked for by its own
-algorithm, a bare fingerprint under every algorithm before the host is called another one.
+A host often has several keys, and shows the one whose algorithm we prefer. A pinned key is therefore asked for by its
+own algorithm, a bare fingerprint by every one before the host is called another; the key found so is kept.
 """
 
 import asyncio
@@ -86,13 +86,14 @@ class _Client(asyncssh.SSHClient):
 async def connected(
     login: Login, egress: Egress, pins: Notes, limits: Limits
 ) -> AsyncIterator[asyncssh.SSHClientConnection]:
-    """A connection that is authenticated; the host's key is kept in `pins` when nothing was known of it.
+    """A connection that is authenticated; the host's key is kept in `pins` then, if it is not there already.
 
     Raises:
         DestinationError: at the steps resolve, connect or authenticate.
     """
-    connection = await _trusted(login, egress, pins, limits)
+    connection = await _trusted(login, egress, _pin(login, pins), limits)
     try:
+        await _keep(connection, login, pins)
         yield connection
     except BaseException:
         connection.abort()
@@ -105,51 +106,52 @@ async def connected(
         connection.abort()
 
 
-async def _trusted(login: Login, egress: Egress, pins: Notes, limits: Limits) -> asyncssh.SSHClientConnection:
-    pin = login.pin or _remembered(pins, login)
+async def _trusted(login: Login, egress: Egress, pin: HostPin | None, limits: Limits) -> asyncssh.SSHClientConnection:
     shown: list[str] = []
     for algorithms in _offers(pin):
         client = _Client(pin, login.key)
         try:
             return await _authenticated(login, client, algorithms, egress, limits)
-        except (asyncssh.HostKeyNotVerifiable, asyncssh.KeyExchangeFailed) as exc:
-            failure = exc
-        finally:
-            if client.seen and pin is None:
-                await pins.keep(NOTE, f"{login.place} {client.seen.export_public_key().decode().strip()}")
-        if client.seen:
-            shown.append(client.seen.get_fingerprint())
-    if pin is not None and shown:
-        raise _changed(login, pin, shown) from failure
-    raise DestinationError(
-        Step.CONNECT,
-        "no_common_algorithm",
-        f"The server and we have no algorithm in common; it may be very old: {failure.reason[:200]}",
-        passing=False,
-    ) from failure
+        except asyncssh.HostKeyNotVerifiable:
+            shown.append(client.seen.get_fingerprint() if client.seen else "none that can be read")
+    raise _changed(login, pin.fingerprint if pin else "the one seen first", shown)
+
+
+def _pin(login: Login, pins: Notes) -> HostPin | None:
+    """The config's key, else the one kept of this very host, which also completes a bare fingerprint."""
+    place, _, key = (pins.get(NOTE) or "").partition(" ")
+    kept = host_pin(key) if place == login.place else None
+    if login.pin and not (kept and kept.fingerprint == login.pin.fingerprint):
+        return login.pin
+    return kept
+
+
+async def _keep(connection: asyncssh.SSHClientConnection, login: Login, pins: Notes) -> None:
+    key = connection.get_server_host_key()
+    note = f"{login.place} {key.export_public_key().decode().strip()}" if key else None
+    if note != pins.get(NOTE):
+        await pins.keep(NOTE, note)
 
 
 def _offers(pin: HostPin | None) -> Sequence[Sequence[str]]:
-    """The algorithms of host keys to ask for, one connection each, until the pinned key is shown."""
+    """The algorithms of host keys in the order we prefer them, one connection each, until the pinned key is shown."""
     if pin is None:
-        return [ALL]
+        return [_preferring(FAMILIES[0])]
     if pin.key is None:
-        return [ALL, *FAMILIES]
-    return [[name for name in ALL if name.encode() in pin.key.sig_algorithms], ALL]
+        return [_preferring(family) for family in FAMILIES]
+    return [_preferring([name for name in ALL if name.encode() in pin.key.sig_algorithms])]
 
 
-def _remembered(pins: Notes, login: Login) -> HostPin | None:
-    """What was seen first, if it was at this very host: another host in the config is another first time."""
-    place, _, key = (pins.get(NOTE) or "").partition(" ")
-    return host_pin(key) if place == login.place else None
+def _preferring(first: Sequence[str]) -> list[str]:
+    return [*first, *(name for name in ALL if name not in first)]
 
 
-def _changed(login: Login, pin: HostPin, shown: Sequence[str]) -> DestinationError:
+def _changed(login: Login, expected: str, shown: Sequence[str]) -> DestinationError:
     seen = ", ".join(dict.fromkeys(shown))
     return DestinationError(
         Step.CONNECT,
         "host_key_changed",
-        f"{login.host} is not the host it was: its key should be {pin.fingerprint}, it shows {seen}. Nothing was sent. "
+        f"{login.host} is not the host it was: its key should be {expected}, it shows {seen}. Nothing was sent. "
         "Ask who runs the server; only if they changed the key, set `host_key` to the new fingerprint.",
         passing=False,
     )
@@ -162,8 +164,11 @@ async def _authenticated(
     try:
         async with asyncio.timeout(limits.silence):
             return await asyncssh.connect(sock=made, **_options(login, client, algorithms, limits))
-    except (asyncssh.HostKeyNotVerifiable, asyncssh.KeyExchangeFailed):
+    except asyncssh.HostKeyNotVerifiable:
         raise
+    except asyncssh.KeyExchangeFailed as exc:
+        message = f"The server and we have no algorithm in common; it may be very old: {exc.reason[:200]}"
+        raise DestinationError(Step.CONNECT, "no_common_algorithm", message, passing=False) from exc
     except asyncssh.PermissionDenied as exc:
         raise _denied(login) from exc
     except (asyncssh.Error, OSError, ValueError) as exc:

@@ -11,6 +11,8 @@ from typing import Any, TypeVar
 
 import asyncssh
 
+from services.delivery.destinations.sftp import Sftp
+
 FOLDER = "exports/catalogue"
 USER, PASSWORD = "shop", "correct horse"
 T = TypeVar("T")
@@ -19,6 +21,12 @@ T = TypeVar("T")
 class _Login(asyncssh.SSHServer):
     def __init__(self, rig: "SftpRig") -> None:
         self._rig = rig
+
+    def connection_made(self, conn: asyncssh.SSHServerConnection) -> None:
+        self._rig.connections += 1
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._rig.connections -= 1
 
     def begin_auth(self, username: str) -> bool:
         return True
@@ -73,6 +81,8 @@ class SftpRig:
     def __init__(self) -> None:
         self.host_keys: list[asyncssh.SSHKey] = []
         self.keys: set[str] = set()
+        self.connections = 0
+        """Open ones."""
         self.full = False
         self.denied = 0
         self.replaces = True
@@ -101,6 +111,9 @@ class SftpRig:
         self.host_keys = list(keys)
         self._run(self._close())
         self._run(self._listen())
+
+    def destination(self, seconds: float) -> Sftp:
+        return Sftp(silence_seconds=seconds)
 
     def config(self, port: int | None = None) -> dict[str, Any]:
         return {

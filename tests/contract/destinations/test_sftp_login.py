@@ -1,0 +1,216 @@
+"""Who is let in by SFTP, and who is believed to be the server."""
+
+import asyncio
+import contextlib
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import asyncssh
+import pytest
+
+from services.delivery.destinations.contract import DestinationError
+from services.delivery.destinations.sftp import Sftp, SftpConfig
+from services.delivery.egress import Egress, Rules
+from tests.contract.destinations.rigs.sftp import PASSWORD, SftpRig
+from tests.contract.destinations.sftp_trial import MemoryNotes, Source, session
+from tests.system import eventually
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[SftpRig]:
+    rig = SftpRig()
+    rig.start()
+    yield rig
+    rig.stop()
+
+
+@pytest.fixture
+def rig(server: SftpRig) -> SftpRig:
+    server.clear()
+    server.change_host_keys(asyncssh.generate_private_key("ssh-ed25519"))
+    return server
+
+
+def without_pin(rig: SftpRig) -> dict[str, Any]:
+    return {name: value for name, value in rig.config().items() if name != "host_key"}
+
+
+async def enter(config: dict[str, Any], pins: MemoryNotes | None = None) -> None:
+    """Log in and do something."""
+    async with session(config, pins) as opened:
+        assert await opened.find("nothing") is None
+
+
+async def failure(config: dict[str, Any], pins: MemoryNotes | None = None) -> DestinationError:
+    with pytest.raises(DestinationError) as caught:
+        await enter(config, pins)
+    assert PASSWORD not in str(caught.value)
+    return caught.value
+
+
+async def test_the_first_key_is_kept_and_another_one_is_refused_with_both_fingerprints(rig: SftpRig) -> None:
+    pins = MemoryNotes()
+    await enter(without_pin(rig), pins)
+    await enter(without_pin(rig), pins)
+    before = rig.host_keys[0].get_fingerprint()
+    rig.change_host_keys(asyncssh.generate_private_key("ssh-ed25519"))
+    error = await failure(without_pin(rig), pins)
+    assert (error.step, error.code, error.passing) == ("connect", "host_key_changed", False)
+    assert before in error.message
+    assert rig.host_keys[0].get_fingerprint() in error.message
+    await enter(rig.config(), pins)  # the config's own fingerprint is the owner's word
+
+
+async def test_a_key_of_another_kind_is_refused_too(rig: SftpRig) -> None:
+    pins = MemoryNotes()
+    await enter(without_pin(rig), pins)
+    rig.change_host_keys(asyncssh.generate_private_key("ecdsa-sha2-nistp256"))
+    assert (await failure(without_pin(rig), pins)).code == "host_key_changed"
+
+
+async def test_the_password_is_not_sent_to_a_host_with_another_key(
+    rig: SftpRig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tried: list[str] = []
+    monkeypatch.setattr(
+        "tests.contract.destinations.rigs.sftp._Login.begin_auth", lambda self, username: tried.append(username)
+    )
+    other = asyncssh.generate_private_key("ssh-ed25519").get_fingerprint()
+    assert (await failure({**rig.config(), "host_key": other})).code == "host_key_changed"
+    assert tried == []
+
+
+async def test_a_key_seen_at_another_host_says_nothing_of_this_one(rig: SftpRig) -> None:
+    other = asyncssh.generate_private_key("ssh-ed25519").export_public_key().decode().strip()
+    pins = MemoryNotes(host_key=f"[sftp.example.com]:22 {other}")
+    await enter(without_pin(rig), pins)
+    assert pins.kept["host_key"].startswith(f"[127.0.0.1]:{rig.port} ssh-ed25519 ")
+
+
+@pytest.mark.parametrize("kind", ["ssh-ed25519", "ecdsa-sha2-nistp256", "ssh-rsa"])
+@pytest.mark.parametrize("whole", [False, True], ids=["fingerprint", "key"])
+async def test_any_of_a_hosts_keys_may_be_the_pinned_one(rig: SftpRig, kind: str, whole: bool) -> None:
+    keys = {name: asyncssh.generate_private_key(name) for name in ("ssh-ed25519", "ecdsa-sha2-nistp256", "ssh-rsa")}
+    rig.change_host_keys(*keys.values())
+    pin = keys[kind].export_public_key().decode() if whole else keys[kind].get_fingerprint()
+    await enter({**rig.config(), "host_key": pin})
+
+
+async def test_a_kept_key_is_found_again_when_the_host_gets_more_keys(rig: SftpRig) -> None:
+    first = asyncssh.generate_private_key("ssh-rsa")
+    rig.change_host_keys(first)
+    pins = MemoryNotes()
+    await enter(without_pin(rig), pins)
+    rig.change_host_keys(asyncssh.generate_private_key("ssh-ed25519"), first)
+    await enter(without_pin(rig), pins)
+
+
+async def test_a_known_hosts_file_of_this_machine_is_not_believed(
+    rig: SftpRig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / ".ssh").mkdir()
+    line = rig.host_keys[0].export_public_key().decode()
+    (tmp_path / ".ssh" / "known_hosts").write_text(f"* {line}")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    other = asyncssh.generate_private_key("ssh-ed25519").get_fingerprint()
+    assert (await failure({**rig.config(), "host_key": other})).code == "host_key_changed"
+
+
+async def test_keys_and_settings_of_this_machine_are_not_used(
+    rig: SftpRig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    key = asyncssh.generate_private_key("ssh-ed25519")
+    rig.keys.add(key.get_fingerprint())
+    (tmp_path / ".ssh").mkdir()
+    key.write_private_key(tmp_path / ".ssh" / "id_ed25519")
+    (tmp_path / ".ssh" / "config").write_text("Host *\n  Ciphers no-such-cipher\n")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert (await failure(rig.wrong_credentials())).code == "wrong_credentials"
+    await enter(rig.config())
+
+
+async def test_a_wrong_password_is_permanent_and_says_so(rig: SftpRig) -> None:
+    error = await failure(rig.wrong_credentials())
+    assert (error.step, error.code, error.passing) == ("authenticate", "wrong_credentials", False)
+    assert "battery" not in error.message
+
+
+def with_key(rig: SftpRig, text: str, **more: str) -> dict[str, Any]:
+    return {**{k: v for k, v in rig.config().items() if k != "password"}, "private_key": text, **more}
+
+
+@pytest.mark.parametrize("kind", ["ssh-ed25519", "ssh-rsa", "ecdsa-sha2-nistp384"])
+async def test_a_private_key_lets_in(rig: SftpRig, kind: str) -> None:
+    key = asyncssh.generate_private_key(kind)
+    rig.keys.add(key.get_fingerprint())
+    await enter(with_key(rig, key.export_private_key().decode()))
+
+
+async def test_an_encrypted_private_key_lets_in_with_its_passphrase(rig: SftpRig) -> None:
+    key = asyncssh.generate_private_key("ssh-ed25519")
+    rig.keys.add(key.get_fingerprint())
+    text = key.export_private_key(passphrase="a b", rounds=32, ignore_few_rounds=True).decode()
+    await enter(with_key(rig, text, passphrase="a b"))
+
+
+async def test_a_private_key_the_server_does_not_know_is_permanent(rig: SftpRig) -> None:
+    text = asyncssh.generate_private_key("ssh-ed25519").export_private_key().decode()
+    error = await failure(with_key(rig, text))
+    assert (error.code, error.passing) == ("wrong_credentials", False)
+    assert "private_key" in error.message
+
+
+async def test_an_address_that_is_not_allowed_is_not_connected_to(rig: SftpRig) -> None:
+    with pytest.raises(DestinationError) as caught:
+        async with Sftp().open(SftpConfig.model_validate(rig.config()), Egress(Rules()), MemoryNotes()):
+            pass
+    assert (caught.value.step, caught.value.code, caught.value.passing) == ("resolve", "egress_forbidden", False)
+
+
+async def test_a_name_without_an_address_is_a_passing_error(rig: SftpRig) -> None:
+    async def nothing(host: str, port: int) -> list[str]:
+        raise OSError("no such name")
+
+    config = SftpConfig.model_validate({**rig.config(), "host": "sftp.example.com"})
+    with pytest.raises(DestinationError) as caught:
+        async with Sftp().open(config, Egress(Rules(), nothing), MemoryNotes()):
+            pass
+    assert (caught.value.step, caught.value.code, caught.value.passing) == ("resolve", "unresolved", True)
+
+
+async def test_a_port_where_nobody_listens_is_a_passing_error(rig: SftpRig) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as gone:
+        port = gone.getsockname()[1]
+    error = await failure({**rig.config(), "port": port})
+    assert (error.step, error.code, error.passing) == ("connect", "unreachable", True)
+
+
+async def test_a_server_that_says_nothing_is_given_up_in_time(rig: SftpRig) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent, pytest.raises(DestinationError) as caught:
+        async with (
+            asyncio.timeout(10),
+            session({**rig.config(), "port": silent.getsockname()[1]}, silence=0.5),
+        ):
+            pass
+    assert (caught.value.step, caught.value.code, caught.value.passing) == ("connect", "stalled", True)
+
+
+async def test_something_that_is_no_ssh_server_is_said_and_tried_again(rig: SftpRig) -> None:
+    async def greet(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+        writer.close()
+
+    other = await asyncio.start_server(greet, "127.0.0.1", 0)
+    error = await failure({**rig.config(), "port": other.sockets[0].getsockname()[1]})
+    other.close()
+    assert (error.step, error.code, error.passing) == ("connect", "connection_lost", True)
+
+
+async def test_sessions_leave_no_connection_behind(rig: SftpRig) -> None:
+    for config in (rig.config(), rig.wrong_credentials()):
+        with contextlib.suppress(DestinationError):
+            async with session(config) as opened:
+                await opened.send("a", Source(b"x").payload(), replace=True)
+    await asyncio.to_thread(eventually, "the server has no connection", lambda: not rig.connections)
