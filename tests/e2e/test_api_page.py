@@ -1,0 +1,78 @@
+"""The page for REST users: its examples happen as they are shown, and its tables are complete."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+from tests.documents import check_session
+from tests.rest import Rest
+from tests.system import ROOT, System
+
+PAGE = ROOT / "docs" / "api.md"
+# Between services only.
+INTERNAL = {"exporter_leaving"}
+SHOWN: list[dict[str, Any]] = [
+    {
+        "_id": "1",
+        "sku": "MH01-XS-Black",
+        "brand": "Acme",
+        "name": "Hoodie",
+        "price": 52.0,
+        "attributes": {"color": "Black"},
+    },
+    {
+        "_id": "2",
+        "sku": "WB04-M-Red",
+        "brand": "Acme",
+        "name": "Bag, small",
+        "price": 34.5,
+        "attributes": {"color": "Red"},
+    },
+]
+# So many others that an export of all of them can still be cancelled.
+OTHERS = [{"_id": f"x{n}", "sku": f"X{n}", "brand": "Others", "price": 1.0, "text": "x" * 300} for n in range(60_000)]
+
+
+def test_the_examples_happen_as_they_are_shown(system: System, tmp_path: Path) -> None:
+    system.fill("acme", [*SHOWN, *OTHERS])
+    (tmp_path / ".local").mkdir()
+    (tmp_path / ".local" / "api-key").write_text(system.key("acme"))
+    check_session(PAGE, tmp_path, GATEWAY_PORT=str(system.http_port), MONGODB_URI=system.mongod.uri)
+
+
+def test_every_operation_on_exports_has_its_place_on_the_page(system: System) -> None:
+    paths = Rest(system.url, "").call("GET", "/openapi.json").json["paths"]
+    page = PAGE.read_text()
+    for path, methods in paths.items():
+        if not re.fullmatch(r"/api/v1/exports/(\w+/products|jobs.*)", path) or "deliveries" in path:
+            continue  # they have pages of their own
+        shown = re.sub(r"/exports/\w+/products", "/exports/{format}/products", path.removeprefix("/api/v1"))
+        for method in methods:
+            assert f"`{method.upper()} {shown.replace('{job_id}', '{id}')}`" in page, f"{method} {path}"
+
+
+def test_every_code_of_an_answer_is_in_the_table_and_every_code_of_a_job_on_the_page() -> None:
+    gateway = [ROOT / f"services/gateway/{name}.py" for name in ("errors", "auth", "key_ring", "links", "bodies")]
+    exporter = list((ROOT / "services/exporter").glob("*.py"))
+    written = "\n".join(source.read_text() for source in [*gateway, *exporter])
+    answered = set(re.findall(r"(?:super\(\).__init__|BadKey|\bFault|Unavailable)\(\s*\"([a-z_]+)\"", written))
+    answered |= set(re.findall(r"code=\"([a-z_]+)\"", written))
+    of_jobs = set(re.findall(r"JobFault\(\s*\"([a-z_]+)\"", written))
+    assert {"not_json", "missing_key", "link_expired", "too_many_jobs", "catalogue_missing"} <= answered
+    assert {"too_many_columns", "artifact_store_full"} <= of_jobs
+    page = PAGE.read_text()
+    table = set(re.findall(r"^\| \d{3} \| `(\w+)` ", page, re.MULTILINE))
+    assert answered - table - INTERNAL == set()
+    assert not [code for code in of_jobs if f"`{code}`" not in page]
+
+
+def test_every_option_of_every_format_is_on_the_page(system: System) -> None:
+    document = Rest(system.url, "").call("GET", "/openapi.json").json
+    rows = {name: row for row in PAGE.read_text().splitlines() for name in re.findall(r"^\| `(\w+)` \|", row)}
+    schemas = {name: schema for name, schema in document["components"]["schemas"].items() if name.endswith("Options")}
+    assert len(schemas) >= 4
+    for name, schema in schemas.items():
+        form = name.removesuffix("Options").lower()
+        for option in schema["properties"]:
+            assert option in rows, f"{form}: {option}"
+            assert "all" in rows[option] or form in rows[option], f"{form}: {option}"

@@ -1,0 +1,35 @@
+"""The first five minutes, as the README has them."""
+
+import re
+from pathlib import Path
+
+from tests.documents import check_session
+from tests.system import ROOT, System
+
+README = ROOT / "README.md"
+
+
+def checkout(folder: Path, key: str) -> Path:
+    """A folder that looks like one in which `make up` runs."""
+    (folder / ".local").mkdir()
+    (folder / ".local" / "api-key").write_text(f"{key}\n")
+    return folder
+
+
+def test_the_session_in_the_readme_happens_as_it_is_shown(system: System, tmp_path: Path) -> None:
+    folder = checkout(tmp_path, system.key("default"))
+    check_session(README, folder, GATEWAY_PORT=str(system.http_port), MONGODB_URI=system.mongod.uri)
+
+
+def test_every_make_target_in_the_readme_exists() -> None:
+    known = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    named = set(re.findall(r"\bmake ([a-z]+)", README.read_text()))
+    assert {"demo", "up", "load", "key"} <= named <= known
+
+
+def test_every_page_of_ours_that_a_document_links_to_is_there() -> None:
+    documents = [README, *(ROOT / "docs").glob("*.md")]
+    for document in documents:
+        links = re.findall(r"\]\((?!https?:|#)([^)#]+)(?:#[^)]*)?\)", document.read_text())
+        missing = [link for link in links if not (document.parent / link).exists()]
+        assert not missing, f"{document.name}: {missing}"
