@@ -1,1 +1,1 @@
-"""Speed and memory, as ratios within one run: `make bench`."""
+"""Speed and memory of the whole system, as ratios within one run: `make bench`."""

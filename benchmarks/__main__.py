@@ -1,0 +1,38 @@
+"""Runs the benchmarks: `python -m benchmarks [name ...]`; without a name, all of them."""
+
+import argparse
+import sys
+import tempfile
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from benchmarks import memory, small_export, status
+from benchmarks.report import Report
+from benchmarks.system import System, running
+
+BENCHMARKS: Mapping[str, Callable[[System, Report], None]] = {
+    "small_export": small_export.measure,
+    "memory": memory.measure,
+    "status": status.measure,
+}
+
+
+def main() -> int:
+    """Exit code 0; the figures are for reading, no limit fails here: these machines are noisy."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("names", nargs="*", metavar="name", help=f"any of {', '.join(BENCHMARKS)}")
+    names = parser.parse_args().names or list(BENCHMARKS)
+    unknown = sorted(set(names) - set(BENCHMARKS))
+    if unknown:
+        parser.error(f"there is no benchmark {', '.join(unknown)}; there are {', '.join(BENCHMARKS)}")
+    report = Report()
+    with tempfile.TemporaryDirectory(prefix="catalog-exports-bench-") as folder, running(Path(folder)) as system:
+        for name in names:
+            report.begin(name)
+            BENCHMARKS[name](system, report)
+    report.show()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

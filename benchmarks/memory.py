@@ -1,0 +1,36 @@
+"""The exporter's peak memory while it exports 200,000 products in each format, above what it holds when idle."""
+
+from pathlib import Path
+
+from benchmarks.report import Report
+from benchmarks.system import System
+
+PRODUCTS = 200_000
+FORMATS = ("csv", "json", "excel", "zip")
+MIB = 1024 * 1024
+
+
+def measure(system: System, report: Report) -> None:
+    """One export a format; the kernel's high-water mark is reset before each."""
+    pid = system.pid("exporter")
+    system.fill(PRODUCTS)
+    system.export("csv", {"filters": {"sku": "SKU-00000001"}})  # what is imported on first use is no growth
+    for form in FORMATS:
+        Path(f"/proc/{pid}/clear_refs").write_text("5")
+        before = _status(pid, "VmRSS")
+        job, seconds = system.export(form)
+        growth = (_status(pid, "VmHWM") - before) / MIB
+        report.add(
+            f"{PRODUCTS:,} products as {form}: growth of memory",
+            f"{growth:.1f} MiB",
+            compared=f"idle {before / MIB:.0f} MiB, file {job['file_size'] / MIB:.0f} MiB, {seconds:.1f} s",
+            promised="at most 64 MiB",
+        )
+
+
+def _status(pid: int, field: str) -> int:
+    """A figure of /proc/<pid>/status, in bytes."""
+    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
+        if line.startswith(f"{field}:"):
+            return int(line.split()[1]) * 1024
+    raise RuntimeError(f"no {field} of process {pid}")

@@ -1,0 +1,78 @@
+"""The gateway's answers a second to the question for a job's status, idle and beside a running export."""
+
+import asyncio
+import statistics
+import threading
+import time
+from dataclasses import dataclass
+
+import aiohttp
+
+from benchmarks.report import Report
+from benchmarks.system import System
+
+PRODUCTS = 200_000
+SECONDS = 5.0
+CLIENTS = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """How some seconds of requests went."""
+
+    rate: float
+    """Answers a second."""
+    latencies: list[float]
+    """Seconds."""
+
+    @property
+    def text(self) -> str:
+        """Rate, median and 99th percentile."""
+        ordered = sorted(self.latencies)
+        p99 = ordered[int(len(ordered) * 0.99)]
+        return f"{self.rate:,.0f}/s, p50 {statistics.median(ordered) * 1000:.1f} ms, p99 {p99 * 1000:.1f} ms"
+
+
+def measure(system: System, report: Report) -> None:
+    """A job's status beside /healthz, which asks nobody; then the same while an export runs."""
+    system.fill(PRODUCTS)
+    job, _ = system.export("csv", {"filters": {"sku": "SKU-00000001"}})
+    path = f"/api/v1/exports/jobs/{job['id']}"
+    asyncio.run(_load(system, path))  # connections are made
+    bare = asyncio.run(_load(system, "/healthz"))
+    idle = asyncio.run(_load(system, path))
+    report.add(
+        "status of a job, nothing else running",
+        idle.text,
+        compared=f"/healthz: {bare.text}; ratio {idle.rate / bare.rate:.2f}",
+    )
+    exporting = threading.Thread(target=system.export, args=("csv",))
+    exporting.start()
+    time.sleep(0.5)
+    busy = asyncio.run(_load(system, path))
+    if not exporting.is_alive():
+        raise RuntimeError("the export ended before its load was measured; make it larger")
+    exporting.join()
+    report.add(
+        f"status of a job while {PRODUCTS:,} products are exported",
+        busy.text,
+        compared=f"idle; ratio {busy.rate / idle.rate:.2f}",
+    )
+
+
+async def _load(system: System, path: str) -> Load:
+    headers = {"Authorization": f"Bearer {system.stack.api_key}"}
+    latencies: list[float] = []
+    async with aiohttp.ClientSession(system.stack.url, headers=headers) as session:
+
+        async def client() -> None:
+            while (started := time.perf_counter()) < end:
+                async with session.get(path) as answer:
+                    answer.raise_for_status()
+                    await answer.read()
+                latencies.append(time.perf_counter() - started)
+
+        begin = time.perf_counter()
+        end = begin + SECONDS
+        await asyncio.gather(*(client() for _ in range(CLIENTS)))
+        return Load(len(latencies) / (time.perf_counter() - begin), latencies)

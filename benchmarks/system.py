@@ -1,0 +1,80 @@
+"""The running system under measurement: the local stack in a folder of its own, a catalogue, and a REST client."""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pymongo import MongoClient
+
+from benchmarks.catalogue import products
+from deploy.local.demo.rest import Rest
+from deploy.local.stack import Stack
+
+BATCH = 5_000
+POLL_SECONDS = 0.01
+WITHIN = 1_800.0
+# A benchmark polls far more often than a client should.
+SETTINGS = {"RATE_LIMIT": "10000000", "LOG_LEVEL": "WARNING"}
+
+
+@dataclass(frozen=True, slots=True)
+class System:
+    """What a benchmark needs."""
+
+    stack: Stack
+    rest: Rest
+
+    @property
+    def mongodb_uri(self) -> str:
+        """Of the stack's mongod."""
+        return self.stack.mongodb_uri
+
+    def pid(self, service: str) -> int:
+        """Process id of a service."""
+        found = self.stack.pids[service]
+        if found is None:
+            raise RuntimeError(f"{service} has died; see its log in {self.stack.folder}")
+        return found
+
+    def fill(self, count: int) -> None:
+        """Make the catalogue hold exactly so many products."""
+        with MongoClient[dict[str, Any]](self.mongodb_uri) as client:
+            collection = client["catalogue_default"]["products"]
+            if collection.estimated_document_count() == count:
+                return
+            collection.drop()
+            batch: list[dict[str, Any]] = []
+            for product in products(count):
+                batch.append(product)
+                if len(batch) == BATCH:
+                    collection.insert_many(batch, ordered=False)
+                    batch = []
+            if batch:
+                collection.insert_many(batch, ordered=False)
+
+    def export(self, form: str, body: dict[str, Any] | None = None) -> tuple[Any, float]:
+        """Export; the completed job, and seconds from POST to completed."""
+        started = time.perf_counter()
+        job = self.rest.call("POST", f"/exports/{form}/products", body or {})
+        while job["status"] == "processing":
+            if time.perf_counter() - started > WITHIN:
+                raise RuntimeError(f"not completed within {WITHIN:.0f} s: {job}")
+            time.sleep(POLL_SECONDS)
+            job = self.rest.call("GET", f"/exports/jobs/{job['id']}")
+        if job["status"] != "completed":
+            raise RuntimeError(f"the export ended as {job['status']}: {job.get('error')}")
+        return job, time.perf_counter() - started
+
+
+@contextmanager
+def running(folder: Path) -> Iterator[System]:
+    """Start the system; it is stopped at the end, whatever happened."""
+    stack = Stack(folder, env=SETTINGS)
+    stack.start()
+    try:
+        yield System(stack, Rest(stack.url, stack.api_key))
+    finally:
+        stack.stop()
