@@ -98,6 +98,9 @@ class ExporterService(exporter_pb2_grpc.ExporterServicer):
     async def ListJobs(self, request: pb.ListJobsRequest, context: Any) -> pb.ListJobsResponse:
         """A page of a tenant's jobs, newest first."""
         check_tenant(request.tenant)
+        if request.format and request.format not in self._formats:
+            text = f"there is no such format; there are {', '.join(sorted(self._formats))}"
+            raise BadRequest([Violation("format", text)])
         limit = _limit(request.limit, A_PAGE, MOST_A_PAGE)
         jobs = await self._store.page(
             request.tenant,

@@ -103,6 +103,12 @@ def test_a_wrong_query_is_named(shop: Rest, query: str, name: str, words: str) -
     problem(shop.call("GET", f"/exports/jobs?{query}"), 422, "invalid_query", field=name, words=words)
 
 
+@pytest.mark.parametrize("name", ["xls", "CSV", "%ff"])
+def test_a_list_of_a_format_there_is_none_of_is_refused_instead_of_empty(shop: Rest, name: str) -> None:
+    answer = shop.call("GET", f"/exports/jobs?format={name}")
+    problem(answer, 422, "invalid_request", field="format", words="csv, excel, json, zip")
+
+
 @pytest.mark.parametrize("cursor", ["x", "%00", "%ff", "bm90IGEgY3Vyc29y", "a" * 3_000])
 def test_a_cursor_that_is_none_is_refused(shop: Rest, cursor: str) -> None:
     problem(shop.call("GET", f"/exports/jobs?cursor={cursor}"), 422, "invalid_request", field="cursor")
