@@ -9,7 +9,6 @@ import socket
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Any
 
 import asyncssh
 
@@ -160,10 +159,11 @@ def _changed(login: Login, expected: str, shown: Sequence[str]) -> DestinationEr
 async def _authenticated(
     login: Login, client: _Client, algorithms: Sequence[str], egress: Egress, limits: Limits
 ) -> asyncssh.SSHClientConnection:
+    options = _options(login, client, algorithms, limits)
     made = await _socket(login, egress, limits)
     try:
         async with asyncio.timeout(limits.silence):
-            return await asyncssh.connect(sock=made, **_options(login, client, algorithms, limits))
+            return await asyncssh.connect(sock=made, config=None, options=options)
     except asyncssh.HostKeyNotVerifiable:
         raise
     except asyncssh.KeyExchangeFailed as exc:
@@ -191,25 +191,31 @@ async def _socket(login: Login, egress: Egress, limits: Limits) -> socket.socket
         raise DestinationError(Step.CONNECT, "unreachable", message, passing=True) from exc
 
 
-def _options(login: Login, client: _Client, algorithms: Sequence[str], limits: Limits) -> dict[str, Any]:
+def _options(
+    login: Login, client: _Client, algorithms: Sequence[str], limits: Limits
+) -> asyncssh.SSHClientConnectionOptions:
     """Everything asyncssh would otherwise take from this machine is said: files, agent, Kerberos, host keys."""
-    return {
-        "config": None,
-        "client_factory": lambda: client,
-        # Empty lists, so that the client above decides; an empty text would mean ~/.ssh/known_hosts.
-        "known_hosts": ([], [], []),
-        "server_host_key_algs": list(algorithms),
-        "x509_trusted_certs": None,
-        "x509_trusted_cert_paths": [],
-        "username": login.username,
-        "password": login.password,
-        "client_keys": None,
-        "agent_path": None,
-        "gss_host": None,
-        "preferred_auth": ["publickey", "password", "keyboard-interactive"],
-        "keepalive_interval": limits.silence / 3,
-        "keepalive_count_max": 3,
-    }
+    try:
+        return asyncssh.SSHClientConnectionOptions(
+            config=None,
+            client_factory=lambda: client,
+            # Empty lists, so that the client above decides; an empty text would mean ~/.ssh/known_hosts.
+            known_hosts=([], [], []),
+            server_host_key_algs=list(algorithms),
+            x509_trusted_certs=None,
+            x509_trusted_cert_paths=[],
+            username=login.username,
+            password=login.password,
+            client_keys=None,
+            agent_path=None,
+            gss_host=None,
+            preferred_auth=["publickey", "password", "keyboard-interactive"],
+            keepalive_interval=limits.silence / 3,
+            keepalive_count_max=3,
+        )
+    except ValueError as exc:  # a username with control characters, or this process has no name (see the docs)
+        message = f"SSH cannot be used with these settings: {exc}"
+        raise DestinationError(Step.CONNECT, "bad_login", message, passing=False) from exc
 
 
 def _denied(login: Login) -> DestinationError:
@@ -227,10 +233,8 @@ def _denied(login: Login) -> DestinationError:
 def _failed(client: _Client, exc: Exception) -> DestinationError:
     step = Step.AUTHENTICATE if client.seen else Step.CONNECT
     if isinstance(exc, TimeoutError):
-        return DestinationError(
-            step, "stalled", "The server accepted the connection and then fell silent.", passing=True
-        )
-    if isinstance(exc, asyncssh.Error | OSError):
-        said = exc.reason if isinstance(exc, asyncssh.Error) else str(exc)
-        return DestinationError(step, "connection_lost", f"The server ended the connection: {said[:200]}", passing=True)
-    return DestinationError(step, "bad_login", f"The SSH client refuses these settings: {exc}", passing=False)
+        message = "The server accepted the connection and then fell silent."
+        return DestinationError(step, "stalled", message, passing=True)
+    said = exc.reason if isinstance(exc, asyncssh.Error) else str(exc)
+    message = f"The server ended the connection, or speaks no SSH: {said[:200]}"
+    return DestinationError(step, "connection_lost", message, passing=True)

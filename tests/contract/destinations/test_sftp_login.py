@@ -197,6 +197,11 @@ async def test_a_server_that_says_nothing_is_given_up_in_time(rig: SftpRig) -> N
     assert (caught.value.step, caught.value.code, caught.value.passing) == ("connect", "stalled", True)
 
 
+async def test_a_username_no_server_can_know_is_said(rig: SftpRig) -> None:
+    error = await failure({**rig.config(), "username": "a\0b"})
+    assert (error.code, error.passing) == ("bad_login", False)
+
+
 async def test_something_that_is_no_ssh_server_is_said_and_tried_again(rig: SftpRig) -> None:
     async def greet(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(b"HTTP/1.1 400 Bad Request\r\n\r\n")
