@@ -13,7 +13,7 @@ from services.delivery.egress import Forbidden, Unresolved
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """How a refusal is read: reply codes and words as patterns, at one step or at any; the first that fits counts."""
+    """How a refusal is read: reply codes, words, and what was asked, as patterns, at one step or at any."""
 
     codes: str
     words: str
@@ -21,14 +21,17 @@ class Rule:
     what: str
     passing: bool
     step: Step | None = None
+    verbs: str = ".*"
 
     def fits(self, refused: Refused, step: Step) -> bool:
         """Whether the rule is about this refusal."""
         said = re.search(self.words, refused.text, re.IGNORECASE)
-        return bool(re.fullmatch(self.codes, refused.code) and said and self.step in (None, step))
+        asked = re.fullmatch(self.codes, refused.code) and re.fullmatch(self.verbs, refused.verb)
+        return bool(asked and said and self.step in (None, step))
 
 
 _LOGIN = Step.AUTHENTICATE
+# The first that fits counts.
 RULES = (
     Rule(
         "[45]..",
@@ -79,16 +82,32 @@ RULES = (
     Rule("532", "", "permission_denied", "The user may not store files there.", False),
     Rule(
         "55.",
+        "permission|denied|not allowed|not permitted|forbidden|privilege",
+        "permission_denied",
+        "The server does not let the user read what was written: allow it, or set `verify` to size.",
+        False,
+        Step.READ,
+    ),
+    Rule(
+        "55.",
         "permission|denied|not allowed|not permitted|forbidden|read.?only|privilege",
         "permission_denied",
         "The server denies it: give the user the right to write, read and rename in the folder `path`.",
         False,
     ),
     Rule(
+        "550",
+        "",
+        "vanished",
+        "A file vanished, or cannot be read, just after it was written: nothing there may move parts (`.part`).",
+        True,
+        verbs="RNFR|RETR",
+    ),
+    Rule(
         "55.",
         "no such|not found|cannot find|can't find|not exist|doesn't exist|not a directory",
         "no_such_folder",
-        "Something is not there: check `path`, and that nobody removes parts (`.part`) while they are sent.",
+        "The folder is not there, or is a file: check `path`.",
         False,
     ),
     Rule(

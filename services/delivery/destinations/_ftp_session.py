@@ -1,6 +1,7 @@
 """What a delivery does on an FTP connection that is logged in: look, send, prove, show, read, remove."""
 
 from collections.abc import AsyncIterator, Iterator
+from contextlib import aclosing
 
 from services.delivery.destinations._ftp_client import Client
 from services.delivery.destinations._ftp_errors import told
@@ -62,8 +63,9 @@ class FtpSession:
         check_name(name)
         with told(Step.READ):
             await self._folder.enter(create=False)
-        async for block in content(self._client, name):
-            yield block
+        async with aclosing(content(self._client, name)) as blocks:
+            async for block in blocks:
+                yield block
 
     async def remove(self, name: str) -> None:
         """Delete a file, if it is there."""
