@@ -1,0 +1,61 @@
+"""What the tests of FTP share: sessions with short time limits, deliveries, and what an attempt failed with."""
+
+from collections.abc import Sequence
+from contextlib import AbstractAsyncContextManager
+from typing import Any
+
+import pytest
+
+from services.delivery.destinations._ftp_words import Limits
+from services.delivery.destinations.contract import DestinationError, RemoteFile, Session
+from services.delivery.destinations.ftp import FtpConfig, FtpDestination
+from services.delivery.egress import Egress, Rules, parse_networks, system_lookup
+from tests.contract.destinations.payloads import File, MemoryNotes
+
+LIMITS = Limits(connect=5.0, silence=5.0, work=10.0)
+SHORT = Limits(connect=0.5, silence=0.5, work=1.0)
+RULES = Rules(allow=parse_networks("127.0.0.0/8"))
+LOOPBACK = Egress(RULES)
+
+
+def session(
+    config: dict[str, Any], egress: Egress = LOOPBACK, limits: Limits = LIMITS
+) -> AbstractAsyncContextManager[Session]:
+    """A session with this config."""
+    return FtpDestination(limits).open(FtpConfig.model_validate(config), egress, MemoryNotes())
+
+
+async def delivered(config: dict[str, Any], file: File, name: str, *, replace: bool = True, **more: Any) -> RemoteFile:
+    """One attempt that goes well."""
+    async with session(config, **more) as opened:
+        return await opened.send(name, file.payload(), replace=replace)
+
+
+async def failure(config: dict[str, Any], file: File, name: str = "shop.csv", **more: Any) -> DestinationError:
+    """What one attempt failed with."""
+    with pytest.raises(DestinationError) as caught:
+        await delivered(config, file, name, **more)
+    return caught.value
+
+
+class Watched(Egress):
+    """An egress that remembers where connections went, and what was looked up."""
+
+    def __init__(self, names: dict[str, str] | None = None) -> None:
+        self.went: list[tuple[str, int]] = []
+        self.looked_up: list[str] = []
+        self._names = names or {}
+        super().__init__(RULES, self._look_up)
+
+    async def connect(self, host: str, port: int, within: float = 10.0) -> Any:
+        self.went.append((host, port))
+        return await super().connect(host, port, within)
+
+    async def _look_up(self, host: str, port: int) -> Sequence[str]:
+        self.looked_up.append(host)
+        return await system_lookup(self._names.get(host, host), port)
+
+
+def verbs(commands: list[str]) -> list[str]:
+    """The commands without what they are about."""
+    return [command.split(" ", 1)[0] for command in commands]
