@@ -180,8 +180,12 @@ def test_a_job_that_kills_its_process_ends_as_failed(system: System) -> None:
     client = system.client("poison")
     system.fill("poison", products(150_000))
     job_id = client.export("csv").json["id"]
+
+    def attempts() -> int:
+        return int(jobs_of(system, "poison")[0]["attempt"])
+
     for attempt in range(1, 6):
-        eventually(f"attempt {attempt}", lambda n=attempt: jobs_of(system, "poison")[0]["attempt"] == n, within=20)
+        eventually(f"attempt {attempt}", lambda: attempts() == attempt, within=20)  # noqa: B023  called in this round
         system.exporter.end(signal.SIGKILL)
         system.exporter.start()
     system.wait_ready()
