@@ -69,7 +69,7 @@ def test_it_takes_given_servers_replaces_its_tenant_and_leaves_no_key(
     assert all(key["revoked_at"] for key in keys)
 
 
-@pytest.mark.parametrize("after", ["starting", "loaded", "csv"])
+@pytest.mark.parametrize("after", ["starting", "csv"])
 def test_ctrl_c_stops_everything(tmp_path: Path, after: str) -> None:
     local = tmp_path / "local"
     demo = Command(tmp_path / "out", "deploy.local.demo", "--output", str(tmp_path / "files"), LOCAL_DIR=str(local))

@@ -34,6 +34,16 @@ def up(tmp_path: Path) -> Iterator[Upper]:
         one.kill()
 
 
+@pytest.fixture(scope="module")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Up]:
+    """One that runs, for the tests that do not end it."""
+    one = Up(tmp_path_factory.mktemp("stack") / "local", LEASE_SECONDS="2", DISPATCH_SECONDS="1")
+    try:
+        yield one.filled()
+    finally:
+        one.kill()
+
+
 def test_it_prints_address_key_and_a_curl_that_works_and_sigint_ends_it_in_order(up: Upper) -> None:
     stack = up().filled()
     url = stack.state["url"]
@@ -67,12 +77,11 @@ def test_other_signals_end_it_too_even_twice_and_while_it_starts(up: Upper, numb
     assert not [pid for pid in running if is_alive(pid)]
 
 
-def test_a_second_one_in_the_same_folder_says_where_the_first_one_is(up: Upper, tmp_path: Path) -> None:
-    first = up().filled()
-    second = ran("deploy.local", "up", LOCAL_DIR=str(first.folder), GATEWAY_PORT="0")
+def test_a_second_one_in_the_same_folder_says_where_the_first_one_is(stack: Up) -> None:
+    second = ran("deploy.local", "up", LOCAL_DIR=str(stack.folder), GATEWAY_PORT="0")
     assert second.returncode == 1
-    assert f"already runs in {first.folder} (pid {first.pid}) at {first.state['url']}" in second.stderr
-    assert Rest(first.state["url"], first.key).export("csv").status == 202
+    assert f"already runs in {stack.folder} (pid {stack.pid}) at {stack.state['url']}" in second.stderr
+    assert Rest(stack.state["url"], stack.key).export("csv").status == 202
 
 
 def test_a_killed_supervisor_leaves_no_orphan_and_the_next_one_goes_on_with_the_data(up: Upper) -> None:
@@ -88,8 +97,7 @@ def test_a_killed_supervisor_leaves_no_orphan_and_the_next_one_goes_on_with_the_
     assert Rest(second.state["url"], key).ended(job)["status"] == "completed"
 
 
-def test_every_child_that_dies_is_started_again(up: Upper) -> None:
-    stack = up(LEASE_SECONDS="2", DISPATCH_SECONDS="1").filled()
+def test_every_child_that_dies_is_started_again(stack: Up) -> None:
     for victim in (*SERVICES, *SERVERS):
         dead = child(stack.pid, victim)
         os.kill(dead, signal.SIGKILL)
@@ -150,8 +158,7 @@ def test_a_local_dir_that_is_a_file_is_named(tmp_path: Path) -> None:
     assert file.read_text() == "mine"
 
 
-def test_keys_are_made_listed_and_revoked_on_the_running_stack(up: Upper) -> None:
-    stack = up().filled()
+def test_keys_are_made_listed_and_revoked_on_the_running_stack(stack: Up) -> None:
     local = {"LOCAL_DIR": str(stack.folder)}
     made = ran("deploy.local.key", "create", "--tenant", "shop", "--scopes", "*", **local)
     stack.filled("shop")
