@@ -31,6 +31,7 @@ class Rule:
 
 
 _LOGIN = Step.AUTHENTICATE
+_MISSING = "no such|not found|cannot find|can't find|not exist|doesn't exist"
 # The first that fits counts.
 RULES = (
     Rule(
@@ -80,14 +81,16 @@ RULES = (
     Rule("450", "", "busy", "Somebody else is using the file there.", True),
     Rule("4..", "", "server_error", "The server had a problem of its own.", True),
     Rule("532", "", "permission_denied", "The user may not store files there.", False),
+    Rule("55.", _MISSING, "no_such_file", "The file is not there.", False, verbs="RETR"),
     Rule(
         "55.",
-        "permission|denied|not allowed|not permitted|forbidden|privilege",
+        "",
         "permission_denied",
         "The server does not let the user read what was written: allow it, or set `verify` to size.",
         False,
-        Step.READ,
+        verbs="RETR",
     ),
+    Rule("550", _MISSING + "|failed", "vanished", "Something moved the part (`.part`) away.", True, verbs="RNFR"),
     Rule(
         "55.",
         "permission|denied|not allowed|not permitted|forbidden|read.?only|privilege",
@@ -96,16 +99,8 @@ RULES = (
         False,
     ),
     Rule(
-        "550",
-        "",
-        "vanished",
-        "A file vanished, or cannot be read, just after it was written: nothing there may move parts (`.part`).",
-        True,
-        verbs="RNFR|RETR",
-    ),
-    Rule(
         "55.",
-        "no such|not found|cannot find|can't find|not exist|doesn't exist|not a directory",
+        _MISSING + "|not a directory",
         "no_such_folder",
         "The folder is not there, or is a file: check `path`.",
         False,

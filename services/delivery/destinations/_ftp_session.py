@@ -45,10 +45,8 @@ class FtpSession:
             await self._folder.enter(create=True)
             await self._refuse_taken(name, replace=replace)
             there = await self._folder.size(part)
-        if there == payload.size:
-            payload.progress(there)
-        else:
-            await self._fill(part, there or 0, payload)
+        # A part of which nothing but the size will be looked at is trusted as far as this attempt wrote it.
+        await self._fill(part, there if self._by_content else None, payload)
         payload.verifying()
         proof = await self._verified(part, payload)
         with told(Step.WRITE):
@@ -90,10 +88,13 @@ class FtpSession:
         if not replace and await self._folder.size(name) is not None:
             raise NameTaken(name)
 
-    async def _fill(self, part: str, there: int, payload: Payload) -> None:
+    async def _fill(self, part: str, there: int | None, payload: Payload) -> None:
         """Send what the part lacks; one that is longer than the file is begun anew."""
+        if there == payload.size:
+            payload.progress(there)
+            return
         with told(Step.WRITE):
-            transfer, sent = await self._storing(part, there if there < payload.size else 0)
+            transfer, sent = await self._storing(part, there if there and there < payload.size else 0)
         try:
             async for chunk in payload.read(sent):
                 for piece in _pieces(chunk):

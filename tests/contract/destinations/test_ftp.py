@@ -92,9 +92,13 @@ async def test_a_part_that_went_wrong_is_never_shown(rig: FtpRig, wrong: bytes) 
     assert rig.leftovers() == []
 
 
-async def test_verify_size_reads_nothing_back(rig: FtpRig) -> None:
-    await delivered({**rig.config(), "verify": "size"}, File(b"x" * 100), "shop.csv")
-    assert "RETR" not in verbs(rig.commands)
+async def test_verify_size_reads_nothing_back_and_trusts_no_part(rig: FtpRig) -> None:
+    file = File(b"x" * 100)
+    rig.folder.mkdir(parents=True)
+    (rig.folder / f".{file.delivery_id}.part").write_bytes(b"y" * 50)
+    await delivered({**rig.config(), "verify": "size"}, file, "shop.csv")
+    assert rig.files() == {"shop.csv": file.data}
+    assert not {"RETR", "REST"} & set(verbs(rig.commands))
 
 
 async def test_a_file_of_the_same_size_is_not_taken_for_ours_even_with_verify_size(rig: FtpRig) -> None:
@@ -250,6 +254,7 @@ async def test_a_server_that_falls_silent_is_not_waited_for_for_ever(rig: FtpRig
         ("RNTO", "550 Permission denied", "write", "permission_denied", False),
         ("MKD", "550 Permission denied", "write", "permission_denied", False),
         ("RETR", "550 Permission denied", "read", "permission_denied", False),
+        ("RETR", "550 Failed to open file.", "read", "permission_denied", False),
         ("RNFR", "550 RNFR command failed.", "write", "vanished", True),
         ("STOR", "550 No such file or directory", "write", "no_such_folder", False),
     ],
