@@ -18,7 +18,7 @@ class ExporterSettings(RpcSettings):
         default=30.0, gt=0, description="A job whose worker is silent this long is taken over."
     )
     dispatch_seconds: float = Field(default=60.0, gt=0, description="After this long without a worker: woken again.")
-    max_attempts: int = Field(default=5, ge=1, le=100, description="Attempts at a job before it fails.")
+    max_attempts: int = Field(default=10, ge=1, le=100, description="Attempts at a job before it fails.")
     retry_seconds: float = Field(
         default=2.0, gt=0, description="First delay after a passing fault; doubles, up to 300."
     )
