@@ -3,12 +3,11 @@
 import contextlib
 import hashlib
 import os
-import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from deploy.local.care import Care
 from deploy.local.children import Child, NotReady
 from deploy.local.running_servers import check_mongodb, check_nats
 from deploy.local.secrets import api_key, signing_key
@@ -17,23 +16,8 @@ from deploy.local.services import GATEWAY, SERVICES, ServiceChild
 from deploy.local.state import Claim, State, claimed
 
 TENANT = "default"
-FIRST_DELAY = 0.5
-LONGEST_DELAY = 30.0
-# A child that ran this long is healthy: its next death is a new story.
-STEADY_AFTER = 60.0
 # The children of a supervisor that was killed give their ports back when they are gone, a moment later.
 OLD_PORT_WITHIN = 1.0
-
-
-@dataclass(slots=True)
-class Care:
-    """What the supervisor knows of a child that may die."""
-
-    child: Child
-    delay: float = FIRST_DELAY
-    launch_at: float | None = None
-    launched_at: float = 0.0
-    ready: bool = True
 
 
 class Stack:
@@ -106,37 +90,14 @@ class Stack:
         return {name: care.child.pid for name, care in self._cares.items()}
 
     def tend(self) -> None:
-        """Look after the children once: one that died is started again after a delay that grows with each death."""
+        """Look after the children once: one that died is started again."""
         for care in self._cares.values():
-            care.child.trim_log()
-            if care.launch_at is not None:
-                self._relaunch(care)
-            elif care.child.pid is None:
-                self._mourn(care, f"{care.child.name} {care.child.exit_status}:\n{care.child.tail()}")
-            elif not care.ready and care.child.is_ready():
-                care.ready = True
-                self._tell(f"{care.child.name} is up again")
+            care.tend()
 
     def _check_gateway_port(self) -> None:
         """Say at once that the port is taken, not after the servers were started."""
         if self._gateway_port and not is_free(self._gateway_port, PORT_FREE_WITHIN):
             raise NotReady(f"port {self._gateway_port} on {HOST} is taken; set GATEWAY_PORT to another one")
-
-    def _mourn(self, care: Care, why: str) -> None:
-        if time.monotonic() - care.launched_at > STEADY_AFTER:
-            care.delay = FIRST_DELAY
-        care.ready, care.launch_at = False, time.monotonic() + care.delay
-        self._tell(f"{why}\n{care.child.name} is started again in {care.delay:.1f} s")
-        care.delay = min(care.delay * 2, LONGEST_DELAY)
-
-    def _relaunch(self, care: Care) -> None:
-        if care.launch_at is None or time.monotonic() < care.launch_at:
-            return
-        care.launch_at, care.launched_at = None, time.monotonic()
-        try:
-            care.child.launch()
-        except NotReady as exc:
-            self._mourn(care, str(exc))
 
     def _publish(self, claim: Claim) -> None:
         claim.write(State(os.getpid(), self.url, self.mongodb_uri, self.nats_url, str(self._store), self._ports))
@@ -180,7 +141,7 @@ class Stack:
     def _start_all(self, children: list[Child] | list[ServiceChild], meanwhile: Callable[[], str] = str) -> None:
         """Launch them together, then wait for one after the other."""
         for child in children:
-            self._cares[child.name] = Care(child, launched_at=time.monotonic())
+            self._cares[child.name] = Care(child, self._tell)
             child.launch()
         self.api_key = meanwhile() or self.api_key
         for child in children:
