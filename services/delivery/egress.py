@@ -11,13 +11,25 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from aiohttp import AddrInfoType, TCPConnector
 from aiohttp.abc import AbstractResolver, ResolveResult
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 Lookup = Callable[[str, int], Awaitable[Sequence[str]]]
 
+RESOLVE_SECONDS = 10.0
 CONNECT_SECONDS = 10.0
+MOST_ADDRESSES = 8
+"""Of one name that are tried: each may take `CONNECT_SECONDS`."""
+_UNICAST = ipaddress.IPv6Network("2000::/3")
+"""All that IANA has given out of IPv6; the rest is local, or stands for an IPv4 address in ways that are out of use."""
+_NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
+# Beside what `ipaddress` of each Python version knows: protocol assignments (with Oracle's old metadata service),
+# relays of 6to4, Azure's host of every machine, and documentation.
+_DENIED: tuple[Network, ...] = tuple(
+    map(ipaddress.ip_network, ("192.0.0.0/24", "192.88.99.0/24", "168.63.129.16/32", "3fff::/20"))
+)
 
 
 class Forbidden(Exception):
@@ -45,9 +57,17 @@ class Rules:
     def permits(self, text: str) -> bool:
         """Whether a connection to this address is allowed."""
         address = _unwrapped(ipaddress.ip_address(text.split("%", 1)[0]))
-        if any(address.version == network.version and address in network for network in self.allow):
-            return True
-        return address.is_global and not address.is_multicast
+        return _within(address, self.allow) or _public(address)
+
+
+def _public(address: Address) -> bool:
+    if isinstance(address, ipaddress.IPv6Address) and address not in _UNICAST:
+        return False
+    return address.is_global and not address.is_multicast and not _within(address, _DENIED)
+
+
+def _within(address: Address, networks: tuple[Network, ...]) -> bool:
+    return any(address.version == network.version and address in network for network in networks)
 
 
 def _unwrapped(address: Address) -> Address:
@@ -57,7 +77,7 @@ def _unwrapped(address: Address) -> Address:
             return address.ipv4_mapped
         if address.sixtofour:
             return address.sixtofour
-        if address in ipaddress.IPv6Network("64:ff9b::/96"):
+        if address in _NAT64:
             return ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
     return address
 
@@ -93,7 +113,10 @@ class Egress:
             Forbidden: it has one that is not allowed, whatever the others are.
         """
         try:
-            found = await self._lookup(host, port)
+            async with asyncio.timeout(RESOLVE_SECONDS):
+                found = await self._lookup(host, port)
+        except TimeoutError as exc:
+            raise Unresolved(host, f"no answer within {RESOLVE_SECONDS:g} s") from exc
         except (OSError, UnicodeError) as exc:
             raise Unresolved(host, str(exc)) from exc
         if not found:
@@ -114,7 +137,7 @@ class Egress:
             Unresolved, Forbidden, OSError, TimeoutError.
         """
         failure: OSError | None = None
-        for address in await self.addresses(host, port):
+        for address in (await self.addresses(host, port))[:MOST_ADDRESSES]:
             try:
                 return await self._connected(address, port, within)
             except OSError as exc:  # a TimeoutError is one too
@@ -135,8 +158,33 @@ class Egress:
         return made
 
 
+def checked_connector(egress: Egress, **options: Any) -> TCPConnector:
+    """aiohttp's connections under the rules: names are resolved by them, and each socket is made for a checked address.
+
+    Addresses that are literals in a URL never come to a resolver, so the second check is theirs. What it refuses ends a
+    request with an exception of aiohttp's, or another library's; `refusal` finds the reason in it.
+
+    Args:
+        options: of `TCPConnector`.
+    """
+
+    def made(info: AddrInfoType) -> socket.socket:
+        family, kind, protocol, _, address = info
+        egress.check(str(address[0]), str(address[0]))
+        return socket.socket(family, kind, protocol)
+
+    return TCPConnector(resolver=CheckedResolver(egress), use_dns_cache=False, socket_factory=made, **options)
+
+
+def refusal(exc: BaseException | None) -> Forbidden | Unresolved | None:
+    """Why the rules ended a request, if it was they that did."""
+    while exc is not None and not isinstance(exc, (Forbidden, Unresolved)):
+        exc = exc.__cause__ or exc.__context__
+    return exc
+
+
 class CheckedResolver(AbstractResolver):
-    """aiohttp's view of an `Egress`; literal addresses do not come here and need `Egress.check`."""
+    """aiohttp's view of an `Egress`, for `checked_connector`."""
 
     def __init__(self, egress: Egress) -> None:
         self._egress = egress
