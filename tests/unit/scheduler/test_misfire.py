@@ -96,6 +96,16 @@ def test_a_stop_of_days_is_planned_in_slices_that_leave_no_time_out(policy: Poli
     assert skipped + run == [last + timedelta(minutes=minute) for minute in range(1, 5 * 24 * 60 + 1)]
 
 
+@pytest.mark.parametrize("minutes", [100, 101, 999, 1_000, 1_001, 1_099, 1_100, 1_901])
+def test_all_runs_the_newest_hundred_also_where_a_slice_ends(minutes: int) -> None:
+    last = at("09:00")
+    now = last + timedelta(minutes=minutes)
+    found = plan(MINUTELY, last=last, now=now, policy=Policy.ALL)
+    while found.next_fire is not None and found.next_fire <= now:
+        found = plan(MINUTELY, last=found.skipped[-1], now=now, policy=Policy.ALL)
+    assert found.run == tuple(now - timedelta(minutes=number) for number in reversed(range(100)))
+
+
 @pytest.mark.parametrize("policy", Policy)
 def test_a_clock_that_was_set_back_repeats_no_run(policy: Policy) -> None:
     found = plan(HOURLY, last=at("12:00"), now=at("09:30"), policy=policy)
