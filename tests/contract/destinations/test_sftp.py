@@ -81,7 +81,9 @@ async def test_a_cut_upload_is_continued_from_what_is_there(rig: SftpRig, proxy:
     before = proxy.up
     source.offsets.clear()
     await send(rig, source, port=proxy.port)
-    assert source.offsets == [0, there]
+    compared, continued = source.offsets
+    assert compared == 0
+    assert continued >= there  # the server may still have been writing what had come
     assert proxy.up - before < len(source.data) - there + 512 * 1024
     assert rig.files() == {NAME: source.data}
     assert rig.leftovers() == []
