@@ -172,7 +172,7 @@ class Client(aioftp.Client):
         try:
             return await self._egress.connect(self._peer, port, self._limits.connect)
         except OSError as exc:
-            raise NoDataConnection(f"port {port}: {exc or 'no answer'}") from exc
+            raise NoDataConnection(f"port {port}: {str(exc) or 'no answer'}") from exc
 
     async def _data_port(self) -> int:
         if self._extended:

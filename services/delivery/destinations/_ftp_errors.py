@@ -189,4 +189,6 @@ def _broken(step: Step, exc: Exception) -> DestinationError:
             )
             return DestinationError(step, "tls_failed", text, passing=False)
         case _:
-            return DestinationError(step, "connection_lost", f"The connection was lost: {exc}", passing=True)
+            return DestinationError(
+                step, "connection_lost", f"The connection was lost: {str(exc) or type(exc).__name__}", passing=True
+            )
