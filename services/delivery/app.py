@@ -112,6 +112,12 @@ async def build(settings: DeliverySettings) -> AsyncIterator[Running]:
             return await mongo.answers(client)
 
         serving = rpc_server.serving(
-            settings.grpc_host, settings.grpc_port, add, [SERVICE], grace=settings.shutdown_grace, ready=ready
+            settings.grpc_host,
+            settings.grpc_port,
+            add,
+            [SERVICE],
+            ready=ready,
+            grace=settings.shutdown_grace,
+            notice=settings.shutdown_notice,
         )
         yield Running(await stack.enter_async_context(serving), metrics_port)

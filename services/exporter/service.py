@@ -91,6 +91,12 @@ class ExporterService(exporter_pb2_grpc.ExporterServicer):
         self._wake(job_id)
         return to_message(known)
 
+    async def CheckJob(self, request: pb.CheckJobRequest, context: Any) -> Empty:
+        """Refuse what could never be accepted."""
+        check_tenant(request.tenant)
+        check_request(self._formats, request.format, request.options_json)
+        return Empty()
+
     async def GetJob(self, request: pb.GetJobRequest, context: Any) -> pb.Job:
         """One job."""
         return to_message(await self._found(request.tenant, request.job_id))

@@ -1,1 +1,1 @@
-"""The scheduler service; see ARCHITECTURE.md for when it comes."""
+"""Exports that recur: when a schedule fires, what runs of it came to, and the jobs they ask the exporter for."""

@@ -1,6 +1,7 @@
 """Time zones come from the tzdata package and not from the machine, so that every replica computes the same times."""
 
 import difflib
+import importlib
 from functools import cache
 from importlib import resources
 from zoneinfo import ZoneInfo
@@ -35,3 +36,9 @@ def near(name: str) -> list[str]:
     written = name[:60].strip().lower().replace(" ", "_")
     close = [written] if written in spellings else difflib.get_close_matches(written, spellings, n=3, cutoff=0.75)
     return list(dict.fromkeys(spellings[spelling] for spelling in close))
+
+
+@cache
+def version() -> str:
+    """Of the rules, such as 2026a."""
+    return str(importlib.import_module("tzdata").IANA_VERSION)

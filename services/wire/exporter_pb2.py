@@ -26,7 +26,7 @@ from google.protobuf import empty_pb2 as google_dot_protobuf_dot_empty__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!catalog/exports/v1/exporter.proto\x12\x12\x63\x61talog.exports.v1\x1a\x1bgoogle/protobuf/empty.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xca\x05\n\x03Job\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0e\n\x06tenant\x18\x02 \x01(\t\x12\x0e\n\x06\x66ormat\x18\x03 \x01(\t\x12\x14\n\x0coptions_json\x18\x04 \x01(\t\x12+\n\x05state\x18\x05 \x01(\x0e\x32\x1c.catalog.exports.v1.JobState\x12\r\n\x05stage\x18\x06 \x01(\t\x12\x11\n\tprocessed\x18\x07 \x01(\x03\x12\x12\n\x05total\x18\x08 \x01(\x03H\x00\x88\x01\x01\x12\x35\n\x07records\x18\t \x03(\x0b\x32$.catalog.exports.v1.Job.RecordsEntry\x12.\n\x08\x61rtifact\x18\n \x01(\x0b\x32\x1c.catalog.exports.v1.Artifact\x12.\n\ncreated_at\x18\x0b \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\nstarted_at\x18\x0c \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0b\x66inished_at\x18\r \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\nexpires_at\x18\x0e \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12-\n\x08warnings\x18\x0f \x03(\x0b\x32\x1b.catalog.exports.v1.Warning\x12+\n\x05\x65rror\x18\x10 \x01(\x0b\x32\x1c.catalog.exports.v1.JobError\x12\x13\n\x0bschedule_id\x18\x11 \x01(\t\x12\x0f\n\x07\x61ttempt\x18\x12 \x01(\x05\x12\x14\n\x0cmax_attempts\x18\x13 \x01(\x05\x12\r\n\x05\x66\x65nce\x18\x14 \x01(\x03\x12\x15\n\rschedule_name\x18\x15 \x01(\t\x1a.\n\x0cRecordsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x03:\x02\x38\x01\x42\x08\n\x06_total\"\\\n\x08\x41rtifact\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\x11\n\tfile_name\x18\x02 \x01(\t\x12\x12\n\nmedia_type\x18\x03 \x01(\t\x12\x0c\n\x04size\x18\x04 \x01(\x03\x12\x0e\n\x06sha256\x18\x05 \x01(\t\"(\n\x07Warning\x12\x0c\n\x04\x63ode\x18\x01 \x01(\t\x12\x0f\n\x07message\x18\x02 \x01(\t\")\n\x08JobError\x12\x0c\n\x04\x63ode\x18\x01 \x01(\t\x12\x0f\n\x07message\x18\x02 \x01(\t\"\x9d\x01\n\x10\x43reateJobRequest\x12\x0e\n\x06tenant\x18\x01 \x01(\t\x12\x0e\n\x06\x66ormat\x18\x02 \x01(\t\x12\x14\n\x0coptions_json\x18\x03 \x01(\t\x12\x0e\n\x06job_id\x18\x04 \x01(\t\x12\x17\n\x0fidempotency_key\x18\x05 \x01(\t\x12\x13\n\x0bschedule_id\x18\x06 \x01(\t\x12\x15\n\rschedule_name\x18\x07 \x01(\t\"/\n\rGetJobRequest\x12\x0e\n\x06tenant\x18\x01 \x01(\t\x12\x0e\n\x06job_id\x18\x02 \x01(\t\"\x93\x01\n\x0fListJobsRequest\x12\x0e\n\x06tenant\x18\x01 \x01(\t\x12,\n\x06states\x18\x02 \x03(\x0e\x32\x1c.catalog.exports.v1.JobState\x12\x0e\n\x06\x66ormat\x18\x03 \x01(\t\x12\x13\n\x0bschedule_id\x18\x04 \x01(\t\x12\r\n\x05limit\x18\x05 \x01(\x05\x12\x0e\n\x06\x63ursor\x18\x06 \x01(\t\"N\n\x10ListJobsResponse\x12%\n\x04jobs\x18\x01 \x03(\x0b\x32\x17.catalog.exports.v1.Job\x12\x13\n\x0bnext_cursor\x18\x02 \x01(\t\"2\n\x10\x43\x61ncelJobRequest\x12\x0e\n\x06tenant\x18\x01 \x01(\t\x12\x0e\n\x06job_id\x18\x02 \x01(\t\"1\n\x0fRetryJobRequest\x12\x0e\n\x06tenant\x18\x01 \x01(\t\x12\x0e\n\x06job_id\x18\x02 \x01(\t\"2\n\x10\x44\x65leteJobRequest\x12\x0e\n\x06tenant\x18\x01 \x01(\t\x12\x0e\n\x06job_id\x18\x02 \x01(\t\"1\n\x0fWatchJobRequest\x12\x0e\n\x06tenant\x18\x01 \x01(\t\x12\x0e\n\x06job_id\x18\x02 \x01(\t\"b\n\x16ListCompletionsRequest\x12)\n\x05since\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0e\n\x06\x63ursor\x18\x02 \x01(\t\x12\r\n\x05limit\x18\x03 \x01(\x05\"U\n\x17ListCompletionsResponse\x12%\n\x04jobs\x18\x01 \x03(\x0b\x32\x17.catalog.exports.v1.Job\x12\x13\n\x0bnext_cursor\x18\x02 \x01(\t\"\x14\n\x12ListFormatsRequest\"M\n\x13ListFormatsResponse\x12\x36\n\x07\x66ormats\x18\x01 \x03(\x0b\x32%.catalog.exports.v1.FormatDescription\"e\n\x11\x46ormatDescription\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x12\n\nmedia_type\x18\x02 \x01(\t\x12\x11\n\textension\x18\x03 \x01(\t\x12\x1b\n\x13options_schema_json\x18\x04 \x01(\t*\xcd\x01\n\x08JobState\x12\x19\n\x15JOB_STATE_UNSPECIFIED\x10\x00\x12\x16\n\x12JOB_STATE_ACCEPTED\x10\x01\x12\x15\n\x11JOB_STATE_RUNNING\x10\x02\x12\x18\n\x14JOB_STATE_RETRY_WAIT\x10\x03\x12\x17\n\x13JOB_STATE_COMPLETED\x10\x04\x12\x14\n\x10JOB_STATE_FAILED\x10\x05\x12\x17\n\x13JOB_STATE_CANCELLED\x10\x06\x12\x15\n\x11JOB_STATE_EXPIRED\x10\x07\x32\xec\x05\n\x08\x45xporter\x12J\n\tCreateJob\x12$.catalog.exports.v1.CreateJobRequest\x1a\x17.catalog.exports.v1.Job\x12\x44\n\x06GetJob\x12!.catalog.exports.v1.GetJobRequest\x1a\x17.catalog.exports.v1.Job\x12U\n\x08ListJobs\x12#.catalog.exports.v1.ListJobsRequest\x1a$.catalog.exports.v1.ListJobsResponse\x12J\n\tCancelJob\x12$.catalog.exports.v1.CancelJobRequest\x1a\x17.catalog.exports.v1.Job\x12H\n\x08RetryJob\x12#.catalog.exports.v1.RetryJobRequest\x1a\x17.catalog.exports.v1.Job\x12I\n\tDeleteJob\x12$.catalog.exports.v1.DeleteJobRequest\x1a\x16.google.protobuf.Empty\x12J\n\x08WatchJob\x12#.catalog.exports.v1.WatchJobRequest\x1a\x17.catalog.exports.v1.Job0\x01\x12j\n\x0fListCompletions\x12*.catalog.exports.v1.ListCompletionsRequest\x1a+.catalog.exports.v1.ListCompletionsResponse\x12^\n\x0bListFormats\x12&.catalog.exports.v1.ListFormatsRequest\x1a\'.catalog.exports.v1.ListFormatsResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!catalog/exports/v1/exporter.proto\x12\x12\x63\x61talog.exports.v1\x1a\x1bgoogle/protobuf/empty.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xca\x05\n\x03Job\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0e\n\x06tenant\x18\x02 \x01(\t\x12\x0e\n\x06\x66ormat\x18\x03 \x01(\t\x12\x14\n\x0coptions_json\x18\x04 \x01(\t\x12+\n\x05state\x18\x05 \x01(\x0e\x32\x1c.catalog.exports.v1.JobState\x12\r\n\x05stage\x18\x06 \x01(\t\x12\x11\n\tprocessed\x18\x07 \x01(\x03\x12\x12\n\x05total\x18\x08 \x01(\x03H\x00\x88\x01\x01\x12\x35\n\x07records\x18\t \x03(\x0b\x32$.catalog.exports.v1.Job.RecordsEntry\x12.\n\x08\x61rtifact\x18\n \x01(\x0b\x32\x1c.catalog.exports.v1.Artifact\x12.\n\ncreated_at\x18\x0b \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\nstarted_at\x18\x0c \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0b\x66inished_at\x18\r \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\nexpires_at\x18\x0e \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12-\n\x08warnings\x18\x0f \x03(\x0b\x32\x1b.catalog.exports.v1.Warning\x12+\n\x05\x65rror\x18\x10 \x01(\x0b\x32\x1c.catalog.exports.v1.JobError\x12\x13\n\x0bschedule_id\x18\x11 \x01(\t\x12\x0f\n\x07\x61ttempt\x18\x12 \x01(\x05\x12\x14\n\x0cmax_attempts\x18\x13 \x01(\x05\x12\r\n\x05\x66\x65nce\x18\x14 \x01(\x03\x12\x15\n\rschedule_name\x18\x15 \x01(\t\x1a.\n\x0cRecordsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x03:\x02\x38\x01\x42\x08\n\x06_total\"\\\n\x08\x41rtifact\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\x11\n\tfile_name\x18\x02 \x01(\t\x12\x12\n\nmedia_type\x18\x03 \x01(\t\x12\x0c\n\x04size\x18\x04 \x01(\x03\x12\x0e\n\x06sha256\x18\x05 \x01(\t\"(\n\x07Warning\x12\x0c\n\x04\x63ode\x18\x01 \x01(\t\x12\x0f\n\x07message\x18\x02 \x01(\t\")\n\x08JobError\x12\x0c\n\x04\x63ode\x18\x01 \x01(\t\x12\x0f\n\x07message\x18\x02 \x01(\t\"\x9d\x01\n\x10\x43reateJobRequest\x12\x0e\n\x06tenant\x18\x01 \x01(\t\x12\x0e\n\x06\x66ormat\x18\x02 \x01(\t\x12\x14\n\x0coptions_json\x18\x03 \x01(\t\x12\x0e\n\x06job_id\x18\x04 \x01(\t\x12\x17\n\x0fidempotency_key\x18\x05 \x01(\t\x12\x13\n\x0bschedule_id\x18\x06 \x01(\t\x12\x15\n\rschedule_name\x18\x07 \x01(\t\"G\n\x0f\x43heckJobRequest\x12\x0e\n\x06tenant\x18\x01 \x01(\t\x12\x0e\n\x06\x66ormat\x18\x02 \x01(\t\x12\x14\n\x0coptions_json\x18\x03 \x01(\t\"/\n\rGetJobRequest\x12\x0e\n\x06tenant\x18\x01 \x01(\t\x12\x0e\n\x06job_id\x18\x02 \x01(\t\"\x93\x01\n\x0fListJobsRequest\x12\x0e\n\x06tenant\x18\x01 \x01(\t\x12,\n\x06states\x18\x02 \x03(\x0e\x32\x1c.catalog.exports.v1.JobState\x12\x0e\n\x06\x66ormat\x18\x03 \x01(\t\x12\x13\n\x0bschedule_id\x18\x04 \x01(\t\x12\r\n\x05limit\x18\x05 \x01(\x05\x12\x0e\n\x06\x63ursor\x18\x06 \x01(\t\"N\n\x10ListJobsResponse\x12%\n\x04jobs\x18\x01 \x03(\x0b\x32\x17.catalog.exports.v1.Job\x12\x13\n\x0bnext_cursor\x18\x02 \x01(\t\"2\n\x10\x43\x61ncelJobRequest\x12\x0e\n\x06tenant\x18\x01 \x01(\t\x12\x0e\n\x06job_id\x18\x02 \x01(\t\"1\n\x0fRetryJobRequest\x12\x0e\n\x06tenant\x18\x01 \x01(\t\x12\x0e\n\x06job_id\x18\x02 \x01(\t\"2\n\x10\x44\x65leteJobRequest\x12\x0e\n\x06tenant\x18\x01 \x01(\t\x12\x0e\n\x06job_id\x18\x02 \x01(\t\"1\n\x0fWatchJobRequest\x12\x0e\n\x06tenant\x18\x01 \x01(\t\x12\x0e\n\x06job_id\x18\x02 \x01(\t\"b\n\x16ListCompletionsRequest\x12)\n\x05since\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0e\n\x06\x63ursor\x18\x02 \x01(\t\x12\r\n\x05limit\x18\x03 \x01(\x05\"U\n\x17ListCompletionsResponse\x12%\n\x04jobs\x18\x01 \x03(\x0b\x32\x17.catalog.exports.v1.Job\x12\x13\n\x0bnext_cursor\x18\x02 \x01(\t\"\x14\n\x12ListFormatsRequest\"M\n\x13ListFormatsResponse\x12\x36\n\x07\x66ormats\x18\x01 \x03(\x0b\x32%.catalog.exports.v1.FormatDescription\"e\n\x11\x46ormatDescription\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x12\n\nmedia_type\x18\x02 \x01(\t\x12\x11\n\textension\x18\x03 \x01(\t\x12\x1b\n\x13options_schema_json\x18\x04 \x01(\t*\xcd\x01\n\x08JobState\x12\x19\n\x15JOB_STATE_UNSPECIFIED\x10\x00\x12\x16\n\x12JOB_STATE_ACCEPTED\x10\x01\x12\x15\n\x11JOB_STATE_RUNNING\x10\x02\x12\x18\n\x14JOB_STATE_RETRY_WAIT\x10\x03\x12\x17\n\x13JOB_STATE_COMPLETED\x10\x04\x12\x14\n\x10JOB_STATE_FAILED\x10\x05\x12\x17\n\x13JOB_STATE_CANCELLED\x10\x06\x12\x15\n\x11JOB_STATE_EXPIRED\x10\x07\x32\xb5\x06\n\x08\x45xporter\x12J\n\tCreateJob\x12$.catalog.exports.v1.CreateJobRequest\x1a\x17.catalog.exports.v1.Job\x12G\n\x08\x43heckJob\x12#.catalog.exports.v1.CheckJobRequest\x1a\x16.google.protobuf.Empty\x12\x44\n\x06GetJob\x12!.catalog.exports.v1.GetJobRequest\x1a\x17.catalog.exports.v1.Job\x12U\n\x08ListJobs\x12#.catalog.exports.v1.ListJobsRequest\x1a$.catalog.exports.v1.ListJobsResponse\x12J\n\tCancelJob\x12$.catalog.exports.v1.CancelJobRequest\x1a\x17.catalog.exports.v1.Job\x12H\n\x08RetryJob\x12#.catalog.exports.v1.RetryJobRequest\x1a\x17.catalog.exports.v1.Job\x12I\n\tDeleteJob\x12$.catalog.exports.v1.DeleteJobRequest\x1a\x16.google.protobuf.Empty\x12J\n\x08WatchJob\x12#.catalog.exports.v1.WatchJobRequest\x1a\x17.catalog.exports.v1.Job0\x01\x12j\n\x0fListCompletions\x12*.catalog.exports.v1.ListCompletionsRequest\x1a+.catalog.exports.v1.ListCompletionsResponse\x12^\n\x0bListFormats\x12&.catalog.exports.v1.ListFormatsRequest\x1a\'.catalog.exports.v1.ListFormatsResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -35,8 +35,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_JOB_RECORDSENTRY']._loaded_options = None
   _globals['_JOB_RECORDSENTRY']._serialized_options = b'8\001'
-  _globals['_JOBSTATE']._serialized_start=2052
-  _globals['_JOBSTATE']._serialized_end=2257
+  _globals['_JOBSTATE']._serialized_start=2125
+  _globals['_JOBSTATE']._serialized_end=2330
   _globals['_JOB']._serialized_start=120
   _globals['_JOB']._serialized_end=834
   _globals['_JOB_RECORDSENTRY']._serialized_start=778
@@ -49,30 +49,32 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_JOBERROR']._serialized_end=1013
   _globals['_CREATEJOBREQUEST']._serialized_start=1016
   _globals['_CREATEJOBREQUEST']._serialized_end=1173
-  _globals['_GETJOBREQUEST']._serialized_start=1175
-  _globals['_GETJOBREQUEST']._serialized_end=1222
-  _globals['_LISTJOBSREQUEST']._serialized_start=1225
-  _globals['_LISTJOBSREQUEST']._serialized_end=1372
-  _globals['_LISTJOBSRESPONSE']._serialized_start=1374
-  _globals['_LISTJOBSRESPONSE']._serialized_end=1452
-  _globals['_CANCELJOBREQUEST']._serialized_start=1454
-  _globals['_CANCELJOBREQUEST']._serialized_end=1504
-  _globals['_RETRYJOBREQUEST']._serialized_start=1506
-  _globals['_RETRYJOBREQUEST']._serialized_end=1555
-  _globals['_DELETEJOBREQUEST']._serialized_start=1557
-  _globals['_DELETEJOBREQUEST']._serialized_end=1607
-  _globals['_WATCHJOBREQUEST']._serialized_start=1609
-  _globals['_WATCHJOBREQUEST']._serialized_end=1658
-  _globals['_LISTCOMPLETIONSREQUEST']._serialized_start=1660
-  _globals['_LISTCOMPLETIONSREQUEST']._serialized_end=1758
-  _globals['_LISTCOMPLETIONSRESPONSE']._serialized_start=1760
-  _globals['_LISTCOMPLETIONSRESPONSE']._serialized_end=1845
-  _globals['_LISTFORMATSREQUEST']._serialized_start=1847
-  _globals['_LISTFORMATSREQUEST']._serialized_end=1867
-  _globals['_LISTFORMATSRESPONSE']._serialized_start=1869
-  _globals['_LISTFORMATSRESPONSE']._serialized_end=1946
-  _globals['_FORMATDESCRIPTION']._serialized_start=1948
-  _globals['_FORMATDESCRIPTION']._serialized_end=2049
-  _globals['_EXPORTER']._serialized_start=2260
-  _globals['_EXPORTER']._serialized_end=3008
+  _globals['_CHECKJOBREQUEST']._serialized_start=1175
+  _globals['_CHECKJOBREQUEST']._serialized_end=1246
+  _globals['_GETJOBREQUEST']._serialized_start=1248
+  _globals['_GETJOBREQUEST']._serialized_end=1295
+  _globals['_LISTJOBSREQUEST']._serialized_start=1298
+  _globals['_LISTJOBSREQUEST']._serialized_end=1445
+  _globals['_LISTJOBSRESPONSE']._serialized_start=1447
+  _globals['_LISTJOBSRESPONSE']._serialized_end=1525
+  _globals['_CANCELJOBREQUEST']._serialized_start=1527
+  _globals['_CANCELJOBREQUEST']._serialized_end=1577
+  _globals['_RETRYJOBREQUEST']._serialized_start=1579
+  _globals['_RETRYJOBREQUEST']._serialized_end=1628
+  _globals['_DELETEJOBREQUEST']._serialized_start=1630
+  _globals['_DELETEJOBREQUEST']._serialized_end=1680
+  _globals['_WATCHJOBREQUEST']._serialized_start=1682
+  _globals['_WATCHJOBREQUEST']._serialized_end=1731
+  _globals['_LISTCOMPLETIONSREQUEST']._serialized_start=1733
+  _globals['_LISTCOMPLETIONSREQUEST']._serialized_end=1831
+  _globals['_LISTCOMPLETIONSRESPONSE']._serialized_start=1833
+  _globals['_LISTCOMPLETIONSRESPONSE']._serialized_end=1918
+  _globals['_LISTFORMATSREQUEST']._serialized_start=1920
+  _globals['_LISTFORMATSREQUEST']._serialized_end=1940
+  _globals['_LISTFORMATSRESPONSE']._serialized_start=1942
+  _globals['_LISTFORMATSRESPONSE']._serialized_end=2019
+  _globals['_FORMATDESCRIPTION']._serialized_start=2021
+  _globals['_FORMATDESCRIPTION']._serialized_end=2122
+  _globals['_EXPORTER']._serialized_start=2333
+  _globals['_EXPORTER']._serialized_end=3154
 # @@protoc_insertion_point(module_scope)

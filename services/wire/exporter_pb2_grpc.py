@@ -40,6 +40,11 @@ class ExporterStub:
                 request_serializer=catalog_dot_exports_dot_v1_dot_exporter__pb2.CreateJobRequest.SerializeToString,
                 response_deserializer=catalog_dot_exports_dot_v1_dot_exporter__pb2.Job.FromString,
                 _registered_method=True)
+        self.CheckJob = channel.unary_unary(
+                '/catalog.exports.v1.Exporter/CheckJob',
+                request_serializer=catalog_dot_exports_dot_v1_dot_exporter__pb2.CheckJobRequest.SerializeToString,
+                response_deserializer=google_dot_protobuf_dot_empty__pb2.Empty.FromString,
+                _registered_method=True)
         self.GetJob = channel.unary_unary(
                 '/catalog.exports.v1.Exporter/GetJob',
                 request_serializer=catalog_dot_exports_dot_v1_dot_exporter__pb2.GetJobRequest.SerializeToString,
@@ -88,6 +93,13 @@ class ExporterServicer:
     def CreateJob(self, request, context):
         """Accepts a job; it is durable when the answer arrives. Repeating a call with the same id (or idempotency key) and the same
         request returns the stored job; with another request it fails with ALREADY_EXISTS.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def CheckJob(self, request, context):
+        """Refuses what CreateJob would refuse whatever the catalogue holds: for those who will ask later.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -155,6 +167,11 @@ def add_ExporterServicer_to_server(servicer, server):
                     servicer.CreateJob,
                     request_deserializer=catalog_dot_exports_dot_v1_dot_exporter__pb2.CreateJobRequest.FromString,
                     response_serializer=catalog_dot_exports_dot_v1_dot_exporter__pb2.Job.SerializeToString,
+            ),
+            'CheckJob': grpc.unary_unary_rpc_method_handler(
+                    servicer.CheckJob,
+                    request_deserializer=catalog_dot_exports_dot_v1_dot_exporter__pb2.CheckJobRequest.FromString,
+                    response_serializer=google_dot_protobuf_dot_empty__pb2.Empty.SerializeToString,
             ),
             'GetJob': grpc.unary_unary_rpc_method_handler(
                     servicer.GetJob,
@@ -224,6 +241,33 @@ class Exporter:
             '/catalog.exports.v1.Exporter/CreateJob',
             catalog_dot_exports_dot_v1_dot_exporter__pb2.CreateJobRequest.SerializeToString,
             catalog_dot_exports_dot_v1_dot_exporter__pb2.Job.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CheckJob(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/catalog.exports.v1.Exporter/CheckJob',
+            catalog_dot_exports_dot_v1_dot_exporter__pb2.CheckJobRequest.SerializeToString,
+            google_dot_protobuf_dot_empty__pb2.Empty.FromString,
             options,
             channel_credentials,
             insecure,

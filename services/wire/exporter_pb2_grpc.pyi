@@ -41,6 +41,8 @@ class ExporterStub:
     """Accepts a job; it is durable when the answer arrives. Repeating a call with the same id (or idempotency key) and the same
     request returns the stored job; with another request it fails with ALREADY_EXISTS.
     """
+    CheckJob: _grpc.UnaryUnaryMultiCallable[_exporter_pb2.CheckJobRequest, _empty_pb2.Empty]
+    """Refuses what CreateJob would refuse whatever the catalogue holds: for those who will ask later."""
     GetJob: _grpc.UnaryUnaryMultiCallable[_exporter_pb2.GetJobRequest, _exporter_pb2.Job]
     ListJobs: _grpc.UnaryUnaryMultiCallable[_exporter_pb2.ListJobsRequest, _exporter_pb2.ListJobsResponse]
     """Newest first."""
@@ -64,6 +66,8 @@ class ExporterAsyncStub(ExporterStub):
     """Accepts a job; it is durable when the answer arrives. Repeating a call with the same id (or idempotency key) and the same
     request returns the stored job; with another request it fails with ALREADY_EXISTS.
     """
+    CheckJob: _aio.UnaryUnaryMultiCallable[_exporter_pb2.CheckJobRequest, _empty_pb2.Empty]  # type: ignore[assignment]
+    """Refuses what CreateJob would refuse whatever the catalogue holds: for those who will ask later."""
     GetJob: _aio.UnaryUnaryMultiCallable[_exporter_pb2.GetJobRequest, _exporter_pb2.Job]  # type: ignore[assignment]
     ListJobs: _aio.UnaryUnaryMultiCallable[_exporter_pb2.ListJobsRequest, _exporter_pb2.ListJobsResponse]  # type: ignore[assignment]
     """Newest first."""
@@ -90,6 +94,14 @@ class ExporterServicer(metaclass=_abc_1.ABCMeta):
         """Accepts a job; it is durable when the answer arrives. Repeating a call with the same id (or idempotency key) and the same
         request returns the stored job; with another request it fails with ALREADY_EXISTS.
         """
+
+    @_abc_1.abstractmethod
+    def CheckJob(
+        self,
+        request: _exporter_pb2.CheckJobRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_empty_pb2.Empty, _abc.Awaitable[_empty_pb2.Empty]]:
+        """Refuses what CreateJob would refuse whatever the catalogue holds: for those who will ask later."""
 
     @_abc_1.abstractmethod
     def GetJob(

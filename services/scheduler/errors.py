@@ -1,0 +1,47 @@
+"""What the scheduler refuses, each with its stable code."""
+
+from collections.abc import Iterable
+
+from services.chassis.faults import Fault, Kind, Violation
+
+
+class SchedulerError(Fault):
+    """Base of the scheduler's faults."""
+
+
+class BadRequest(SchedulerError):
+    """The request cannot be carried out as it is written; `violations` name the fields."""
+
+    kind = Kind.INVALID
+
+    def __init__(self, violations: Iterable[Violation], *, code: str = "invalid_request") -> None:
+        listed = tuple(violations)
+        super().__init__(code, "; ".join(f"{v.field}: {v.message}" for v in listed)[:2000], violations=listed)
+
+
+class ScheduleNotFound(SchedulerError):
+    kind = Kind.NOT_FOUND
+
+    def __init__(self, schedule_id: str) -> None:
+        super().__init__("schedule_not_found", f"There is no schedule {schedule_id}.")
+
+
+class ScheduleChanging(SchedulerError):
+    kind = Kind.CONFLICT
+
+    def __init__(self) -> None:
+        super().__init__("schedule_changing", "The schedule is being changed by others; try again.")
+
+
+class IdReused(SchedulerError):
+    kind = Kind.MISMATCH
+
+    def __init__(self) -> None:
+        super().__init__("schedule_id_reused", "This schedule_id was used for another schedule.")
+
+
+class TooManySchedules(SchedulerError):
+    kind = Kind.EXHAUSTED
+
+    def __init__(self, limit: int) -> None:
+        super().__init__("too_many_schedules", f"There are {limit} schedules already; delete some.")

@@ -1,0 +1,142 @@
+"""The tick: what is due is planned, moved on and stored as runs. Any number of replicas do this at once, none leads."""
+
+import asyncio
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+import structlog
+from prometheus_client import Counter, Gauge, Histogram
+
+from services.scheduler import time_zones
+from services.scheduler.expression import CronError
+from services.scheduler.misfire import Plan, plan
+from services.scheduler.schedule_store import Due, ScheduleStore
+from services.scheduler.schedules import Run, RunState, Schedule, run_id
+
+log = structlog.get_logger()
+
+LATENESS = Histogram(
+    "scheduler_lateness_seconds",
+    "From when a run was due to when it was planned.",
+    buckets=(0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 3600),
+)
+PLANNED = Counter("scheduler_runs_planned_total", "Runs planned.")
+SKIPPED = Counter("scheduler_fire_times_skipped_total", "Fire times that were not run.", ["reason"])
+OLDEST_DUE = Gauge("scheduler_oldest_due_seconds", "How long the schedule that is longest due has waited.")
+
+MISSED = "missed"
+
+
+class Ticker:
+    """Plans what is due.
+
+    Args:
+        batch: schedules a look takes, at most.
+        at_once: of these, planned at the same time.
+        grace: up to this late, a run is late and not missed.
+    """
+
+    def __init__(self, store: ScheduleStore, *, batch: int, at_once: int, grace: timedelta) -> None:
+        self._store = store
+        self._batch = batch
+        self._slots = asyncio.Semaphore(at_once)
+        self._grace = grace
+
+    async def tick(self) -> int:
+        """Plan what is due now, batch after batch; returns how many runs that made."""
+        made = 0
+        while True:
+            due = await self._store.due(self._batch)
+            made += sum(await asyncio.gather(*(self._plan(one) for one in due)))
+            if len(due) < self._batch:
+                return made
+
+    async def refresh(self) -> int:
+        """Compute next times anew that other time-zone rules gave; returns how many. A planned time stays as it is."""
+        rules, done = time_zones.version(), 0
+        while found := await self._store.with_other_rules(rules, self._batch):
+            now = await self._store.now()
+            for schedule in found:
+                await self._store.change(replace(schedule, next_fire_at=_next_fire(schedule, now), rules=rules))
+                done += 1
+        return done
+
+    async def measure(self) -> None:
+        """Bring the age of the longest due schedule up to date."""
+        OLDEST_DUE.set(await self._store.oldest_due_age())
+
+    async def _plan(self, due: Due) -> int:
+        async with self._slots:
+            schedule, now = due.schedule, due.now
+            ahead = self._ahead(schedule, now)
+            runs = _runs(schedule, ahead, now)
+            moved = replace(schedule, planned_until=_latest(schedule, ahead), next_fire_at=ahead.next_fire)
+            if not await self._store.planned(schedule, moved, runs):
+                return 0
+        self._tell(schedule, ahead, now)
+        return len(ahead.run)
+
+    def _ahead(self, schedule: Schedule, now: datetime) -> Plan:
+        """The delay that spreads schedules moves their clock and not their fire times."""
+        try:
+            return plan(
+                schedule.cron,
+                last=schedule.planned_until,
+                now=now - schedule.delay,
+                policy=schedule.misfire,
+                grace=self._grace,
+            )
+        except CronError as exc:  # its zone, for one, is gone from the rules: it must not stop the others
+            log.error("schedule_unreadable", action="tick", schedule_id=schedule.id, reason=str(exc))  # noqa: TRY400  the reason says it all
+            return Plan(run=(), skipped=(), next_fire=None)
+
+    def _tell(self, schedule: Schedule, ahead: Plan, now: datetime) -> None:
+        for at in ahead.run:
+            LATENESS.observe(max(0.0, (now - schedule.delay - at).total_seconds()))
+        PLANNED.inc(len(ahead.run))
+        SKIPPED.labels(MISSED).inc(len(ahead.skipped))
+        log.info(
+            "planned",
+            action="tick",
+            schedule_id=schedule.id,
+            tenant=schedule.tenant,
+            runs=len(ahead.run),
+            skipped=len(ahead.skipped),
+        )
+
+
+def _next_fire(schedule: Schedule, now: datetime) -> datetime | None:
+    """The next time by the rules of today; what is due already is not passed over."""
+    is_due = schedule.next_fire_at is not None and schedule.next_fire_at <= now
+    try:
+        return schedule.cron.next_fire(schedule.planned_until if is_due else max(schedule.planned_until, now))
+    except CronError as exc:
+        log.error("schedule_unreadable", action="refresh", schedule_id=schedule.id, reason=str(exc))  # noqa: TRY400  the reason says it all
+        return None
+
+
+def _latest(schedule: Schedule, ahead: Plan) -> datetime:
+    return max([schedule.planned_until, *ahead.run, *ahead.skipped])
+
+
+def _runs(schedule: Schedule, ahead: Plan, now: datetime) -> list[Run]:
+    """The runs of a plan; one record stands for all fire times that were missed."""
+    runs = [
+        Run(run_id(schedule.id, at), schedule.id, schedule.tenant, at, RunState.WAITING, now, waits=len(ahead.run) > 1)
+        for at in ahead.run
+    ]
+    if ahead.skipped:
+        newest = ahead.skipped[-1]
+        missed = Run(
+            run_id(schedule.id, newest),
+            schedule.id,
+            schedule.tenant,
+            newest,
+            RunState.SKIPPED,
+            now,
+            reason=MISSED,
+            finished_at=now,
+            skipped=len(ahead.skipped),
+        )
+        runs.append(missed)
+    return runs
