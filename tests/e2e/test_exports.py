@@ -62,7 +62,7 @@ def test_a_csv_holds_every_value_and_every_column(shop: Rest) -> None:
     _, file = shop.file("csv")
     assert file.startswith(b"\xef\xbb\xbf")
     first, second, third = rows(file)
-    assert list(first)[0] == "id"
+    assert next(iter(first)) == "id"
     assert first["ean"] == "0012345678905"
     assert first["price"] == "52.0"
     assert first["attributes.color"] == "Black"
