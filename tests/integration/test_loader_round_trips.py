@@ -1,5 +1,7 @@
 """What was exported and is loaded again: nothing changes where it came from, and elsewhere it makes the same bytes."""
 
+import csv
+import io
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,11 +15,11 @@ from pymongo import MongoClient
 from deploy.local.loader.entries import Refused
 from deploy.local.loader.loading import Load, Watch
 from deploy.local.loader.upsert import Outcome
-from services.exporter.values import CODEC
+from services.exporter.values import CODEC, leaves, parts, text
 from tests.contract.bson_documents import KEYS, TEXTS, VALUES
 from tests.integration.loader import Document, exported
 
-JSON: list[tuple[str, dict[str, Any]]] = [("json", {}), ("json", {"json_lines": True})]
+JSON: list[tuple[str, dict[str, Any]]] = [("json", {"pretty": True}), ("json", {"json_lines": True})]
 CSV: list[tuple[str, dict[str, Any]]] = [
     ("csv", {}),
     ("csv", {"utf8_bom": False, "delimiter": ";"}),
@@ -28,11 +30,11 @@ IDS = st.one_of(
     st.lists(st.integers(-(2**63), 2**63 - 1), unique=True),
     st.lists(st.integers(0, 99).map(lambda number: ObjectId(f"{number:024x}")), unique=True),
     st.lists(st.integers(0, 2000).map(str), unique=True),
-    st.lists(st.text("abcé=-'|9", min_size=1), unique=True),
+    st.lists(st.text("abcé=-|9", min_size=1), unique=True),
 )
 FIELDS = st.builds(
     lambda fields, sku: {**fields, **sku},
-    st.dictionaries(KEYS.filter(lambda key: key not in ("", "_id", "id", "sku")), VALUES, max_size=6),
+    st.dictionaries(KEYS.filter(lambda key: key not in ("", "_id", "id", "sku", "$ref")), VALUES, max_size=6),
     st.dictionaries(st.just("sku"), TEXTS),
 )
 examples = settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
@@ -69,6 +71,24 @@ def load(client: MongoClient[Document], tenant: str, file: Path) -> tuple[Outcom
     return work.outcome, refused
 
 
+def assert_same(again: bytes, content: bytes, products: list[Document], options: dict[str, Any]) -> None:
+    """The same bytes; the same cells by name where a nested field is there and shows nothing (null, an empty text)."""
+    if options.get("escape_formulas"):  # among texts a negative number is one of them
+        again, content = again.replace(b"'-", b"-"), content.replace(b"'-", b"-")
+    empty = [name for product in products for name, value in leaves(product) if text(value) == ""]
+    if "pretty" in options or "json_lines" in options or not any(len(parts(name)) > 1 for name in empty):
+        assert again == content
+    else:
+        delimiter = options.get("delimiter", ",")
+        assert by_name(again, delimiter) == by_name(content, delimiter)
+
+
+def by_name(content: bytes, delimiter: str) -> list[dict[str, str]]:
+    """The cells that are not empty, by their columns' names, a row each."""
+    rows = csv.DictReader(io.StringIO(content.decode("utf-8-sig"), newline=""), delimiter=delimiter)
+    return [{name: cell for name, cell in row.items() if cell} for row in rows]
+
+
 def check(client: MongoClient[Document], folder: Path, products: list[Document], name: str, options: Any) -> None:
     one, other = "round_trip", "round_trip_again"
     source = client[f"catalogue_{one}"].get_collection("products", codec_options=CODEC)
@@ -84,10 +104,7 @@ def check(client: MongoClient[Document], folder: Path, products: list[Document],
     assert list(source.find_raw_batches()) == before
     outcome, refused = load(client, other, file)
     assert (refused, outcome.created) == ([], len(products))
-    again = exported(client, other, name, **options)
-    if options.get("escape_formulas"):  # among texts a negative number is one of them
-        again, content = again.replace(b"'-", b"-"), content.replace(b"'-", b"-")
-    assert again == content
+    assert_same(exported(client, other, name, **options), content, products, options)
     outcome, refused = load(client, other, file)
     assert (refused, outcome.unchanged) == ([], len(products))
 

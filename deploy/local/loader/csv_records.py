@@ -90,12 +90,12 @@ def _first_record(source: TextIO) -> tuple[str, int]:
     """
     record = line = source.readline(CHUNK)
     next_line = 2
-    while line and (not record.strip() or record.count('"') % 2):
-        if len(record) >= CHUNK:
-            raise BadFile("the header is too long, or a quote in it never ends")
+    while line and (not record.strip() or record.count('"') % 2) and len(record) < CHUNK:
         line = source.readline(CHUNK)
         record += line
         next_line += 1
+    if record.count('"') % 2 or len(record) >= CHUNK:
+        raise BadFile("the header is too long, or a quote in it never ends")
     return record, next_line
 
 
