@@ -21,7 +21,7 @@ from zoneinfo import ZoneInfo
 
 from services.scheduler import expression as expressions
 from services.scheduler import time_zones
-from services.scheduler.clock_changes import ClockChange, change_around, instant, offset
+from services.scheduler.clock_changes import ClockChange, change_around, instant, shown_at
 from services.scheduler.expression import CronError, Expression, Times
 
 HORIZON = timedelta(days=366 * 50)
@@ -91,7 +91,7 @@ class Cron:
         while (wall := next(walls, None)) is not None:
             change = change_around(wall, self.zone)
             if change is None:
-                yield Fire(instant(wall, offset(wall, self.zone)))
+                yield Fire(instant(wall, self.zone))
                 continue
             yield from self._gap(change) if change.is_forward else self._overlap(change)
             walls = self.expression.walls(change.end - _SECOND)
@@ -123,10 +123,10 @@ class Cron:
 
     def _overlap(self, change: ClockChange) -> Iterator[Fire]:
         for wall in self._walls(change.first, change.end):
-            yield Fire(instant(wall, change.before), Note.FIRST_OF_REPEATED)
+            yield Fire(shown_at(wall, change.before), Note.FIRST_OF_REPEATED)
         if self.expression.times is not Times.FIXED:
             for wall in self._walls(change.first, change.end):
-                yield Fire(instant(wall, change.after), Note.REPEATED)
+                yield Fire(shown_at(wall, change.after), Note.REPEATED)
 
     def _walls(self, first: datetime, end: datetime) -> Iterator[datetime]:
         """The expression's wall times from `first` to before `end`."""

@@ -126,6 +126,9 @@ def test_when_the_clock_goes_back(expression: str, expected: list[str]) -> None:
         ("2026-03-29", "30 23 28 3 *", "America/Nuuk", ["00:00-01:00"]),
         ("2026-03-29", "*/20 23 * * *", "America/Nuuk", ["00:00-01:00", "23:00-01:00", "23:20-01:00", "23:40-01:00"]),
         ("2026-03-29", "0 1,2 * * *", "Antarctica/Troll", ["03:00+02:00"]),
+        # The last change that the zone's file lists changed nothing; zoneinfo sees an hour twice there.
+        ("2023-10-28", "1 23 * * *", "America/Nuuk", ["23:01-02:00"]),
+        ("2023-10-28", "*/30 23 * * *", "America/Nuuk", ["23:00-02:00", "23:30-02:00"]),
         # Zones without changes, with odd offsets, and with the whole year turned round.
         ("2026-03-29", "30 2 * * *", "UTC", ["02:30+00:00"]),
         ("2026-03-29", "0 9 * * *", "Asia/Kathmandu", ["09:00+05:45"]),
