@@ -163,7 +163,9 @@ async def _authenticated(
     made = await _socket(login, egress, limits)
     try:
         async with asyncio.timeout(limits.silence):
-            return await asyncssh.connect(sock=made, config=None, options=options)
+            # Host and port are said although the socket is connected: without them asyncssh asks the socket for its
+            # peer, and one that was reset meanwhile has none.
+            return await asyncssh.connect(login.host, login.port, sock=made, config=None, options=options)
     except asyncssh.HostKeyNotVerifiable:
         raise
     except asyncssh.KeyExchangeFailed as exc:
@@ -171,7 +173,7 @@ async def _authenticated(
         raise DestinationError(Step.CONNECT, "no_common_algorithm", message, passing=False) from exc
     except asyncssh.PermissionDenied as exc:
         raise _denied(login) from exc
-    except (asyncssh.Error, OSError, ValueError) as exc:
+    except Exception as exc:  # asyncssh passes on whatever a strange server makes it trip over
         raise _failed(client, exc) from exc
     finally:
         if not client.connected:  # asyncssh never got to own it

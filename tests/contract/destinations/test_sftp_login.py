@@ -16,6 +16,7 @@ from services.delivery.egress import Egress, Rules
 from tests.contract.destinations.rigs.sftp import PASSWORD, SftpRig
 from tests.contract.destinations.sftp_trial import MemoryNotes, Source, session
 from tests.system import eventually
+from tests.tcp_proxy import TcpProxy
 
 
 @pytest.fixture(scope="module")
@@ -211,6 +212,16 @@ async def test_something_that_is_no_ssh_server_is_said_and_tried_again(rig: Sftp
     error = await failure({**rig.config(), "port": other.sockets[0].getsockname()[1]})
     other.close()
     assert (error.step, error.code, error.passing) == ("connect", "connection_lost", True)
+
+
+async def test_a_connection_that_is_reset_at_once_is_a_passing_error(rig: SftpRig) -> None:
+    # The proxy is in a thread of its own: the reset may be there before the client has looked at its socket.
+    with TcpProxy("127.0.0.1", rig.port) as proxy:
+        for sent in range(40):
+            proxy.cut_after(sent, "down")
+            error = await failure({**rig.config(), "port": proxy.port})
+            assert (error.step, error.passing) == ("connect", True)
+            assert error.code in {"unreachable", "connection_lost"}
 
 
 async def test_sessions_leave_no_connection_behind(rig: SftpRig) -> None:
