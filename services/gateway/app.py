@@ -25,7 +25,9 @@ from services.gateway.routes.downloads import DownloadRoutes
 from services.gateway.routes.exports import ExportRoutes
 from services.gateway.routes.jobs import JobRoutes
 from services.gateway.routes.platforms import PlatformRoutes
+from services.gateway.routes.schedules import ScheduleRoutes
 from services.gateway.routes.system import SystemRoutes
+from services.gateway.scheduler_client import SchedulerClient
 from services.gateway.settings import GatewaySettings
 
 log = structlog.get_logger()
@@ -56,8 +58,11 @@ async def build(settings: GatewaySettings) -> AsyncIterator[Running]:
             *JobRoutes(exporter, urls, delivery).routes(),
             *DownloadRoutes(exporter, blobs, settings.stall_seconds).routes(),
         ]
+        scheduler = await _scheduler(settings, stack)
         if delivery is not None:
-            routes += [*PlatformRoutes(delivery).routes(), *DeliveryRoutes(exporter, delivery).routes()]
+            routes += [*PlatformRoutes(delivery, scheduler).routes(), *DeliveryRoutes(exporter, delivery).routes()]
+        if scheduler is not None:
+            routes += ScheduleRoutes(scheduler).routes()
 
         async def database() -> bool:
             return await mongo.answers(client)
@@ -73,6 +78,13 @@ async def _delivery(settings: GatewaySettings, stack: AsyncExitStack) -> Deliver
         return None
     channel = await stack.enter_async_context(rpc_client.channel(settings.delivery_address))
     return DeliveryClient(channel, settings.rpc_deadline)
+
+
+async def _scheduler(settings: GatewaySettings, stack: AsyncExitStack) -> SchedulerClient | None:
+    if settings.scheduler_address is None:
+        return None
+    channel = await stack.enter_async_context(rpc_client.channel(settings.scheduler_address))
+    return SchedulerClient(channel, settings.rpc_deadline)
 
 
 def application(routes: Sequence[Route], gate: Gate, system: SystemRoutes, *, max_body: int) -> web.Application:

@@ -1,6 +1,7 @@
 """The body of a request, checked as far as HTTP and JSON go and passed on as it came, with all its digits."""
 
 import json
+import re
 from typing import Any, NoReturn, TypeVar
 
 from aiohttp import web
@@ -11,7 +12,8 @@ from services.chassis.violations import violations
 from services.gateway.errors import BodyTooLarge, NotAnObject, NotJson, WrongMediaType
 
 _WORDS = {list: "an array", str: "a string", bool: "true or false", type(None): "null"}
-
+_MEMBER = re.compile(r'[\s,]*(")')
+_COLON = re.compile(r"\s*:\s*")
 
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -67,6 +69,19 @@ async def json_object(request: web.Request) -> str:
     if not isinstance(body, dict):
         raise NotAnObject(_WORDS.get(type(body), "a number"))
     return text
+
+
+def member(text: str, name: str) -> str | None:
+    """The text of one member of a JSON object that was checked before, with all digits of its numbers."""
+    decoder = json.JSONDecoder()
+    at = text.index("{") + 1
+    while (found := _MEMBER.match(text, at)) is not None:
+        key, after = decoder.raw_decode(text, found.start(1))
+        start = _COLON.match(text, after).end()  # type: ignore[union-attr]  # it is there in every object
+        _, at = decoder.raw_decode(text, start)
+        if key == name:
+            return text[start:at]
+    return None
 
 
 def _once_each(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -1,5 +1,7 @@
 """What the gateway itself refuses, each with its status and stable code; faults of services come as they are."""
 
+from collections.abc import Sequence
+
 from services.chassis.faults import Fault, Kind, Violation
 
 
@@ -118,3 +120,17 @@ class RangeBeyond(RestFault):
     def __init__(self, size: int, what: str) -> None:
         super().__init__("range_not_satisfiable", f"{what}; the file has {size} bytes.")
         self.size = size
+
+
+class PlatformInUse(Fault):
+    """Schedules deliver to the platform; removing it would break them."""
+
+    kind = Kind.CONFLICT
+
+    def __init__(self, schedules: Sequence[str], more: bool) -> None:
+        named = ", ".join(schedules) + (" and more" if more else "")
+        super().__init__(
+            "platform_in_use",
+            f"Schedules deliver to this platform and would fail without it: {named}. Change or remove them, or repeat "
+            "with ?force=true.",
+        )

@@ -10,6 +10,7 @@ from services.gateway.job_answers import DELIVERY_STATUSES, at
 from services.wire import delivery_pb2 as pb
 
 Name = Annotated[str, Field(min_length=1, max_length=200)]
+PlatformId = Annotated[str, Field(pattern=r"^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$")]
 Active = Annotated[bool, Field(strict=True)]
 
 
@@ -41,7 +42,7 @@ class PlatformChange(Body):
 class NewDelivery(Body):
     """Where a job's file is to be delivered."""
 
-    platform_id: str = Field(pattern=r"^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$")
+    platform_id: PlatformId
 
 
 class RegisteredPlatform(Answer):

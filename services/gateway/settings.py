@@ -21,6 +21,9 @@ class GatewaySettings(ProcessSettings):
     delivery_address: str | None = Field(
         default=None, description="The same of the delivery service; absent: there are no platforms."
     )
+    scheduler_address: str | None = Field(
+        default=None, description="The same of the scheduler; absent: there are no schedules."
+    )
     artifacts_url: str = Field(
         default="file:///var/lib/catalog-exports/artifacts",
         description="Where the exporter keeps finished files: file:///folder or s3://bucket/prefix.",

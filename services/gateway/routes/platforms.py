@@ -8,17 +8,24 @@ from aiohttp import web
 from services.gateway import platform_answers as answers
 from services.gateway.bodies import parsed
 from services.gateway.delivery_client import DeliveryClient
+from services.gateway.errors import BadQuery, PlatformInUse
 from services.gateway.ids import id_in_path
 from services.gateway.pages import LIST_PARAMETERS, page_asked
-from services.gateway.route import PREFIX, Caller, Route
+from services.gateway.route import PREFIX, Caller, Parameter, Route
+from services.gateway.scheduler_client import SchedulerClient
 from services.wire import delivery_pb2 as pb
+
+MOST_NAMED = 20
+"""Schedules that are named when a platform cannot be removed because of them."""
+FORCE = Parameter("force", "Remove it even if schedules deliver to it.", {"type": "boolean", "default": False})
 
 
 class PlatformRoutes:
     """`/exports/platforms`."""
 
-    def __init__(self, delivery: DeliveryClient) -> None:
+    def __init__(self, delivery: DeliveryClient, scheduler: SchedulerClient | None) -> None:
         self._delivery = delivery
+        self._scheduler = scheduler
 
     def routes(self) -> list[Route]:
         """All of them."""
@@ -57,7 +64,16 @@ class PlatformRoutes:
                 body=answers.PlatformChange,
                 faults=(404, 409, *bad),
             ),
-            Route("DELETE", one, self.delete, write, "Remove a platform", (204, None), faults=(404, 409)),
+            Route(
+                "DELETE",
+                one,
+                self.delete,
+                write,
+                "Remove a platform",
+                (204, None),
+                parameters=[FORCE],
+                faults=(404, 409, 422),
+            ),
             Route(
                 "POST",
                 f"{one}/test",
@@ -113,8 +129,17 @@ class PlatformRoutes:
         return web.json_response(text=answers.platform(await self._delivery.update_platform(asked)).text())
 
     async def delete(self, request: web.Request, caller: Caller) -> web.Response:
-        """Remove."""
-        await self._delivery.delete_platform(caller.tenant, id_in_path(request, "platform"))
+        """Remove, unless schedules deliver to it."""
+        platform_id = id_in_path(request, "platform")
+        force = request.query.get(FORCE.name, "false")
+        if force not in ("true", "false"):
+            raise BadQuery(FORCE.name, "must be true or false")
+        if force == "false" and self._scheduler is not None:
+            users = await self._scheduler.list(caller.tenant, MOST_NAMED, "", platform_id)
+            if users.schedules:
+                names = [f"{one.schedule_name!r} ({one.id})" for one in users.schedules]
+                raise PlatformInUse(names, more=bool(users.next_cursor))
+        await self._delivery.delete_platform(caller.tenant, platform_id)
         return web.Response(status=204)
 
     async def test(self, request: web.Request, caller: Caller) -> web.Response:

@@ -1,0 +1,188 @@
+"""Schedules: exports that recur, what their runs came to, and the times to come."""
+
+import uuid
+
+from aiohttp import web
+
+from services.gateway import schedule_answers as answers
+from services.gateway.bodies import member, parsed
+from services.gateway.errors import BadQuery
+from services.gateway.idempotency import KEY_PARAMETER, idempotency_key
+from services.gateway.ids import id_in_path
+from services.gateway.pages import LIST_PARAMETERS, page_asked
+from services.gateway.route import PREFIX, Caller, Parameter, Route
+from services.gateway.scheduler_client import SchedulerClient
+from services.wire import scheduler_pb2 as pb
+
+TIMES, MOST_TIMES = 10, 100
+COUNT_PARAMETERS = (
+    Parameter("count", "How many.", {"type": "integer", "minimum": 1, "maximum": MOST_TIMES, "default": TIMES}),
+)
+
+
+class ScheduleRoutes:
+    """`/exports/schedules`."""
+
+    def __init__(self, scheduler: SchedulerClient) -> None:
+        self._scheduler = scheduler
+
+    def routes(self) -> list[Route]:
+        """All of them; `preview` comes before the paths with an id."""
+        all_, one = "/exports/schedules", "/exports/schedules/{schedule_id}"
+        read, write, bad = "schedules:read", "schedules:write", (400, 413, 415, 422)
+        lists, shown = LIST_PARAMETERS, answers.Schedule
+        return [
+            Route(
+                "POST",
+                all_,
+                self.create,
+                write,
+                "Make a schedule",
+                (201, answers.MadeSchedule),
+                body=answers.NewSchedule,
+                faults=bad,
+            ),
+            Route(
+                "GET",
+                all_,
+                self.list,
+                read,
+                "List schedules, newest first",
+                (200, answers.SchedulePage),
+                parameters=lists,
+                faults=(422,),
+            ),
+            Route(
+                "POST",
+                f"{all_}/preview",
+                self.preview,
+                read,
+                "The next times of an expression",
+                (200, answers.Upcoming),
+                body=answers.Preview,
+                faults=bad,
+            ),
+            Route("GET", one, self.get, read, "Look at a schedule", (200, shown), faults=(404,)),
+            Route(
+                "PATCH",
+                one,
+                self.change,
+                write,
+                "Change a schedule",
+                (200, shown),
+                body=answers.ScheduleChange,
+                faults=(404, 409, *bad),
+            ),
+            Route("DELETE", one, self.delete, write, "Remove a schedule", (204, None), faults=(404,)),
+            Route(
+                "POST",
+                f"{one}/run",
+                self.run,
+                write,
+                "Run a schedule now",
+                (202, answers.Run),
+                parameters=[KEY_PARAMETER],
+                faults=(404, 422),
+            ),
+            Route(
+                "GET",
+                f"{one}/runs",
+                self.runs,
+                read,
+                "What became of a schedule's runs",
+                (200, answers.RunPage),
+                parameters=lists,
+                faults=(404, 422),
+            ),
+            Route(
+                "GET",
+                f"{one}/upcoming",
+                self.upcoming,
+                read,
+                "The next times of a schedule",
+                (200, answers.Upcoming),
+                parameters=COUNT_PARAMETERS,
+                faults=(404, 422),
+            ),
+        ]
+
+    async def create(self, request: web.Request, caller: Caller) -> web.Response:
+        """Make a schedule."""
+        body = await parsed(request, answers.NewSchedule)
+        found = await self._scheduler.create(
+            pb.CreateScheduleRequest(
+                tenant=caller.tenant,
+                platform_id=body.platform_id,
+                schedule_name=body.schedule_name,
+                cron_expression=body.cron_expression,
+                timezone=body.timezone,
+                is_active=body.is_active,
+                format=body.format,
+                options_json=member(await request.text(), "options") or "{}",
+                misfire=body.misfire,
+                overlap=body.overlap,
+                jitter_seconds=body.jitter_seconds,
+                schedule_id=str(uuid.uuid4()),
+            )
+        )
+        headers = {"Location": f"{PREFIX}/exports/schedules/{found.id}"}
+        return web.json_response(text=answers.made(found).text(), status=201, headers=headers)
+
+    async def list(self, request: web.Request, caller: Caller) -> web.Response:
+        """A page."""
+        asked = page_asked(request.query, LIST_PARAMETERS)
+        found = await self._scheduler.list(caller.tenant, asked.limit, asked.cursor)
+        page = answers.SchedulePage(
+            items=[answers.schedule(one) for one in found.schedules], next_cursor=found.next_cursor or None
+        )
+        return web.json_response(text=page.text())
+
+    async def preview(self, request: web.Request, caller: Caller) -> web.Response:  # noqa: ARG002  any tenant's answer is the same
+        """The next times of an expression that is not stored."""
+        body = await parsed(request, answers.Preview)
+        found = await self._scheduler.preview(body.cron_expression, body.timezone, body.count)
+        return web.json_response(text=answers.upcoming(found).text())
+
+    async def get(self, request: web.Request, caller: Caller) -> web.Response:
+        """One."""
+        found = await self._scheduler.get(caller.tenant, id_in_path(request, "schedule"))
+        return web.json_response(text=answers.schedule(found).text())
+
+    async def change(self, request: web.Request, caller: Caller) -> web.Response:
+        """Change what is given."""
+        schedule_id = id_in_path(request, "schedule")
+        body = await parsed(request, answers.ScheduleChange)
+        given = body.model_dump(exclude_none=True, exclude={"options"})
+        asked = pb.UpdateScheduleRequest(tenant=caller.tenant, schedule_id=schedule_id, **given)
+        if body.options is not None:
+            asked.options_json = member(await request.text(), "options") or "{}"
+        return web.json_response(text=answers.schedule(await self._scheduler.update(asked)).text())
+
+    async def delete(self, request: web.Request, caller: Caller) -> web.Response:
+        """Remove."""
+        await self._scheduler.delete(caller.tenant, id_in_path(request, "schedule"))
+        return web.Response(status=204)
+
+    async def run(self, request: web.Request, caller: Caller) -> web.Response:
+        """One run now, also of a paused schedule."""
+        wanted = idempotency_key(request) or uuid.uuid4().hex
+        found = await self._scheduler.run(caller.tenant, id_in_path(request, "schedule"), wanted)
+        return web.json_response(text=answers.run(found).text(), status=202)
+
+    async def runs(self, request: web.Request, caller: Caller) -> web.Response:
+        """A page of runs."""
+        schedule_id = id_in_path(request, "schedule")
+        asked = page_asked(request.query, LIST_PARAMETERS)
+        found = await self._scheduler.runs(caller.tenant, schedule_id, asked.limit, asked.cursor)
+        page = answers.RunPage(items=[answers.run(one) for one in found.runs], next_cursor=found.next_cursor or None)
+        return web.json_response(text=page.text())
+
+    async def upcoming(self, request: web.Request, caller: Caller) -> web.Response:
+        """The next times."""
+        schedule_id = id_in_path(request, "schedule")
+        page_asked(request.query, COUNT_PARAMETERS)
+        count = request.query.get("count", str(TIMES))
+        if not (count.isascii() and count.isdigit() and len(count) < 9 and 1 <= int(count) <= MOST_TIMES):
+            raise BadQuery("count", f"must be a whole number from 1 to {MOST_TIMES}")
+        found = await self._scheduler.upcoming(caller.tenant, schedule_id, int(count))
+        return web.json_response(text=answers.upcoming(found).text())
