@@ -1,5 +1,6 @@
 """The whole system for tests: real mongod and nats-server, and the services as processes that can be killed."""
 
+import base64
 import contextlib
 import os
 import signal
@@ -16,6 +17,7 @@ from typing import Any
 from pymongo import MongoClient
 
 from deploy.local.servers import Mongod, NatsServer
+from deploy.local.services import rpc_is_ready
 from tests.rest import Rest
 
 ROOT = Path(__file__).parent.parent
@@ -74,9 +76,11 @@ class Process:
 
 
 class System:
-    """mongod, nats-server, an exporter and a gateway on free ports below one folder."""
+    """mongod, nats-server, an exporter and a gateway on free ports below one folder; the others if wanted."""
 
-    def __init__(self, folder: Path, **settings: str) -> None:
+    def __init__(
+        self, folder: Path, *, with_delivery: bool = False, with_scheduler: bool = False, **settings: str
+    ) -> None:
         self.folder = folder
         self.mongod = Mongod(folder / "mongo", free_port())
         self.nats = NatsServer(folder / "nats", free_port())
@@ -85,15 +89,27 @@ class System:
         self.url = f"http://127.0.0.1:{self.http_port}"
         self.exporter = Process("services.exporter", {}, folder / "exporter.log")
         self.gateway = Process("services.gateway", {}, folder / "gateway.log")
+        self.delivery_port = free_port() if with_delivery or with_scheduler else 0
+        self.scheduler_port = free_port() if with_scheduler else 0
+        self.delivery = Process("services.delivery", {}, folder / "delivery.log")
+        self.scheduler = Process("services.scheduler", {}, folder / "scheduler.log")
 
     def start(self) -> None:
         self.mongod.start()
         self.nats.start()
         self.exporter = self.service("services.exporter", "exporter", GRPC_PORT=str(self.rpc_port))
         self.gateway = self.service("services.gateway", "gateway")
-        self.exporter.start()
-        self.gateway.start()
+        self.delivery = self.service("services.delivery", "delivery", GRPC_PORT=str(self.delivery_port))
+        self.scheduler = self.service("services.scheduler", "scheduler", GRPC_PORT=str(self.scheduler_port))
+        for process in self._processes:
+            process.start()
         self.wait_ready()
+
+    @property
+    def _processes(self) -> list[Process]:
+        """Those wanted, in the order of their start."""
+        extras = [(self.delivery_port, self.delivery), (self.scheduler_port, self.scheduler)]
+        return [self.exporter, *(process for port, process in extras if port), self.gateway]
 
     def service(self, module: str, name: str, **env: str) -> Process:
         """A process with this system's environment, not started."""
@@ -107,11 +123,17 @@ class System:
             "EXPORTER_ADDRESS": f"127.0.0.1:{self.rpc_port}",
             "SIGNING_KEY": "a signing key for tests, not a secret",
             "RATE_LIMIT": "1000000",
+            "MASTER_KEYS": f"1:{base64.b64encode(b'a master key for tests no secret').decode()}",
+            "EGRESS_ALLOW": "127.0.0.0/8",
         }
+        if self.delivery_port:
+            shared["DELIVERY_ADDRESS"] = f"127.0.0.1:{self.delivery_port}"
+        if self.scheduler_port:
+            shared["SCHEDULER_ADDRESS"] = f"127.0.0.1:{self.scheduler_port}"
         return Process(module, {**shared, **self._settings, **env}, self.folder / f"{name}.log")
 
     def stop(self) -> None:
-        for process in (self.gateway, self.exporter):
+        for process in reversed(self._processes):
             process.end()
         self.nats.stop()
         self.mongod.stop()
@@ -122,13 +144,16 @@ class System:
                 contextlib.suppress(urllib.error.URLError, OSError),
                 urllib.request.urlopen(f"{self.url}/readyz") as answer,
             ):
-                return bool(answer.status == 200)
+                return bool(answer.status == 200) and all(map(rpc_is_ready, others))
             return False
 
+        others = [port for port in (self.delivery_port, self.scheduler_port) if port]
+
         try:
-            eventually("gateway and exporter are ready", ready, within)
+            eventually("all services are ready", ready, within)
         except AssertionError as exc:
-            raise AssertionError(f"{exc}\n{self.exporter.log[-3000:]}\n{self.gateway.log[-3000:]}") from exc
+            logs = "\n".join(process.log[-3000:] for process in self._processes)
+            raise AssertionError(f"{exc}\n{logs}") from exc
 
     def key(self, tenant: str, scopes: str = "*", *more: str) -> str:
         """A new API key."""
@@ -155,10 +180,12 @@ class System:
 
 
 @contextlib.contextmanager
-def running(folder: Path, **settings: str) -> Iterator[System]:
+def running(
+    folder: Path, *, with_delivery: bool = False, with_scheduler: bool = False, **settings: str
+) -> Iterator[System]:
     """A system that is stopped at the end, whatever happened."""
     folder.mkdir(parents=True, exist_ok=True)
-    system = System(folder, **settings)
+    system = System(folder, with_delivery=with_delivery, with_scheduler=with_scheduler, **settings)
     try:
         system.start()
         yield system

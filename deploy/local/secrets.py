@@ -1,5 +1,6 @@
 """Secrets of the local stack, made once and kept in files only their owner can read."""
 
+import base64
 import os
 import secrets
 import subprocess
@@ -30,6 +31,11 @@ def write(file: Path, secret: str) -> str:
 def signing_key(folder: Path) -> str:
     """What the gateway signs its links with."""
     return kept(folder / "signing-key", lambda: secrets.token_urlsafe(32))
+
+
+def master_keys(folder: Path) -> str:
+    """What the delivery service wraps the platforms' secrets with."""
+    return kept(folder / "master-key", lambda: f"1:{base64.b64encode(secrets.token_bytes(32)).decode()}")
 
 
 def api_key(file: Path, mongodb_uri: str, tenant: str) -> str:

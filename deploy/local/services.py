@@ -49,9 +49,11 @@ class Service:
 
 
 EXPORTER = Service("exporter", "services.exporter", "GRPC_PORT", rpc_is_ready, "EXPORTER_ADDRESS")
+DELIVERY = Service("delivery", "services.delivery", "GRPC_PORT", rpc_is_ready, "DELIVERY_ADDRESS")
+SCHEDULER = Service("scheduler", "services.scheduler", "GRPC_PORT", rpc_is_ready, "SCHEDULER_ADDRESS")
 GATEWAY = Service("gateway", "services.gateway", "GATEWAY_PORT", http_is_ready)
 
-SERVICES = (EXPORTER, GATEWAY)
+SERVICES = (EXPORTER, DELIVERY, SCHEDULER, GATEWAY)
 """In the order of their start; they are stopped the other way round."""
 
 

@@ -10,12 +10,14 @@ from urllib.parse import urlsplit
 from deploy.local.care import Care
 from deploy.local.children import Child, NotReady
 from deploy.local.running_servers import check_mongodb, check_nats
-from deploy.local.secrets import api_key, signing_key
+from deploy.local.secrets import api_key, master_keys, signing_key
 from deploy.local.servers import HOST, PORT_FREE_WITHIN, Mongod, NatsServer, free_port, is_free
 from deploy.local.services import GATEWAY, SERVICES, ServiceChild
 from deploy.local.state import Claim, State, claimed
 
 TENANT = "default"
+# The local stack is for trying things: destinations on this machine and in private networks are allowed.
+NEARBY = "127.0.0.0/8, ::1/128, 10.0.0.0/8, 172.16.0.0/12, 192.168.0.0/16"
 # The children of a supervisor that was killed give their ports back when they are gone, a moment later.
 OLD_PORT_WITHIN = 1.0
 
@@ -131,6 +133,8 @@ class Stack:
             "GRPC_HOST": HOST,
             "GATEWAY_HOST": HOST,
             "SIGNING_KEY": signing_key(self.folder),
+            "MASTER_KEYS": master_keys(self.folder),
+            "EGRESS_ALLOW": NEARBY,
             **addresses,
             **self._env,
         }

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from deploy.local.children import ROOT
-from deploy.local.secrets import KEYS
+from deploy.local.secrets import KEYS, master_keys
 from deploy.local.settings import LocalSettings
 from deploy.local.stack import Stack, artifacts_folder, hosts
 from deploy.local.state import FILE, AlreadyRunning, claimed, running
@@ -42,7 +42,7 @@ def own_stack(settings: LocalSettings, tell: Callable[[str], None]) -> Iterator[
         nats_url=settings.nats_url,
         tenant=TENANT,
         store=_shared_store(settings) if settings.mongodb_uri else None,
-        env=ENVIRONMENT,
+        env={**ENVIRONMENT, **_shared_secrets(settings)},
         tell=tell,
     )
     failed = False
@@ -59,6 +59,11 @@ def own_stack(settings: LocalSettings, tell: Callable[[str], None]) -> Iterator[
             tell(f"logs are kept in {folder / 'logs'}")
         else:
             shutil.rmtree(folder, ignore_errors=True)
+
+
+def _shared_secrets(settings: LocalSettings) -> dict[str, str]:
+    """With a given MongoDB, another delivery service of it, of `make up`, may have to open our platforms' secrets."""
+    return {"MASTER_KEYS": master_keys(settings.local_dir)} if settings.mongodb_uri else {}
 
 
 def _shared_store(settings: LocalSettings) -> Path:
