@@ -20,7 +20,7 @@ def from_cursor(cursor: str) -> tuple[datetime, str] | None:
     if not cursor:
         return None
     try:
-        text = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)).decode()
+        text = base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True).decode()
         millis, last = text.split("/", 1)
         return datetime.fromtimestamp(int(millis) / 1_000, UTC), last
     except (ValueError, binascii.Error, OverflowError, OSError) as exc:

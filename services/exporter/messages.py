@@ -1,12 +1,11 @@
 """Jobs to and from the protocol's messages."""
 
-import base64
-import binascii
 from collections.abc import Iterable
 from datetime import UTC, datetime
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
+from services.chassis import cursors
 from services.chassis.faults import Violation
 from services.exporter.errors import BadRequest
 from services.exporter.jobs import Job, JobState
@@ -91,23 +90,13 @@ def from_since(request: pb.ListCompletionsRequest) -> datetime:
         raise BadRequest([Violation("since", "is not a time")]) from exc
 
 
-def to_cursor(at: datetime | None, job_id: str) -> str:
-    """An opaque position after the job with this id in a list by this time."""
-    millis = round(at.timestamp() * 1_000) if at is not None else 0
-    return base64.urlsafe_b64encode(f"{millis}/{job_id}".encode()).decode().rstrip("=")
-
-
 def from_cursor(cursor: str) -> tuple[datetime, str] | None:
     """The position a cursor stands for; None for the beginning.
 
     Raises:
         BadRequest: not a cursor of ours.
     """
-    if not cursor:
-        return None
     try:
-        text = base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True).decode()
-        millis, job_id = text.split("/", 1)
-        return datetime.fromtimestamp(int(millis) / 1_000, UTC), job_id
-    except (ValueError, binascii.Error, OverflowError, OSError) as exc:
+        return cursors.from_cursor(cursor)
+    except ValueError as exc:
         raise BadRequest([Violation("cursor", "is not a cursor of this list; start without one")]) from exc

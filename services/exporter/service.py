@@ -14,6 +14,7 @@ from pymongo import MongoClient
 
 from services.chassis import request_context
 from services.chassis.blobs.contract import BlobError, BlobStore
+from services.chassis.cursors import to_cursor
 from services.chassis.faults import Unavailable, Violation
 from services.chassis.mongo import Document
 from services.exporter.column_store import ColumnStore, request_key
@@ -24,7 +25,7 @@ from services.exporter.fields import check_fields
 from services.exporter.formats.contract import Format
 from services.exporter.job_store import JobStore
 from services.exporter.jobs import ENDED, Job, NewJob, id_for_key
-from services.exporter.messages import from_cursor, from_since, from_states, to_cursor, to_message
+from services.exporter.messages import from_cursor, from_since, from_states, to_message
 from services.exporter.requests import CheckedRequest, check_request
 from services.exporter.tenants import check_tenant
 from services.wire import exporter_pb2 as pb
@@ -126,7 +127,7 @@ class ExporterService(exporter_pb2_grpc.ExporterServicer):
         jobs = await self._store.completions(from_since(request), from_cursor(request.cursor), limit + 1)
         page = _within([to_message(job) for job in jobs[:limit]])
         last = jobs[len(page) - 1] if len(jobs) > len(page) else None
-        following = to_cursor(last.finished_at, last.id) if last else ""
+        following = to_cursor(last.finished_at, last.id) if last and last.finished_at else ""
         return pb.ListCompletionsResponse(jobs=page, next_cursor=following)
 
     async def CancelJob(self, request: pb.CancelJobRequest, context: Any) -> pb.Job:
