@@ -6,14 +6,15 @@ Motor is in maintenance only; PyMongo's own asynchronous client replaces it here
 import asyncio
 import functools
 from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, ParamSpec, TypeVar
 
 from motor.motor_asyncio import AsyncIOMotorClient, AsyncIOMotorCollection, AsyncIOMotorDatabase
-from pymongo import MongoClient
+from pymongo import MongoClient, ReturnDocument
 from pymongo.errors import (
     ConfigurationError,
     ConnectionFailure,
+    DuplicateKeyError,
     ExecutionTimeout,
     PyMongoError,
     ServerSelectionTimeoutError,
@@ -88,6 +89,20 @@ def translated(call: Callable[P, Awaitable[T]]) -> Callable[P, Awaitable[T]]:
             raise Unavailable("database_unavailable", "The database does not answer; try again shortly.") from exc
 
     return translate
+
+
+async def upserted(collection: Collection, key: str, change: list[Document]) -> Document:
+    """The document with this `_id` after a change by pipeline, made by it when there is none.
+
+    Of two first calls at once, the server refuses the loser, which finds the winner's document at its second try.
+    """
+    for _ in range(2):
+        with suppress(DuplicateKeyError):
+            found = await collection.find_one_and_update(
+                {"_id": key}, change, upsert=True, return_document=ReturnDocument.AFTER
+            )
+            return dict(found)
+    raise AssertionError(f"{collection.name} has a second unique key")
 
 
 async def answers(client: Client, within: float = 2.0) -> bool:

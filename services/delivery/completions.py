@@ -8,7 +8,7 @@ from nats.aio.msg import Msg
 
 from services.chassis.faults import Fault
 from services.chassis.jetstream import FAULTS, Inbox, Stream
-from services.chassis.mongo import Database, translated
+from services.chassis.mongo import Database, Document, translated, upserted
 from services.delivery.exporter_client import ExporterClient
 from services.delivery.fan_out import FanOut
 from services.wire import events_pb2
@@ -20,6 +20,7 @@ log = structlog.get_logger()
 EVENTS = Stream("EXPORT_EVENTS", "exports.events.*", work_queue=False)
 ACK_WAIT = 30.0
 NAK_DELAY = 5.0
+_BEGUN: list[Document] = [{"$set": {"at": {"$ifNull": ["$at", "$$NOW"]}}}]
 
 
 class Watermark:
@@ -31,15 +32,13 @@ class Watermark:
     @translated
     async def prepare(self) -> None:
         """Begin now, if there is no beginning yet."""
-        begin = [{"$set": {"at": {"$ifNull": ["$at", "$$NOW"]}}}]
-        await self._marks.update_one({"_id": "completions"}, begin, upsert=True)
+        await upserted(self._marks, "completions", _BEGUN)
 
     @translated
     async def get(self) -> datetime:
         """The time."""
-        document = await self._marks.find_one({"_id": "completions"})
-        at = document["at"] if document is not None else datetime.now(UTC)
-        return at if isinstance(at, datetime) else datetime.now(UTC)
+        at: datetime = (await upserted(self._marks, "completions", _BEGUN))["at"]
+        return at
 
     @translated
     async def raise_to(self, at: datetime) -> None:

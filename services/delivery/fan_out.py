@@ -10,7 +10,7 @@ from pathlib import PurePosixPath
 
 import structlog
 
-from services.chassis.mongo import Database, translated
+from services.chassis.mongo import Database, translated, upserted
 from services.delivery.deliveries import File, NewDelivery, Trouble
 from services.delivery.delivery_store import DeliveryStore
 from services.delivery.platform_store import PlatformStore
@@ -44,10 +44,8 @@ class FanOutStore:
         """Store the platforms a job goes to, unless some are stored already; returns those that are."""
         is_new = {"$eq": [{"$type": "$settled_at"}, "missing"]}
         fresh = {"_id": job_id, "platform_ids": {"$literal": list(platform_ids)}, "settled_at": "$$NOW"}
-        document = await self._fan_outs.find_one_and_update(
-            {"_id": job_id}, [{"$replaceWith": {"$cond": [is_new, fresh, "$$ROOT"]}}], upsert=True, return_document=True
-        )
-        return list(document["platform_ids"])
+        change = [{"$replaceWith": {"$cond": [is_new, fresh, "$$ROOT"]}}]
+        return list((await upserted(self._fan_outs, job_id, change))["platform_ids"])
 
     @translated
     async def done(self, job_id: str) -> None:

@@ -8,9 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from pymongo import ASCENDING, DESCENDING, ReturnDocument
-from pymongo.errors import DuplicateKeyError
 
-from services.chassis.mongo import Document, translated
+from services.chassis.mongo import Document, translated, upserted
 from services.exporter.job_documents import artifact_document, from_document, new_document, notice_document
 from services.exporter.job_queries import NOW, JobQueries, among
 from services.exporter.jobs import ENDED, LIVE, RETRIABLE, Artifact, Job, JobState, NewJob, Notice
@@ -80,16 +79,7 @@ class JobStore(JobQueries):
         is_new = {"$eq": [{"$type": "$state"}, "missing"]}
         made = {"$mergeObjects": [fresh, literal(new_document(job))]}
         change = [{"$replaceWith": {"$cond": [is_new, made, "$$ROOT"]}}]
-        for last in (False, True):
-            try:
-                document = await self._jobs.find_one_and_update(
-                    {"_id": job.id}, change, upsert=True, return_document=ReturnDocument.AFTER
-                )
-                return from_document(document)
-            except DuplicateKeyError:  # two first calls at once: the loser finds the winner's job at its second try
-                if last:
-                    raise
-        raise AssertionError("unreachable")
+        return from_document(await upserted(self._jobs, job.id, change))
 
     @translated
     async def cancel(self, tenant: str, job_id: str) -> Job | None:
