@@ -32,6 +32,7 @@ SERVICE = "catalog.exports.v1.Delivery"
 OLDEST = Gauge("delivery_oldest_live_seconds", "Age of the oldest delivery that waits or is made.")
 SWEEP_SECONDS = 3_600.0
 MEASURE_SECONDS = 5.0
+WORKER_PAUSE = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +98,7 @@ async def build(settings: DeliverySettings) -> AsyncIterator[Running]:
             loops.repeat("measure", MEASURE_SECONDS, measure),
         ]
         if settings.delivery_slots:
-            background.append(worker.run())
+            background.append(loops.repeat("worker", WORKER_PAUSE, worker.run))  # it ends by an unforeseen error only
         await stack.enter_async_context(loops.running(*background))
         register = Register(known, platforms, deliveries, places, vault)
         service = DeliveryService(

@@ -11,13 +11,14 @@ from typing import Any
 
 from pymongo import ASCENDING, DESCENDING, ReturnDocument
 
-from services.chassis.mongo import Database, Document, translated
+from services.chassis.mongo import Database, Document, translated, upserted
 from services.delivery.deliveries import ENDED, HELD, LIVE, Delivery, DeliveryState, NewDelivery, Receipt, Trouble
 from services.delivery.delivery_documents import from_document, new_document, receipt_document, trouble_document
 
 NOW = "$$NOW"
 ATTEMPTS_KEPT = 20
-_ABSENT_WHEN_NEW = ["error", "receipt", "delivered_at", "remote_name", "notes", "attempts", "started_at"]
+INTERRUPTED = Trouble("interrupted", "The attempt ended without a word: its process was killed, or cut off.")
+_GONE_ANEW = ["error", "receipt", "delivered_at", "attempts", "started_at"]
 
 
 def later(seconds: float) -> Document:
@@ -35,6 +36,8 @@ def among(states: frozenset[DeliveryState]) -> Document:
     return {"state": {"$in": sorted(states)}}
 
 
+_IS_HELD: Document = {"$in": ["$state", sorted(HELD)]}
+_ATTEMPTS: Document = {"$ifNull": ["$attempts", []]}
 _DUE: Document = {"due_at": {"$type": "date"}, "$expr": {"$lte": ["$due_at", NOW]}}
 
 
@@ -83,16 +86,13 @@ class DeliveryStore:
         Args:
             failed: it cannot be made, and says why from the start.
         """
-        fresh: Document = {**literal_fields(new_document(new)), "created_at": NOW, "updated_at": NOW, "due_at": NOW}
+        fresh: Document = {**_literal_fields(new_document(new)), "created_at": NOW, "updated_at": NOW, "due_at": NOW}
         if failed is not None:
             fresh |= {"state": DeliveryState.FAILED.value, "error": literal(trouble_document(failed))}
             del fresh["due_at"]
         is_new = {"$eq": [{"$type": "$state"}, "missing"]}
         change = [{"$replaceWith": {"$cond": [is_new, fresh, "$$ROOT"]}}]
-        document = await self._deliveries.find_one_and_update(
-            {"_id": new.id}, change, upsert=True, return_document=ReturnDocument.AFTER
-        )
-        return from_document(document)
+        return from_document(await upserted(self._deliveries, new.id, change))
 
     @translated
     async def get(self, tenant: str, delivery_id: str) -> Delivery | None:
@@ -129,11 +129,12 @@ class DeliveryStore:
     async def again(self, tenant: str, delivery_id: str, states: frozenset[DeliveryState]) -> Delivery | None:
         """Start an ended delivery anew with all its attempts; None when it is in none of these states.
 
-        The fence goes on, so that an old worker stays out.
+        The fence goes on, so that an old worker stays out. Name and notes stay: an attempt whose end nobody heard of
+        may have delivered it.
         """
         where = {"_id": delivery_id, "tenant": tenant, **among(states & ENDED)}
         anew = {"state": DeliveryState.PENDING.value, "attempt": 0, "bytes_sent": 0, "due_at": NOW}
-        return await self._change(where, {"$set": anew}, {"$unset": _ABSENT_WHEN_NEW})
+        return await self._change(where, {"$set": anew}, {"$unset": _GONE_ANEW})
 
     # Working
 
@@ -148,6 +149,7 @@ class DeliveryStore:
             "started_at": NOW,
             "lease_owner": literal(owner),
             "due_at": later(lease),
+            "attempts": {"$cond": [_IS_HELD, _with_attempt(INTERRUPTED), _ATTEMPTS]},
         }
         due = {**_DUE, **among(LIVE), "platform_id": {"$nin": list(busy)}}
         left = {"$and": [due["$expr"], {"$lt": ["$attempt", "$max_attempts"]}]}
@@ -180,13 +182,26 @@ class DeliveryStore:
         return await self._change(lease.key, stage) is not None
 
     @translated
+    async def noted(self) -> list[Delivery]:
+        """Deliveries that have notes."""
+        where = {"notes": {"$exists": True}, **among(frozenset(DeliveryState) - {DeliveryState.DELIVERED})}
+        return [from_document(d) async for d in self._deliveries.find(where)]
+
+    @translated
+    async def replace_note(self, delivery_id: str, name: str, old: str, new: str) -> bool:
+        """Put a note in place of the one that was read; False: it is another by now."""
+        field = f"notes.{name}"
+        changed = await self._deliveries.update_one({"_id": delivery_id, field: old}, {"$set": {field: new}})
+        return changed.modified_count == 1
+
+    @translated
     async def deliver(self, lease: Lease, receipt: Receipt) -> bool:
         """The one moment at which it becomes delivered. False: the lease was lost."""
         done = {
             "state": DeliveryState.DELIVERED.value,
             "receipt": literal(receipt_document(receipt)),
             "delivered_at": NOW,
-            "bytes_sent": receipt.size,
+            "bytes_sent": 0 if receipt.was_there else receipt.size,
             "attempts": _with_attempt(None),
         }
         gone = {"$unset": ["due_at", "lease_owner", "error", "notes"]}
@@ -243,8 +258,7 @@ class DeliveryStore:
         return max([float(document["age"]) async for document in cursor], default=0.0)
 
 
-def literal_fields(document: Document) -> Document:
-    """Each field's value as a literal."""
+def _literal_fields(document: Document) -> Document:
     return {name: literal(value) for name, value in document.items()}
 
 
@@ -253,18 +267,13 @@ def _with_attempt(trouble: Trouble | None) -> Document:
     past: Document = {"started_at": {"$ifNull": ["$started_at", NOW]}, "ended_at": NOW}
     if trouble is not None:
         past["trouble"] = literal(trouble_document(trouble))
-    return {"$slice": [{"$concatArrays": [{"$ifNull": ["$attempts", []]}, [past]]}, -ATTEMPTS_KEPT]}
+    return {"$slice": [{"$concatArrays": [_ATTEMPTS, [past]]}, -ATTEMPTS_KEPT]}
 
 
 def _failing(trouble: Trouble) -> list[Document]:
     failed = {
         "state": DeliveryState.FAILED.value,
         "error": literal(trouble_document(trouble)),
-        "attempts": {"$cond": [among_expr(HELD), _with_attempt(trouble), {"$ifNull": ["$attempts", []]}]},
+        "attempts": {"$cond": [_IS_HELD, _with_attempt(trouble), _ATTEMPTS]},
     }
     return [{"$set": failed}, {"$unset": ["due_at", "lease_owner"]}]
-
-
-def among_expr(states: frozenset[DeliveryState]) -> Document:
-    """The same as `among`, as an expression."""
-    return {"$in": ["$state", sorted(states)]}

@@ -11,7 +11,7 @@ from prometheus_client import Counter, Gauge, Histogram
 
 from services.chassis.backoff import delay
 from services.chassis.blobs.contract import BlobStore
-from services.chassis.faults import Fault, Unavailable
+from services.chassis.faults import Unavailable
 from services.delivery.deliver import Attempt, LeaseLost, Progress
 from services.delivery.deliveries import Delivery, Receipt, Trouble
 from services.delivery.delivery_store import DeliveryStore, Lease
@@ -39,11 +39,24 @@ LOOK_SECONDS = 0.5
 """Between two looks for what is due, when nobody nudges."""
 BEAT_SECONDS = 1.0
 
+GOODBYE_SECONDS = 10.0
+"""What all deliveries together have to be given back when the process leaves."""
+CLOSING_SECONDS = 5.0
+"""What an attempt that is ended has to close its connections."""
+
+LONGEST_MESSAGE = 1_000
+"""Characters of what is stored of a destination's complaint."""
+
 GONE = Trouble("platform_deleted", "The platform was deleted.")
 GIVEN_UP = Trouble(
     "attempts_exhausted",
     "Every attempt ended without a word: its process crashed or was killed. See the service's log.",
 )
+BROKEN = Trouble("internal", "The attempt failed in a way nobody foresaw; see the service's log.")
+
+
+class Stopped(Exception):
+    """This process leaves."""
 
 
 class Worker:
@@ -82,6 +95,7 @@ class Worker:
         self._longest_retry = longest_retry
         self._working: dict[asyncio.Task[None], str] = {}
         self._nudge = asyncio.Event()
+        self._leaving = asyncio.Event()
 
     def nudge(self) -> None:
         """Something may be due: look at once."""
@@ -89,25 +103,31 @@ class Worker:
 
     async def run(self) -> None:
         """Look and work until cancelled; then everything is given back, so that another process has it at once."""
+        self._leaving.clear()
+        filling: asyncio.Task[None] | None = None
         try:
             while True:
                 self._nudge.clear()
+                filling = asyncio.create_task(self._fill())
                 try:
-                    await self._fill()
+                    await asyncio.shield(filling)
                 except Unavailable as exc:
                     log.warning("claim_failed", action="claim", reason=exc.message)
                 with suppress(TimeoutError):
                     await asyncio.wait_for(self._nudge.wait(), LOOK_SECONDS)
         finally:
-            for task in self._working:
-                task.cancel()
-            await asyncio.gather(*self._working, return_exceptions=True)
+            # Deliveries are told, not cancelled: a claim or a commit on its way to MongoDB has to be seen to its end.
+            self._leaving.set()
+            if filling is not None:
+                await asyncio.wait([filling], timeout=GOODBYE_SECONDS)
+            if self._working:
+                await asyncio.wait(self._working, timeout=GOODBYE_SECONDS)
 
     async def _fill(self) -> None:
         """Claim while there are free slots and due deliveries."""
         while await self._store.give_up_one(GIVEN_UP) is not None:
             log.warning("delivery_given_up", action="claim")
-        while len(self._working) < self._slots:
+        while len(self._working) < self._slots and not self._leaving.is_set():
             busy = [p for p, n in Tally(self._working.values()).items() if n >= self._platform_slots]
             lease = await self._store.claim(self._owner, self._lease, busy=busy)
             if lease is None:
@@ -125,51 +145,67 @@ class Worker:
         structlog.contextvars.bind_contextvars(
             delivery_id=found.id, job_id=found.job_id, tenant=found.tenant, platform_id=found.platform_id
         )
+        log.info("delivery_claimed", action="claim", attempt=found.attempt, fence=found.fence)
         RUNNING.inc()
         try:
             await self._work(lease)
-        except asyncio.CancelledError:
-            with suppress(Fault):
-                await asyncio.shield(self._store.give_back(lease))
-            log.info("delivery_given_back", action="deliver")
-            raise
         except Unavailable as exc:  # its lease runs out, and somebody takes it again
             log.warning("work_interrupted", action="deliver", reason=exc.message)
+        except Exception:
+            log.exception("work_failed", action="deliver")
         finally:
             RUNNING.dec()
 
     async def _work(self, lease: Lease) -> None:
-        log.info("delivery_claimed", action="claim", attempt=lease.delivery.attempt, fence=lease.delivery.fence)
+        """Bring the delivery to where this attempt leaves it."""
         try:
             receipt = await self._attempted(lease)
+        except Stopped:
+            given_back = await self._store.give_back(lease)
+            ENDED.labels(lease.delivery.platform_type, "given_back").inc()
+            log.info("delivery_given_back", action="deliver", held=given_back)
         except LeaseLost:
             ENDED.labels(lease.delivery.platform_type, "fenced").inc()
             log.warning("lease_lost", action="deliver")
         except (DestinationError, SourceError, Unplaceable) as exc:
             step = exc.step.value if isinstance(exc, DestinationError) else ""
-            await self._explain(lease, Trouble(exc.code, exc.message, step), passing=exc.passing)
+            await self._explain(lease, Trouble(exc.code, exc.message[:LONGEST_MESSAGE], step), passing=exc.passing)
+        except Unavailable:
+            raise
         except Exception:
             log.exception("attempt_crashed", action="deliver")
-            trouble = Trouble("internal", "The attempt failed in a way nobody foresaw; see the service's log.")
-            await self._explain(lease, trouble, passing=True)
+            await self._explain(lease, BROKEN, passing=True)
         else:
             await self._commit(lease, receipt)
 
     async def _attempted(self, lease: Lease) -> Receipt:
-        """The attempt beside its heartbeat; whichever ends first ends the other."""
+        """The attempt beside its heartbeat; when the lease is lost, or this process leaves, the attempt is ended.
+
+        Raises:
+            DestinationError, SourceError, Unplaceable: why it did not work.
+            LeaseLost, Stopped: it was ended.
+        """
         progress = Progress()
-        attempt = await self._attempt(lease, progress)
-        making = asyncio.create_task(attempt.run())
+        making = asyncio.create_task(self._made(lease, progress))
+        making.add_done_callback(lambda task: task.cancelled() or task.exception())  # also when nobody waits any more
         beating = asyncio.create_task(self._beat(lease, progress))
+        leaving = asyncio.create_task(self._leaving.wait())
         try:
-            await asyncio.wait([making, beating], return_when=asyncio.FIRST_COMPLETED)
-            if not making.done():
-                raise LeaseLost
-            return making.result()
+            await asyncio.wait([making, beating, leaving], return_when=asyncio.FIRST_COMPLETED)
+            if making.done():
+                return making.result()
+            making.cancel()
+            await asyncio.wait([making], timeout=CLOSING_SECONDS)
+            if making.done() and not making.cancelled() and making.exception() is None:
+                return making.result()
+            raise LeaseLost if beating.done() else Stopped
         finally:
             making.cancel()
             beating.cancel()
-            await asyncio.gather(making, beating, return_exceptions=True)
+            leaving.cancel()
+
+    async def _made(self, lease: Lease, progress: Progress) -> Receipt:
+        return await (await self._attempt(lease, progress)).run()
 
     async def _attempt(self, lease: Lease, progress: Progress) -> Attempt:
         found = lease.delivery
@@ -193,8 +229,9 @@ class Worker:
                     lease, seconds=self._lease, sent=progress.sent, verifying=progress.verifying
                 )
                 renewed = now
-            except Unavailable:
+            except Exception as exc:  # noqa: BLE001  whatever it was, the lease must not be left without a beat
                 held = now - renewed < self._lease
+                log.warning("beat_failed", action="beat", reason=repr(exc)[:500])
             if not held:
                 return
 
@@ -205,8 +242,9 @@ class Worker:
             log.warning("commit_fenced", action="deliver")
             return
         ENDED.labels(kind, "delivered").inc()
-        BYTES.labels(kind).inc(receipt.size)
-        SECONDS.labels(kind).observe(receipt.seconds)
+        if not receipt.was_there:
+            BYTES.labels(kind).inc(receipt.size)
+            SECONDS.labels(kind).observe(receipt.seconds)
         log.info(
             "delivered", action="deliver", bytes=receipt.size, seconds=receipt.seconds, was_there=receipt.was_there
         )
