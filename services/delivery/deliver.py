@@ -1,7 +1,7 @@
 """One attempt at one delivery: settle the name, look what is there, send, and make out the receipt."""
 
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable, Iterator
 from contextlib import aclosing, suppress
 from dataclasses import dataclass
 from datetime import UTC
@@ -71,9 +71,8 @@ class Attempt:
         self._delivery = lease.delivery
         self._place = place
         self._store = store
-        self._blobs = blobs
-        self._progress = progress
         self._payload = _payload(lease.delivery, blobs, notes, progress)
+        self._name = lease.delivery.remote_name
 
     async def run(self) -> Receipt:
         """Deliver.
@@ -85,50 +84,76 @@ class Attempt:
         started = time.monotonic()
         place = self._place
         async with place.destination.open(place.config, place.egress, place.pins) as session:
-            name = self._delivery.remote_name or wanted_name(place.config, self._delivery)
-            there = await self._already_there(session, name)
-            found = there or await self._skipped(session, name)
-            made = found or await self._sent(session, name)
+            try:
+                outcome = await self._outcome(session)
+            except (DestinationError, SourceError) as exc:
+                if not exc.passing or self._delivery.attempt >= self._delivery.max_attempts:
+                    await self._tidy(session, self._name)
+                raise
         return Receipt(
-            remote=made.remote,
-            url=made.url,
-            size=made.size,
-            # What was left alone under on_conflict: skip is another file, of which no hash is known.
-            sha256=self._delivery.file.sha256 if there is not None or found is None else "",
-            reported=dict(made.reported),
+            remote=outcome.file.remote,
+            url=outcome.file.url,
+            size=outcome.file.size,
+            sha256=self._delivery.file.sha256 if outcome.is_ours else "",
+            reported=dict(outcome.file.reported),
             seconds=time.monotonic() - started,
-            was_there=found is not None,
+            was_there=outcome.was_there,
         )
 
-    async def _already_there(self, session: Session, name: str) -> RemoteFile | None:
-        """What an earlier attempt of this delivery may have finished without hearing of it."""
-        if self._delivery.remote_name is None:
-            return None
-        found = await session.find(name)
-        return found if found is not None and await session.matches(found, self._payload) else None
+    async def _outcome(self, session: Session) -> "_Outcome":
+        wanted = wanted_name(self._place.config, self._delivery)
+        earlier = self._name
+        if earlier is not None:
+            found = await session.find(earlier)
+            if found is not None and await session.matches(found, self._payload):
+                await self._tidy(session, earlier)  # it may have gone on where another attempt had finished
+                return _Outcome(found, is_ours=True, was_there=True)
+        if earlier is not None and not is_name_for(earlier, wanted):  # the platform's template was changed
+            await self._tidy(session, earlier)
+            earlier = None
+        return await self._sent(session, [earlier or wanted, *self._others(wanted)])
 
-    async def _skipped(self, session: Session, name: str) -> RemoteFile | None:
-        """The file that `on_conflict: skip` leaves as it is."""
-        return await session.find(name) if self._place.config.on_conflict == "skip" else None
+    def _others(self, wanted: str) -> Iterator[str]:
+        if self._place.config.on_conflict == "rename":
+            yield from (numbered(wanted, n) for n in range(1, MOST_NAMES))
 
-    async def _sent(self, session: Session, name: str) -> RemoteFile:
+    async def _sent(self, session: Session, names: Iterable[str]) -> "_Outcome":
         """Send under the first name that may be had; each is stored before anything is sent under it."""
         conflict = self._place.config.on_conflict
-        for chosen in [name, *(numbered(name, n) for n in range(1, MOST_NAMES if conflict == "rename" else 1))]:
-            if conflict != "overwrite" and await session.find(chosen) is not None:
-                continue
-            if not await self._store.settle_name(self._lease, chosen):
-                raise LeaseLost
-            try:
-                return await session.send(chosen, self._payload, replace=conflict == "overwrite")
-            except NameTaken:
-                continue
-            except DestinationError as exc:
-                if not exc.passing or self._delivery.attempt >= self._delivery.max_attempts:
-                    with suppress(DestinationError):
-                        await session.tidy(chosen, self._payload)
-                raise
+        for name in names:
+            found = None if conflict == "overwrite" else await session.find(name)
+            if found is None:
+                await self._settle(name)
+                try:
+                    sent = await session.send(name, self._payload, replace=conflict == "overwrite")
+                    return _Outcome(sent, is_ours=True, was_there=False)
+                except NameTaken:
+                    await self._tidy(session, name)
+                    found = await session.find(name)
+            if found is not None and conflict == "skip":
+                await self._tidy(session, name)
+                return _Outcome(found, is_ours=False, was_there=True)
         raise NameTaken(name)
+
+    async def _settle(self, name: str) -> None:
+        if not await self._store.settle_name(self._lease, name):
+            raise LeaseLost
+        self._name = name
+
+    async def _tidy(self, session: Session, name: str | None) -> None:
+        """Remove what unfinished attempts left; when that fails, the delivery's own end is what counts."""
+        if name is not None:
+            with suppress(DestinationError):
+                await session.tidy(name, self._payload)
+
+
+@dataclass(frozen=True, slots=True)
+class _Outcome:
+    """What is at the destination now, and whether it is this delivery's file or another that `skip` left alone."""
+
+    file: RemoteFile
+    is_ours: bool
+    was_there: bool
 
 
 def wanted_name(config: DestinationConfig, delivery: Delivery) -> str:
@@ -151,6 +176,11 @@ def numbered(name: str, number: int) -> str:
     """`shop.csv` becomes `shop (1).csv`."""
     stem, dot, extension = name.rpartition(".")
     return f"{stem} ({number}){dot}{extension}" if stem else f"{name} ({number})"
+
+
+def is_name_for(name: str, wanted: str) -> bool:
+    """Whether `name` is the wanted one, or one that `on_conflict: rename` makes of it."""
+    return name == wanted or any(name == numbered(wanted, number) for number in range(1, MOST_NAMES))
 
 
 def _payload(delivery: Delivery, blobs: BlobStore, notes: Notes, progress: Progress) -> Payload:
