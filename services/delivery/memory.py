@@ -2,8 +2,10 @@
 
 import json
 from base64 import b64decode, b64encode
+from contextlib import suppress
 
 from services.delivery.deliver import LeaseLost
+from services.delivery.deliveries import Delivery
 from services.delivery.delivery_store import DeliveryStore, Lease
 from services.delivery.platform_store import PlatformStore
 from services.delivery.platforms import Platform
@@ -17,13 +19,10 @@ class DeliveryNotes:
         self._lease = lease
         self._store = store
         self._vault = vault
-        self._owner = Owner(lease.delivery.tenant, lease.delivery.id, "notes")
         self._known: dict[str, str] = {}
         for name, text in lease.delivery.notes.items():
-            try:
-                self._known[name] = vault.open(_unpacked(text), self._owner)
-            except Unsealable:
-                continue
+            with suppress(Unsealable):
+                self._known[name] = vault.open(unpacked(text), note_owner(lease.delivery, name))
 
     def get(self, name: str) -> str | None:
         """What was kept."""
@@ -31,8 +30,9 @@ class DeliveryNotes:
 
     async def keep(self, name: str, value: str | None) -> None:
         """Keep it, or forget it."""
-        packed = None if value is None else _packed(self._vault.seal(value, self._owner))
-        if not await self._store.keep_note(self._lease, name, packed):
+        owner = note_owner(self._lease.delivery, name)
+        kept = None if value is None else packed(self._vault.seal(value, owner))
+        if not await self._store.keep_note(self._lease, name, kept):
             raise LeaseLost
         if value is None:
             self._known.pop(name, None)
@@ -41,7 +41,7 @@ class DeliveryNotes:
 
 
 class PlatformPins:
-    """Pins of one platform; the first value counts."""
+    """Pins of one platform; a value is replaced only by somebody who knew it."""
 
     def __init__(self, platform: Platform, store: PlatformStore) -> None:
         self._platform_id = platform.id
@@ -53,16 +53,23 @@ class PlatformPins:
         return self._known.get(name)
 
     async def keep(self, name: str, value: str | None) -> None:
-        """Keep it, unless there is a value already; a pin is forgotten only by changing the platform."""
+        """Keep it, unless somebody else kept another value meanwhile; only a change of the platform forgets one."""
         if value is not None:
-            self._known[name] = await self._store.pin(self._platform_id, name, value)
+            self._known[name] = await self._store.pin(self._platform_id, name, value, known=self.get(name))
 
 
-def _packed(sealed: Sealed) -> str:
+def note_owner(delivery: Delivery, name: str) -> Owner:
+    """Whom a delivery's note is sealed for."""
+    return Owner(delivery.tenant, delivery.id, f"notes.{name}")
+
+
+def packed(sealed: Sealed) -> str:
+    """A sealed note as one text."""
     parts = [sealed.version, b64encode(sealed.key).decode(), b64encode(sealed.text).decode()]
     return json.dumps(parts)
 
 
-def _unpacked(text: str) -> Sealed:
+def unpacked(text: str) -> Sealed:
+    """The sealed note in a text."""
     version, key, secret = json.loads(text)
     return Sealed(version, b64decode(key), b64decode(secret))

@@ -53,7 +53,8 @@ class PlatformStore:
     @translated
     async def active(self, tenant: str) -> list[Platform]:
         """The tenant's active platforms."""
-        return [_platform(d) async for d in self._platforms.find({"tenant": tenant, "is_active": True})]
+        where = {"tenant": tenant, "is_active": True}
+        return [_platform(d) async for d in self._platforms.find(where).sort("created_at", ASCENDING)]
 
     @translated
     async def named(self, tenant: str, platform_ids: Sequence[str]) -> list[Platform]:
@@ -70,10 +71,15 @@ class PlatformStore:
         return None if kept is None else _platform(kept)
 
     @translated
-    async def pin(self, platform_id: str, name: str, value: str) -> str:
-        """Keep what was learned of the peer, unless something is kept already; returns what is kept."""
+    async def pin(self, platform_id: str, name: str, value: str, *, known: str | None) -> str:
+        """Keep what was learned of the peer in place of `known` (None: nothing yet); returns what is kept then.
+
+        It counts as a change, so that one that began before cannot write over it.
+        """
         field = f"pins.{name}"
-        await self._platforms.update_one({"_id": platform_id, field: {"$exists": False}}, {"$set": {field: value}})
+        await self._platforms.update_one(
+            {"_id": platform_id, field: known}, {"$set": {field: value}, "$inc": {"version": 1}}
+        )
         document = await self._platforms.find_one({"_id": platform_id}, {"pins": 1})
         return str((document or {}).get("pins", {}).get(name, value))
 

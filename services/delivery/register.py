@@ -19,8 +19,8 @@ from services.delivery.worker import GONE
 
 LONGEST_NAME = 200
 TRIES = 5
-CONNECTION_FIELDS = frozenset({"host", "port", "host_key"})
-"""Who changes one of these means another peer: what was pinned of the old one is forgotten."""
+PINNING = "host_key"
+"""Who changes this field of a config, or says it is null, knows of another peer: what was pinned is forgotten."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,13 +55,13 @@ class Register:
         """Register a platform; repeating with the same id makes one.
 
         Raises:
-            BadRequest: naming every field that is wrong.
+            BadRequest: naming the fields that are wrong.
             IdReused: the id is another platform's.
         """
-        chosen = _checked_id(platform_id)
+        chosen, named = _checked_id(platform_id), checked_name(name)
         plain, sealed = self._sealed(tenant, chosen, kind, parse_object(config_json))
         now = _now()
-        platform = Platform(chosen, tenant, checked_name(name), kind, plain, sealed, is_active, now, now)
+        platform = Platform(chosen, tenant, named, kind, plain, sealed, is_active, now, now)
         kept = await self._store.add(platform)
         if (kept.tenant, kept.type, kept.name) != (tenant, kind, platform.name):
             raise IdReused
@@ -116,8 +116,8 @@ class Register:
             secrets = {}
         values = merged(old.config, secrets, wanted)
         plain, sealed = self._sealed(old.tenant, old.id, old.type, values)
-        pins = {} if CONNECTION_FIELDS & set(wanted) else old.pins
-        return replace(new, config=plain, secrets=sealed, pins=pins)
+        known_anew = PINNING in wanted and (wanted[PINNING] is None or plain.get(PINNING) != old.config.get(PINNING))
+        return replace(new, config=plain, secrets=sealed, pins={} if known_anew else old.pins)
 
     def _sealed(
         self, tenant: str, platform_id: str, kind: str, values: Mapping[str, Any]

@@ -1,12 +1,16 @@
-"""The command that puts all platforms' secrets under the current master key: `python -m services.delivery.rotate`."""
+"""The command that puts all secrets under the current master key: `python -m services.delivery.rotate`."""
 
 import asyncio
 import sys
+from contextlib import suppress
 from dataclasses import replace
 
 from pydantic import ValidationError
 
 from services.chassis import mongo
+from services.chassis.faults import Unavailable
+from services.delivery.delivery_store import DeliveryStore
+from services.delivery.memory import note_owner, packed, unpacked
 from services.delivery.platform_store import PlatformStore
 from services.delivery.secrets import Owner, Unsealable, Vault, vault_of
 from services.delivery.settings import VaultSettings
@@ -15,10 +19,10 @@ BATCH = 100
 
 
 async def rotate(store: PlatformStore, vault: Vault) -> tuple[int, list[str]]:
-    """Re-wrap every secret that is under an older key.
+    """Re-wrap every secret of platforms that is under an older key.
 
     Returns:
-        How many platforms were changed, and what could not be opened, as sentences.
+        How many platforms were changed, and the ids of those that hold a secret that cannot be opened.
     """
     changed, lost = 0, set[str]()
     while True:
@@ -39,14 +43,32 @@ async def rotate(store: PlatformStore, vault: Vault) -> tuple[int, list[str]]:
             changed += await store.change(replace(platform, secrets=sealed)) is not None
 
 
+async def rotate_notes(store: DeliveryStore, vault: Vault) -> int:
+    """Re-wrap the notes of deliveries, so that uploads under way go on; returns how many were."""
+    changed = 0
+    for delivery in await store.noted():
+        for name, text in delivery.notes.items():
+            note = unpacked(text)
+            if note.version == vault.current:
+                continue
+            with suppress(Unsealable):  # it counts as forgotten already
+                anew = packed(vault.rewrapped(note, note_owner(delivery, name)))
+                changed += await store.replace_note(delivery.id, name, text, anew)
+    return changed
+
+
 async def _run(settings: VaultSettings) -> int:
     client = mongo.connect(settings.mongodb_uri, app="rotate", selection_ms=5_000)
     try:
         vault = vault_of(settings.master_keys.get_secret_value())
         changed, lost = await rotate(PlatformStore(client["delivery"]), vault)
+        notes = await rotate_notes(DeliveryStore(client["delivery"]), vault)
+    except Unavailable as exc:
+        say(exc.message)
+        return 1
     finally:
         client.close()
-    say(f"{changed} platforms are now under master key {vault.current}.")
+    say(f"{changed} platforms and {notes} notes of deliveries are now under master key {vault.current}.")
     if lost:
         say(f"Not to be opened with the keys in MASTER_KEYS: {', '.join(lost)}; keep their key, or set them anew.")
     return 1 if lost else 0
@@ -58,7 +80,7 @@ def say(text: str) -> None:
 
 
 def main() -> int:
-    """0: all are rotated; 1: some could not be opened; 2: a wrong setting."""
+    """0: all are rotated; 1: some could not be opened, or there is no database; 2: a wrong setting."""
     try:
         settings = VaultSettings()
     except ValidationError as exc:
