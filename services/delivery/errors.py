@@ -33,6 +33,13 @@ class DeliveryNotFound(DeliveryError):
         super().__init__("delivery_not_found", f"There is no delivery {delivery_id}.")
 
 
+class JobNotFound(DeliveryError):
+    kind = Kind.NOT_FOUND
+
+    def __init__(self, job_id: str) -> None:
+        super().__init__("job_not_found", f"There is no job {job_id}.")
+
+
 class WrongState(DeliveryError):
     kind = Kind.CONFLICT
 

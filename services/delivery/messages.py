@@ -1,13 +1,12 @@
-"""Platforms and deliveries to the protocol's messages, and positions in lists."""
+"""Platforms and deliveries to the protocol's messages, and what lists are asked for from them."""
 
-import base64
-import binascii
 import json
-from datetime import UTC, datetime
-from typing import Protocol
+from collections.abc import Iterable
+from datetime import datetime
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
+from services.chassis import cursors
 from services.chassis.faults import Violation
 from services.delivery.deliveries import Delivery, DeliveryState, PastAttempt, Receipt, Trouble
 from services.delivery.errors import BadRequest
@@ -20,16 +19,6 @@ STATES: dict[DeliveryState, pb.DeliveryState.ValueType] = {
     state: pb.DeliveryState.Value(f"DELIVERY_STATE_{state.name}") for state in DeliveryState
 }
 FROM_STATES = {value: state for state, value in STATES.items()}
-
-
-class Listed(Protocol):
-    """What stands in a list, newest first."""
-
-    @property
-    def id(self) -> str: ...
-
-    @property
-    def created_at(self) -> datetime: ...
 
 
 def _stamp(at: datetime | None) -> Timestamp | None:
@@ -114,10 +103,16 @@ def _fault(trouble: Trouble) -> pb.Fault:
     return pb.Fault(code=trouble.code, message=trouble.message)
 
 
-def to_cursor(last: Listed) -> str:
-    """An opaque position after this one."""
-    millis = round(last.created_at.timestamp() * 1_000)
-    return base64.urlsafe_b64encode(f"{millis}/{last.id}".encode()).decode().rstrip("=")
+def from_states(values: Iterable[pb.DeliveryState.ValueType]) -> list[DeliveryState]:
+    """The states a list is narrowed to.
+
+    Raises:
+        BadRequest: a number that is no state.
+    """
+    chosen = list(values)
+    if unknown := [str(value) for value in chosen if value not in FROM_STATES]:
+        raise BadRequest([Violation("states", f"{', '.join(unknown)} is no state of a delivery")])
+    return [FROM_STATES[value] for value in chosen]
 
 
 def from_cursor(cursor: str) -> tuple[datetime, str] | None:
@@ -126,11 +121,7 @@ def from_cursor(cursor: str) -> tuple[datetime, str] | None:
     Raises:
         BadRequest: not a cursor of ours.
     """
-    if not cursor:
-        return None
     try:
-        text = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)).decode()
-        millis, last = text.split("/", 1)
-        return datetime.fromtimestamp(int(millis) / 1_000, UTC), last
-    except (ValueError, binascii.Error, OverflowError, OSError) as exc:
+        return cursors.from_cursor(cursor)
+    except ValueError as exc:
         raise BadRequest([Violation("cursor", "is not a cursor of this list; start without one")]) from exc

@@ -4,7 +4,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from pydantic import BaseModel, SecretStr, ValidationError
+from pydantic import SecretStr, ValidationError
 
 from services.chassis.faults import Violation
 from services.chassis.file_names import template_problem
@@ -25,8 +25,9 @@ def parse_object(text: str) -> dict[str, Any]:
     """
     try:
         found = json.loads(text or "{}")
+        json.dumps(found, ensure_ascii=False).encode()  # half a surrogate pair can be stored nowhere
     except (ValueError, RecursionError) as exc:
-        raise BadRequest([Violation("config", f"is not JSON: {exc}")]) from exc
+        raise BadRequest([Violation("config", "is not JSON")]) from exc
     if not isinstance(found, dict):
         raise BadRequest([Violation("config", "must be a JSON object")])
     return found
@@ -72,11 +73,6 @@ def merged(plain: Mapping[str, Any], secrets: Mapping[str, str], change: Mapping
         elif value != MASK or name not in secrets:
             kept[name] = value
     return kept
-
-
-def secret_fields(model: type[BaseModel]) -> frozenset[str]:
-    """Names of the model's secrets."""
-    return frozenset(name for name, info in model.model_fields.items() if "SecretStr" in repr(info.annotation))
 
 
 def _secrets(config: DestinationConfig) -> dict[str, str]:

@@ -4,12 +4,18 @@ import asyncio
 import hashlib
 import os
 import time
+import uuid
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from dataclasses import dataclass
+
+import structlog
 
 from services.delivery.deliver import Place
 from services.delivery.destinations.contract import DestinationError, Payload, Session, Step
 from services.delivery.egress import Forbidden, Unresolved
+
+log = structlog.get_logger()
 
 WITHIN = 45.0
 SIZE = 64
@@ -44,16 +50,20 @@ class NoNotes:
             self._kept[name] = value
 
 
-async def probe(place: Place, probe_id: str) -> list[StepResult]:
+async def probe(place: Place) -> list[StepResult]:
     """The steps taken, in order, up to the first that failed."""
-    tried = _Probe(place, probe_id)
+    tried = _Probe(place, str(uuid.uuid4()))
     try:
-        async with asyncio.timeout(WITHIN):
+        async with asyncio.timeout(WITHIN) as limit:
             await tried.run()
-    except TimeoutError:
-        tried.failed(tried.step, "timeout", f"The destination did not answer within {WITHIN:.0f} s.")
     except DestinationError as exc:
         tried.failed(exc.step, exc.code, exc.message)
+    except Exception:
+        if limit.expired():
+            tried.failed(tried.step, "timeout", f"The destination did not answer within {WITHIN:.0f} s.")
+        else:
+            log.exception("probe_crashed", action="test")
+            tried.failed(tried.step, "internal", "The test failed in a way nobody foresaw; see the service's log.")
     return tried.results
 
 
@@ -81,31 +91,38 @@ class _Probe:
 
     async def _round_trip(self, session: Session) -> None:
         data = os.urandom(SIZE).hex().encode()
+        payload = _payload(self._id, data)
         name = f".catalog-exports-probe-{self._id}.txt"
-        await session.send(name, _payload(self._id, data), replace=True)
-        self._passed(Step.WRITE)
+        try:
+            await session.send(name, payload, replace=True)
+            self._passed(Step.WRITE)
+            await self._read_back(session, name, data)
+            self._passed(Step.READ)
+        except DestinationError:
+            with suppress(DestinationError):
+                await session.tidy(name, payload)
+                await session.remove(name)
+            raise
+        await session.remove(name)
+        self._passed(Step.DELETE)
+
+    async def _read_back(self, session: Session, name: str, data: bytes) -> None:
         found = b"".join([chunk async for chunk in session.read(name)])
         if found != data:
             text = "What was read back is not what was written; the destination changes files."
             raise DestinationError(Step.READ, "content_changed", text, passing=False)
-        self._passed(Step.READ)
-        await session.remove(name)
-        self._passed(Step.DELETE)
 
     def _passed(self, step: Step) -> None:
-        self._record(StepResult(step, ok=True, seconds=self._lap()))
+        self.results.append(StepResult(step, ok=True, seconds=self._lap()))
         following = list(Step)[list(Step).index(step) + 1 :]
         self.step = following[0] if following else step
 
     def failed(self, step: Step, code: str, message: str) -> None:
-        """The steps before it went well, whoever noticed."""
-        for earlier in list(Step)[: list(Step).index(step)]:
-            if earlier not in [result.step for result in self.results]:
-                self._record(StepResult(earlier, ok=True, seconds=0.0))
-        self._record(StepResult(step, ok=False, seconds=self._lap(), code=code, message=message))
-
-    def _record(self, result: StepResult) -> None:
-        self.results.append(result)
+        """The steps before it went well, whoever noticed, and none after it counts."""
+        passed = {result.step: result for result in self.results}
+        earlier = list(Step)[: list(Step).index(step)]
+        self.results = [passed.get(one) or StepResult(one, ok=True, seconds=0.0) for one in earlier]
+        self.results.append(StepResult(step, ok=False, seconds=self._lap(), code=code, message=message))
 
     def _lap(self) -> float:
         now = time.monotonic()

@@ -7,21 +7,15 @@ from typing import Any
 import structlog
 from google.protobuf.empty_pb2 import Empty
 
-from services.delivery.deliveries import ENDED, Delivery, DeliveryState, delivery_id
+from services.chassis.cursors import to_cursor
+from services.delivery.deliveries import ENDED, Delivery, DeliveryState
 from services.delivery.delivery_store import DeliveryStore
 from services.delivery.destinations.contract import Destination, Step
-from services.delivery.errors import DeliveryNotFound, PlatformNotFound, WrongState
+from services.delivery.errors import DeliveryNotFound, JobNotFound, PlatformNotFound, WrongState
 from services.delivery.exporter_client import ExporterClient
 from services.delivery.fan_out import new_delivery
 from services.delivery.memory import PlatformPins
-from services.delivery.messages import (
-    FROM_STATES,
-    delivery_message,
-    from_cursor,
-    platform_message,
-    test_message,
-    to_cursor,
-)
+from services.delivery.messages import delivery_message, from_cursor, from_states, platform_message, test_message
 from services.delivery.places import Places, Unplaceable
 from services.delivery.platform_store import PlatformStore
 from services.delivery.probe import StepResult, probe
@@ -83,8 +77,9 @@ class DeliveryService(delivery_pb2_grpc.DeliveryServicer):
         """A page of a tenant's platforms, newest first."""
         limit = _limit(request.limit)
         found = await self._platforms.page(request.tenant, before=from_cursor(request.cursor), limit=limit + 1)
-        following = to_cursor(found[limit - 1]) if len(found) > limit else ""
-        return pb.ListPlatformsResponse(platforms=map(platform_message, found[:limit]), next_cursor=following)
+        page = found[:limit]
+        following = to_cursor(page[-1].created_at, page[-1].id) if len(found) > limit else ""
+        return pb.ListPlatformsResponse(platforms=map(platform_message, page), next_cursor=following)
 
     async def UpdatePlatform(self, request: pb.UpdatePlatformRequest, context: Any) -> pb.Platform:
         """Change what is given."""
@@ -109,7 +104,7 @@ class DeliveryService(delivery_pb2_grpc.DeliveryServicer):
         except Unplaceable as exc:
             failed = StepResult(Step.AUTHENTICATE, ok=False, seconds=0.0, code=exc.code, message=exc.message)
             return test_message([failed])
-        return test_message(await probe(place, platform.id))
+        return test_message(await probe(place))
 
     async def ListPlatformTypes(
         self, request: pb.ListPlatformTypesRequest, context: Any
@@ -128,12 +123,13 @@ class DeliveryService(delivery_pb2_grpc.DeliveryServicer):
             request.tenant,
             job_id=request.job_id,
             platform_id=request.platform_id,
-            states=[FROM_STATES[state] for state in request.states if state in FROM_STATES],
+            states=from_states(request.states),
             before=from_cursor(request.cursor),
             limit=limit + 1,
         )
-        following = to_cursor(found[limit - 1]) if len(found) > limit else ""
-        return pb.ListDeliveriesResponse(deliveries=map(delivery_message, found[:limit]), next_cursor=following)
+        page = found[:limit]
+        following = to_cursor(page[-1].created_at, page[-1].id) if len(found) > limit else ""
+        return pb.ListDeliveriesResponse(deliveries=map(delivery_message, page), next_cursor=following)
 
     async def GetDelivery(self, request: pb.GetDeliveryRequest, context: Any) -> pb.JobDelivery:
         """One delivery."""
@@ -154,7 +150,7 @@ class DeliveryService(delivery_pb2_grpc.DeliveryServicer):
         """Deliver a completed job's file to a platform, again or for the first time."""
         job = await self._exporter.job(request.tenant, request.job_id)
         if job is None:
-            raise WrongState("job_not_found", f"There is no job {request.job_id}.")
+            raise JobNotFound(request.job_id)
         if job.state != exporter_pb2.JOB_STATE_COMPLETED:
             raise WrongState("job_has_no_file", "Only a completed export whose file is still kept can be delivered.")
         platform = await self._platforms.get(request.tenant, request.platform_id)
@@ -162,10 +158,8 @@ class DeliveryService(delivery_pb2_grpc.DeliveryServicer):
             raise PlatformNotFound(request.platform_id)
         if not platform.is_active:
             raise WrongState("platform_inactive", "The platform is not active; activate it first.")
-        known = delivery_id(job.id, platform.id)
-        found = await self._deliveries.again(request.tenant, known, ENDED)
-        if found is None:
-            found = await self._deliveries.add(new_delivery(job, platform.id, platform, self._max_attempts))
+        wanted = new_delivery(job, platform.id, platform, self._max_attempts)
+        found = await self._deliveries.again(request.tenant, wanted.id, ENDED) or await self._deliveries.add(wanted)
         self._worker.nudge()
         return delivery_message(found)
 

@@ -60,7 +60,8 @@ class NameTaken(DestinationError):
 class DestinationConfig(BaseModel):
     """What every type takes; a destination's own model extends it. Unknown keys are refused."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    # Inputs are hidden, so that no error that is logged by mistake shows a secret.
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
     file_name: str | None = Field(
         default=None,
