@@ -1,0 +1,129 @@
+"""Resumable uploads of the Google Drive of the tests: what is kept of a part, 308 and `Range`, 404, 410 and 499."""
+
+import re
+import secrets
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+
+from tests.contract.destinations.gdrive_store import Account, Item, Refusal, Store
+
+GRAIN = 256 * 1024
+
+
+@dataclass
+class Session:
+    """One upload, of a new file (`new` describes it) or of new content for one that is there (`changes`)."""
+
+    who: Account
+    size: int
+    mime: str
+    new: Item | None = None
+    changes: str = ""
+    fields: str = ""
+    received: bytearray = field(default_factory=bytearray)
+    made: Item | None = None
+    known: bool = False
+    """Its address has come to the client: a lost one nobody can give up."""
+
+
+class Sessions:
+    """All uploads. `parts` are the ranges that came; `keep_at_most` is how many bytes of a part are kept."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._open: dict[str, Session] = {}
+        self._ended_with = 404
+        self.begun = 0
+        self.parts: list[str] = []
+        self.keep_at_most: int | None = None
+
+    def begin(self, session: Session) -> str:
+        """The new session's id."""
+        upload_id = secrets.token_urlsafe(40)
+        self._open[upload_id] = session
+        self.begun += 1
+        return upload_id
+
+    def unfinished(self) -> list[str]:
+        """Uploads whose address the client knows, neither finished nor given up."""
+        unfinished = [(name, s) for name, s in self._open.items() if s.made is None and s.known]
+        return [f"upload {name[:8]}: {len(session.received)} bytes" for name, session in unfinished]
+
+    def expire(self, status: int = 404) -> None:
+        """End all sessions, as Google does after a week."""
+        self._open.clear()
+        self._ended_with = status
+
+    def of(self, upload_id: str) -> Session:
+        """A session that is open or has ended well."""
+        if upload_id not in self._open:
+            raise Refusal(self._ended_with, "notFound", "Upload session not found.")
+        self._open[upload_id].known = True
+        return self._open[upload_id]
+
+    def cancel(self, upload_id: str) -> None:
+        """Give it up."""
+        self.of(upload_id)
+        del self._open[upload_id]
+
+    async def put(self, session: Session, given: str | None, length: int | None, body: AsyncIterator[bytes]) -> bool:
+        """Take a part, or nothing when only the state is asked for; whether the upload has ended."""
+        if session.made is not None:
+            return True
+        if given is not None and re.fullmatch(rf"bytes \*/({session.size}|\*)", given):
+            if length != 0:
+                raise Refusal(400, "badRequest", "Asking for the state takes no content.")
+            return False
+        start, end = self._range(session, given, length)
+        self.parts.append(f"{start}-{end - 1}")
+        limit = end if self.keep_at_most is None else min(end, start + self.keep_at_most)
+        held = bytearray()
+        async for chunk in body:
+            held += chunk
+            # Whole grains are kept as they come, whatever becomes of the connection.
+            whole = min(len(held) - len(held) % GRAIN, limit - len(session.received))
+            session.received += held[:whole]
+            del held[:whole]
+        session.received += held[: limit - len(session.received)]
+        if len(session.received) < session.size:
+            return False
+        self._finish(session)
+        return True
+
+    def _range(self, session: Session, given: str | None, length: int | None) -> tuple[int, int]:
+        """From where to where (exclusive); everything Google would not take is refused."""
+        if length is None:
+            raise Refusal(411, "badRequest", "Content-Length is required.")
+        if given is None:  # all in one
+            if length != session.size or session.received:
+                raise Refusal(400, "badRequest", "The content is not as long as X-Upload-Content-Length.")
+            return 0, length
+        found = re.fullmatch(r"bytes (\d+)-(\d+)/(\d+)", given)
+        if found is None:
+            raise Refusal(400, "badRequest", "Failed to parse Content-Range header.")
+        start, end, size = int(found[1]), int(found[2]) + 1, int(found[3])
+        if size != session.size or end - start != length or end > size or length == 0:
+            raise Refusal(400, "badRequest", "Content-Range, Content-Length and the size do not agree.")
+        if start != len(session.received):
+            raise Refusal(400, "badRequest", f"The next byte is {len(session.received)}, not {start}.")
+        if end != size and length % GRAIN:
+            raise Refusal(400, "badRequest", "A part must be a multiple of 262144 bytes.")
+        return start, end
+
+    def _finish(self, session: Session) -> None:
+        """The file shows, whole, in one step."""
+        store, content = self._store, bytes(session.received)
+        if session.new is not None:
+            store.check_room(store.items[session.new.parent], session.who, new=True)
+            store.check_id(session.new.id)
+            session.new.content, session.new.modified = content, store.now()
+            store.items[session.new.id] = session.made = session.new
+            store.ids.discard(session.new.id)
+        else:
+            item = store.items.get(session.changes)
+            if item is None:
+                raise Refusal(404, "notFound", f"File not found: {session.changes}.")
+            store.check_room(item, session.who, new=False)
+            item.content, item.modified, item.mime = content, store.now(), session.mime
+            session.made = item
+        session.received = bytearray()

@@ -1,0 +1,112 @@
+"""Google Drive as our own server plays it: a service account on a shared drive, and a person in My Drive."""
+
+import json
+from typing import Any, Literal
+
+from yarl import URL
+
+from services.delivery.destinations._gdrive_credentials import AuthorizedUser, Credentials
+from services.delivery.destinations._gdrive_http import Limits
+from services.delivery.destinations._gdrive_upload import GRAIN
+from services.delivery.destinations.gdrive import Endpoints, GoogleDrive
+from tests.contract.destinations.gdrive_login import new_key
+from tests.contract.destinations.gdrive_server import DriveServer
+from tests.contract.destinations.gdrive_store import FOLDER, Item
+
+SERVICE = "exports@shop-123.iam.gserviceaccount.com"
+PERSON = "anna@example.com"
+SECRET, REFRESH = "GOCSPX-secret", "1//refresh"
+
+
+def local(credentials: Credentials) -> Endpoints:
+    """Everything is where the credentials say tokens are, which the real type ignores."""
+    return Endpoints(credentials.token_uri, str(URL(credentials.token_uri).origin()))
+
+
+class DriveRig:
+    """The server and an independent view of what is in it."""
+
+    def __init__(self, kind: Literal["service", "person"]) -> None:
+        self.kind = kind
+        self.server = DriveServer()
+
+    @property
+    def port(self) -> int:
+        return self.server.port
+
+    def start(self) -> None:
+        self._key, self._other_key = new_key(), new_key()
+        self.clear()
+        self.server.start()
+
+    def stop(self) -> None:
+        self.server.stop()
+
+    def clear(self) -> None:
+        self.server.clear()
+        self.server.logins.service_keys[SERVICE] = self._key.public
+        self.server.logins.people[PERSON] = AuthorizedUser("client-1", SECRET, REFRESH, "")
+        store = self.server.store
+        root = store.add("My Drive", "", PERSON, mime=FOLDER)
+        self.mine = store.add("Catalogue", root.id, PERSON, mime=FOLDER)
+        drive = store.add("Shop", "", "", mime=FOLDER)
+        drive.drive, drive.roles = drive.id, {SERVICE: "fileOrganizer"}
+        self.shared = store.add("Catalogue", drive.id, "", mime=FOLDER)
+
+    @property
+    def folder(self) -> Item:
+        """Where files go."""
+        return self.shared if self.kind == "service" else self.mine
+
+    def destination(self, seconds: float) -> GoogleDrive:
+        limits = Limits(
+            connect=seconds, silence=seconds, work=2 * seconds, waits=(0.01, 0.01, 0.01), longest_wait=seconds
+        )
+        return GoogleDrive(local, limits, part=GRAIN)
+
+    def config(self, port: int | None = None) -> dict[str, Any]:
+        return {"credentials": self.credentials(self._key.private, REFRESH, port), "folder_id": self.folder.id}
+
+    def wrong_credentials(self) -> dict[str, Any]:
+        credentials = self.credentials(self._other_key.private, "1//revoked", None)
+        return {"credentials": json.dumps(credentials), "folder_id": self.folder.id}
+
+    def credentials(self, private_key: str, refresh_token: str, port: int | None) -> dict[str, str]:
+        """A key file, or what stands for a person."""
+        token_uri = f"http://127.0.0.1:{port or self.port}/token"
+        if self.kind == "service":
+            return {
+                "type": "service_account",
+                "project_id": "shop-123",
+                "private_key_id": "1",
+                "private_key": private_key,
+                "client_email": SERVICE,
+                "token_uri": token_uri,
+            }
+        return {
+            "type": "authorized_user",
+            "client_id": "client-1",
+            "client_secret": SECRET,
+            "refresh_token": refresh_token,
+            "token_uri": token_uri,
+        }
+
+    def files(self) -> dict[str, bytes]:
+        """What somebody who looks into the folder sees; the second of a name is shown as such."""
+        seen: dict[str, bytes] = {}
+        for item in list(self.server.store.items.values()):
+            if item.parent == self.folder.id and not item.trashed and item.content is not None:
+                seen[f"second {item.name}" if item.name in seen else item.name] = item.content
+        return seen
+
+    def leftovers(self) -> list[str]:
+        return self.server.sessions.unfinished()
+
+    def fill(self) -> None:
+        self.server.store.full = True
+
+    def unfill(self) -> None:
+        self.server.store.full = False
+
+
+RIGS = [DriveRig("service"), DriveRig("person")]
