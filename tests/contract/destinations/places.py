@@ -68,7 +68,7 @@ def watched(rig: Rig, name: str, *allowed: bytes) -> Iterator[None]:
             if seen is not None and seen not in allowed:
                 wrong.append(f"{len(seen)} bytes, where {[len(content) for content in allowed]} are whole files")
             looked.set()
-            ended.wait(0.003)
+            ended.wait(0.005)
 
     reader = threading.Thread(target=look, name="reader")
     reader.start()

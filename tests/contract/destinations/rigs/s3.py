@@ -1,0 +1,177 @@
+"""A real S3 server, moto's, behind a door that checks what moto does not: signatures, hashes, whether there is room.
+
+The bucket is read from the server's own memory.
+"""
+
+import base64
+import hashlib
+import io
+import threading
+import uuid
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from botocore.auth import S3SigV4Auth
+from botocore.awsrequest import AWSRequest
+from botocore.credentials import Credentials
+from moto.core.models import DEFAULT_ACCOUNT_ID
+from moto.moto_server.werkzeug_app import DomainDispatcherApplication, MotoRequestHandler, create_backend_app
+from moto.s3 import models
+from moto.s3.models import s3_backends
+from werkzeug.serving import BaseWSGIServer, make_server
+from werkzeug.wrappers import Request, Response
+
+from services.delivery.destinations.s3 import S3, Bucket
+
+ACCESS_KEY, SECRET_KEY = "AKIATESTS", "correct/horse+battery"
+PREFIX = "exports/shop"
+PART_BYTES = 256 * 1024
+SMALLEST = "S3_UPLOAD_PART_MIN_SIZE"
+"""moto's limit for parts, as AWS has it; it would make the tests slow."""
+Answer = tuple[int, str]
+"""Status and S3's code."""
+
+
+class Door:
+    """Lets requests through to moto.
+
+    `answers` are for requests instead of moto's: a function of the request, None to let it through.
+    """
+
+    def __init__(self) -> None:
+        self._moto = DomainDispatcherApplication(create_backend_app)
+        self.clear()
+
+    def clear(self) -> None:
+        self.full = False
+        self.answers: Callable[[Request], Answer | None] = lambda _: None
+        self.asked: list[tuple[str, str, dict[str, str]]] = []
+
+    def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
+        request = Request(environ)
+        length = int(environ.get("CONTENT_LENGTH") or 0)
+        body = environ["wsgi.input"].read(length)
+        self.asked.append((request.method, request.full_path, dict(request.headers)))
+        answer = self._refused(request, body, length) or self.answers(request)
+        if answer is not None:
+            status, code = answer
+            return Response(f"<Error><Code>{code}</Code><Message>Not now</Message></Error>", status)(
+                environ, start_response
+            )
+        environ["wsgi.input"] = io.BytesIO(body)
+        passed: Iterable[bytes] = self._moto(environ, start_response)
+        return passed
+
+    def _refused(self, request: Request, body: bytes, length: int) -> Answer | None:
+        if len(body) < length:
+            return 400, "IncompleteBody"
+        key, signature = _credential(request), _between(request.headers["Authorization"], "Signature=", ",")
+        if key[0] != ACCESS_KEY:
+            return 403, "InvalidAccessKeyId"
+        if signature != _signature(request, region=key[2]):
+            return 403, "SignatureDoesNotMatch"
+        if request.headers["X-Amz-Content-SHA256"] != hashlib.sha256(body).hexdigest():
+            return 400, "XAmzContentSHA256Mismatch"
+        checksum = request.headers.get("x-amz-checksum-sha256")
+        if checksum and checksum != base64.b64encode(hashlib.sha256(body).digest()).decode():
+            return 400, "BadDigest"
+        return (507, "XMinioStorageFull") if self.full and request.method == "PUT" else None
+
+
+def _credential(request: Request) -> list[str]:
+    return _between(request.headers["Authorization"], "Credential=", ",").split("/")
+
+
+def _signature(request: Request, region: str) -> str:
+    names = _between(request.headers["Authorization"], "SignedHeaders=", ",").split(";")
+    headers = {name: request.headers[name] for name in names}
+    asked = AWSRequest(request.method, f"http://{request.host}{request.environ['RAW_URI']}", headers)
+    asked.context["timestamp"] = request.headers["X-Amz-Date"]
+    auth = S3SigV4Auth(Credentials(ACCESS_KEY, SECRET_KEY), "s3", region)
+    return str(auth.signature(auth.string_to_sign(asked, auth.canonical_request(asked)), asked))
+
+
+def _between(text: str, start: str, end: str) -> str:
+    return text.partition(start)[2].partition(end)[0]
+
+
+class _Handler(MotoRequestHandler):
+    """Keeps the tests' output clean."""
+
+    protocol_version = "HTTP/1.1"
+
+    def log(self, *_: object, **__: object) -> None: ...
+
+
+class S3Rig:
+    """The server, with one bucket."""
+
+    kind: type[Bucket] = S3
+
+    def __init__(self) -> None:
+        self.port = 0
+        self.door = Door()
+        self.bucket = f"bucket-{uuid.uuid4().hex[:12]}"
+
+    def start(self) -> None:
+        self._smallest, vars(models)[SMALLEST] = vars(models)[SMALLEST], 1
+        self._server: BaseWSGIServer = make_server("127.0.0.1", 0, self.door, threaded=True, request_handler=_Handler)
+        self._server.daemon_threads = True  # type: ignore[attr-defined]  # of the class it is mixed with
+        self.port = self._server.port
+        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,), name="s3", daemon=True)
+        self._thread.start()
+        self._storage.create_bucket(self.bucket, "us-east-1")
+
+    def stop(self) -> None:
+        self._server.shutdown()
+        self._thread.join()
+        self._server.server_close()
+        vars(models)[SMALLEST] = self._smallest
+
+    def clear(self) -> None:
+        self.door.clear()
+        found = self._storage.buckets[self.bucket]
+        found.keys.clear()
+        found.multiparts.clear()
+
+    def destination(self, seconds: float) -> Bucket:
+        return self.kind(silence_seconds=seconds, part_bytes=PART_BYTES, attempts=1)
+
+    def config(self, port: int | None = None) -> dict[str, Any]:
+        return {
+            "endpoint_url": f"http://127.0.0.1:{port or self.port}",
+            "bucket": self.bucket,
+            "prefix": PREFIX,
+            "region": "us-east-1",
+            "access_key_id": ACCESS_KEY,
+            "secret_access_key": SECRET_KEY,
+        }
+
+    def wrong_credentials(self) -> dict[str, Any]:
+        return {**self.config(), "secret_access_key": "wrong+horse"}
+
+    def files(self) -> dict[str, bytes]:
+        """What somebody who looks below the prefix finds."""
+        found = list(self._storage.buckets[self.bucket].keys.items())
+        return {key.removeprefix(PREFIX + "/"): stored.value for key, stored in found}
+
+    def leftovers(self) -> list[str]:
+        return sorted(upload.key_name for upload in self._storage.buckets[self.bucket].multiparts.values())
+
+    def metadata(self, name: str) -> dict[str, str]:
+        """What an object was written with."""
+        stored = self._storage.buckets[self.bucket].keys[f"{PREFIX}/{name}"]
+        return {**stored.metadata, "storage_class": stored.storage_class, "encryption": stored.encryption or ""}
+
+    def fill(self) -> None:
+        self.door.full = True
+
+    def unfill(self) -> None:
+        self.door.full = False
+
+    @property
+    def _storage(self) -> Any:
+        return s3_backends[DEFAULT_ACCOUNT_ID]["aws"]
+
+
+RIG = S3Rig()
