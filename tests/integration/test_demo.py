@@ -1,6 +1,7 @@
-"""`make demo` with a smaller catalogue: four right files, nothing left behind, and an eye for wrong ones."""
+"""`make demo` with a smaller catalogue: four right files, delivered, nothing left behind, and an eye for wrong ones."""
 
 import csv
+import hashlib
 import io
 import json
 import re
@@ -53,6 +54,18 @@ def test_it_makes_four_files_a_table_and_leaves_nothing_else(output: Path) -> No
     assert "every value read back equals the catalogue" in printed
 
 
+def test_it_shows_a_receipt_of_every_file_at_both_destinations(output: Path) -> None:
+    printed = (output / "stdout").read_text()
+    assert "platforms registered and tested: sftp, s3" in printed
+    for file in FILES.values():
+        content = (output / file).read_bytes()
+        proof = rf"{len(content):,} │ +[\d.]+ │ {hashlib.sha256(content).hexdigest()}"
+        name = rf"products_[\d_-]+{Path(file).suffix}"
+        assert re.search(rf"│ sftp +│ {file} +│ exports/{name} +│ +{proof}", printed), printed
+        in_s3 = rf"│ s3 +│ {file} +│ s3://demo/exports/{name} +│ +{proof} │\n│[ │]+{hashlib.md5(content).hexdigest()}"
+        assert re.search(in_s3, printed), printed
+
+
 def test_it_takes_given_servers_replaces_its_tenant_and_leaves_no_key(
     mongo_uri: str, nats_url: str, tmp_path: Path
 ) -> None:
@@ -65,11 +78,13 @@ def test_it_takes_given_servers_replaces_its_tenant_and_leaves_no_key(
             assert client["catalogue_demo"]["products"].count_documents({}) == int(products)
         keys = list(client["gateway"]["keys"].find({"tenant": "demo"}))
         assert client["exporter"]["jobs"].count_documents({"tenant": "demo"}) == 0
+        assert client["delivery"]["deliveries"].count_documents({"tenant": "demo", "state": "delivered"}) == 16
+        assert client["delivery"]["platforms"].count_documents({"tenant": "demo"}) == 0
     assert len(keys) == 2
     assert all(key["revoked_at"] for key in keys)
 
 
-@pytest.mark.parametrize("after", ["starting", "csv"])
+@pytest.mark.parametrize("after", ["starting", "platforms registered", "csv"])
 def test_ctrl_c_stops_everything(tmp_path: Path, after: str) -> None:
     local = tmp_path / "local"
     demo = Command(tmp_path / "out", "deploy.local.demo", "--output", str(tmp_path / "files"), LOCAL_DIR=str(local))
@@ -94,7 +109,7 @@ def exported(output: Path, tmp_path: Path) -> Iterator[Callable[[str], Exported]
         [export] = [export for export in EXPORTS if export.form == form]
         path = tmp_path / export.file
         shutil.copy(output / export.file, path)
-        return Exported(export, Download(path, path.stat().st_size, ""), 305 if form == "excel" else 300, 0.0)
+        return Exported(export, "", Download(path, path.stat().st_size, ""), 305 if form == "excel" else 300, 0.0)
 
     yield copy
 

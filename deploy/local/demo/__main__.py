@@ -13,12 +13,15 @@ from rich.console import Console
 from deploy.local.children import NotReady
 from deploy.local.demo import report
 from deploy.local.demo.catalogue import PRODUCTS, SUPPLIERS, Catalogue, made
+from deploy.local.demo.deliveries import Delivered, DeliveryFailed, Platform, follow, registered
 from deploy.local.demo.exports import EXPORTS, Exported, fetch
 from deploy.local.demo.filling import fill
 from deploy.local.demo.own_stack import TENANT, own_stack
 from deploy.local.demo.readback import differences
 from deploy.local.demo.readers import Unreadable
 from deploy.local.demo.rest import ExportFailed, Rest
+from deploy.local.demo.s3_server import s3_server
+from deploy.local.demo.sftp_server import sftp_server
 from deploy.local.settings import LocalSettings
 from deploy.local.signals import interruptible
 
@@ -27,20 +30,38 @@ SHOWN = 10
 INTERRUPTED = 130
 
 
-def export_all(settings: LocalSettings, catalogue: Catalogue, folder: Path, out: Console) -> list[Exported]:
-    """Start a stack, load the catalogue, export and fetch every format, and stop the stack.
+def made_and_delivered(
+    settings: LocalSettings, catalogue: Catalogue, folder: Path, out: Console
+) -> tuple[list[Exported], list[Delivered]]:
+    """Start a stack and two destinations, export every format, follow each file to both, and stop all again.
 
     Raises:
-        NotReady, ExportFailed, PyMongoError: what went wrong, in words.
+        NotReady, ExportFailed, DeliveryFailed, PyMongoError: what went wrong, in words.
     """
-    out.print("starting mongod, nats-server, exporter and gateway")
-    with own_stack(settings, out.print) as stack:
+    out.print("starting mongod, nats-server, the services, an SFTP server and an S3 server")
+    with (
+        own_stack(settings, out.print) as stack,
+        sftp_server(stack.folder / "sftp") as sftp,
+        s3_server() as s3,
+    ):
         fill(stack.mongodb_uri, TENANT, catalogue)
         out.print(f"loaded {len(catalogue.products):,} products and {len(catalogue.suppliers):,} suppliers")
-        rest, files = Rest(stack.url, stack.api_key), []
-        for export in EXPORTS:
-            with report.watched(out, export) as watch:
-                files.append(fetch(rest, export, folder, watch))
+        rest = Rest(stack.url, stack.api_key)
+        with registered(rest, [sftp, s3]) as platforms:
+            out.print(f"platforms registered and tested: {', '.join(platform.name for platform in platforms)}")
+            files = exported(rest, platforms, folder, out)
+            deliveries = follow(rest, files, platforms)
+            for file in files:
+                rest.call("DELETE", f"/exports/jobs/{file.job_id}")
+    return files, deliveries
+
+
+def exported(rest: Rest, platforms: Sequence[Platform], folder: Path, out: Console) -> list[Exported]:
+    """Every format, made and fetched one after the other; they are delivered meanwhile."""
+    files = []
+    for export in EXPORTS:
+        with report.watched(out, export) as watch:
+            files.append(fetch(rest, export, [platform.id for platform in platforms], folder, watch))
     return files
 
 
@@ -63,12 +84,14 @@ def verified(files: Sequence[Exported], catalogue: Catalogue, out: Console) -> b
 def demo(settings: LocalSettings, catalogue: Catalogue, folder: Path, out: Console) -> int:
     """The whole demo; the exit code."""
     started = time.monotonic()
-    files = export_all(settings, catalogue, folder, out)
+    files, deliveries = made_and_delivered(settings, catalogue, folder, out)
     if not verified(files, catalogue, out):
         out.print("the files differ from the catalogue", style="bold red")
         return 1
     out.print(report.table(files))
-    out.print(f"every value read back equals the catalogue; {time.monotonic() - started:.1f} s, files in {folder}")
+    out.print(report.receipts(deliveries))
+    out.print("every value read back equals the catalogue, every file delivered equals the download, byte for byte")
+    out.print(f"{time.monotonic() - started:.1f} s, files in {folder}")
     return 0
 
 
@@ -87,7 +110,7 @@ def main() -> int:
     except KeyboardInterrupt:
         print("\ninterrupted; everything is stopped", file=sys.stderr)
         return INTERRUPTED
-    except (NotReady, ExportFailed, PyMongoError, OSError) as exc:
+    except (NotReady, ExportFailed, DeliveryFailed, PyMongoError, OSError) as exc:
         print(exc, file=sys.stderr)
         return 1
 

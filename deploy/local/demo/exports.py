@@ -1,7 +1,7 @@
 """Asks for each file over REST, watches it being made, and fetches it."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -39,19 +39,24 @@ class Exported:
     """A file that was made and fetched; seconds from the request to the completed job."""
 
     export: Export
+    job_id: str
     download: Download
     records: int
     seconds: float
 
 
-def fetch(rest: Rest, export: Export, folder: Path, watch: Watch) -> Exported:
-    """Export, wait, download, compare size and SHA-256 with what the job says, and delete the job.
+def fetch(rest: Rest, export: Export, platform_ids: Sequence[str], folder: Path, watch: Watch) -> Exported:
+    """Export, wait, download, and compare size and SHA-256 with what the job says.
+
+    Args:
+        platform_ids: where the file is delivered to; platforms of another demo on the same servers are not ours.
 
     Raises:
         ExportFailed: with what the gateway said.
     """
     started = time.monotonic()
-    job = rest.call("POST", f"/exports/{export.form}/products", export.body)
+    body = {**export.body, "platform_ids": list(platform_ids)}
+    job = rest.call("POST", f"/exports/{export.form}/products", body)
     job = _completed(rest, job["id"], started + WITHIN, watch)
     seconds = time.monotonic() - started
     download = rest.download(f"/exports/jobs/{job['id']}/download", folder / export.file)
@@ -59,8 +64,7 @@ def fetch(rest: Rest, export: Export, folder: Path, watch: Watch) -> Exported:
         raise ExportFailed(f"{export.file}: its size or SHA-256 is not what the job says")
     if job["warnings"]:
         raise ExportFailed(f"{export.file}: a warning nobody expected: {job['warnings']}")
-    rest.call("DELETE", f"/exports/jobs/{job['id']}")
-    return Exported(export, download, job["total_records"], seconds)
+    return Exported(export, job["id"], download, job["total_records"], seconds)
 
 
 def _completed(rest: Rest, job_id: str, deadline: float, watch: Watch) -> Any:

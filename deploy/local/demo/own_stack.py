@@ -23,6 +23,7 @@ ENVIRONMENT = {
     "CATALOGUE_URI": "",
     # With NATS_URL a neighbour may take our wake-ups: be woken again soon.
     "DISPATCH_SECONDS": "2",
+    "RECONCILE_SECONDS": "2",
 }
 
 

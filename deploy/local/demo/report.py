@@ -7,9 +7,10 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from deploy.local.demo.deliveries import Delivered
 from deploy.local.demo.exports import Export, Exported, Watch
 
-PLAIN_WIDTH = 160
+PLAIN_WIDTH = 200
 """Columns for the table where no terminal says how many there are: nothing is cut."""
 
 
@@ -48,4 +49,17 @@ def table(files: Sequence[Exported]) -> Table:
             f"{file.seconds:.2f}",
             file.download.sha256,
         )
+    return made
+
+
+def receipts(deliveries: Sequence[Delivered]) -> Table:
+    """One line a delivery, and one for the ETag where the destination has such a thing."""
+    made = Table("platform", "file", "remote")
+    for name in ("bytes", "seconds"):
+        made.add_column(name, justify="right")
+    made.add_column("SHA-256, ETag", overflow="fold")
+    for one in deliveries:
+        proofs = [one.sha256, *(one.reported[name] for name in ("etag",) if name in one.reported)]
+        size, seconds = f"{one.size:,}", f"{one.seconds:.2f}"
+        made.add_row(one.platform.name, one.file.export.file, one.remote, size, seconds, "\n".join(proofs))
     return made

@@ -1,0 +1,122 @@
+"""The demo's deliveries: what goes wrong with one is a sentence that names file, platform and reason."""
+
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from deploy.local.demo.catalogue import made
+from deploy.local.demo.deliveries import DeliveryFailed, Destination, follow, registered
+from deploy.local.demo.exports import EXPORTS, Exported, fetch
+from deploy.local.demo.filling import fill
+from deploy.local.demo.own_stack import TENANT, own_stack
+from deploy.local.demo.rest import Rest
+from deploy.local.demo.s3_server import S3Server, s3_server
+from deploy.local.demo.sftp_server import SftpServer, sftp_server
+from deploy.local.settings import LocalSettings
+
+CSV = EXPORTS[0]
+
+
+@pytest.fixture(scope="module")
+def rest(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rest]:
+    """The gateway of a demo's stack with a small catalogue."""
+    settings = LocalSettings(local_dir=tmp_path_factory.mktemp("local"), mongodb_uri=None, nats_url=None)
+    with own_stack(settings, print) as stack:
+        fill(stack.mongodb_uri, TENANT, made(20, 1))
+        yield Rest(stack.url, stack.api_key)
+
+
+@pytest.fixture
+def sftp(tmp_path: Path) -> Iterator[SftpServer]:
+    with sftp_server(tmp_path / "sftp") as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def s3() -> Iterator[S3Server]:
+    with s3_server() as server:
+        yield server
+
+
+@dataclass
+class Twisted:
+    """A destination of which something is not as it should be."""
+
+    real: Destination
+    config_changes: dict[str, Any] = field(default_factory=dict)
+    ending: bytes = b""
+
+    @property
+    def kind(self) -> str:
+        return self.real.kind
+
+    def config(self) -> dict[str, Any]:
+        return {**self.real.config(), **self.config_changes}
+
+    def content(self, remote: str) -> bytes | None:
+        found = self.real.content(remote)
+        return None if found is None else found + self.ending
+
+
+def exported(rest: Rest, platform_id: str, folder: Path) -> Exported:
+    return fetch(rest, CSV, [platform_id], folder, lambda _stage, _percent: None)
+
+
+def platforms_left(rest: Rest) -> Any:
+    return rest.call("GET", "/exports/platforms")["items"]
+
+
+def test_a_delivered_file_is_found_at_the_destination_and_the_platform_is_removed(
+    rest: Rest, sftp: SftpServer, tmp_path: Path
+) -> None:
+    with registered(rest, [sftp]) as platforms:
+        file = exported(rest, platforms[0].id, tmp_path)
+        [found] = follow(rest, [file], platforms)
+        assert sftp.content(found.remote) == file.download.path.read_bytes()
+        assert sftp.content(f"{found.remote}x") is None
+    assert platforms_left(rest) == []
+
+
+def test_a_platform_that_cannot_be_used_is_told_before_anything_is_exported(rest: Rest, sftp: SftpServer) -> None:
+    wrong = Twisted(sftp, {"password": "not this one"})
+    with (
+        pytest.raises(DeliveryFailed, match=r"^the test of platform sftp failed at step authenticate: .+ \(\w+\)$"),
+        registered(rest, [wrong]),
+    ):
+        raise AssertionError("it was not to be registered")
+    assert platforms_left(rest) == []
+
+
+def test_a_delivery_that_failed_is_told_with_file_platform_and_reason(
+    rest: Rest, sftp: SftpServer, tmp_path: Path
+) -> None:
+    with (
+        pytest.raises(DeliveryFailed, match=r"^products\.csv was not delivered to sftp: .+ \(not_a_folder\)$"),
+        registered(rest, [sftp]) as platforms,
+    ):
+        shutil.rmtree(tmp_path / "sftp" / "exports")
+        (tmp_path / "sftp" / "exports").write_bytes(b"in the way")
+        follow(rest, [exported(rest, platforms[0].id, tmp_path)], platforms)
+    assert platforms_left(rest) == []
+
+
+def test_another_content_at_the_destination_is_noticed(rest: Rest, s3: S3Server, tmp_path: Path) -> None:
+    with (
+        pytest.raises(DeliveryFailed, match=r"^products\.csv: what lies at s3 as s3://demo/exports/.+ is not what was"),
+        registered(rest, [Twisted(s3, ending=b"!")]) as platforms,
+    ):
+        follow(rest, [exported(rest, platforms[0].id, tmp_path)], platforms)
+
+
+def test_a_delivery_that_nobody_begins_is_told_after_a_while(
+    rest: Rest, s3: S3Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("deploy.local.demo.deliveries.WITHIN", 0.3)
+    with registered(rest, [s3]) as platforms:
+        file = exported(rest, "00000000-0000-4000-8000-000000000000", tmp_path)
+        with pytest.raises(DeliveryFailed, match=r"^products\.csv is not delivered to s3 after 0 s: nobody has begun$"):
+            follow(rest, [file], platforms)
