@@ -1,12 +1,16 @@
 """Background loops that outlive their errors: each runs until the process stops, with a pause after a failure."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager
+from typing import TypeVar
 
 import structlog
 
 log = structlog.get_logger()
+
+Item = TypeVar("Item")
+Answer = TypeVar("Answer")
 
 LONGEST_PAUSE = 10.0
 
@@ -22,6 +26,28 @@ async def repeat(name: str, every: float, step: Callable[[], Awaitable[object]])
             failures += 1
             log.warning("loop_failed", action=name, failures=failures, reason=f"{type(exc).__name__}: {exc}"[:500])
         await asyncio.sleep(pause_after(failures, every))
+
+
+async def for_each(
+    name: str, items: Iterable[Item], work: Callable[[Item], Awaitable[Answer]], *, at_once: int
+) -> list[Answer]:
+    """Work on every item, on so many at once; what one of them fails with is logged and holds up no other.
+
+    Returns:
+        The answers of those that did not fail.
+    """
+    slots = asyncio.Semaphore(at_once)
+
+    async def one(item: Item) -> Answer:
+        async with slots:
+            return await work(item)
+
+    ends = await asyncio.gather(*(one(item) for item in items), return_exceptions=True)
+    failed = [end for end in ends if isinstance(end, BaseException)]
+    if failed:
+        reason = f"{type(failed[0]).__name__}: {failed[0]}"[:500]
+        log.warning("items_failed", action=name, failures=len(failed), of=len(ends), reason=reason)
+    return [end for end in ends if not isinstance(end, BaseException)]
 
 
 def pause_after(failures: int, every: float) -> float:

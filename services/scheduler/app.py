@@ -84,6 +84,7 @@ async def build(settings: SchedulerSettings) -> AsyncIterator[Running]:
             loops.repeat("refresh", SWEEP_SECONDS, ticker.refresh),
             loops.repeat("sweep", SWEEP_SECONDS, sweep),
             loops.repeat("measure", MEASURE_SECONDS, ticker.measure),
+            loops.repeat("measure", MEASURE_SECONDS, submitter.measure),
         ]
         await stack.enter_async_context(loops.running(*background))
         register = Register(

@@ -1,4 +1,4 @@
-"""Schedules and runs to the protocol's messages, and positions in lists."""
+"""Schedules, runs and wishes to and from the protocol's messages."""
 
 from collections.abc import Iterable
 from datetime import datetime
@@ -6,8 +6,8 @@ from datetime import datetime
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from services.scheduler.preview import Upcoming
-from services.scheduler.register import Wish
 from services.scheduler.schedules import Run, Schedule
+from services.scheduler.wishes import Wish
 from services.wire import scheduler_pb2 as pb
 
 
@@ -71,6 +71,22 @@ def times_message(times: Iterable[Upcoming]) -> pb.UpcomingResponse:
             )
             for one in times
         ]
+    )
+
+
+def new_wish(request: pb.CreateScheduleRequest) -> Wish:
+    """What a new schedule should be; what is left empty is the default, where there is one."""
+    return Wish(
+        platform_id=request.platform_id,
+        name=request.schedule_name,
+        cron_expression=request.cron_expression,
+        timezone=request.timezone or None,
+        is_active=request.is_active if request.HasField("is_active") else None,
+        format=request.format or None,
+        options_json=request.options_json or None,
+        misfire=request.misfire or None,
+        overlap=request.overlap or None,
+        jitter_seconds=request.jitter_seconds,
     )
 
 

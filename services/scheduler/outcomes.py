@@ -1,6 +1,5 @@
 """What became of submitted runs: from the exporter's events, at once, and by asking, so that none stays open."""
 
-import asyncio
 from datetime import UTC, datetime
 
 import structlog
@@ -8,6 +7,7 @@ from google.protobuf.message import DecodeError
 from nats.aio.msg import Msg
 from prometheus_client import Counter
 
+from services.chassis import loops
 from services.chassis.faults import Fault
 from services.chassis.jetstream import FAULTS, Inbox, Stream
 from services.scheduler.exporter_client import ExporterClient
@@ -22,6 +22,8 @@ log = structlog.get_logger()
 EVENTS = Stream("EXPORT_EVENTS", "exports.events.*", work_queue=False)
 ACK_WAIT = 30.0
 NAK_DELAY = 5.0
+LONGEST_REASON = 1_000
+JOB_DELETED = "job_deleted: The job was deleted before its outcome was seen."
 
 ENDED = Counter("scheduler_runs_ended_total", "Runs whose export ended, by outcome.", ["outcome"])
 
@@ -51,7 +53,7 @@ class Outcomes:
         self._inbox = inbox
         self._follow = follow
         self._batch = batch
-        self._slots = asyncio.Semaphore(at_once)
+        self._at_once = at_once
 
     async def listen(self) -> None:
         """Take one event; to be called for ever."""
@@ -69,55 +71,54 @@ class Outcomes:
     async def ask(self) -> int:
         """Ask for runs that no event told of in time; returns how many were asked for."""
         due = await self._runs.take_due(RunState.SUBMITTED, self._follow, self._batch)
-        await asyncio.gather(*(self._asked(run) for run in due))
+        await loops.for_each("ask", due, self.is_going, at_once=self._at_once)
         return len(due)
 
     async def is_going(self, run: Run) -> bool:
-        """Whether a submitted run's job has not ended, asked of the exporter; what has ended is recorded."""
+        """Whether a submitted run's job has not ended, asked of the exporter; what has ended is recorded.
+
+        Raises:
+            Fault: the exporter or the database does not answer.
+        """
         job = await self._exporter.job(run.tenant, run.job_id)
         if job is None:
-            await self._end(run, RunState.FAILED, "job_deleted: The job was deleted before its outcome was seen.", None)
+            await self._finish(run.id, run.schedule_id, RunState.FAILED, JOB_DELETED, None)
             return False
         state = STATES.get(job.state)
         if state is None:
             return True
-        reason = f"{job.error.code}: {job.error.message}" if job.HasField("error") and state is RunState.FAILED else ""
-        await self._end(run, state, reason, job.finished_at.ToDatetime(UTC))
+        await self._finish(run.id, run.schedule_id, state, _reason(job), job.finished_at.ToDatetime(UTC))
         return False
-
-    async def _asked(self, run: Run) -> None:
-        async with self._slots:
-            try:
-                await self.is_going(run)
-            except Fault as fault:  # it is due again in a while
-                log.warning("outcome_unknown", action="ask", run_id=run.id, reason=fault.message)
 
     async def _hear(self, message: Msg) -> None:
         event = events_pb2.ExportFinished()
         try:
             event.ParseFromString(message.data)
-        except DecodeError:
+            at = event.finished_at.ToDatetime(UTC)
+        except (DecodeError, ValueError, OverflowError):
             log.warning("event_unreadable", action="listen", subject=message.subject)
             return
-        if not event.schedule_id or event.state not in FROM_EVENT:
+        state = FROM_EVENT.get(event.state)
+        if not event.schedule_id or state is None:
             return
-        if event.state == "failed":  # the event does not say why
+        job = None
+        if state is RunState.FAILED:  # the event does not say why
             job = await self._exporter.job(event.tenant, event.job_id)
-            reason = f"{job.error.code}: {job.error.message}" if job is not None else ""
-        else:
-            reason = ""
-        at = event.finished_at.ToDatetime(UTC)
-        await self._finish(event.job_id, event.schedule_id, FROM_EVENT[event.state], reason, at)
-
-    async def _end(self, run: Run, state: RunState, reason: str, at: datetime | None) -> None:
-        await self._finish(run.id, run.schedule_id, state, reason, at)
+        await self._finish(event.job_id, event.schedule_id, state, _reason(job), at)
 
     async def _finish(self, run_id: str, schedule_id: str, state: RunState, reason: str, at: datetime | None) -> None:
-        if await self._runs.ended(run_id, state, reason[:1000], at) is None:
+        if await self._runs.ended(run_id, state, reason, at) is None:
             return
         ENDED.labels(state.value).inc()
         log.info("run_ended", action="outcome", run_id=run_id, schedule_id=schedule_id, outcome=state.value)
         await self._runs.wake(schedule_id)
+
+
+def _reason(job: pb.Job | None) -> str:
+    """Why the job failed; empty when it did not."""
+    if job is None or job.state != pb.JOB_STATE_FAILED:
+        return ""
+    return f"{job.error.code}: {job.error.message}"[:LONGEST_REASON]
 
 
 async def _settle(message: Msg, *, nak: bool) -> None:

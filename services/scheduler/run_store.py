@@ -8,7 +8,7 @@ from pymongo import ASCENDING, DESCENDING, ReturnDocument
 from pymongo.errors import DuplicateKeyError
 
 from services.chassis.mongo import Database, Document, translated
-from services.scheduler.schedules import ENDED, Run, RunState
+from services.scheduler.schedules import ENDED, LIVE, Run, RunState
 from services.scheduler.stored import run_document, run_of
 
 NOW = "$$NOW"
@@ -25,6 +25,7 @@ class RunStore:
     def __init__(self, database: Database) -> None:
         self._runs = database["runs"]
 
+    @translated
     async def prepare(self) -> None:
         """Make the indexes."""
         await self._runs.create_index([("due_at", ASCENDING)], sparse=True)
@@ -97,17 +98,38 @@ class RunStore:
         return await self._change({"_id": run_id, "state": RunState.WAITING.value}, {"$set": fresh})
 
     @translated
-    async def ended(self, run_id: str, state: RunState, reason: str, at: datetime | None = None) -> Run | None:
-        """End a run that has not ended; None when there is none."""
-        done = {"state": state.value, "reason": {"$literal": reason}, "finished_at": at or NOW}
-        where = {"_id": run_id, "state": {"$in": [RunState.WAITING.value, RunState.SUBMITTED.value]}}
-        return await self._change(where, {"$set": done}, {"$unset": ["due_at"]})
+    async def dropped(self, run_id: str, state: RunState, reason: str) -> Run | None:
+        """End a run that waits, without a job; None when it does not wait any more."""
+        done = {"state": state.value, "reason": {"$literal": reason}, "finished_at": NOW}
+        return await self._change({"_id": run_id, "state": RunState.WAITING.value}, *_end(done))
+
+    @translated
+    async def ended(self, run_id: str, state: RunState, reason: str, at: datetime | None) -> Run | None:
+        """End a run whose job ended at that time; None when it has ended already.
+
+        It may still wait here: whoever submitted it died before it could say so, or has not come to it yet.
+        """
+        done: Document = {"state": state.value, "reason": {"$literal": reason}, "finished_at": at or NOW}
+        done["started_at"] = {"$ifNull": ["$started_at", at or NOW]}
+        return await self._change({"_id": run_id, "state": {"$in": [s.value for s in LIVE]}}, *_end(done))
 
     @translated
     async def wake(self, schedule_id: str) -> None:
-        """What waits for a predecessor that ended is due now."""
+        """The run that has waited longest for a predecessor is due now, for one has ended; the others wait for it."""
         where = {"schedule_id": schedule_id, "state": RunState.WAITING.value}
-        await self._runs.update_many(where, [{"$set": {"due_at": NOW}}])
+        await self._runs.find_one_and_update(where, [{"$set": {"due_at": NOW}}], sort=[("fire_at", ASCENDING)])
+
+    @translated
+    async def longest_wait(self) -> float:
+        """Seconds since the waiting run that was planned first was planned; 0 when none waits."""
+        stages: list[Document] = [
+            {"$match": {"state": RunState.WAITING.value}},
+            {"$sort": {"created_at": ASCENDING}},
+            {"$limit": 1},
+            {"$project": {"millis": {"$subtract": [NOW, "$created_at"]}}},
+        ]
+        waits = [float(document["millis"]) / 1_000 async for document in self._runs.aggregate(stages)]
+        return max([0.0, *waits])
 
     @translated
     async def forget(self, older_than: float) -> int:
@@ -119,3 +141,8 @@ class RunStore:
     async def _change(self, where: Document, *stages: Document) -> Run | None:
         document = await self._runs.find_one_and_update(where, [*stages], return_document=ReturnDocument.AFTER)
         return None if document is None else run_of(document)
+
+
+def _end(fields: Document) -> list[Document]:
+    """The stages that end a run: nothing is to be done about it any more."""
+    return [{"$set": fields}, {"$unset": ["due_at"]}]

@@ -1,19 +1,20 @@
-"""Schedules in MongoDB. Planning moves a schedule and its new runs in one transaction, so that they never part."""
+"""Schedules in MongoDB. Every change is one compare-and-set on one document, on its version.
+
+Planning stores a schedule's runs and then moves the schedule past them, in this order. A crash in between leaves runs
+that are planned again under the same ids, which changes nothing; the other order could lose one. A transaction would do
+neither better: one whose process was killed locks its schedule for a minute (`transactionLifetimeLimitSeconds`).
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
-from pymongo import ASCENDING, DESCENDING, ReturnDocument
-from pymongo.errors import DuplicateKeyError, PyMongoError
-from pymongo.read_concern import ReadConcern
-from pymongo.write_concern import WriteConcern
+from pymongo import ASCENDING, DESCENDING, ReturnDocument, UpdateOne
+from pymongo.errors import DuplicateKeyError
 
 from services.chassis.mongo import Client, Database, Document, translated
 from services.scheduler.schedules import Run, Schedule
 from services.scheduler.stored import run_document, schedule_document, schedule_of
-
-_DURABLE = WriteConcern("majority", j=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +33,7 @@ class ScheduleStore:
         self._schedules = database["schedules"]
         self._runs = database["runs"]
 
+    @translated
     async def prepare(self) -> None:
         """Make the indexes."""
         await self._schedules.create_index([("due_at", ASCENDING)], sparse=True)
@@ -108,20 +110,11 @@ class ScheduleStore:
 
     @translated
     async def planned(self, before: Schedule, after: Schedule, runs: Sequence[Run]) -> bool:
-        """Move a schedule on and store its runs, both or neither. False: another replica was faster."""
-        where = {"_id": before.id, "version": before.version}
-        moved = schedule_document(replace(after, version=before.version + 1))
-        async with await self._client.start_session() as session:
-            try:
-                async with session.start_transaction(ReadConcern("majority"), _DURABLE):
-                    done = await self._schedules.replace_one(where, moved, session=session)
-                    if done.modified_count and runs:
-                        await self._runs.insert_many([run_document(run) for run in runs], session=session)
-            except PyMongoError as exc:
-                if exc.has_error_label("TransientTransactionError") or isinstance(exc, DuplicateKeyError):
-                    return False  # what is still due is found again
-                raise
-        return done.modified_count == 1
+        """Store the runs that are not there, then move the schedule on. False: others moved or changed it meanwhile."""
+        if runs:
+            stored = [UpdateOne({"_id": run.id}, {"$setOnInsert": run_document(run)}, upsert=True) for run in runs]
+            await self._runs.bulk_write(stored, ordered=False)
+        return await self.change(replace(after, version=before.version)) is not None
 
     @translated
     async def with_other_rules(self, rules: str, limit: int) -> list[Schedule]:

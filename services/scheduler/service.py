@@ -1,7 +1,7 @@
 """The gRPC face of the scheduler: schedules, their runs, and the times to come."""
 
 import uuid
-from itertools import islice
+from datetime import datetime
 from typing import Any
 
 import structlog
@@ -10,14 +10,13 @@ from google.protobuf.empty_pb2 import Empty
 from services.chassis.cursors import from_cursor, to_cursor
 from services.chassis.faults import Violation
 from services.scheduler import preview
-from services.scheduler.cron import parse
 from services.scheduler.errors import BadRequest
-from services.scheduler.expression import CronError
-from services.scheduler.messages import run_message, schedule_message, times_message, wish_of
-from services.scheduler.register import Register, Wish
+from services.scheduler.messages import new_wish, run_message, schedule_message, times_message, wish_of
+from services.scheduler.register import Register
 from services.scheduler.run_store import RunStore
 from services.scheduler.schedule_store import ScheduleStore
 from services.scheduler.schedules import Run, RunState, Schedule, manual_run_id
+from services.scheduler.wishes import cron_of
 from services.wire import scheduler_pb2 as pb
 from services.wire import scheduler_pb2_grpc
 
@@ -37,19 +36,7 @@ class SchedulerService(scheduler_pb2_grpc.SchedulerServicer):
 
     async def CreateSchedule(self, request: pb.CreateScheduleRequest, context: Any) -> pb.Schedule:
         """Make a schedule."""
-        wish = Wish(
-            platform_id=request.platform_id,
-            name=request.schedule_name,
-            cron_expression=request.cron_expression,
-            timezone=request.timezone or None,
-            is_active=request.is_active if request.HasField("is_active") else None,
-            format=request.format or None,
-            options_json=request.options_json or None,
-            misfire=request.misfire or None,
-            overlap=request.overlap or None,
-            jitter_seconds=request.jitter_seconds,
-        )
-        made = await self._register.create(request.tenant, wish, request.schedule_id)
+        made = await self._register.create(request.tenant, new_wish(request), request.schedule_id)
         log.info("schedule_created", action="create", schedule_id=made.id, tenant=made.tenant)
         return schedule_message(made, None)
 
@@ -109,23 +96,26 @@ class SchedulerService(scheduler_pb2_grpc.SchedulerServicer):
     async def Upcoming(self, request: pb.UpcomingRequest, context: Any) -> pb.UpcomingResponse:
         """The next times of a schedule; none while it is paused."""
         schedule = await self._register.get(request.tenant, request.schedule_id)
-        if not schedule.is_active:
+        if schedule.next_fire_at is None:
             return pb.UpcomingResponse()
-        count = _within(request.count, TIMES, MOST_TIMES)
-        return times_message(preview.upcoming(schedule.cron, schedule.planned_until, count))
+        return _times(schedule.cron_expression, schedule.timezone, schedule.planned_until, request.count)
 
     async def Preview(self, request: pb.PreviewRequest, context: Any) -> pb.UpcomingResponse:
         """The next times of an expression that is not stored."""
-        try:
-            cron = parse(request.cron_expression, request.timezone or "UTC")
-        except CronError as exc:
-            raise BadRequest([Violation(exc.field, exc.reason)]) from exc
-        count = _within(request.count, TIMES, MOST_TIMES)
-        return times_message(islice(preview.upcoming(cron, await self._schedules.now(), count), count))
+        now = await self._schedules.now()
+        return _times(request.cron_expression, request.timezone or "UTC", now, request.count)
 
     async def _shown(self, schedule: Schedule) -> pb.Schedule:
         last = await self._runs.newest([schedule.id])
         return schedule_message(schedule, last.get(schedule.id))
+
+
+def _times(expression: str, timezone: str, after: datetime, count: int) -> pb.UpcomingResponse:
+    problems: list[Violation] = []
+    cron = cron_of(expression, timezone, problems)
+    if cron is None:
+        raise BadRequest(problems)
+    return times_message(preview.upcoming(cron, after, _within(count, TIMES, MOST_TIMES)))
 
 
 def _within(asked: int, default: int, most: int) -> int:

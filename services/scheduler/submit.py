@@ -1,19 +1,27 @@
 """Turns waiting runs into jobs, in the order the schedule's overlap policy demands."""
 
-import asyncio
 from collections.abc import Sequence
 
 import structlog
+from prometheus_client import Gauge, Histogram
 
+from services.chassis import loops
 from services.chassis.faults import Fault, Kind
 from services.scheduler.exporter_client import ExporterClient
-from services.scheduler.outcomes import Outcomes
+from services.scheduler.outcomes import LONGEST_REASON, Outcomes
 from services.scheduler.run_store import RunStore
 from services.scheduler.schedule_store import ScheduleStore
 from services.scheduler.schedules import Overlap, Run, RunState, Schedule
-from services.scheduler.tick import SKIPPED
+from services.scheduler.tick import LATE, SKIPPED
 
 log = structlog.get_logger()
+
+STARTED = Histogram(
+    "scheduler_start_lateness_seconds", "From when a run was due to when its job was accepted.", buckets=LATE
+)
+OLDEST_WAITING = Gauge(
+    "scheduler_oldest_waiting_seconds", "How long the run that waits longest for its job has waited."
+)
 
 AGAIN_SECONDS = 10.0
 """Until a run that could not be submitted is tried again."""
@@ -50,46 +58,57 @@ class Submitter:
         self._exporter = exporter
         self._outcomes = outcomes
         self._batch = batch
-        self._slots = asyncio.Semaphore(at_once)
+        self._at_once = at_once
         self._follow = follow
 
     async def round(self) -> int:
-        """Submit what waits and is due; returns how many runs were looked at."""
-        due = await self._runs.take_due(RunState.WAITING, AGAIN_SECONDS, self._batch)
-        by_schedule: dict[str, list[Run]] = {}
-        for run in due:
-            by_schedule.setdefault(run.schedule_id, []).append(run)
-        await asyncio.gather(*(self._all_of(runs) for runs in by_schedule.values()))
-        return len(due)
+        """Submit what waits and is due, batch after batch; returns how many runs were looked at."""
+        looked = 0
+        while due := await self._runs.take_due(RunState.WAITING, AGAIN_SECONDS, self._batch):
+            by_schedule: dict[str, list[Run]] = {}
+            for run in due:
+                by_schedule.setdefault(run.schedule_id, []).append(run)
+            await loops.for_each("submit", by_schedule.values(), self._all_of, at_once=self._at_once)
+            looked += len(due)
+        return looked
+
+    async def measure(self) -> None:
+        """Bring the age of the longest waiting run up to date."""
+        OLDEST_WAITING.set(await self._runs.longest_wait())
 
     async def _all_of(self, runs: Sequence[Run]) -> None:
         """Runs of one schedule one after the other, the oldest first."""
-        async with self._slots:
-            for run in runs:
-                with structlog.contextvars.bound_contextvars(run_id=run.id, schedule_id=run.schedule_id):
-                    await self._one(run)
+        for run in runs:
+            with structlog.contextvars.bound_contextvars(run_id=run.id, schedule_id=run.schedule_id):
+                await self._one(run)
 
     async def _one(self, run: Run) -> None:
         schedule = await self._schedules.get(run.tenant, run.schedule_id)
         if schedule is None:
-            await self._skip(run, DELETED)
+            await self._drop(run, RunState.SKIPPED, DELETED)
         elif not (schedule.is_active or run.is_manual):
-            await self._skip(run, PAUSED)
+            await self._drop(run, RunState.SKIPPED, PAUSED)
         elif run.is_manual or await self._may_start(run, schedule):
             await self._submit(run, schedule)
 
     async def _may_start(self, run: Run, schedule: Schedule) -> bool:
         """Whether no predecessor is in the way; if one is, the run waits on or is skipped."""
         before = await self._runs.live_before(run)
-        going = [one for one in before if one.state is RunState.WAITING or await self._outcomes.is_going(one)]
-        if not going:
+        waiting = [one for one in before if one.state is RunState.WAITING]
+        if not waiting and not await self._any_goes(before):
             return True
         if run.waits:
             return False
         if schedule.overlap is Overlap.SKIP:
-            await self._skip(run, OVERLAP)
-        elif any(one.state is RunState.WAITING and not one.waits for one in going):
-            await self._skip(run, QUEUE_FULL)
+            await self._drop(run, RunState.SKIPPED, OVERLAP)
+        elif any(not one.waits for one in waiting):
+            await self._drop(run, RunState.SKIPPED, QUEUE_FULL)
+        return False
+
+    async def _any_goes(self, submitted: Sequence[Run]) -> bool:
+        for run in submitted:
+            if await self._outcomes.is_going(run):
+                return True
         return False
 
     async def _submit(self, run: Run, schedule: Schedule) -> None:
@@ -99,13 +118,19 @@ class Submitter:
             if fault.kind in PASSING:  # it is due again in a while
                 log.warning("submit_postponed", action="submit", code=fault.code, reason=fault.message)
                 return
-            await self._runs.ended(run.id, RunState.FAILED, f"{fault.code}: {fault.message}"[:1000])
-            log.warning("submit_refused", action="submit", code=fault.code, reason=fault.message)
-            return
-        await self._runs.submitted(run.id, self._follow)
+            # A job of this id can only be this run's own, submitted by a replica that died before the schedule changed.
+            if fault.kind is not Kind.MISMATCH:
+                await self._drop(run, RunState.FAILED, f"{fault.code}: {fault.message}"[:LONGEST_REASON])
+                return
+        now = await self._runs.submitted(run.id, self._follow)
+        if now is not None and now.started_at is not None and not run.is_manual:
+            STARTED.observe(max(0.0, (now.started_at - run.fire_at - schedule.delay).total_seconds()))
         log.info("submitted", action="submit", job_id=run.job_id, tenant=run.tenant)
 
-    async def _skip(self, run: Run, reason: str) -> None:
-        if await self._runs.ended(run.id, RunState.SKIPPED, reason) is not None:
+    async def _drop(self, run: Run, state: RunState, reason: str) -> None:
+        if await self._runs.dropped(run.id, state, reason) is None:
+            return
+        if state is RunState.SKIPPED:
             SKIPPED.labels(reason).inc()
-            log.info("skipped", action="submit", reason=reason)
+        log.info("dropped", action="submit", outcome=state.value, reason=reason)
+        await self._runs.wake(run.schedule_id)

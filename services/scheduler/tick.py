@@ -1,12 +1,13 @@
-"""The tick: what is due is planned, moved on and stored as runs. Any number of replicas do this at once, none leads."""
+"""The tick: what is due is planned, stored as runs and moved on. Any number of replicas do this at once, none leads."""
 
-import asyncio
+import random
 from dataclasses import replace
 from datetime import datetime, timedelta
 
 import structlog
 from prometheus_client import Counter, Gauge, Histogram
 
+from services.chassis import loops
 from services.scheduler import time_zones
 from services.scheduler.expression import CronError
 from services.scheduler.misfire import Plan, plan
@@ -15,11 +16,8 @@ from services.scheduler.schedules import Run, RunState, Schedule, run_id
 
 log = structlog.get_logger()
 
-LATENESS = Histogram(
-    "scheduler_lateness_seconds",
-    "From when a run was due to when it was planned.",
-    buckets=(0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 3600),
-)
+LATE = (0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 3600)
+LATENESS = Histogram("scheduler_lateness_seconds", "From when a run was due to when it was planned.", buckets=LATE)
 PLANNED = Counter("scheduler_runs_planned_total", "Runs planned.")
 SKIPPED = Counter("scheduler_fire_times_skipped_total", "Fire times that were not run.", ["reason"])
 OLDEST_DUE = Gauge("scheduler_oldest_due_seconds", "How long the schedule that is longest due has waited.")
@@ -39,17 +37,23 @@ class Ticker:
     def __init__(self, store: ScheduleStore, *, batch: int, at_once: int, grace: timedelta) -> None:
         self._store = store
         self._batch = batch
-        self._slots = asyncio.Semaphore(at_once)
+        self._at_once = at_once
         self._grace = grace
 
     async def tick(self) -> int:
-        """Plan what is due now, batch after batch; returns how many runs that made."""
+        """Plan what is due, batch after batch, until there is nothing or others do it; returns how many runs that made.
+
+        One schedule may take several rounds: a plan deals with a thousand fire times at most.
+        """
         made = 0
-        while True:
-            due = await self._store.due(self._batch)
-            made += sum(await asyncio.gather(*(self._plan(one) for one in due)))
-            if len(due) < self._batch:
-                return made
+        while due := await self._store.due(self._batch):
+            random.shuffle(due)  # replicas that look at the same moment do not meet at every schedule
+            planned = await loops.for_each("tick", due, self._plan, at_once=self._at_once)
+            moved = [runs for runs in planned if runs is not None]
+            made += sum(moved)
+            if not moved:
+                break
+        return made
 
     async def refresh(self) -> int:
         """Compute next times anew that other time-zone rules gave; returns how many. A planned time stays as it is."""
@@ -57,22 +61,20 @@ class Ticker:
         while found := await self._store.with_other_rules(rules, self._batch):
             now = await self._store.now()
             for schedule in found:
-                await self._store.change(replace(schedule, next_fire_at=_next_fire(schedule, now), rules=rules))
-                done += 1
+                done += await self._store.change(_by_rules_of_today(schedule, now)) is not None
         return done
 
     async def measure(self) -> None:
         """Bring the age of the longest due schedule up to date."""
         OLDEST_DUE.set(await self._store.oldest_due_age())
 
-    async def _plan(self, due: Due) -> int:
-        async with self._slots:
-            schedule, now = due.schedule, due.now
-            ahead = self._ahead(schedule, now)
-            runs = _runs(schedule, ahead, now)
-            moved = replace(schedule, planned_until=_latest(schedule, ahead), next_fire_at=ahead.next_fire)
-            if not await self._store.planned(schedule, moved, runs):
-                return 0
+    async def _plan(self, due: Due) -> int | None:
+        """The number of runs that came of it; None when another replica was faster, or the schedule was changed."""
+        schedule, now = due.schedule, due.now
+        ahead = self._ahead(schedule, now)
+        moved = replace(schedule, planned_until=_latest(schedule, ahead), next_fire_at=ahead.next_fire)
+        if not await self._store.planned(schedule, moved, _runs(schedule, ahead, now)):
+            return None
         self._tell(schedule, ahead, now)
         return len(ahead.run)
 
@@ -105,14 +107,16 @@ class Ticker:
         )
 
 
-def _next_fire(schedule: Schedule, now: datetime) -> datetime | None:
-    """The next time by the rules of today; what is due already is not passed over."""
+def _by_rules_of_today(schedule: Schedule, now: datetime) -> Schedule:
+    """With its next time computed anew: what is due already is planned as ever, what would have been is not made up."""
     is_due = schedule.next_fire_at is not None and schedule.next_fire_at <= now
+    after = schedule.planned_until if is_due else max(schedule.planned_until, now)
     try:
-        return schedule.cron.next_fire(schedule.planned_until if is_due else max(schedule.planned_until, now))
+        following = schedule.cron.next_fire(after)
     except CronError as exc:
         log.error("schedule_unreadable", action="refresh", schedule_id=schedule.id, reason=str(exc))  # noqa: TRY400  the reason says it all
-        return None
+        following = None
+    return replace(schedule, planned_until=after, next_fire_at=following, rules=time_zones.version())
 
 
 def _latest(schedule: Schedule, ahead: Plan) -> datetime:
