@@ -1,13 +1,17 @@
 """Services in the test's own event loop, against the real servers of tests/conftest.py."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from services.chassis import mongo
 from services.exporter.job_store import JobStore
-from tests.integration.exporting import Exporter, exporter
+from tests.contract.destinations.rigs.sftp import SftpRig
+from tests.integration.delivering import OpenShop, Shop, deliverer
+from tests.integration.exporting import Exporter, exporter, new_tenant, products
 
 
 @pytest.fixture
@@ -15,6 +19,7 @@ async def clean_uri(mongo_uri: str) -> str:
     """A MongoDB without jobs of an earlier test, which an exporter would go on with."""
     client = mongo.connect(mongo_uri, app="tests")
     await client.drop_database("exporter")
+    await client.drop_database("delivery")
     client.close()
     return mongo_uri
 
@@ -48,3 +53,34 @@ async def store(database: mongo.Database) -> JobStore:
     jobs = JobStore(database)
     await jobs.prepare()
     return jobs
+
+
+@pytest.fixture(scope="session")
+def sftp_server() -> Iterator[SftpRig]:
+    """An SFTP server for deliveries."""
+    rig = SftpRig()
+    rig.start()
+    yield rig
+    rig.stop()
+
+
+@pytest.fixture
+async def open_shop(clean_uri: str, nats_url: str, running: Exporter, sftp_server: SftpRig) -> OpenShop:
+    """Opens a shop of a new tenant with so many products, and a delivery service with the settings given."""
+    sftp_server.clear()
+
+    @asynccontextmanager
+    async def opened(rows: int = 100, **settings: Any) -> AsyncIterator[Shop]:
+        tenant = new_tenant()
+        await running.fill(tenant, products(rows))
+        async with deliverer(clean_uri, nats_url, running, **settings) as started:
+            yield Shop(tenant, running, started, sftp_server)
+
+    return opened
+
+
+@pytest.fixture
+async def shop(open_shop: OpenShop) -> AsyncIterator[Shop]:
+    """A shop of a tenant of its own, with the usual settings."""
+    async with open_shop() as opened:
+        yield opened
