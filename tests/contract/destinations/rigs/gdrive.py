@@ -11,7 +11,7 @@ from services.delivery.destinations._gdrive_upload import GRAIN
 from services.delivery.destinations.gdrive import Endpoints, GoogleDrive
 from tests.contract.destinations.gdrive_login import new_key
 from tests.contract.destinations.gdrive_server import DriveServer
-from tests.contract.destinations.gdrive_store import FOLDER, Item
+from tests.contract.destinations.gdrive_store import FOLDER, Account, Item
 
 SERVICE = "exports@shop-123.iam.gserviceaccount.com"
 PERSON = "anna@example.com"
@@ -58,11 +58,16 @@ class DriveRig:
         """Where files go."""
         return self.shared if self.kind == "service" else self.mine
 
-    def destination(self, seconds: float) -> GoogleDrive:
+    @property
+    def account(self) -> Account:
+        """Who delivers."""
+        return Account(SERVICE, is_service=True) if self.kind == "service" else Account(PERSON, is_service=False)
+
+    def destination(self, seconds: float, part: int = GRAIN) -> GoogleDrive:
         limits = Limits(
             connect=seconds, silence=seconds, work=2 * seconds, waits=(0.01, 0.01, 0.01), longest_wait=seconds
         )
-        return GoogleDrive(local, limits, part=GRAIN)
+        return GoogleDrive(local, limits, part)
 
     def config(self, port: int | None = None) -> dict[str, Any]:
         return {"credentials": self.credentials(self._key.private, REFRESH, port), "folder_id": self.folder.id}
