@@ -5,7 +5,6 @@ from __future__ import annotations  # grpcio's classes take type arguments in it
 import grpc
 
 from services.chassis.rpc_client import Caller
-from services.gateway.health import says_serving
 from services.wire import scheduler_pb2 as pb
 from services.wire import scheduler_pb2_grpc
 
@@ -14,7 +13,6 @@ class SchedulerClient:
     """Calls `catalog.exports.v1.Scheduler`. Every method raises the Fault the service answers, or Unavailable."""
 
     def __init__(self, channel: grpc.aio.Channel, deadline: float) -> None:
-        self._channel = channel
         self._stub = scheduler_pb2_grpc.SchedulerStub(channel)
         self._caller = Caller("scheduler", deadline=deadline)
 
@@ -60,7 +58,3 @@ class SchedulerClient:
         """The next times of an expression."""
         request = pb.PreviewRequest(cron_expression=cron_expression, timezone=timezone, count=count)
         return await self._caller.call(self._stub.Preview, request)
-
-    async def is_ready(self) -> bool:
-        """Whether a replica says it serves."""
-        return await says_serving(self._channel)

@@ -71,6 +71,7 @@ async def build(settings: SchedulerSettings) -> AsyncIterator[Running]:
             batch=settings.tick_batch,
             at_once=settings.at_once,
             follow=settings.follow_seconds,
+            again=settings.retry_seconds,
         )
 
         async def sweep() -> None:

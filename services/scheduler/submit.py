@@ -23,8 +23,6 @@ OLDEST_WAITING = Gauge(
     "scheduler_oldest_waiting_seconds", "How long the run that waits longest for its job has waited."
 )
 
-AGAIN_SECONDS = 10.0
-"""Until a run that could not be submitted is tried again."""
 PASSING = frozenset({Kind.UNAVAILABLE, Kind.EXHAUSTED, Kind.INTERNAL})
 
 OVERLAP = "overlap"
@@ -40,6 +38,7 @@ class Submitter:
         batch: runs a look takes, at most.
         at_once: of these, submitted at the same time.
         follow: seconds until a submitted run's outcome is asked for.
+        again: seconds until a run is looked at again that could not be submitted, or has to wait.
     """
 
     def __init__(
@@ -52,6 +51,7 @@ class Submitter:
         batch: int,
         at_once: int,
         follow: float,
+        again: float,
     ) -> None:
         self._schedules = schedules
         self._runs = runs
@@ -60,11 +60,12 @@ class Submitter:
         self._batch = batch
         self._at_once = at_once
         self._follow = follow
+        self._again = again
 
     async def round(self) -> int:
         """Submit what waits and is due, batch after batch; returns how many runs were looked at."""
         looked = 0
-        while due := await self._runs.take_due(RunState.WAITING, AGAIN_SECONDS, self._batch):
+        while due := await self._runs.take_due(RunState.WAITING, self._again, self._batch):
             by_schedule: dict[str, list[Run]] = {}
             for run in due:
                 by_schedule.setdefault(run.schedule_id, []).append(run)
