@@ -12,6 +12,7 @@ from services.exporter.job_store import JobStore
 from tests.contract.destinations.rigs.sftp import SftpRig
 from tests.integration.delivering import OpenShop, Shop, deliverer
 from tests.integration.exporting import Exporter, exporter, new_tenant, products
+from tests.integration.scheduling import Scheduler, scheduler
 
 
 @pytest.fixture
@@ -20,6 +21,7 @@ async def clean_uri(mongo_uri: str) -> str:
     client = mongo.connect(mongo_uri, app="tests")
     await client.drop_database("exporter")
     await client.drop_database("delivery")
+    await client.drop_database("scheduler")
     client.close()
     return mongo_uri
 
@@ -84,3 +86,21 @@ async def shop(open_shop: OpenShop) -> AsyncIterator[Shop]:
     """A shop of a tenant of its own, with the usual settings."""
     async with open_shop() as opened:
         yield opened
+
+
+@pytest.fixture
+async def scheduling(clean_uri: str, nats_url: str, running: Exporter) -> AsyncIterator[Scheduler]:
+    """A scheduler beside an exporter with a worker, and a tenant with a small catalogue."""
+    tenant = new_tenant()
+    await running.fill(tenant, products(10))
+    async with scheduler(clean_uri, nats_url, running.running.rpc_port, tenant) as started:
+        yield started
+
+
+@pytest.fixture
+async def undone(clean_uri: str, nats_url: str, idle: Exporter) -> AsyncIterator[Scheduler]:
+    """A scheduler beside an exporter that works on no job: each goes on until it is cancelled."""
+    tenant = new_tenant()
+    await idle.fill(tenant, products(10))
+    async with scheduler(clean_uri, nats_url, idle.running.rpc_port, tenant) as started:
+        yield started
