@@ -76,12 +76,23 @@ class Calls:
         early = step == Step.AUTHENTICATE or isinstance(exc, EndpointConnectionError | ConnectTimeoutError)
         step = Step.CONNECT if early else step
         if isinstance(exc, SSLError):
-            what = "TLS failed: check that the endpoint speaks https, and that its certificate is of a known authority"
-            return DestinationError(step, "tls_failed", f"{what}. {self._harmless(str(exc))}", passing=False)
+            return self._from_tls(exc)
         if isinstance(exc, TimeoutError | ReadTimeoutError | ConnectTimeoutError):
             return DestinationError(step, "stalled", "The server did not answer in time.", passing=True)
-        what = f"The server cannot be reached, or the connection was lost: {self._harmless(str(exc))}"
-        return DestinationError(step, "connection_lost", what, passing=True)
+        if step == Step.CONNECT:
+            what = f"The server cannot be reached: check the endpoint. {self._harmless(str(exc))}"
+            return DestinationError(step, "unreachable", what, passing=True)
+        return DestinationError(
+            step, "connection_lost", self._harmless(f"The connection was lost: {exc}"), passing=True
+        )
+
+    def _from_tls(self, exc: SSLError) -> DestinationError:
+        said = self._harmless(str(exc))
+        if isinstance(exc.kwargs.get("error"), aiohttp.ClientConnectorCertificateError):
+            what = "The certificate is not of a known authority, or made for another name: give `ca_certificate`"
+            return DestinationError(Step.CONNECT, "certificate_invalid", f"{what}. {said}", passing=False)
+        what = "TLS failed: check that the endpoint speaks https on this port"
+        return DestinationError(Step.CONNECT, "tls_failed", f"{what}. {said}", passing=False)
 
     def _harmless(self, text: str) -> str:
         masked = text.replace(self.secret, "********") if self.secret else text

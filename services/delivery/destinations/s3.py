@@ -177,7 +177,7 @@ class Bucket:
     """
 
     name: ClassVar[str]
-    Config: ClassVar[type[BucketConfig]]
+    Config: ClassVar[type[DestinationConfig]]
 
     def __init__(
         self, silence_seconds: float = SILENCE_SECONDS, part_bytes: int = PART_BYTES, attempts: int = ATTEMPTS
@@ -208,14 +208,14 @@ class S3(Bucket):
     """The type `s3`."""
 
     name: ClassVar[str] = "s3"
-    Config: ClassVar[type[BucketConfig]] = S3Config
+    Config: ClassVar[type[DestinationConfig]] = S3Config
 
 
 class Minio(Bucket):
     """The type `minio`."""
 
     name: ClassVar[str] = "minio"
-    Config: ClassVar[type[BucketConfig]] = MinioConfig
+    Config: ClassVar[type[DestinationConfig]] = MinioConfig
 
 
 DESTINATIONS = (S3(), Minio())

@@ -28,8 +28,11 @@ PREFIX = "exports/shop"
 PART_BYTES = 256 * 1024
 SMALLEST = "S3_UPLOAD_PART_MIN_SIZE"
 """moto's limit for parts, as AWS has it; it would make the tests slow."""
-Answer = tuple[int, str]
-"""Status and S3's code."""
+
+
+def refusal(status: int, code: str, message: str = "Not now") -> Response:
+    """An error as S3 says it."""
+    return Response(f"<Error><Code>{code}</Code><Message>{message}</Message></Error>", status)
 
 
 class Door:
@@ -44,7 +47,7 @@ class Door:
 
     def clear(self) -> None:
         self.full = False
-        self.answers: Callable[[Request], Answer | None] = lambda _: None
+        self.answers: Callable[[Request], Response | None] = lambda _: None
         self.asked: list[tuple[str, str, dict[str, str]]] = []
 
     def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
@@ -54,28 +57,25 @@ class Door:
         self.asked.append((request.method, request.full_path, dict(request.headers)))
         answer = self._refused(request, body, length) or self.answers(request)
         if answer is not None:
-            status, code = answer
-            return Response(f"<Error><Code>{code}</Code><Message>Not now</Message></Error>", status)(
-                environ, start_response
-            )
+            return answer(environ, start_response)
         environ["wsgi.input"] = io.BytesIO(body)
         passed: Iterable[bytes] = self._moto(environ, start_response)
         return passed
 
-    def _refused(self, request: Request, body: bytes, length: int) -> Answer | None:
+    def _refused(self, request: Request, body: bytes, length: int) -> Response | None:
         if len(body) < length:
-            return 400, "IncompleteBody"
+            return refusal(400, "IncompleteBody")
         key, signature = _credential(request), _between(request.headers["Authorization"], "Signature=", ",")
         if key[0] != ACCESS_KEY:
-            return 403, "InvalidAccessKeyId"
+            return refusal(403, "InvalidAccessKeyId")
         if signature != _signature(request, region=key[2]):
-            return 403, "SignatureDoesNotMatch"
+            return refusal(403, "SignatureDoesNotMatch")
         if request.headers["X-Amz-Content-SHA256"] != hashlib.sha256(body).hexdigest():
-            return 400, "XAmzContentSHA256Mismatch"
+            return refusal(400, "XAmzContentSHA256Mismatch")
         checksum = request.headers.get("x-amz-checksum-sha256")
         if checksum and checksum != base64.b64encode(hashlib.sha256(body).digest()).decode():
-            return 400, "BadDigest"
-        return (507, "XMinioStorageFull") if self.full and request.method == "PUT" else None
+            return refusal(400, "BadDigest")
+        return refusal(507, "XMinioStorageFull") if self.full and request.method == "PUT" else None
 
 
 def _credential(request: Request) -> list[str]:
@@ -157,6 +157,18 @@ class S3Rig:
 
     def leftovers(self) -> list[str]:
         return sorted(upload.key_name for upload in self._storage.buckets[self.bucket].multiparts.values())
+
+    def uploads(self) -> Any:
+        """Open uploads by id."""
+        return self._storage.buckets[self.bucket].multiparts
+
+    def begin(self, key: str) -> None:
+        """Open an upload, as another program would."""
+        self._storage.create_multipart_upload(self.bucket, key, {}, "STANDARD", [], None, None, None)
+
+    def write(self, key: str, data: bytes, etag: str | None = None) -> None:
+        """Write an object, as another program would."""
+        self._storage.put_object(self.bucket, key, data, etag=etag)
 
     def metadata(self, name: str) -> dict[str, str]:
         """What an object was written with."""
