@@ -17,6 +17,7 @@ from services.delivery.destinations.contract import DestinationError, Step
 
 FOLDER = "application/vnd.google-apps.folder"
 FIELDS = "id,name,size,md5Checksum,sha256Checksum,trashed,webViewLink,modifiedTime"
+GENERATE_IDS = "/drive/v3/files/generateIds"
 MOST_PAGES = 20
 ALL_DRIVES = {"supportsAllDrives": "true"}
 """Without it shared drives do not exist."""
@@ -111,7 +112,7 @@ class DriveApi:
     async def new_id(self) -> str:
         """An id for a file that does not exist yet."""
         query = {"count": "1", "space": "drive", "type": "files"}
-        answer = await self.call(Step.WRITE, "GET", self.url("/drive/v3/files/generateIds"), query=query)
+        answer = await self.call(Step.WRITE, "GET", self.url(GENERATE_IDS), query=query)
         ids = answer.data.get("ids")
         if not isinstance(ids, list) or not ids:
             raise refused(Step.WRITE, answer)
@@ -152,12 +153,12 @@ class DriveApi:
         Raises:
             DestinationError: it was refused, or there was no answer.
         """
+        # Ids belong to no drive, and Google may refuse parameters a method does not have.
+        asked = {**({} if url.endswith(GENERATE_IDS) else ALL_DRIVES), **(query or {})}
 
         async def once() -> Answer:
             authorized = {**await self.authorization(), **(headers or {})}
-            return await self.http.ask(
-                step, method, url, params={**ALL_DRIVES, **(query or {})}, headers=authorized, **request
-            )
+            return await self.http.ask(step, method, url, params=asked, headers=authorized, **request)
 
         answer = await self.http.patiently(once)
         if answer.status == 401:

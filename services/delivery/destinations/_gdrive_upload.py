@@ -12,7 +12,7 @@ from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
 from dataclasses import dataclass
 
-from services.delivery.destinations._gdrive_api import ALL_DRIVES, FIELDS, DriveApi
+from services.delivery.destinations._gdrive_api import FIELDS, DriveApi
 from services.delivery.destinations._gdrive_errors import Answer
 from services.delivery.destinations.contract import DestinationError, Payload, Step
 
@@ -61,7 +61,7 @@ async def begin(api: DriveApi, target: Target, payload: Payload) -> str:
         Step.WRITE,
         "POST" if target.new else "PATCH",
         api.url("/upload/drive/v3/files" + ("" if target.new else f"/{target.id}")),
-        query={"uploadType": "resumable", "fields": FIELDS, **ALL_DRIVES},
+        query={"uploadType": "resumable", "fields": FIELDS},
         headers={"X-Upload-Content-Type": payload.media_type, "X-Upload-Content-Length": str(payload.size)},
         json={**described, "parents": [target.folder]} if target.new else described,
         but=(404, 409),

@@ -137,6 +137,8 @@ class DriveServer:
 
     async def _generate_ids(self, request: web.Request) -> web.Response:
         self._who(request)
+        if set(request.query) - {"count", "space", "type"}:
+            raise Refusal(400, "invalidParameter", "These are no parameters of generateIds.")
         count = _number(request, "count", 10, 1000)
         return web.json_response({"kind": "drive#generatedIds", "space": "drive", "ids": self.store.reserve(count)})
 
