@@ -15,7 +15,8 @@ from typing import Any
 
 import grpc
 
-from services.chassis import mongo
+from services.chassis import mongo, rpc_errors
+from services.chassis.faults import Fault, Kind
 from services.scheduler.app import Running, build
 from services.scheduler.schedules import run_id
 from services.scheduler.settings import SchedulerSettings
@@ -43,7 +44,7 @@ class Platforms(delivery_pb2_grpc.DeliveryServicer):
 
     async def GetPlatform(self, request: delivery_pb2.GetPlatformRequest, context: Any) -> delivery_pb2.Platform:  # noqa: N802  the protocol's name
         if request.platform_id not in self.known:
-            await context.abort(grpc.StatusCode.NOT_FOUND, "no such platform")
+            await rpc_errors.abort(context, Fault("platform_not_found", "No such platform.", kind=Kind.NOT_FOUND))
         is_active = request.platform_id not in self.inactive
         return delivery_pb2.Platform(id=request.platform_id, tenant=request.tenant, is_active=is_active)
 

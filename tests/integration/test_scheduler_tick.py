@@ -1,5 +1,6 @@
 """What becomes of fire times that have come: run, late, missed, skipped, queued, after pauses and stops."""
 
+import itertools
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -64,8 +65,8 @@ async def test_after_two_hours_without_the_stack_each_policy_does_what_it_says(
             assert (run["fire_at"], run["_id"]) == (due[-1], run_id(made[policy].id, due[-1]))
         runs = await after.until(made["all"], ["completed"] * 12, within=60)
         assert [run["fire_at"] for run in runs] == await fire_times(after, made["all"])
-        ends, starts = [run["finished_at"] for run in runs], [run["started_at"] for run in runs]
-        assert all(end <= start for end, start in zip(ends, starts[1:], strict=False))  # one after the other
+        pairs = itertools.pairwise(runs)
+        assert all(run["finished_at"] <= following["started_at"] for run, following in pairs)  # one after the other
 
 
 async def before_the_stop(mongo_uri: str, schedule: pb.Schedule) -> None:
