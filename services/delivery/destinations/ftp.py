@@ -87,7 +87,7 @@ class FtpDestination:
     """FTP and FTPS."""
 
     name: ClassVar[str] = "ftp"
-    Config: ClassVar[type[FtpConfig]] = FtpConfig
+    Config: ClassVar[type[DestinationConfig]] = FtpConfig
 
     def __init__(self, limits: Limits = LIMITS) -> None:
         self._limits = limits

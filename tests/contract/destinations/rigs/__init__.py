@@ -18,7 +18,9 @@ from tests.tcp_proxy import TcpProxy
 class Rig(Protocol):
     """A server on 127.0.0.1 in threads or processes of its own, and an independent view of what is in it."""
 
-    port: int
+    @property
+    def port(self) -> int:
+        """Where it listens."""
 
     def start(self) -> None:
         """Listen on a free port."""
