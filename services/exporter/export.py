@@ -30,7 +30,7 @@ from services.exporter.formats.contract import (
 from services.exporter.jobs import Notice, Stage
 from services.exporter.notices import notices
 from services.exporter.projection import projection
-from services.exporter.transcode import discover
+from services.exporter.transcode import Discovery, discover
 
 SNAPSHOT_TRIES = 3
 FILTERED_SHEET = "products"
@@ -161,8 +161,9 @@ class Attempt:
 
     def _discovered(self, view: catalogue.Snapshot, sheet: str) -> tuple[str, ...]:
         seen: dict[str, None] = {}
+        discovery = Discovery(self._plan.selection(sheet), seen)
         for batch in self._batches(view, sheet):
-            discover(batch, self._plan.selection(sheet), seen)
+            discovery.note(batch)
             if len(seen) > self._plan.max_columns:
                 raise TooManyColumns(len(seen), self._plan.max_columns)
         return self._header(sheet, seen)

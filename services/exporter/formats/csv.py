@@ -33,9 +33,9 @@ class Csv:
             transcoder = delimited(sheet, options, tally)
             yield beginning(transcoder, options)
             for batch in sheet.batches:
-                rows = transcoder.rows(batch)
-                tally.records[sheet.name] += len(rows)
-                yield transcoder.lines(rows)
+                lines = transcoder.encode(batch)
+                tally.records[sheet.name] += lines.rows
+                yield lines.text
 
 
 def delimited(sheet: Sheet, options: DelimitedOptions, tally: Tally) -> CsvRows:

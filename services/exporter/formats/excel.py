@@ -12,7 +12,7 @@ from pydantic import Field, field_validator
 
 from services.exporter.formats.contract import ExportOptions, Flag, Sheet, Tally, TooManyColumns
 from services.exporter.formats.package import FIXED_TIME, Member, package
-from services.exporter.transcode import SheetRows
+from services.exporter.transcode import Pieces, SheetRows
 from services.exporter.transcode.sheet_xml import column_letters
 
 MOST_ROWS = 1_048_576
@@ -23,6 +23,8 @@ MOST_BYTES = 3 << 30
 HEADER_STYLE, DATE_STYLE = 1, 2
 WIDEST, NARROWEST = 60, 8
 """Column widths, in characters."""
+MEASURED = 200
+"""Rows looked at for the widths."""
 
 _HEAD = (
     '<?xml version="1.0" encoding="UTF-8" standalone="yes"?>\n'
@@ -99,50 +101,42 @@ class Pages:
         self._formatting = options.formatting
         self._tally = tally
         self._rows = SheetRows(sheet.name, sheet.columns, sheet.selection, tally, date_style=DATE_STYLE)
-        self._batches = (self._rows.rows(batch) for batch in sheet.batches)
-        self._left: list[list[Any]] = []
+        self._pieces = Pieces(sheet.batches)
         self.area = ""
 
     def contents(self) -> Iterator[int]:
         """1, and the number of each further worksheet while there are rows."""
         number = 1
-        while number == 1 or self._more():
+        while number == 1 or self._pieces.more():
             yield number
             number += 1
 
     def xml(self) -> Iterator[bytes]:
         """One worksheet, as full as it may be."""
-        self._more()
-        columns = self._sheet.columns
-        yield (_HEAD + (_FROZEN + _widths(columns, self._left) if self._formatting else "") + "<sheetData>").encode()
+        yield (_HEAD + (self._look() if self._formatting else "") + "<sheetData>").encode()
         yield self._rows.header(HEADER_STYLE if self._formatting else None)
         number, written = 2, 0
-        while number <= MOST_ROWS and written < MOST_BYTES and self._more():
-            room = MOST_ROWS + 1 - number
-            rows, self._left = self._left[:room], self._left[room:]
-            text = self._rows.xml(rows, number)
-            self._tally.records[self._sheet.name] += len(rows)
-            number += len(rows)
-            written += len(text)
-            yield text
-        self.area = f"A1:{column_letters(max(1, len(columns)))}{number - 1}"
+        while number <= MOST_ROWS and written < MOST_BYTES and self._pieces.more():
+            rows = self._rows.encode(self._pieces.take(MOST_ROWS + 1 - number), number)
+            self._tally.records[self._sheet.name] += rows.rows
+            number += rows.rows
+            written += len(rows.text)
+            yield rows.text
+        self.area = f"A1:{column_letters(max(1, len(self._sheet.columns)))}{number - 1}"
         filtered = f'<autoFilter ref="{self.area}"/>' if self._formatting else ""
         yield f"</sheetData>{filtered}</worksheet>".encode()
 
-    def _more(self) -> bool:
-        while not self._left:
-            rows = next(self._batches, None)
-            if rows is None:
-                return False
-            self._left = rows
-        return True
+    def _look(self) -> str:
+        """The frozen header, and widths that fit the first rows."""
+        first = self._pieces.look(MEASURED) if self._pieces.more() else b""
+        return _FROZEN + _widths(self._sheet.columns, self._rows.values(first))
 
 
 def _widths(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
-    """Widths that fit the header and the first rows, within reason."""
+    """Widths that fit the header and these rows, within reason."""
     widths = []
     for at, name in enumerate(columns):
-        longest = max([len(name), *(len(str(row[at])) for row in rows[:200] if row[at] is not None)])
+        longest = max([len(name), *(len(str(row[at])) for row in rows if row[at] is not None)])
         widths.append(min(WIDEST, max(NARROWEST, longest + 2)))
     cols = [f'<col min="{at}" max="{at}" width="{width}" customWidth="1"/>' for at, width in enumerate(widths, 1)]
     return f"<cols>{''.join(cols)}</cols>" if cols else ""

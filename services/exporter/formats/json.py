@@ -39,26 +39,29 @@ class Json:
         """An array, or lines, a chunk a batch."""
         [sheet] = sheets
         tally.records[sheet.name] = 0
-        pretty = options.pretty and not options.json_lines
-        objects = JsonObjects(sheet.name, sheet.selection, tally, newline="\n  " if pretty else None)
-        return _lines(sheet, objects, tally) if options.json_lines else _array(sheet, objects, tally, pretty=pretty)
+        if options.json_lines:
+            return _lines(sheet, tally)
+        return _array(sheet, tally, pretty=options.pretty)
 
 
-def _lines(sheet: Sheet, objects: JsonObjects, tally: Tally) -> Iterator[bytes]:
+def _lines(sheet: Sheet, tally: Tally) -> Iterator[bytes]:
+    objects = JsonObjects(sheet.name, sheet.selection, tally, newline=None, ending="\n")
     for batch in sheet.batches:
-        texts = objects.encode(batch)
-        tally.records[sheet.name] += len(texts)
-        yield "".join([f"{text}\n" for text in texts]).encode()
+        lines = objects.encode(batch)
+        tally.records[sheet.name] += lines.rows
+        yield lines.text
 
 
-def _array(sheet: Sheet, objects: JsonObjects, tally: Tally, *, pretty: bool) -> Iterator[bytes]:
+def _array(sheet: Sheet, tally: Tally, *, pretty: bool) -> Iterator[bytes]:
+    newline = "\n  " if pretty else None
     opening, between, closing = ("[\n  ", ",\n  ", "\n]\n") if pretty else ("[", ",", "]")
+    objects = JsonObjects(sheet.name, sheet.selection, tally, newline=newline, ending=between)
     before = opening
     for batch in sheet.batches:
-        texts = objects.encode(batch)
-        if texts:
-            tally.records[sheet.name] += len(texts)
-            yield (before + between.join(texts)).encode()
+        elements = objects.encode(batch)
+        if elements.rows:
+            tally.records[sheet.name] += elements.rows
+            yield before.encode() + elements.text[: -len(between)]
             before = between
     yield (closing if before is between else "[]\n" if pretty else "[]").encode()
 

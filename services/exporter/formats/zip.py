@@ -8,12 +8,10 @@ from pydantic import Field
 from services.exporter.formats.contract import DelimitedOptions, ExportOptions, Sheet, Tally
 from services.exporter.formats.csv import beginning, delimited
 from services.exporter.formats.package import Member, package
-from services.exporter.transcode import CsvRows
+from services.exporter.transcode import CsvRows, Pieces
 
 PART_BYTES = 1 << 30
 """A part is ended at this size, so that its own sizes fit the classic format every tool can read."""
-
-Rows = list[list[str]]
 
 
 class ZipOptions(DelimitedOptions):
@@ -54,42 +52,28 @@ class Parts:
     """Cuts one stream of rows into parts."""
 
     def __init__(self, sheet: Sheet, transcoder: CsvRows, options: ZipOptions, tally: Tally) -> None:
-        self._sheet = sheet
+        self._name = sheet.name
+        self._pieces = Pieces(sheet.batches)
         self._transcoder = transcoder
         self._options = options
         self._tally = tally
-        self._rows = self._batches()
-        self._left: Rows = []
 
     def members(self) -> Iterator[Member]:
         """The parts in order; the first is there even without a row."""
         number = 1
-        while number == 1 or self._more():
+        while number == 1 or self._pieces.more():
             yield Member(f"products_{number:04}.csv", self._part())
             number += 1
-
-    def _batches(self) -> Iterator[Rows]:
-        for batch in self._sheet.batches:
-            yield self._transcoder.rows(batch)
-
-    def _more(self) -> bool:
-        while not self._left:
-            rows = next(self._rows, None)
-            if rows is None:
-                return False
-            self._left = rows
-        return True
 
     def _part(self) -> Iterator[bytes]:
         room, written = self._options.max_rows_per_file, 0
         yield beginning(self._transcoder, self._options)
-        while room and written < PART_BYTES and self._more():
-            rows, self._left = self._left[:room], self._left[room:]
-            room -= len(rows)
-            self._tally.records[self._sheet.name] += len(rows)
-            lines = self._transcoder.lines(rows)
-            written += len(lines)
-            yield lines
+        while room and written < PART_BYTES and self._pieces.more():
+            lines = self._transcoder.encode(self._pieces.take(room))
+            room -= lines.rows
+            written += len(lines.text)
+            self._tally.records[self._name] += lines.rows
+            yield lines.text
 
 
 FORMAT = Zip()

@@ -3,7 +3,7 @@
 import csv
 import io
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from services.exporter.columns import Selection
 from services.exporter.formats.contract import Tally
@@ -15,11 +15,32 @@ from services.exporter.values import NUMBERS_AND_DATES, TEXT, documents, json_te
 FORMULA_STARTS = tuple("=+-@\t\r")
 
 
+class Encoded(NamedTuple):
+    """A batch as it stands in the file."""
+
+    text: bytes
+    rows: int
+
+
+class Discovery:
+    """Finds the leaves of documents.
+
+    Args:
+        seen: gets the names that the selection accepts, in first-seen order.
+    """
+
+    def __init__(self, selection: Selection, seen: dict[str, None]) -> None:
+        self._names = Names("", None, selection, seen)
+
+    def note(self, batch: bytes) -> None:
+        """Add the names of the batch's leaves."""
+        for document in documents(batch):
+            self._names.note(document, self._names.root(document))
+
+
 def discover(batch: bytes, selection: Selection, seen: dict[str, None]) -> None:
-    """Add the names of the batch's leaves that the selection accepts to `seen`, in first-seen order."""
-    names = Names("", None, selection, seen)
-    for document in documents(batch):
-        names.note(document, names.root(document))
+    """Add the names of one batch's leaves that the selection accepts to `seen`, in first-seen order."""
+    Discovery(selection, seen).note(batch)
 
 
 class CsvRows:
@@ -48,13 +69,14 @@ class CsvRows:
 
     def header(self) -> bytes:
         """The line of names."""
-        return self.lines([[_harmless(name) if self._escape else name for name in self._columns]])
+        return self._lines([[_harmless(name) if self._escape else name for name in self._columns]])
 
-    def rows(self, batch: bytes) -> list[list[str]]:
-        """The cells of a batch, a list a document.
+    def encode(self, batch: bytes) -> Encoded:
+        """The lines of a batch, one a document.
 
         Raises:
             UnforeseenColumn: a document has a leaf the header has not.
+            InvalidBSON: the batch is damaged.
         """
         names, width, escape = self._names, len(self._columns), self._escape
         rows = []
@@ -62,10 +84,9 @@ class CsvRows:
             row: list[Any] = [None] * width
             names.fill(row, document, names.root(document))
             rows.append([_cell(value) for value in row] if escape else [TEXT[v.__class__](v) for v in row])
-        return rows
+        return Encoded(self._lines(rows), len(rows))
 
-    def lines(self, rows: Sequence[Sequence[str]]) -> bytes:
-        """Rows as they stand in the file."""
+    def _lines(self, rows: Sequence[Sequence[str]]) -> bytes:
         out = io.StringIO(newline="")
         csv.writer(out, delimiter=self._delimiter, lineterminator="\r\n").writerows(rows)
         return out.getvalue().encode()
@@ -85,24 +106,30 @@ class JsonObjects:
 
     Args:
         newline: None for compact objects; else a line break and the indentation of the objects.
+        ending: stands after each object.
     """
 
-    def __init__(self, sheet: str, selection: Selection, tally: Tally, *, newline: str | None) -> None:
+    def __init__(self, sheet: str, selection: Selection, tally: Tally, *, newline: str | None, ending: str) -> None:
         self._choose = Chooser(selection)
         self._names = (
             Names(sheet, None, selection, tally.seen.setdefault(sheet, {})) if selection.include is not None else None
         )
         self._newline = newline
+        self._ending = ending
 
-    def encode(self, batch: bytes) -> list[str]:
-        """The objects of a batch, one text each."""
+    def encode(self, batch: bytes) -> Encoded:
+        """The objects of a batch.
+
+        Raises:
+            InvalidBSON: the batch is damaged.
+        """
         texts = []
         for document in documents(batch):
             if self._names is not None:
                 self._names.note(document, self._names.root(document))
             chosen = self._choose(dict(top_level(document)))
-            texts.append(json_text(chosen, self._newline))
-        return texts
+            texts.append(json_text(chosen, self._newline) + self._ending)
+        return Encoded("".join(texts).encode(), len(texts))
 
 
 class SheetRows:
@@ -129,8 +156,13 @@ class SheetRows:
         self._tally.texts_cut += self._cells.cut - before
         return text.encode()
 
-    def rows(self, batch: bytes) -> list[list[Any]]:
-        """The values of a batch, a list a document."""
+    def values(self, batch: bytes) -> list[list[Any]]:
+        """The values of a batch, a list a document.
+
+        Raises:
+            UnforeseenColumn: a document has a leaf the header has not.
+            InvalidBSON: the batch is damaged.
+        """
         rows = []
         for document in documents(batch):
             row: list[Any] = [None] * len(self._letters)
@@ -138,9 +170,13 @@ class SheetRows:
             rows.append(row)
         return rows
 
-    def xml(self, rows: Sequence[Sequence[Any]], first: int) -> bytes:
-        """Rows as XML, numbered from `first`; cells cut are counted in the tally."""
-        before = self._cells.cut
+    def encode(self, batch: bytes, first: int) -> Encoded:
+        """The rows of a batch as XML, numbered from `first`; cells cut are counted in the tally.
+
+        Raises:
+            UnforeseenColumn, InvalidBSON: like `values`.
+        """
+        rows, before = self.values(batch), self._cells.cut
         text = "".join(self._cells.row(row, self._letters, number) for number, row in enumerate(rows, first))
         self._tally.texts_cut += self._cells.cut - before
-        return text.encode()
+        return Encoded(text.encode(), len(rows))
