@@ -61,14 +61,14 @@ class CsvEntries:
 
     Args:
         escaped: whether `'` before a formula is a quote.
-        nulls: by line, names of empty cells that are null in a new product.
+        brought: by line, names of columns that are to be seen there first, in their order; see `Survey.brought`.
     """
 
-    def __init__(self, rows: CsvRows, layout: Layout, *, escaped: bool, nulls: Mapping[int, list[str]]) -> None:
+    def __init__(self, rows: CsvRows, layout: Layout, *, escaped: bool, brought: Mapping[int, list[str]]) -> None:
         self._rows = rows
         self._layout = layout
         self._escaped = escaped
-        self._nulls = nulls
+        self._brought = brought
 
     def __iter__(self) -> Iterator[Entry | Refused]:
         for record in self._rows:
@@ -110,7 +110,7 @@ class CsvEntries:
         if old is not None:
             return _edited(old, cells, fields)
         id_ = _object(cells, id_columns).get(id_columns[0].path[0]) if _key(cells, id_columns) else ObjectId()
-        document = {"_id": id_, **_object(cells, fields, self._nulls.get(line, ()))}
+        document = {"_id": id_, **_object(cells, fields, self._brought.get(line, ()))}
         if id_columns is not self._layout.id and self._layout.id:
             document.setdefault("id", None)  # without an `id` of its own its `_id` would be called so
         return document
@@ -126,16 +126,25 @@ def _key(cells: tuple[str, ...], columns: tuple[Column, ...]) -> Key | None:
     return Key(text(value), (value,))
 
 
-def _object(cells: tuple[str, ...], columns: tuple[Column, ...], nulls: Collection[str] = ()) -> Document:
-    """A new object from the cells that are not empty."""
+def _object(cells: tuple[str, ...], columns: tuple[Column, ...], brought: Collection[str] = ()) -> Document:
+    """A new object from the cells that are not empty.
+
+    The columns that are brought come first, and are null without a cell, unless a value is above or below.
+    """
     document: Document = {}
-    for column in columns:
+    values = [column.path for column in columns if brought and cells[column.place]]
+    for column in sorted(columns, key=lambda column: column.name not in brought) if brought else columns:
         if cell := cells[column.place]:
             _named(column, put, document, column.path, _named(column, new, cell, column.types))
-        elif column.name in nulls:
-            with suppress(BadRecord):  # a value above it or fields below it say enough
+        elif column.name in brought and not any(_is_in_the_way(path, column.path) for path in values):
+            with suppress(BadRecord):  # another null is below it
                 put(document, column.path, None)
     return document
+
+
+def _is_in_the_way(one: tuple[str, ...], other: tuple[str, ...]) -> bool:
+    shorter = min(len(one), len(other))
+    return one[:shorter] == other[:shorter]
 
 
 def _edited(old: Document, cells: tuple[str, ...], columns: tuple[Column, ...]) -> Document:

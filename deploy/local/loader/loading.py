@@ -85,15 +85,15 @@ class Load:
             name: catalogue.types.get(name) or found.inferred.get(quoted, ColumnTypes())
             for quoted, name in names.items()
         }
-        nulls = found.nulls() if catalogue.is_empty else {}
+        brought = found.brought() if catalogue.is_empty else {}
         with open_text(self._path) as source:
             layout = Layout.of(
                 tuple(names[name] for name in header),
                 types.__getitem__,
                 catalogue.ids if catalogue.ids.kinds else found.ids,
             )
-            columns = {line: [names[name] for name in columns] for line, columns in nulls.items()}
-            entries = CsvEntries(CsvRows(source), layout, escaped=found.escaped, nulls=columns)
+            columns = {line: [names[name] for name in columns] for line, columns in brought.items()}
+            entries = CsvEntries(CsvRows(source), layout, escaped=found.escaped, brought=columns)
             self._write(source, iter(entries), catalogue, text)
 
     def _survey(self, catalogue: Known) -> Survey:

@@ -12,6 +12,7 @@ from deploy.local.loader.csv_records import CsvRows
 from deploy.local.loader.kinds import ColumnTypes, Kind
 from deploy.local.loader.readers import NUMBER, spelled
 from deploy.local.loader.spelling import ColumnSpelling, IdSpelling
+from services.exporter.columns import is_at_or_below
 from services.exporter.transcode.reference import FORMULA_STARTS
 from services.exporter.values import parts
 
@@ -34,24 +35,24 @@ class Survey:
     escaped: bool
     first_lines: Mapping[str, float]
 
-    def nulls(self) -> dict[int, list[str]]:
-        """The empty cells, by line, that have to be null for a new catalogue to show these columns in this order.
+    def brought(self) -> dict[int, list[str]]:
+        """The columns that have to be seen first in the row of a line, for a new catalogue to show them in this order.
 
-        Columns are shown in first-seen order: a column must be seen no later than the one right of it. Where one
-        product cannot have both in this order, the first one has the null: `_id` is always at the front, and a value is
-        in no product that has fields below it.
+        Columns are shown in first-seen order: a column must be seen no later than the one right of it, as null if its
+        cell is empty there. Where one product cannot have both in this order, the first one has it: `_id` is always at
+        the front, and a value is in no product that has fields below it.
         """
         found: dict[int, list[str]] = {}
         seen = [line for line in self.first_lines.values() if line < inf]
         needed: float = max(seen, default=inf)
-        below = ""
+        right: list[str] = []
         for name, first in reversed([*self.first_lines.items()]):
             needed = min(needed, first)
-            if parts(name)[0] == "_id" or (needed < first and below.startswith(f"{name}.")):
+            if parts(name)[0] == "_id" or (needed < first and any(is_at_or_below(other, name) for other in right)):
                 needed = min(seen, default=inf)
-            if needed < first and parts(name)[0] not in ID_NAMES:
+            if needed < inf:
                 found.setdefault(int(needed), []).insert(0, name)
-            below = name
+            right.append(name)
         return found
 
 
