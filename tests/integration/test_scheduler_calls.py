@@ -15,7 +15,7 @@ from tests.integration.scheduling import Scheduler
 INVALID, NOT_FOUND = grpc.StatusCode.INVALID_ARGUMENT, grpc.StatusCode.NOT_FOUND
 MISSING = str(uuid.uuid4())
 
-BAD = {
+BAD: dict[str, tuple[dict[str, Any], str, str]] = {
     "an unknown platform": ({"platform_id": MISSING}, "platform_id", "register it first"),
     "a platform that is no id": ({"platform_id": "shop"}, "platform_id", "a UUID"),
     "an empty name": ({"schedule_name": " "}, "schedule_name", "printable"),
