@@ -18,7 +18,7 @@ PHRASES = {
     401: "No key, or one that does not count.",
     403: "The key lacks the scope.",
     404: "There is no such thing, or it is another tenant's.",
-    409: "The job is in another state.",
+    409: "Not possible in its present state; `code` says why.",
     410: "The file was removed by retention.",
     413: "The body is too large.",
     415: "The body is not declared as JSON.",
@@ -28,7 +28,8 @@ PHRASES = {
     503: "A service behind is down; `Retry-After` says when to come back.",
 }
 DESCRIPTION = """Exports of product catalogues as files. Ask for an export, look at its job until it is completed,
-download the file from `file_url`. Errors are `application/problem+json` (RFC 9457) with a stable `code`."""
+download the file from `file_url`. Platforms are places completed exports are delivered to; schedules make exports by
+themselves. Errors are `application/problem+json` (RFC 9457) with a stable `code`."""
 
 
 def document(routes: Sequence[Route], formats: Sequence[pb.FormatDescription]) -> str:

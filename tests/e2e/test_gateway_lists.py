@@ -64,6 +64,6 @@ def test_a_list_is_narrowed_by_format_status_and_schedule(shop: Rest, ids: list[
     assert pages(shop, f"schedule={uuid.uuid4()}") == [[]]
 
 
-def test_a_list_shows_of_a_job_what_the_job_itself_shows(shop: Rest, ids: list[str]) -> None:
+def test_a_list_shows_of_a_job_what_the_job_itself_shows_but_its_deliveries(shop: Rest, ids: list[str]) -> None:
     listed = {job["id"]: job for job in shop.call("GET", "/exports/jobs?limit=200").json["items"]}
-    assert listed[ids[0]] == shop.job(ids[0])
+    assert {**listed[ids[0]], "deliveries": []} == shop.job(ids[0])
