@@ -19,10 +19,14 @@ MASKS = (
     (re.compile(r"\b[0-9a-f]{64}\b"), "<sha256>"),
     (re.compile(r"\b[0-9a-f]{32}\b"), "<request id>"),
     (re.compile(r"\d{4}-\d{2}-\d{2}_\d{6}"), "<date and time>"),
-    (re.compile(r"\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}(\.\d{3})?Z"), "<time>"),
+    (re.compile(r"\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}(\.\d{3})?(Z|[+-]\d{2}:\d{2})"), "<time>"),
     (re.compile(r"http://[^/\s\"]+"), "<address>"),
     (re.compile(r"expires=\d+"), "expires=<number>"),
     (re.compile(r"\b([qrt])=\d+"), r"\1=<number>"),
+    (re.compile(r'("(?:seconds|bytes_per_second)": ?)[\d.]+'), r"\1<number>"),
+    # Of a destination: the reader's own.
+    (re.compile(r'("host": ?)"[^"]+"'), r"\1<host>"),
+    (re.compile(r'("port": ?)\d+'), r"\1<port>"),
     (re.compile(r'("(?:next_)?cursor": ?")[A-Za-z0-9_-]+'), r"\1<cursor>"),
 )
 
@@ -47,7 +51,7 @@ def _steps(lines: list[str]) -> list[Step]:
         assert lines[at].startswith("$ "), f"not a command: {lines[at]}"
         command = [lines[at].removeprefix("$ ")]
         at += 1
-        until = re.search(r"<<'(\w+)'", command[0])
+        until = re.search(r"<<'?(\w+)'?", command[0])
         while command[-1].endswith("\\") or (until and command[-1] != until[1]):
             command.append(lines[at])
             at += 1
