@@ -59,6 +59,7 @@ Load a catalogue with `make load FILE=products.jsonl`, then try:
   curl -X POST {stack.url}/api/v1/exports/csv/products \\
     -H "Authorization: Bearer $(cat '{stack.folder / "api-key"}')" -H 'Content-Type: application/json' -d '{{}}'
 
+To have files delivered, and made on a schedule, see docs/deliveries.md and docs/schedules.md.
 Ctrl-C stops everything."""
 
 
