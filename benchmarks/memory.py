@@ -16,10 +16,10 @@ def measure(system: System, report: Report) -> None:
     system.fill(PRODUCTS)
     system.export("csv", {"filters": {"sku": "SKU-00000001"}})  # what is imported on first use is no growth
     for form in FORMATS:
-        Path(f"/proc/{pid}/clear_refs").write_text("5")
-        before = _status(pid, "VmRSS")
+        reset_peak(pid)
+        before = status(pid, "VmRSS")
         job, seconds = system.export(form)
-        growth = (_status(pid, "VmHWM") - before) / MIB
+        growth = (status(pid, "VmHWM") - before) / MIB
         report.add(
             f"{PRODUCTS:,} products as {form}: growth of memory",
             f"{growth:.1f} MiB",
@@ -28,7 +28,12 @@ def measure(system: System, report: Report) -> None:
         )
 
 
-def _status(pid: int, field: str) -> int:
+def reset_peak(pid: int) -> None:
+    """Let the kernel's high-water mark of a process begin anew (man 5 proc, clear_refs)."""
+    Path(f"/proc/{pid}/clear_refs").write_text("5")
+
+
+def status(pid: int, field: str) -> int:
     """A figure of /proc/<pid>/status, in bytes."""
     for line in Path(f"/proc/{pid}/status").read_text().splitlines():
         if line.startswith(f"{field}:"):
