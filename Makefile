@@ -3,6 +3,9 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
+# Built in place and not needed: without a C compiler exports run on plain Python, and the log says so.
+NATIVE := services/exporter/transcode
+BUILT  := $(VENV)/.built
 
 export MONGODB_URI NATS_URL LOCAL_DIR GATEWAY_PORT
 
@@ -11,13 +14,20 @@ export MONGODB_URI NATS_URL LOCAL_DIR GATEWAY_PORT
 help:  ## show this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
 
-setup: $(STAMP)  ## make the virtual environment from pinned, hashed requirements
+setup: $(STAMP) $(BUILT)  ## make the virtual environment from pinned, hashed requirements
 
 $(STAMP): requirements/dev.txt
 	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed, this is " + sys.version.split()[0]) if sys.version_info < (3, 11) else None'
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@echo "installing the requirements (once, about half a minute) ..."
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
+	@touch $@
+
+$(BUILT): $(STAMP) setup.py $(NATIVE)/compiled.pyx $(wildcard $(NATIVE)/native/*.pxi)
+	@echo "compiling the transcoders (once, about half a minute) ..."
+	@$(BIN)/python setup.py --quiet build_ext --inplace > $(VENV)/build.log 2>&1 \
+	  && ls $(NATIVE)/compiled.*.so > /dev/null 2>&1 \
+	  || echo "not compiled (see $(VENV)/build.log): exports run on plain Python, with the same results, slower"
 	@touch $@
 
 demo: setup  ## export a demo catalogue in every format into demo-output/
@@ -59,4 +69,4 @@ requirements:  ## pin all requirements anew (needs uv)
 	    --no-header pyproject.toml --extra $$extra --output-file requirements/$$extra.txt || exit 1; done
 
 clean:  ## remove what make made, also the local data
-	rm -rf $(VENV) .local demo-output
+	rm -rf $(VENV) .local demo-output $(NATIVE)/compiled.c $(NATIVE)/compiled.*.so build

@@ -30,7 +30,7 @@ from services.exporter.formats.contract import (
 from services.exporter.jobs import Notice, Stage
 from services.exporter.notices import notices
 from services.exporter.projection import projection
-from services.exporter.transcode import Discovery, discover
+from services.exporter.transcode import discover, transcoders
 
 SNAPSHOT_TRIES = 3
 FILTERED_SHEET = "products"
@@ -161,7 +161,7 @@ class Attempt:
 
     def _discovered(self, view: catalogue.Snapshot, sheet: str) -> tuple[str, ...]:
         seen: dict[str, None] = {}
-        discovery = Discovery(self._plan.selection(sheet), seen)
+        discovery = transcoders().discovery(self._plan.selection(sheet), seen)
         for batch in self._batches(view, sheet):
             discovery.note(batch)
             if len(seen) > self._plan.max_columns:

@@ -18,6 +18,8 @@ from services.exporter.formats import excel, formats
 from services.exporter.formats.contract import Sheet, Tally, TooManyColumns
 from tests.contract.readers import calamine_tables, openpyxl_tables
 
+pytestmark = pytest.mark.usefixtures("every_transcoder")
+
 NS = "{http://schemas.openxmlformats.org/spreadsheetml/2006/main}"
 COLUMNS = ["id", "name", "NAME", "at"]
 AT = datetime(2026, 3, 15, 9, 0, 0, 120_000)

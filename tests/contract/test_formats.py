@@ -16,6 +16,8 @@ from services.exporter.formats.contract import ExportOptions, Format, Sheet, Tal
 from tests.contract import rules
 from tests.contract.readers import READERS, read
 
+pytestmark = pytest.mark.usefixtures("every_transcoder")
+
 Documents = Sequence[dict[str, Any]]
 TimeZone = Callable[[str], None]
 

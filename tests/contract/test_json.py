@@ -9,6 +9,8 @@ from services.exporter.columns import Selection
 from services.exporter.formats import formats
 from services.exporter.formats.contract import Sheet, Tally
 
+pytestmark = pytest.mark.usefixtures("every_transcoder")
+
 PRETTY, COMPACT, LINES = {"pretty": True}, {"pretty": False}, {"json_lines": True}
 
 

@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import bson
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -15,6 +16,8 @@ from services.exporter.transcode import discover
 from tests.contract import rules
 from tests.contract.bson_documents import DOCUMENTS, KEYS
 from tests.contract.readers import calamine_tables, csv_table, json_texts, openpyxl_tables, zip_tables
+
+pytestmark = pytest.mark.usefixtures("every_transcoder")
 
 Documents = Sequence[dict[str, Any]]
 

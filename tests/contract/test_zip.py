@@ -13,6 +13,8 @@ from services.exporter.formats import zip as zip_format
 from services.exporter.formats.contract import Sheet, Tally
 from tests.contract.readers import zip_tables
 
+pytestmark = pytest.mark.usefixtures("every_transcoder")
+
 
 def archive(rows: int, options: dict[str, Any], size: int = 1_000) -> bytes:
     chosen = formats()["zip"].Options.model_validate(options)

@@ -4,6 +4,7 @@ import codecs
 from collections.abc import Iterator, Sequence
 from typing import ClassVar
 
+from services.exporter import transcode
 from services.exporter.formats.contract import DelimitedOptions, ExportOptions, Sheet, Tally
 from services.exporter.transcode import CsvRows
 
@@ -41,7 +42,7 @@ class Csv:
 def delimited(sheet: Sheet, options: DelimitedOptions, tally: Tally) -> CsvRows:
     """The transcoder for a sheet under these options."""
     tally.records[sheet.name] = 0
-    return CsvRows(
+    return transcode.transcoders().csv_rows(
         sheet.name,
         sheet.columns,
         sheet.selection,

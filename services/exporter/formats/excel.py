@@ -10,9 +10,10 @@ from openpyxl.styles import Font
 from openpyxl.writer.excel import ExcelWriter
 from pydantic import Field, field_validator
 
+from services.exporter import transcode
 from services.exporter.formats.contract import ExportOptions, Flag, Sheet, Tally, TooManyColumns
 from services.exporter.formats.package import FIXED_TIME, Member, package
-from services.exporter.transcode import Pieces, SheetRows
+from services.exporter.transcode import Pieces
 from services.exporter.transcode.sheet_xml import column_letters
 
 MOST_ROWS = 1_048_576
@@ -100,7 +101,9 @@ class Pages:
         self._sheet = sheet
         self._formatting = options.formatting
         self._tally = tally
-        self._rows = SheetRows(sheet.name, sheet.columns, sheet.selection, tally, date_style=DATE_STYLE)
+        self._rows = transcode.transcoders().sheet_rows(
+            sheet.name, sheet.columns, sheet.selection, tally, date_style=DATE_STYLE
+        )
         self._pieces = Pieces(sheet.batches)
         self.area = ""
 

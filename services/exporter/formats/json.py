@@ -5,8 +5,8 @@ from typing import ClassVar
 
 from pydantic import Field
 
+from services.exporter import transcode
 from services.exporter.formats.contract import ExportOptions, Flag, Sheet, Tally
-from services.exporter.transcode import JsonObjects
 
 
 class JsonOptions(ExportOptions):
@@ -45,7 +45,7 @@ class Json:
 
 
 def _lines(sheet: Sheet, tally: Tally) -> Iterator[bytes]:
-    objects = JsonObjects(sheet.name, sheet.selection, tally, newline=None, ending="\n")
+    objects = transcode.transcoders().json_objects(sheet.name, sheet.selection, tally, newline=None, ending="\n")
     for batch in sheet.batches:
         lines = objects.encode(batch)
         tally.records[sheet.name] += lines.rows
@@ -55,7 +55,7 @@ def _lines(sheet: Sheet, tally: Tally) -> Iterator[bytes]:
 def _array(sheet: Sheet, tally: Tally, *, pretty: bool) -> Iterator[bytes]:
     newline = "\n  " if pretty else None
     opening, between, closing = ("[\n  ", ",\n  ", "\n]\n") if pretty else ("[", ",", "]")
-    objects = JsonObjects(sheet.name, sheet.selection, tally, newline=newline, ending=between)
+    objects = transcode.transcoders().json_objects(sheet.name, sheet.selection, tally, newline=newline, ending=between)
     before = opening
     for batch in sheet.batches:
         elements = objects.encode(batch)

@@ -1,0 +1,127 @@
+# cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
+"""The transcoders compiled: raw BSON to the bytes of a format with the GIL released for a whole batch.
+
+What is rare, odd or damaged is found out and left to the reference, a document at a time: so both give the same bytes
+by construction, and this has to know the common types only.
+"""
+
+cimport cython
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
+from libc.math cimport fabs, isfinite, isnan
+from libc.stdint cimport int64_t, uint64_t
+from libc.stdlib cimport calloc, free, malloc, realloc
+from libc.string cimport memchr, memcmp, memcpy, memset
+
+import os
+
+from services.exporter.transcode import reference
+from services.exporter.transcode.reference import Encoded
+from services.exporter.transcode.sheet_xml import column_letters
+from services.exporter.values import as_object, documents, escaped, parts
+
+include "native/output.pxi"
+include "native/utf8.pxi"
+include "native/numbers.pxi"
+include "native/doubles.pxi"
+include "native/dates.pxi"
+include "native/elements.pxi"
+include "native/keys.pxi"
+include "native/texts.pxi"
+include "native/rows.pxi"
+include "native/cells.pxi"
+include "native/engines.pxi"
+
+
+class Discovery(reference.Discovery):
+    """Finds the leaves of documents."""
+
+    def __init__(self, selection, seen):
+        super().__init__(selection, seen)
+        self._engine = Leaves(self._names, self._slowly)
+
+    def note(self, batch):
+        """Add the names of the batch's leaves."""
+        self._engine.encode(batch)
+
+    def _slowly(self, document, row):
+        super().note(document)
+        return Encoded(b"", 1)
+
+
+class CsvRows(reference.CsvRows):
+    """Lines of RFC 4180."""
+
+    def __init__(self, sheet, columns, selection, tally, *, delimiter, escape_formulas):
+        super().__init__(sheet, columns, selection, tally, delimiter=delimiter, escape_formulas=escape_formulas)
+        self._engine = Lines(self._names, self._slowly, len(columns), ord(delimiter), escape_formulas)
+
+    def encode(self, batch):
+        """The lines of a batch, one a document."""
+        return self._engine.encode(batch)
+
+    def _slowly(self, document, row):
+        return super().encode(document)
+
+
+class JsonObjects(reference.JsonObjects):
+    """Documents as JSON objects, nested as they are."""
+
+    def __init__(self, sheet, selection, tally, *, newline, ending):
+        super().__init__(sheet, selection, tally, newline=newline, ending=ending)
+        indent = NONE if newline is None else len(newline) - 1
+        self._engine = None
+        if self._names is None:  # nothing was chosen by name
+            self._engine = Objects(self._slowly, selection.exclude, indent, ending.encode())
+
+    def encode(self, batch):
+        """The objects of a batch."""
+        return super().encode(batch) if self._engine is None else self._engine.encode(batch)
+
+    def _slowly(self, document, row):
+        return super().encode(document)
+
+
+class SheetRows(reference.SheetRows):
+    """Rows of a worksheet's XML."""
+
+    def __init__(self, sheet, columns, selection, tally, *, date_style):
+        super().__init__(sheet, columns, selection, tally, date_style=date_style)
+        self._engine = XmlRows(self._names, self._slowly, len(columns), date_style)
+
+    def encode(self, batch, first):
+        """The rows of a batch as XML, numbered from `first`; cells cut are counted in the tally."""
+        return self._engine.encode(batch, first)
+
+    def _slowly(self, document, row):
+        return super().encode(document, row)
+
+
+def double_text(double value):
+    """A finite double as the transcoders write it; for the tests that compare it with Python's repr."""
+    cdef Out out
+    memset(&out, 0, sizeof(Out))
+    put_double(&out, value)
+    text = out.bytes[:out.size].decode()
+    free(out.bytes)
+    return text
+
+
+def first_wrong_double(unsigned long long seed, int count):
+    """The first of so many pseudo-random doubles that does not look like Python's repr of it; None: all do."""
+    cdef uint64_t bits = seed
+    cdef double value
+    cdef Out out
+    cdef int _
+    memset(&out, 0, sizeof(Out))
+    try:
+        for _ in range(count):
+            bits = bits * <uint64_t> 6364136223846793005 + <uint64_t> 1442695040888963407
+            memcpy(&value, &bits, 8)
+            if isfinite(value):
+                out.size = 0
+                put_double(&out, value)
+                if out.bytes[:out.size] != repr(value).encode():
+                    return value
+        return None
+    finally:
+        free(out.bytes)

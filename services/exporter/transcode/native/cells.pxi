@@ -1,0 +1,196 @@
+# Cells of a worksheet as XML; the rules are those of sheet_xml.py.
+
+cdef enum:
+    LETTERS_ROOM = 12  # of `<c r="XFD`
+    LONGEST_TEXT = 32767  # UTF-16 units a cell holds
+    FIRST_SERIAL = 61  # 1900-03-01: before it, spreadsheets count a 29 February 1900 that never was
+    EPOCH_SERIAL = 25569  # 1970-01-01
+
+cdef int64_t MOST_INTEGER = 1000000000000000  # 15 digits are less
+cdef int64_t LAST_MILLIS = 253402300799999  # the end of 9999
+cdef double SMALLEST = 2.3e-308
+
+
+cdef inline bint needs_markup(const unsigned char* text, size_t size) noexcept nogil:
+    """Whether a text may hold what XML forbids or escapes (a rough look: underlines and the lead of U+FFFE count)."""
+    cdef unsigned char found = 0
+    cdef size_t at
+    for at in range(size):
+        found |= (
+            (text[at] < 0x20) | (text[at] == 0x26) | (text[at] == 0x3C) | (text[at] == 0x3E) | (text[at] == 0x5F)
+            | (text[at] == 0xEF)
+        )
+    return found
+
+
+cdef inline bint has_blanks(const unsigned char* text, size_t size) noexcept nogil:
+    """Whether a text has a line break, or two blanks side by side."""
+    cdef unsigned char found = 0
+    cdef size_t at
+    if size == 0:
+        return False
+    for at in range(size - 1):
+        found |= (text[at] == 0x0A) | ((text[at] == 0x20) & (text[at + 1] == 0x20))
+    return found or text[size - 1] == 0x0A
+
+
+cdef inline int forbidden(const unsigned char* text, const unsigned char* end) noexcept nogil:
+    """Bytes of the character here if XML forbids it or would change it, else 0."""
+    if text[0] < 0x20:
+        return 0 if text[0] == 0x09 or text[0] == 0x0A else 1
+    return 3 if text[0] == 0xEF and end - text >= 3 and text[1] == 0xBF and text[2] >= 0xBE else 0
+
+
+cdef inline bint is_hex(unsigned char byte) noexcept nogil:
+    return 0x30 <= byte <= 0x39 or 0x41 <= byte <= 0x46 or 0x61 <= byte <= 0x66
+
+
+cdef bint looks_escaped(const unsigned char* text, const unsigned char* end) noexcept nogil:
+    """Whether the `_` here begins what would be read as an escape, also when its last `_` will be that of the next."""
+    if end - text < 7 or text[1] != 0x78:
+        return False
+    if not (is_hex(text[2]) and is_hex(text[3]) and is_hex(text[4]) and is_hex(text[5])):
+        return False
+    return text[6] == 0x5F or forbidden(text + 6, end) > 0
+
+
+cdef void put_escape(Out* out, unsigned int character) noexcept nogil:
+    cdef char* place = room(out, 7)
+    cdef const char* digits = b"0123456789ABCDEF"
+    if place == NULL:
+        return
+    place[0], place[1], place[6] = b"_", b"x", b"_"
+    place[2], place[3] = digits[character >> 12], digits[(character >> 8) & 15]
+    place[4], place[5] = digits[(character >> 4) & 15], digits[character & 15]
+    out.size += 7
+
+
+cdef void put_markup(Out* out, const unsigned char* text, size_t size) noexcept nogil:
+    """Valid text with what XML forbids or takes for markup escaped."""
+    cdef const unsigned char* end = text + size
+    cdef const unsigned char* begin = text
+    cdef int odd
+    while text < end:
+        odd = forbidden(text, end)
+        if not odd and text[0] != 0x26 and text[0] != 0x3C and text[0] != 0x3E:
+            if text[0] != 0x5F or not looks_escaped(text, end):
+                text += 1
+                continue
+        put(out, <const char*> begin, text - begin)
+        if odd:
+            put_escape(out, text[0] if odd == 1 else 0xFF00 | (text[2] | 0x40))
+        elif text[0] == 0x26:
+            put(out, b"&amp;", 5)
+        elif text[0] == 0x3C:
+            put(out, b"&lt;", 4)
+        elif text[0] == 0x3E:
+            put(out, b"&gt;", 4)
+        else:
+            put(out, b"_x005F_", 7)
+        text += odd if odd else 1
+        begin = text
+    put(out, <const char*> begin, end - begin)
+
+
+cdef int put_text_cell(Out* out, const unsigned char* text, size_t size) noexcept nogil:
+    """The inner of a cell of valid text; ODD when it may be too long for a cell."""
+    if size > LONGEST_TEXT:
+        return ODD
+    if has_blanks(text, size) or has_blank_ends(text, size):
+        put(out, b' t="inlineStr"><is><t xml:space="preserve">', 43)
+    else:
+        put(out, b' t="inlineStr"><is><t>', 22)
+    if needs_markup(text, size):
+        put_markup(out, text, size)
+    else:
+        put(out, <const char*> text, size)
+    put(out, b"</t></is></c>", 13)
+    return FINE
+
+
+cdef void put_number_cell(Out* out, double number) noexcept nogil:
+    put(out, b"><v>", 4)
+    put_double(out, number)
+    put(out, b"</v></c>", 8)
+
+
+cdef void put_date_cell(Out* out, int64_t millis, int style) noexcept nogil:
+    cdef int64_t past = millis + <int64_t> EPOCH_SERIAL * DAY_MILLIS, days, rest
+    days = floor_quotient(past, DAY_MILLIS)
+    rest = past - days * DAY_MILLIS
+    put(out, b' s="', 4)
+    put_integer(out, style)
+    put(out, b'"><v>', 5)
+    # The same operations as sheet_xml.py, so that they round alike.
+    put_double(out, <double> days + (<double> (rest // 1000) + <double> (rest % 1000 * 1000) / 1e6) / 86400.0)
+    put(out, b"</v></c>", 8)
+
+
+cdef int put_cell(
+    Out* out, Out* scratch, Tree* tree, int node, unsigned char kind, const unsigned char* at, Py_ssize_t size, int style
+) noexcept nogil:
+    """The inner of a cell: a number, boolean or date where Excel keeps the value, else its text."""
+    cdef int64_t whole
+    cdef double number
+    cdef Decimal decimal
+    if kind == TEXT:
+        return put_text_cell(out, at + 4, size - 5) if is_utf8(at + 4, size - 5) else ODD
+    if kind == BOOL:
+        put(out, b' t="b"><v>', 10)
+        put_byte(out, 48 + at[0])
+        put(out, b"</v></c>", 8)
+        return FINE
+    if kind == INT32 or kind == INT64:
+        whole = int32_at(at) if kind == INT32 else int64_at(at)
+        if -MOST_INTEGER < whole < MOST_INTEGER:
+            put(out, b"><v>", 4)
+            put_integer(out, whole)
+            put(out, b"</v></c>", 8)
+            return FINE
+    elif kind == DOUBLE:
+        number = double_at(at)
+        if isfinite(number) and (number == 0 or fabs(number) >= SMALLEST):
+            put_number_cell(out, number)
+            return FINE
+    elif kind == DECIMAL:
+        if not read_decimal(at, &decimal) or not nearest_double(&decimal, &number):
+            return ODD
+        put_number_cell(out, number)
+        return FINE
+    elif kind == DATE:
+        whole = int64_at(at)
+        if <int64_t> (FIRST_SERIAL - EPOCH_SERIAL) * DAY_MILLIS <= whole <= LAST_MILLIS:
+            put_date_cell(out, whole, style)
+            return FINE
+    scratch.size = 0
+    if kind == OBJECT:  # an empty one
+        put(scratch, b"{}", 2)
+    elif kind == LIST:
+        if put_list(scratch, tree, node, at, size):
+            return ODD
+    elif put_plain(scratch, kind, at, size):
+        return ODD
+    return put_text_cell(out, <const unsigned char*> scratch.bytes, scratch.size)
+
+
+cdef int put_xml_row(
+    Out* out, Out* scratch, Tree* tree, Row* row, const char* letters, const int* sizes, int64_t number, int style
+) noexcept nogil:
+    """A row as XML; null and missing make no cell."""
+    cdef char digits[20]
+    cdef int count = digits_before(number, digits + 20), column
+    cdef unsigned char kind
+    put(out, b'<row r="', 8)
+    put(out, digits + 20 - count, count)
+    put(out, b'">', 2)
+    for column in range(row.width):
+        kind = row.kinds[column]
+        if kind == 0 or kind == NULL_VALUE or kind == UNDEFINED:
+            continue
+        put(out, letters + LETTERS_ROOM * column, sizes[column])
+        put(out, digits + 20 - count, count)
+        put_byte(out, b'"')
+        if put_cell(out, scratch, tree, row.nodes[column], kind, row.values[column], row.sizes[column], style):
+            return ODD
+    put(out, b"</row>", 6)
+    return FINE

@@ -1,0 +1,204 @@
+# A tree over the keys met in documents, so that each is looked at, escaped and decided on once.
+#
+# Documents of a collection resemble each other: the key that came after this one last time is tried first, so that
+# most keys cost one comparison; the others are found in one hash table over (node above, key).
+
+cdef enum:
+    NONE = -1
+    IGNORED = -1  # as in names.py
+    UNDECIDED = -2
+    MOST_NODES = 100000  # then the tree is begun anew: a collection may have new keys in every document
+
+cdef struct Node:
+    int above
+    unsigned int hash
+    int length  # of the key
+    int label_length
+    char* key  # with its NUL, and the label behind it: the key as JSON, with its colon
+    int column
+    int first  # the first key of the last object that was here
+    int after  # the key that came after this one, last time
+    int items  # the node above the keys of objects in lists that are here
+    bint own_id  # the key `id` of documents for which it is no key: they belong to the other root
+    bint reference  # the key is $ref: what has it may be a DBRef
+    bint excluded
+    bint above_excluded
+    int64_t met  # the number of the last object that had this key: twice in one is for the reference
+
+cdef struct Tree:
+    Node* nodes
+    int count
+    int capacity
+    int* table
+    unsigned int mask
+    unsigned int seed
+    int64_t objects  # met so far
+    int64_t document  # the number of the document among them
+    bint pretty  # labels end in ": "
+
+
+cdef inline unsigned int hash_of(Tree* tree, int above, const unsigned char* key, int length) noexcept nogil:
+    cdef uint64_t mixed = tree.seed ^ <uint64_t> above * <uint64_t> 0x9E3779B97F4A7C15, word
+    cdef int at = 0
+    while at < length:
+        word = 0
+        memcpy(&word, key + at, 8 if length - at >= 8 else length - at)
+        mixed = (mixed ^ word) * <uint64_t> 0xFF51AFD7ED558CCD
+        mixed ^= mixed >> 29
+        at += 8
+    return <unsigned int> (mixed ^ mixed >> 32 ^ <uint64_t> length)
+
+
+cdef int found(Tree* tree, int above, const unsigned char* key, int length) noexcept nogil:
+    """The node of a key, or NONE."""
+    cdef unsigned int hashed = hash_of(tree, above, key, length), slot = hashed & tree.mask
+    cdef Node* node
+    while tree.table[slot] != NONE:
+        node = &tree.nodes[tree.table[slot]]
+        if node.hash == hashed and node.above == above and node.length == length:
+            if memcmp(node.key, key, length) == 0:
+                return tree.table[slot]
+        slot = (slot + 1) & tree.mask
+    return NONE
+
+
+cdef bint has_room(Tree* tree) noexcept nogil:
+    """Make place for one more node; False when there is no memory."""
+    cdef int capacity = 2 * tree.capacity, at
+    cdef unsigned int slot
+    cdef Node* nodes
+    cdef int* table
+    if tree.count < tree.capacity:
+        return True
+    table = <int*> malloc(4 * <size_t> capacity * sizeof(int))
+    if table == NULL:
+        return False
+    nodes = <Node*> realloc(tree.nodes, capacity * sizeof(Node))
+    if nodes == NULL:
+        free(table)
+        return False
+    free(tree.table)
+    tree.nodes, tree.table, tree.capacity, tree.mask = nodes, table, capacity, 4 * <unsigned int> capacity - 1
+    memset(table, 0xFF, 4 * <size_t> capacity * sizeof(int))
+    for at in range(tree.count):
+        slot = nodes[at].hash & tree.mask
+        while table[slot] != NONE:
+            slot = (slot + 1) & tree.mask
+        table[slot] = at
+    return True
+
+
+cdef int added(Tree* tree, int above, const unsigned char* key, int length, const unsigned char* shown, int size) noexcept nogil:
+    """A new node for a key, shown in JSON as another one at the root; NONE: it is no UTF-8, or there is no memory."""
+    cdef Out label
+    cdef Node* node
+    cdef unsigned int slot
+    if tree.count >= MOST_NODES or not is_utf8(key, length) or not has_room(tree):
+        return NONE
+    memset(&label, 0, sizeof(Out))
+    put(&label, <const char*> key, length)
+    put_byte(&label, 0)
+    put_quoted(&label, shown, size)
+    put_byte(&label, b":")
+    if tree.pretty:
+        put_byte(&label, b" ")
+    if label.failed:
+        free(label.bytes)
+        return NONE
+    node = &tree.nodes[tree.count]
+    memset(node, 0, sizeof(Node))
+    node.above, node.length, node.hash = above, length, hash_of(tree, above, key, length)
+    node.label_length = <int> label.size - length - 1
+    node.key = <char*> realloc(label.bytes, label.size)
+    if node.key == NULL:
+        node.key = label.bytes
+    node.column, node.first, node.after, node.items = UNDECIDED, NONE, NONE, NONE
+    node.reference = length == 4 and memcmp(key, <const char*> b"$ref", 4) == 0
+    slot = node.hash & tree.mask
+    while tree.table[slot] != NONE:
+        slot = (slot + 1) & tree.mask
+    tree.table[slot] = tree.count
+    tree.count += 1
+    return tree.count - 1
+
+
+cdef inline int next_key(Tree* tree, int above, int last, const unsigned char* at, const unsigned char* end) noexcept nogil:
+    """The node of the key at `at`, which comes after the key `last` (NONE: none); NONE when it has no node.
+
+    A node is only found where the key and its NUL end before `end`.
+    """
+    cdef int expected = tree.nodes[above].first if last == NONE else tree.nodes[last].after
+    cdef Py_ssize_t length
+    cdef int node
+    if expected != NONE:
+        length = tree.nodes[expected].length
+        if length < end - at and memcmp(tree.nodes[expected].key, at, length + 1) == 0:
+            return expected
+    length = key_size(at, end)
+    if length < 0:
+        return NONE
+    node = found(tree, above, at, <int> length)
+    if node != NONE:
+        expect(tree, above, last, node)
+    return node
+
+
+cdef inline void expect(Tree* tree, int above, int last, int node) noexcept nogil:
+    if last == NONE:
+        tree.nodes[above].first = node
+    else:
+        tree.nodes[last].after = node
+
+
+cdef int items_of(Tree* tree, int node) noexcept nogil:
+    """The node above the keys of objects in lists at this node; NONE when there is no memory."""
+    cdef int items = tree.nodes[node].items
+    if items == NONE:
+        # A key of its own that no object has: keys hold no NUL.
+        items = added(tree, node, <const unsigned char*> b"\0", 1, <const unsigned char*> b"", 0)
+        tree.nodes[node].items = items
+    return items
+
+
+cdef enum:
+    PLAIN = 0
+    OWN_ID = 1
+    OWN_ID_KEY = 4
+
+
+cdef bint planted(Tree* tree) noexcept nogil:
+    """The roots, and the keys that tell which is a document's; False when there is no memory.
+
+    `_id` is called `id` unless the document has one of its own. Under which root a document is, is guessed: as the last.
+    """
+    cdef int id_
+    if added(tree, NONE, <const unsigned char*> b"", 0, <const unsigned char*> b"", 0) != PLAIN:
+        return False
+    added(tree, NONE, <const unsigned char*> b"\0", 1, <const unsigned char*> b"", 0)  # OWN_ID
+    added(tree, PLAIN, <const unsigned char*> b"_id", 3, <const unsigned char*> b"id", 2)
+    id_ = added(tree, PLAIN, <const unsigned char*> b"id", 2, <const unsigned char*> b"", 0)
+    if added(tree, OWN_ID, <const unsigned char*> b"id", 2, <const unsigned char*> b"id", 2) != OWN_ID_KEY:
+        return False
+    tree.nodes[id_].own_id = True
+    return True
+
+
+cdef bint began(Tree* tree) noexcept nogil:
+    """Make room for the first nodes; False when there is no memory."""
+    tree.capacity, tree.mask, tree.count = 64, 4 * 64 - 1, 0
+    tree.nodes = <Node*> malloc(64 * sizeof(Node))
+    tree.table = <int*> malloc(4 * 64 * sizeof(int))
+    if tree.nodes == NULL or tree.table == NULL:
+        return False
+    memset(tree.table, 0xFF, 4 * 64 * sizeof(int))
+    return planted(tree)
+
+
+cdef void ended(Tree* tree) noexcept nogil:
+    """Give the memory back."""
+    cdef int at
+    for at in range(tree.count):
+        free(tree.nodes[at].key)
+    free(tree.nodes)
+    free(tree.table)
+    tree.nodes, tree.table, tree.count = NULL, NULL, 0

@@ -1,0 +1,138 @@
+"""The compiled transcoders give the bytes of the plain ones, whatever a batch holds, and raise what those raise."""
+
+import math
+from collections.abc import Callable, Sequence
+from types import ModuleType
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from services.exporter.columns import Selection
+from services.exporter.formats.contract import Tally
+from services.exporter.transcode import reference
+from services.exporter.transcode.reference import discover
+from services.exporter.values import documents, leaves
+from tests.contract.raw_documents import BATCHES, damaged
+
+compiled = pytest.importorskip("services.exporter.transcode.compiled", reason="the transcoders are not compiled here")
+
+Make = Callable[[ModuleType, Tally], Callable[[bytes], Any]]
+DAMAGED = st.lists(damaged(), min_size=1, max_size=2)
+SELECTIONS = st.integers(0, 2**32)
+
+
+def outcome(implementation: ModuleType, make: Make, batches: Sequence[bytes]) -> list[Any]:
+    """What comes of each batch up to the first that is refused, and what was counted."""
+    tally = Tally()
+    encode, found = make(implementation, tally), []
+    for batch in batches:
+        try:
+            found.append(encode(batch))
+        except Exception as exc:
+            return [*found, type(exc), str(exc)]
+    return [*found, {name: list(seen) for name, seen in tally.seen.items()}, tally.texts_cut]
+
+
+def same(make: Make, batches: Sequence[bytes]) -> None:
+    """Fails where the two implementations differ."""
+    assert outcome(compiled, make, batches) == outcome(reference, make, batches)
+
+
+@st.composite
+def selections(draw: st.DrawFn, batches: Sequence[bytes]) -> Selection:
+    """Everything, or some names or their parents included or excluded."""
+    names = {name for batch in batches for document in documents(batch) for name, _ in leaves(document)}
+    parents = {name.rpartition(".")[0] for name in names}
+    choice = [*sorted((names | parents) - {""}), "id", "_id", "nobody", "a.b", "a\\.b", "odd\\"]
+    chosen = tuple(draw(st.lists(st.sampled_from(choice), min_size=1, max_size=4, unique=True)))
+    return draw(st.sampled_from([Selection(), Selection(chosen), Selection(None, chosen)]))
+
+
+@st.composite
+def headers(draw: st.DrawFn, batches: Sequence[bytes], selection: Selection) -> tuple[str, ...]:
+    """The complete header, as a rule; else one that lacks a name, so that a row is refused."""
+    seen: dict[str, None] = {}
+    for batch in batches:
+        discover(batch, selection, seen)
+    header = selection.header(seen) or ("id",)
+    return draw(st.sampled_from([header] * 5 + [header[:-1] or ("id",), (*header, "ghost")]))
+
+
+def csv(header: Sequence[str], selection: Selection, delimiter: str = ",", escape: bool = True) -> Make:
+    return lambda implementation, tally: (
+        implementation.CsvRows("products", header, selection, tally, delimiter=delimiter, escape_formulas=escape).encode
+    )
+
+
+def xml(header: Sequence[str], selection: Selection, first: int = 2) -> Make:
+    def make(implementation: ModuleType, tally: Tally) -> Callable[[bytes], Any]:
+        rows = implementation.SheetRows("products", header, selection, tally, date_style=2)
+        return lambda batch: rows.encode(batch, first)
+
+    return make
+
+
+def json(selection: Selection, newline: str | None, ending: str) -> Make:
+    return lambda implementation, tally: (
+        implementation.JsonObjects("products", selection, tally, newline=newline, ending=ending).encode
+    )
+
+
+def discovery(selection: Selection) -> Make:
+    return lambda implementation, tally: implementation.Discovery(selection, tally.seen.setdefault("products", {})).note
+
+
+@given(batches=BATCHES, data=st.data(), delimiter=st.sampled_from(",;\t|"), escape=st.booleans())
+def test_lines_of_csv_are_the_same(batches: list[bytes], data: st.DataObject, delimiter: str, escape: bool) -> None:
+    selection = data.draw(selections(batches))
+    same(csv(data.draw(headers(batches, selection)), selection, delimiter, escape), batches)
+
+
+@given(batches=BATCHES, data=st.data(), first=st.sampled_from([2, 9, 99, 1_048_570]))
+def test_rows_of_a_worksheet_are_the_same(batches: list[bytes], data: st.DataObject, first: int) -> None:
+    selection = data.draw(selections(batches))
+    same(xml(data.draw(headers(batches, selection)), selection, first), batches)
+
+
+@given(batches=BATCHES, data=st.data(), pretty=st.booleans())
+def test_json_objects_are_the_same(batches: list[bytes], data: st.DataObject, pretty: bool) -> None:
+    selection = data.draw(selections(batches))
+    same(json(selection, "\n  ", ",\n  ") if pretty else json(selection, None, "\n"), batches)
+
+
+@given(batches=BATCHES, data=st.data())
+def test_the_columns_found_are_the_same(batches: list[bytes], data: st.DataObject) -> None:
+    same(discovery(data.draw(selections(batches))), batches)
+
+
+@given(batches=DAMAGED, columns=st.lists(st.sampled_from(["id", "a", "b", "a.b", "sku"]), min_size=1, unique=True))
+def test_damaged_batches_are_refused_alike_or_give_the_same(batches: list[bytes], columns: list[str]) -> None:
+    chosen = Selection(tuple(columns))
+    for make in (
+        *(csv(columns, chosen), csv(columns, Selection()), xml(columns, chosen)),
+        *(json(Selection(), None, "\n"), json(chosen, None, "\n"), json(Selection(None, ("a",)), "\n  ", ",\n  ")),
+        discovery(Selection()),
+    ):
+        same(make, batches)
+
+
+@given(value=st.floats(allow_nan=False, allow_infinity=False))
+def test_a_double_looks_like_its_repr(value: float) -> None:
+    assert compiled.double_text(value) == repr(value)
+
+
+def test_doubles_at_the_ends_of_their_binades_look_like_their_reprs() -> None:
+    for exponent in range(-1074, 1024):
+        power = math.ldexp(1.0, exponent)
+        for value in (power, math.nextafter(power, 0), math.nextafter(power, math.inf), -power):
+            assert compiled.double_text(value) == repr(value)
+
+
+def test_doubles_of_random_bits_and_random_decimals_look_like_their_reprs() -> None:
+    assert compiled.first_wrong_double(1, 300_000) is None
+    for digits in range(1, 18):
+        for power in range(-30, 30):
+            value = float(f"{10**digits // 7}e{power}")
+            assert compiled.double_text(value) == repr(value)

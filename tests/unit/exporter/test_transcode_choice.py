@@ -1,0 +1,40 @@
+"""Who transcodes, and what the log says of it."""
+
+import sys
+
+import pytest
+import structlog
+from structlog.testing import capture_logs
+
+from services.exporter import transcode
+from services.exporter.transcode import choice
+from services.exporter.transcode.choice import PLAIN, transcoders
+
+
+@pytest.fixture(autouse=True)
+def asked_for_the_first_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(choice, "log", structlog.get_logger())
+    transcoders.cache_clear()
+
+
+def test_without_the_compiled_module_the_plain_one_serves_and_the_log_says_so_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setitem(sys.modules, "services.exporter.transcode.compiled", None)
+    monkeypatch.delattr(transcode, "compiled", raising=False)
+    with capture_logs() as logs:
+        assert transcoders() is PLAIN
+        assert transcoders() is PLAIN
+    [line] = logs
+    assert (line["event"], line["log_level"], line["implementation"]) == ("transcoding", "warning", "python")
+    assert "compiled" in line["reason"]
+    transcoders.cache_clear()
+
+
+def test_where_it_was_compiled_the_compiled_one_serves() -> None:
+    compiled = pytest.importorskip("services.exporter.transcode.compiled", reason="not compiled here")
+    with capture_logs() as logs:
+        assert transcoders().csv_rows is compiled.CsvRows
+    assert [(line["event"], line["log_level"], line["implementation"]) for line in logs] == [
+        ("transcoding", "info", "compiled")
+    ]
