@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from deploy.local.demo import __main__ as program
 from deploy.local.demo.catalogue import made
 from deploy.local.demo.deliveries import DeliveryFailed, Destination, follow, registered
 from deploy.local.demo.exports import EXPORTS, Exported, fetch
@@ -120,3 +121,16 @@ def test_a_delivery_that_nobody_begins_is_told_after_a_while(
         file = exported(rest, "00000000-0000-4000-8000-000000000000", tmp_path)
         with pytest.raises(DeliveryFailed, match=r"^products\.csv is not delivered to s3 after 0 s: nobody has begun$"):
             follow(rest, [file], platforms)
+
+
+def test_a_delivery_that_failed_ends_the_demo_with_exit_code_1_and_its_sentence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def failing(*_: object) -> None:
+        raise DeliveryFailed("products.csv was not delivered to s3: no such bucket (no_such_bucket)")
+
+    monkeypatch.setattr(program, "made_and_delivered", failing)
+    monkeypatch.setattr(program, "interruptible", lambda: None)
+    monkeypatch.setattr("sys.argv", ["demo", "--products", "1", "--suppliers", "1", "--output", str(tmp_path)])
+    assert program.main() == 1
+    assert capsys.readouterr().err == "products.csv was not delivered to s3: no such bucket (no_such_bucket)\n"
