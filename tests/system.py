@@ -91,7 +91,7 @@ class System:
         self.gateway = Process("services.gateway", {}, folder / "gateway.log")
         self.delivery_port = free_port() if with_delivery or with_scheduler else 0
         self.scheduler_port = free_port() if with_scheduler else 0
-        self.delivery = Process("services.delivery", {}, folder / "delivery.log")
+        self.delivery = Process("tests.delivery_process", {}, folder / "delivery.log")
         self.scheduler = Process("services.scheduler", {}, folder / "scheduler.log")
 
     def start(self) -> None:
@@ -99,7 +99,7 @@ class System:
         self.nats.start()
         self.exporter = self.service("services.exporter", "exporter", GRPC_PORT=str(self.rpc_port))
         self.gateway = self.service("services.gateway", "gateway")
-        self.delivery = self.service("services.delivery", "delivery", GRPC_PORT=str(self.delivery_port))
+        self.delivery = self.service("tests.delivery_process", "delivery", GRPC_PORT=str(self.delivery_port))
         self.scheduler = self.service("services.scheduler", "scheduler", GRPC_PORT=str(self.scheduler_port))
         for process in self._processes:
             process.start()
