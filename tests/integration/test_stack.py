@@ -15,7 +15,7 @@ from tests.rest import Rest
 from tests.system import eventually
 
 SERVERS = ("mongod", "nats-server")
-SERVICES = ("services.exporter", "services.gateway")
+SERVICES = ("services.exporter", "services.delivery", "services.scheduler", "services.gateway")
 
 Upper = Callable[..., Up]
 
@@ -60,7 +60,7 @@ def test_it_prints_address_key_and_a_curl_that_works_and_sigint_ends_it_in_order
 
     assert stack.end(signal.SIGINT) == 0
     assert not [pid for pid in running if is_alive(pid)]
-    for service in ("gateway", "exporter"):
+    for service in ("gateway", "scheduler", "delivery", "exporter"):
         assert json.loads(stack.log(service).splitlines()[-1])["event"] == "stopped"
     assert '"exitCode":0' in stack.log("mongod").splitlines()[-1]
 
