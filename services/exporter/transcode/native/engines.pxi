@@ -15,7 +15,8 @@ cdef class Engine:
 
     def __cinit__(self):
         self.tree.seed = <unsigned int> int.from_bytes(os.urandom(4), "little")
-        if not began(&self.tree):
+        # Both buffers have a place from the start, so that nothing written to one is no null pointer.
+        if not began(&self.tree) or room(&self.out, 1) == NULL or room(&self.scratch, 1) == NULL:
             raise MemoryError
 
     def __dealloc__(self):

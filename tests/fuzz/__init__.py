@@ -1,0 +1,1 @@
+"""Fuzzing: damaged input for hours, where a test has seconds. Not collected by pytest."""

@@ -1,0 +1,137 @@
+"""Feeds damaged batches to the compiled transcoders under AddressSanitizer, and compares what comes with the reference.
+
+python -m tests.fuzz.transcode [--seconds 600] [--seed 1]: needs gcc. Exit 0 when nothing was found.
+"""
+
+import argparse
+import importlib.util
+import os
+import random
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from services.exporter.columns import Selection
+from services.exporter.formats.contract import Tally
+from services.exporter.transcode import reference
+from tests.fuzz.batches import damaged, stored
+
+MODULE = "services.exporter.transcode.compiled"
+ROUNDS = 200
+"""Batches that one set of transcoders gets, so that damage also meets what was learned from sound documents."""
+
+Encode = Callable[[bytes], Any]
+
+
+def main() -> int:
+    """Build with the sanitizer and run again under it; there, fuzz."""
+    parser = argparse.ArgumentParser(prog="python -m tests.fuzz.transcode", description=__doc__)
+    parser.add_argument("--seconds", type=float, default=600)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--built", type=Path, help=argparse.SUPPRESS)
+    given = parser.parse_args()
+    if given.built is not None:
+        return fuzz(loaded(given.built), given.seconds, given.seed)
+    with tempfile.TemporaryDirectory(prefix="catalog-exports-fuzz-") as folder:
+        built = sanitized(Path(folder))
+        again = [sys.executable, "-m", "tests.fuzz.transcode", *sys.argv[1:], "--built", str(built)]
+        return subprocess.run(again, env=os.environ | surroundings(), check=False).returncode
+
+
+def sanitized(folder: Path) -> Path:
+    """The extension, built with AddressSanitizer into this folder."""
+    build = ["build_ext", "--force", "--build-lib", str(folder), "--build-temp", str(folder / "temp")]
+    flags = {
+        "CFLAGS": "-fsanitize=address,undefined -fno-omit-frame-pointer -g -O1",
+        "LDFLAGS": "-fsanitize=address,undefined",
+    }
+    subprocess.run([sys.executable, "setup.py", "--quiet", *build], env=os.environ | flags, check=True)
+    [built] = folder.rglob("compiled.*.so")
+    return built
+
+
+def surroundings() -> dict[str, str]:
+    """The environment in which memory that is Python's is watched as well."""
+    found = subprocess.run(["gcc", "-print-file-name=libasan.so"], capture_output=True, text=True, check=True)
+    return {
+        "LD_PRELOAD": found.stdout.strip(),
+        "PYTHONMALLOC": "malloc",
+        "ASAN_OPTIONS": "detect_leaks=0:halt_on_error=1",  # the interpreter itself leaves memory behind
+        "UBSAN_OPTIONS": "halt_on_error=1:print_stacktrace=1",
+    }
+
+
+def loaded(path: Path) -> ModuleType:
+    """The extension from a file that is not where it is usually built."""
+    spec = importlib.util.spec_from_file_location(MODULE, path)
+    if spec is None or spec.loader is None:
+        raise ImportError(str(path))
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def fuzz(compiled: ModuleType, seconds: float, seed: int) -> int:
+    """Until the time is over; the first difference is shown and ends it."""
+    dice = random.Random(seed)
+    end, batches, refused = time.monotonic() + seconds, 0, 0
+    while time.monotonic() < end:
+        documents = stored(dice, 60)
+        pairs = list(zip(transcoders(compiled, documents), transcoders(reference, documents), strict=True))
+        for _ in range(ROUNDS):
+            batch = damaged(dice, b"".join(dice.choices(documents, k=dice.randrange(1, 4))))
+            batches += 1
+            for fast, plain in pairs:
+                expected = outcome(plain, batch)
+                refused += isinstance(expected[0], type)
+                if outcome(fast, batch) != expected:
+                    print(f"different: seed {seed}, batch {batch.hex()}", outcome(fast, batch), expected, sep="\n")
+                    return 1
+    print(f"{batches:,} batches, {refused:,} times refused, no difference, no finding")
+    return 0
+
+
+def outcome(encode: Encode, batch: bytes) -> tuple[Any, Any]:
+    """What comes of a batch, or the type of what is raised."""
+    try:
+        return "encoded", encode(batch)
+    except Exception as exc:
+        return type(exc), None
+
+
+def transcoders(implementation: ModuleType, documents: list[bytes]) -> list[Encode]:
+    """One of every kind, with the columns of the documents."""
+    seen: dict[str, None] = {}
+    for document in documents[:50]:
+        reference.discover(document, Selection(), seen)
+    names = tuple(seen)
+    chosen = names[:: len(names) // 5]
+    without = Selection(None, chosen)
+
+    def csv(columns: tuple[str, ...], selection: Selection) -> Encode:
+        rows = implementation.CsvRows("p", columns, selection, Tally(), delimiter=";", escape_formulas=True)
+        return rows.encode  # type: ignore[no-any-return]  # of a module that is loaded from a file
+
+    def json(selection: Selection, newline: str | None, ending: str) -> Encode:
+        return implementation.JsonObjects("p", selection, Tally(), newline=newline, ending=ending).encode  # type: ignore[no-any-return]  # the same
+
+    rows = implementation.SheetRows("p", names, Selection(), Tally(), date_style=2)
+    return [
+        csv(names, Selection()),
+        csv(chosen, Selection(chosen)),
+        csv(("id",), Selection(("nobody",))),
+        json(Selection(), None, "\n"),
+        json(Selection(chosen), None, "\n"),
+        json(without, "\n  ", ",\n  "),
+        lambda batch: rows.encode(batch, 2),
+        implementation.Discovery(Selection(), {}).note,
+    ]
+
+
+if __name__ == "__main__":
+    sys.exit(main())
