@@ -57,12 +57,7 @@ async def build(settings: SchedulerSettings) -> AsyncIterator[Running]:
             batch=settings.tick_batch,
             at_once=settings.at_once,
         )
-        ticker = Ticker(
-            schedules,
-            batch=settings.tick_batch,
-            at_once=settings.at_once,
-            grace=timedelta(seconds=settings.grace_seconds),
-        )
+        ticker = Ticker(schedules, batch=settings.tick_batch, grace=timedelta(seconds=settings.grace_seconds))
         submitter = Submitter(
             schedules,
             runs,

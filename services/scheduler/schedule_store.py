@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
-from pymongo import ASCENDING, DESCENDING, ReturnDocument, UpdateOne
+from pymongo import ASCENDING, DESCENDING, ReplaceOne, ReturnDocument, UpdateOne
 from pymongo.errors import DuplicateKeyError
 
 from services.chassis.mongo import Client, Database, Document, translated
@@ -23,6 +23,24 @@ class Due:
 
     schedule: Schedule
     now: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Move:
+    """A schedule as it was read, as it is once it is planned, and the runs that come of that."""
+
+    before: Schedule
+    after: Schedule
+    runs: tuple[Run, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """What a planning did that nobody else had done before."""
+
+    moved: int
+    """Schedules."""
+    runs: tuple[Run, ...]
 
 
 class ScheduleStore:
@@ -86,8 +104,7 @@ class ScheduleStore:
     @translated
     async def change(self, schedule: Schedule) -> Schedule | None:
         """Replace the version that was read with this one; None: somebody else was faster, or it is gone."""
-        where = {"_id": schedule.id, "tenant": schedule.tenant, "version": schedule.version}
-        document = schedule_document(replace(schedule, version=schedule.version + 1))
+        where, document = _next_version(schedule, schedule)
         kept = await self._schedules.find_one_and_replace(where, document, return_document=ReturnDocument.AFTER)
         return None if kept is None else schedule_of(kept)
 
@@ -109,12 +126,17 @@ class ScheduleStore:
         return [Due(schedule_of(d), d["now"]) async for d in self._schedules.aggregate(stages)]
 
     @translated
-    async def planned(self, before: Schedule, after: Schedule, runs: Sequence[Run]) -> bool:
-        """Store the runs that are not there, then move the schedule on. False: others moved or changed it meanwhile."""
+    async def planned(self, moves: Sequence[Move]) -> Planned:
+        """Store the runs that are not there, then move on the schedules that others did not move or change before."""
+        runs = [run for move in moves for run in move.runs]
+        new: tuple[Run, ...] = ()
         if runs:
-            stored = [UpdateOne({"_id": run.id}, {"$setOnInsert": run_document(run)}, upsert=True) for run in runs]
-            await self._runs.bulk_write(stored, ordered=False)
-        return await self.change(replace(after, version=before.version)) is not None
+            inserts = [UpdateOne({"_id": run.id}, {"$setOnInsert": run_document(run)}, upsert=True) for run in runs]
+            stored = await self._runs.bulk_write(inserts, ordered=False)
+            new = tuple(runs[index] for index in stored.upserted_ids or ())
+        replaced = [ReplaceOne(*_next_version(move.before, move.after)) for move in moves]
+        done = await self._schedules.bulk_write(replaced, ordered=False) if replaced else None
+        return Planned(moved=done.modified_count if done else 0, runs=new)
 
     @translated
     async def with_other_rules(self, rules: str, limit: int) -> list[Schedule]:
@@ -129,3 +151,9 @@ class ScheduleStore:
         if not due or due[0].schedule.due_at is None:
             return 0.0
         return max(0.0, (due[0].now - due[0].schedule.due_at).total_seconds())
+
+
+def _next_version(before: Schedule, after: Schedule) -> tuple[Document, Document]:
+    """The compare and the set: the version that was read, and what takes its place."""
+    where = {"_id": before.id, "tenant": before.tenant, "version": before.version}
+    return where, schedule_document(replace(after, version=before.version + 1))

@@ -15,7 +15,7 @@ class SchedulerSettings(RpcSettings):
     rpc_deadline: float = Field(default=25.0, gt=0, description="Seconds a service behind has to answer.")
     tick_seconds: float = Field(default=0.5, gt=0, description="Between two looks for schedules that are due.")
     tick_batch: int = Field(default=500, ge=1, le=10_000, description="Schedules and runs a look takes, at most.")
-    at_once: int = Field(default=16, ge=1, le=256, description="Of these, worked on at the same time.")
+    at_once: int = Field(default=16, ge=1, le=256, description="Of these runs, worked on at the same time.")
     grace_seconds: float = Field(default=3_600.0, gt=0, description="Up to this late, a run is late and not missed.")
     retry_seconds: float = Field(
         default=10.0, gt=0, description="Until a run is looked at again that could not be submitted, or has to wait."

@@ -1,17 +1,17 @@
 """The tick: what is due is planned, stored as runs and moved on. Any number of replicas do this at once, none leads."""
 
-import random
+import asyncio
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 
 import structlog
 from prometheus_client import Counter, Gauge, Histogram
 
-from services.chassis import loops
 from services.scheduler import time_zones
 from services.scheduler.expression import CronError
 from services.scheduler.misfire import Plan, plan
-from services.scheduler.schedule_store import Due, ScheduleStore
+from services.scheduler.schedule_store import Due, Move, ScheduleStore
 from services.scheduler.schedules import Run, RunState, Schedule, run_id
 
 log = structlog.get_logger()
@@ -29,15 +29,13 @@ class Ticker:
     """Plans what is due.
 
     Args:
-        batch: schedules a look takes, at most.
-        at_once: of these, planned at the same time.
+        batch: schedules a look takes, at most; they are planned together.
         grace: up to this late, a run is late and not missed.
     """
 
-    def __init__(self, store: ScheduleStore, *, batch: int, at_once: int, grace: timedelta) -> None:
+    def __init__(self, store: ScheduleStore, *, batch: int, grace: timedelta) -> None:
         self._store = store
         self._batch = batch
-        self._at_once = at_once
         self._grace = grace
 
     async def tick(self) -> int:
@@ -47,11 +45,11 @@ class Ticker:
         """
         made = 0
         while due := await self._store.due(self._batch):
-            random.shuffle(due)  # replicas that look at the same moment do not meet at every schedule
-            planned = await loops.for_each("tick", due, self._plan, at_once=self._at_once)
-            moved = [runs for runs in planned if runs is not None]
-            made += sum(moved)
-            if not moved:
+            moves = await self._moves(due)
+            planned = await self._store.planned(moves)
+            _tell(moves, planned.runs)
+            made += sum(run.state is RunState.WAITING for run in planned.runs)
+            if not planned.moved:
                 break
         return made
 
@@ -68,15 +66,20 @@ class Ticker:
         """Bring the age of the longest due schedule up to date."""
         OLDEST_DUE.set(await self._store.oldest_due_age())
 
-    async def _plan(self, due: Due) -> int | None:
-        """The number of runs that came of it; None when another replica was faster, or the schedule was changed."""
-        schedule, now = due.schedule, due.now
+    async def _moves(self, due: Sequence[Due]) -> list[Move]:
+        moves = []
+        for one in due:
+            try:
+                moves.append(self._move(one.schedule, one.now))
+            except Exception:  # a schedule that defeats us must not stop the others
+                log.exception("schedule_not_planned", action="tick", schedule_id=one.schedule.id)
+            await asyncio.sleep(0)  # each takes up to 10 ms after a long stop, and others want to be answered
+        return moves
+
+    def _move(self, schedule: Schedule, now: datetime) -> Move:
         ahead = self._ahead(schedule, now)
-        moved = replace(schedule, planned_until=_latest(schedule, ahead), next_fire_at=ahead.next_fire)
-        if not await self._store.planned(schedule, moved, _runs(schedule, ahead, now)):
-            return None
-        self._tell(schedule, ahead, now)
-        return len(ahead.run)
+        after = replace(schedule, planned_until=_latest(schedule, ahead), next_fire_at=ahead.next_fire)
+        return Move(schedule, after, tuple(_runs(schedule, ahead, now)))
 
     def _ahead(self, schedule: Schedule, now: datetime) -> Plan:
         """The delay that spreads schedules moves their clock and not their fire times."""
@@ -92,19 +95,17 @@ class Ticker:
             log.error("schedule_unreadable", action="tick", schedule_id=schedule.id, reason=str(exc))  # noqa: TRY400  the reason says it all
             return Plan(run=(), skipped=(), next_fire=None)
 
-    def _tell(self, schedule: Schedule, ahead: Plan, now: datetime) -> None:
-        for at in ahead.run:
-            LATENESS.observe(max(0.0, (now - schedule.delay - at).total_seconds()))
-        PLANNED.inc(len(ahead.run))
-        SKIPPED.labels(MISSED).inc(len(ahead.skipped))
-        log.info(
-            "planned",
-            action="tick",
-            schedule_id=schedule.id,
-            tenant=schedule.tenant,
-            runs=len(ahead.run),
-            skipped=len(ahead.skipped),
-        )
+
+def _tell(moves: Sequence[Move], runs: Sequence[Run]) -> None:
+    """Count and log the new runs."""
+    delays = {move.before.id: move.before.delay for move in moves}
+    for run in runs:
+        if run.state is RunState.WAITING:
+            PLANNED.inc()
+            LATENESS.observe(max(0.0, (run.created_at - delays[run.schedule_id] - run.fire_at).total_seconds()))
+        else:
+            SKIPPED.labels(MISSED).inc(run.skipped)
+        log.info("planned", action="tick", run_id=run.id, schedule_id=run.schedule_id, state=run.state.value)
 
 
 def _by_rules_of_today(schedule: Schedule, now: datetime) -> Schedule:

@@ -13,7 +13,7 @@ from services.chassis import mongo
 from services.scheduler import time_zones
 from services.scheduler.misfire import GRACE, Policy
 from services.scheduler.run_store import RunStore
-from services.scheduler.schedule_store import ScheduleStore
+from services.scheduler.schedule_store import Move, ScheduleStore
 from services.scheduler.schedules import Overlap, Run, RunState, Schedule, run_id
 from services.scheduler.tick import Ticker
 from tests.integration.exporting import eventually
@@ -82,9 +82,8 @@ async def test_only_what_is_due_is_found_the_longest_due_first(schedules: Schedu
     due = [schedule(NOW - age * HOUR) for age in (1, 3, 2)]
     for one in (*due, schedule(NOW + HOUR), schedule(None)):
         await schedules.add(one)
-    delayed = schedule(NOW - timedelta(seconds=1), jitter_seconds=3_600)
-    assert delayed.delay > timedelta(seconds=60)
-    await schedules.add(delayed)
+    some = (schedule(NOW - timedelta(seconds=1), jitter_seconds=3_600) for _ in range(1_000))
+    await schedules.add(next(one for one in some if one.delay > timedelta(minutes=10)))  # its id decides
     assert [one.schedule.id for one in await schedules.due(10)] == [due[1].id, due[2].id, due[0].id]
     assert [one.schedule.id for one in await schedules.due(1)] == [due[1].id]
     assert await schedules.oldest_due_age() == pytest.approx(3 * 3_600, abs=600)
@@ -95,8 +94,10 @@ async def test_of_many_who_plan_a_schedule_one_moves_it_and_the_run_is_there_onc
 ) -> None:
     before = await schedules.add(schedule())
     after = replace(before, planned_until=NOW, next_fire_at=NOW + HOUR)
-    moved = await asyncio.gather(*(schedules.planned(before, after, [run_of(before)]) for _ in range(20)))
-    assert sorted(moved) == [False] * 19 + [True]
+    plan = [Move(before, after, (run_of(before),))]
+    planned = await asyncio.gather(*(schedules.planned(plan) for _ in range(20)))
+    assert sorted(one.moved for one in planned) == [0] * 19 + [1]
+    assert [one.runs for one in planned if one.runs] == [(run_of(before),)]
     assert await schedules.get("shop", before.id) == replace(after, version=2)
     assert await all_runs(runs, before) == [run_of(before)]
 
@@ -107,19 +108,24 @@ async def test_a_run_that_is_there_already_stays_as_it_is_and_lets_its_schedule_
     before = await schedules.add(schedule())
     known = await runs.add(run_of(before, state=RunState.SKIPPED, reason="missed"))
     after = replace(before, next_fire_at=NOW + HOUR)
-    assert await schedules.planned(before, after, [run_of(before), run_of(before, NOW - HOUR)])
-    assert await all_runs(runs, before) == [known, run_of(before, NOW - HOUR)]
+    older = run_of(before, NOW - HOUR)
+    planned = await schedules.planned([Move(before, after, (run_of(before), older))])
+    assert (planned.moved, planned.runs) == (1, (older,))
+    assert await all_runs(runs, before) == [known, older]
 
 
 async def test_a_plan_does_not_undo_a_change_or_a_deletion(schedules: ScheduleStore) -> None:
     before = await schedules.add(schedule())
     changed = await schedules.change(replace(before, name="Other", next_fire_at=None))
     assert changed is not None
-    assert not await schedules.planned(before, replace(before, next_fire_at=NOW + HOUR), [])
+    other = await schedules.add(schedule())
+    plan = [Move(one, replace(one, next_fire_at=NOW + HOUR), ()) for one in (before, other)]
+    assert (await schedules.planned(plan)).moved == 1  # the other one: they do not hold each other up
     assert await schedules.get("shop", before.id) == changed
     assert await schedules.delete("shop", before.id)
-    assert not await schedules.planned(changed, changed, [])
+    assert (await schedules.planned([Move(changed, changed, ())])).moved == 0
     assert await schedules.get("shop", before.id) is None
+    assert (await schedules.planned([])).moved == 0
 
 
 async def test_of_two_changes_of_one_version_the_second_changes_nothing(schedules: ScheduleStore) -> None:
@@ -147,7 +153,7 @@ async def test_other_rules_of_time_zones_move_times_to_come_and_nothing_else(sch
     paused = await schedules.add(schedule(None, rules="1999a", is_active=False))
     known = await schedules.add(schedule(NOW + timedelta(minutes=7)))
     lost = await schedules.add(schedule(NOW + HOUR, rules="1999a", timezone="Mars/Base"))
-    ticker = Ticker(schedules, batch=1, at_once=1, grace=GRACE)
+    ticker = Ticker(schedules, batch=1, grace=GRACE)
     assert await ticker.refresh() == 3
     moved = await schedules.get("shop", to_come.id)
     assert moved is not None
