@@ -6,7 +6,7 @@ import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from benchmarks import deliveries, memory, small_export, status
+from benchmarks import deliveries, memory, schedules, small_export, status
 from benchmarks.report import Report
 from benchmarks.system import System, running
 
@@ -14,6 +14,7 @@ BENCHMARKS: Mapping[str, Callable[[System, Report], None]] = {
     "small_export": small_export.measure,
     "memory": memory.measure,
     "status": status.measure,
+    "schedules": schedules.measure,
     "deliveries": deliveries.measure,
 }
 
