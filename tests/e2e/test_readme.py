@@ -3,10 +3,12 @@
 import re
 from pathlib import Path
 
+from deploy.local.demo.sftp_server import SftpServer, sftp_server
 from tests.documents import check_session
 from tests.system import ROOT, System
 
 README = ROOT / "README.md"
+SCHEDULES = ROOT / "docs" / "schedules.md"
 
 
 def checkout(folder: Path, key: str) -> Path:
@@ -16,9 +18,27 @@ def checkout(folder: Path, key: str) -> Path:
     return folder
 
 
+def of_reader(server: SftpServer) -> dict[str, str]:
+    """The variables in which a reader names a server."""
+    config = server.config()
+    names = {"SFTP_HOST": "host", "SFTP_PORT": "port", "SFTP_USER": "username", "SFTP_PASSWORD": "password"}
+    return {variable: str(config[field]) for variable, field in names.items()}
+
+
 def test_the_session_in_the_readme_happens_as_it_is_shown(system: System, tmp_path: Path) -> None:
     folder = checkout(tmp_path, system.key("default"))
-    check_session(README, folder, GATEWAY_PORT=str(system.http_port), MONGODB_URI=system.mongod.uri)
+    with sftp_server(tmp_path / "sftp") as server:
+        ports = {"GATEWAY_PORT": str(system.http_port), "MONGODB_URI": system.mongod.uri}
+        check_session(README, folder, **ports, **of_reader(server))
+    [delivered] = (tmp_path / "sftp" / "incoming").iterdir()
+    assert delivered.read_text().splitlines()[:2] == ["sku,price", "MH01-XS-Black,52.0"]
+
+
+def test_the_session_on_schedules_happens_as_it_is_shown(system: System, tmp_path: Path) -> None:
+    system.fill("timetable", [{"sku": "S-1", "price": 1.0}])
+    folder = checkout(tmp_path, system.key("timetable"))
+    with sftp_server(tmp_path / "sftp") as server:
+        check_session(SCHEDULES, folder, GATEWAY_PORT=str(system.http_port), **of_reader(server))
 
 
 def test_every_make_target_in_the_readme_exists() -> None:
