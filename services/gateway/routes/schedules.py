@@ -5,7 +5,7 @@ import uuid
 from aiohttp import web
 
 from services.gateway import schedule_answers as answers
-from services.gateway.bodies import member, parsed
+from services.gateway.bodies import json_object, member, parsed
 from services.gateway.errors import BadQuery
 from services.gateway.idempotency import KEY_PARAMETER, idempotency_key
 from services.gateway.ids import id_in_path
@@ -118,7 +118,7 @@ class ScheduleRoutes:
                 timezone=body.timezone,
                 is_active=body.is_active,
                 format=body.format,
-                options_json=member(await request.text(), "options") or "{}",
+                options_json=member(await json_object(request), "options") or "{}",
                 misfire=body.misfire,
                 overlap=body.overlap,
                 jitter_seconds=body.jitter_seconds,
@@ -155,7 +155,7 @@ class ScheduleRoutes:
         given = body.model_dump(exclude_none=True, exclude={"options"})
         asked = pb.UpdateScheduleRequest(tenant=caller.tenant, schedule_id=schedule_id, **given)
         if body.options is not None:
-            asked.options_json = member(await request.text(), "options") or "{}"
+            asked.options_json = member(await json_object(request), "options") or "{}"
         return web.json_response(text=answers.schedule(await self._scheduler.update(asked)).text())
 
     async def delete(self, request: web.Request, caller: Caller) -> web.Response:

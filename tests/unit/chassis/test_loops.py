@@ -5,7 +5,7 @@ from contextlib import suppress
 
 import pytest
 
-from services.chassis.loops import LONGEST_PAUSE, pause_after, repeat, running
+from services.chassis.loops import LONGEST_PAUSE, for_each, pause_after, repeat, running
 
 
 @pytest.mark.parametrize(("failures", "expected"), [(0, 0.5), (1, 1.0), (2, 2.0), (4, 8.0), (5, LONGEST_PAUSE)])
@@ -51,3 +51,27 @@ async def test_loops_are_cancelled_and_waited_for() -> None:
     async with running(loop(), loop()):
         await asyncio.sleep(0)
     assert ended == [True, True]
+
+
+async def test_an_item_that_fails_holds_up_no_other_and_gives_no_answer() -> None:
+    async def halved(number: int) -> int:
+        if number % 2:
+            raise ValueError(number)
+        return number // 2
+
+    assert await for_each("halve", range(7), halved, at_once=2) == [0, 1, 2, 3]
+    assert await for_each("halve", [], halved, at_once=2) == []
+
+
+async def test_no_more_items_are_worked_on_at_once_than_allowed() -> None:
+    working = most = 0
+
+    async def work(_: int) -> None:
+        nonlocal working, most
+        working += 1
+        most = max(most, working)
+        await asyncio.sleep(0.001)
+        working -= 1
+
+    await for_each("work", range(20), work, at_once=3)
+    assert (working, most) == (0, 3)
