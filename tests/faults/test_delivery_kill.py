@@ -48,7 +48,12 @@ def rig_of(kind: str) -> Rig:
 def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
     """A system with deliveries, whose leases are short; the rules are the same."""
     folder = tmp_path_factory.mktemp("delivering")
-    settings = {"LEASE_SECONDS": "1.5", "RETRY_SECONDS": "0.2", "RECONCILE_SECONDS": "2", "DELIVERY_SLOTS": "8"}
+    settings: dict[str, Any] = {
+        "LEASE_SECONDS": "1.5",
+        "RETRY_SECONDS": "0.2",
+        "RECONCILE_SECONDS": "2",
+        "DELIVERY_SLOTS": "8",
+    }
     with running(folder, with_delivery=True, PLATFORM_SLOTS="8", **settings) as started:
         yield started
 
