@@ -30,13 +30,13 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def eventually(what: str, holds: Callable[[], Any], within: float = 30.0) -> Any:
-    """The first true answer of `holds`; fails after so many seconds."""
+def eventually(what: str, holds: Callable[[], Any], within: float = 30.0, every: float = 0.05) -> Any:
+    """The first true answer of `holds`, asked every so many seconds; fails after `within`."""
     deadline = time.monotonic() + within
     while time.monotonic() < deadline:
         if answer := holds():
             return answer
-        time.sleep(0.05)
+        time.sleep(every)
     raise AssertionError(f"not within {within} s: {what}")
 
 

@@ -11,5 +11,5 @@ from tests.system import System, running
 @pytest.fixture
 def system(tmp_path: Path) -> Iterator[System]:
     """Short leases and pauses, so that the tests need not wait long; the rules are the same."""
-    with running(tmp_path, LEASE_SECONDS="3", DISPATCH_SECONDS="4", RETRY_SECONDS="0.5", MAX_ATTEMPTS="5") as started:
+    with running(tmp_path, LEASE_SECONDS="3", DISPATCH_SECONDS="4", RETRY_SECONDS="0.5") as started:
         yield started

@@ -4,6 +4,7 @@ from __future__ import annotations  # grpcio's classes take type arguments in it
 
 import asyncio
 import json
+import os
 import time
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
@@ -111,8 +112,9 @@ class Exporter:
         return bool(answer.status == health_pb2.HealthCheckResponse.SERVING)
 
     def files(self) -> list[str]:
-        """Everything in the artifact store."""
-        return sorted(p.relative_to(self.folder).as_posix() for p in self.folder.rglob("*") if p.is_file())
+        """Everything in the artifact store; folders may vanish meanwhile."""
+        found = [Path(folder) / name for folder, _, names in os.walk(self.folder) for name in names]
+        return sorted(path.relative_to(self.folder).as_posix() for path in found)
 
 
 @asynccontextmanager

@@ -87,7 +87,7 @@ def test_a_catalogue_that_hangs_keeps_neither_the_process_nor_its_job(fine: dict
     catalogue.start()
     try:
         with MongoClient[dict[str, Any]](catalogue.uri) as client:
-            client["catalogue_hang"]["products"].insert_many(products(60_000))
+            client["catalogue_hang"]["products"].insert_many(products(400_000))
         settings = {**fine, "CATALOGUE_URI": catalogue.uri, "GRPC_PORT": str(port)}
         with (
             process(log, **settings) as child,
