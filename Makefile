@@ -25,6 +25,7 @@ $(STAMP): requirements/dev.txt
 
 $(BUILT): $(STAMP) setup.py $(NATIVE)/compiled.pyx $(wildcard $(NATIVE)/native/*.pxi)
 	@echo "compiling the transcoders (once, about half a minute) ..."
+	@rm -f $(NATIVE)/compiled.*.so
 	@$(BIN)/python setup.py --quiet build_ext --inplace > $(VENV)/build.log 2>&1 \
 	  && ls $(NATIVE)/compiled.*.so > /dev/null 2>&1 \
 	  || echo "not compiled (see $(VENV)/build.log): exports run on plain Python, with the same results, slower"

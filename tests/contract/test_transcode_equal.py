@@ -2,10 +2,15 @@
 
 import math
 from collections.abc import Callable, Sequence
+from datetime import datetime
+from itertools import permutations
 from types import ModuleType
 from typing import Any
 
+import bson
 import pytest
+from bson import Binary, Decimal128, Int64, ObjectId, Timestamp
+from bson.datetime_ms import DatetimeMS
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -19,8 +24,27 @@ from tests.contract.raw_documents import BATCHES, damaged
 compiled = pytest.importorskip("services.exporter.transcode.compiled", reason="the transcoders are not compiled here")
 
 Make = Callable[[ModuleType, Tally], Callable[[bytes], Any]]
+ORDINARY = {
+    "_id": ObjectId("65f2f0a0a0a0a0a0a0a0a0a0"),
+    "name": 'é "x"\r\n|',
+    "price": 12.5,
+    "cost": Decimal128("1.20"),
+    "stock": 1,
+    "long": Int64(2**60),
+    "on": True,
+    "none": None,
+    "at": datetime(2026, 3, 15),
+    "far": DatetimeMS(2**60),
+    "raw": Binary(b"a"),
+    "uuid": Binary(bytes(16), 4),
+    "stamp": Timestamp(1, 2),
+    "empty": {},
+    "none left": [],
+    "list": ["a", "b"],
+    "a": {"b": {"c": 1}},
+    "objects": [{"x": 1, "y": [1]}],
+}
 DAMAGED = st.lists(damaged(), min_size=1, max_size=2)
-SELECTIONS = st.integers(0, 2**32)
 
 
 def outcome(implementation: ModuleType, make: Make, batches: Sequence[bytes]) -> list[Any]:
@@ -116,6 +140,58 @@ def test_damaged_batches_are_refused_alike_or_give_the_same(batches: list[bytes]
         discovery(Selection()),
     ):
         same(make, batches)
+
+
+def test_fields_asked_for_by_name_come_in_the_same_order_whatever_a_document_lacks() -> None:
+    stored: list[dict[str, Any]] = [
+        {"_id": 1, "d": 1, "a": {"y": 1, "x": 2, "b": {"e": [{"f": 1}], "c": 3}}},
+        {"_id": 2, "a": {"b": {"e": {"g": 1}}, "x": 2}, "id": "own"},
+        {"_id": {"c": 1}, "a": {"b": {}, "x": {"z": 1}}},
+        {"a": {"b": {"c": {"h": 1, "i": 2}}}, "d": {"x": 1}},
+        {"a": {"x": 1}, "d": None},
+        {"a": 1, "id": {"c": 1}},
+        {"a": {}},
+        {},
+    ]
+    batch = b"".join(map(bson.encode, stored))
+    names = ["a", "a.b", "a.b.c", "a.x", "d", "id"]
+    for count in range(1, 5):
+        for chosen in permutations(names, count):
+            same(json(Selection(chosen), None, "\n"), [batch])
+            same(json(Selection(None, chosen), "\n  ", ",\n  "), [batch])
+
+
+def test_ordinary_documents_are_not_left_to_the_reference(monkeypatch: pytest.MonkeyPatch) -> None:
+    batch = bson.encode(ORDINARY) + bson.encode({**ORDINARY, "id": "own"})
+    seen: dict[str, None] = {}
+    discover(batch, Selection(), seen)
+    chosen = Selection(("id", "a.b", "objects"))
+    makes = [
+        csv(tuple(seen), Selection()),
+        csv(chosen.header(seen), chosen),
+        xml(tuple(seen), Selection()),
+        json(Selection(), None, "\n"),
+        json(chosen, None, "\n"),
+        json(Selection(None, ("a.b", "objects")), "\n  ", ",\n  "),
+        discovery(Selection()),
+    ]
+    encoders = [make(compiled, Tally()) for make in makes]
+    first = [encode(batch) for encode in encoders]  # the reference decides on names met for the first time
+
+    def refuse(*_: Any) -> None:
+        raise AssertionError("left to the reference")
+
+    for kind in (reference.CsvRows, reference.JsonObjects, reference.SheetRows):
+        monkeypatch.setattr(kind, "encode", refuse)
+    monkeypatch.setattr(reference.Discovery, "note", refuse)
+    assert [encode(batch) for encode in encoders] == first
+
+
+def test_more_keys_than_are_kept_are_written_all_the_same() -> None:
+    stored = [{"_id": n, "a": {f"k{n}-{m}": m for m in range(1_000)}} for n in range(120)]
+    batches = [b"".join(map(bson.encode, stored[at : at + 40])) for at in range(0, 120, 40)]
+    same(json(Selection(), None, "\n"), batches)
+    same(csv(("id",), Selection(("id",))), batches)
 
 
 @given(value=st.floats(allow_nan=False, allow_infinity=False))

@@ -21,15 +21,18 @@ from services.exporter.values import as_object, documents, escaped, parts
 
 include "native/output.pxi"
 include "native/utf8.pxi"
+include "native/scan.pxi"
 include "native/numbers.pxi"
 include "native/doubles.pxi"
 include "native/dates.pxi"
 include "native/elements.pxi"
 include "native/keys.pxi"
 include "native/texts.pxi"
+include "native/wishes.pxi"
 include "native/rows.pxi"
 include "native/cells.pxi"
 include "native/engines.pxi"
+include "native/chosen.pxi"
 
 
 class Discovery(reference.Discovery):
@@ -69,13 +72,15 @@ class JsonObjects(reference.JsonObjects):
     def __init__(self, sheet, selection, tally, *, newline, ending):
         super().__init__(sheet, selection, tally, newline=newline, ending=ending)
         indent = NONE if newline is None else len(newline) - 1
-        self._engine = None
-        if self._names is None:  # nothing was chosen by name
+        if self._names is None:
             self._engine = Objects(self._slowly, selection.exclude, indent, ending.encode())
+        else:
+            fields = getattr(selection, "include")  # a word of Cython's
+            self._engine = Chosen(self._names, self._slowly, fields, indent, ending.encode())
 
     def encode(self, batch):
         """The objects of a batch."""
-        return super().encode(batch) if self._engine is None else self._engine.encode(batch)
+        return self._engine.encode(batch)
 
     def _slowly(self, document, row):
         return super().encode(document)

@@ -11,29 +11,6 @@ cdef int64_t LAST_MILLIS = 253402300799999  # the end of 9999
 cdef double SMALLEST = 2.3e-308
 
 
-cdef inline bint needs_markup(const unsigned char* text, size_t size) noexcept nogil:
-    """Whether a text may hold what XML forbids or escapes (a rough look: underlines and the lead of U+FFFE count)."""
-    cdef unsigned char found = 0
-    cdef size_t at
-    for at in range(size):
-        found |= (
-            (text[at] < 0x20) | (text[at] == 0x26) | (text[at] == 0x3C) | (text[at] == 0x3E) | (text[at] == 0x5F)
-            | (text[at] == 0xEF)
-        )
-    return found
-
-
-cdef inline bint has_blanks(const unsigned char* text, size_t size) noexcept nogil:
-    """Whether a text has a line break, or two blanks side by side."""
-    cdef unsigned char found = 0
-    cdef size_t at
-    if size == 0:
-        return False
-    for at in range(size - 1):
-        found |= (text[at] == 0x0A) | ((text[at] == 0x20) & (text[at + 1] == 0x20))
-    return found or text[size - 1] == 0x0A
-
-
 cdef inline int forbidden(const unsigned char* text, const unsigned char* end) noexcept nogil:
     """Bytes of the character here if XML forbids it or would change it, else 0."""
     if text[0] < 0x20:

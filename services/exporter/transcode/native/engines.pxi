@@ -12,6 +12,9 @@ cdef class Engine:
     cdef Out scratch
     cdef int root
     cdef object slowly
+    cdef bytes ending  # after each document
+    cdef const char* after
+    cdef size_t after_size
 
     def __cinit__(self):
         self.tree.seed = <unsigned int> int.from_bytes(os.urandom(4), "little")
@@ -62,6 +65,11 @@ cdef class Engine:
     cdef int write(self, const unsigned char* at, Py_ssize_t size, int64_t row) noexcept nogil:
         """Write one document, or say why not."""
         return ODD
+
+    cdef int end_with(self, bytes ending) except -1:
+        self.ending = ending
+        self.after, self.after_size = PyBytes_AS_STRING(ending), PyBytes_GET_SIZE(ending)
+        return 0
 
     cdef int begin(self) except -1:
         """Begin with a tree that knows nothing."""
@@ -195,14 +203,11 @@ cdef class Objects(Engine):
     """Documents as JSON objects, without what is excluded."""
 
     cdef tuple exclude
-    cdef bytes ending
-    cdef const char* after
-    cdef size_t after_size
     cdef int indent
 
     def __init__(self, slowly, tuple exclude, int indent, bytes ending):
-        self.slowly, self.exclude, self.indent, self.ending = slowly, exclude, indent, ending
-        self.after, self.after_size = PyBytes_AS_STRING(ending), PyBytes_GET_SIZE(ending)
+        self.slowly, self.exclude, self.indent = slowly, exclude, indent
+        self.end_with(ending)
         ended(&self.tree)
         self.tree.pretty = indent != NONE
         self.begin()

@@ -18,6 +18,7 @@ cdef struct Node:
     int column
     int first  # the first key of the last object that was here
     int after  # the key that came after this one, last time
+    int wish  # what was asked for by name here, or above something that was; NONE: nothing
     int items  # the node above the keys of objects in lists that are here
     bint own_id  # the key `id` of documents for which it is no key: they belong to the other root
     bint reference  # the key is $ref: what has it may be a DBRef
@@ -112,7 +113,7 @@ cdef int added(Tree* tree, int above, const unsigned char* key, int length, cons
     node.key = <char*> realloc(label.bytes, label.size)
     if node.key == NULL:
         node.key = label.bytes
-    node.column, node.first, node.after, node.items = UNDECIDED, NONE, NONE, NONE
+    node.column, node.first, node.after, node.items, node.wish = UNDECIDED, NONE, NONE, NONE, NONE
     node.reference = length == 4 and memcmp(key, <const char*> b"$ref", 4) == 0
     slot = node.hash & tree.mask
     while tree.table[slot] != NONE:

@@ -6,6 +6,7 @@ cdef struct Row:
     int* nodes
     const unsigned char** values
     Py_ssize_t* sizes
+    Wish* wishes
 
 
 cdef int fill(Tree* tree, Row* row, int node, const unsigned char* at, Py_ssize_t size, int depth) noexcept nogil:
@@ -37,6 +38,8 @@ cdef int fill(Tree* tree, Row* row, int node, const unsigned char* at, Py_ssize_
         length = size_of(kind, at, end)
         if length < 0:
             return ODD
+        if key.wish != NONE:
+            note_wish(&row.wishes[key.wish], tree.document, kind, at, length)
         if kind == OBJECT and length > 5:
             code = fill(tree, row, last, at, length, depth + 1)
             if code:
@@ -77,14 +80,6 @@ cdef int fill_document(Tree* tree, Row* row, int* root, const unsigned char* at,
 cdef struct Dialect:
     unsigned char delimiter
     bint escape  # put ' before what a spreadsheet would take for a formula
-
-
-cdef inline bint needs_quotes(const unsigned char* text, size_t size, unsigned char delimiter) noexcept nogil:
-    cdef unsigned char found = 0
-    cdef size_t at
-    for at in range(size):
-        found |= (text[at] == delimiter) | (text[at] == 0x22) | (text[at] == 0x0D) | (text[at] == 0x0A)
-    return found
 
 
 cdef inline bint is_formula(unsigned char first) noexcept nogil:

@@ -128,14 +128,6 @@ cdef int put_list(Out* out, Tree* tree, int node, const unsigned char* at, Py_ss
 # JSON
 
 
-cdef inline bint needs_escape(const unsigned char* text, size_t size) noexcept nogil:
-    cdef unsigned char found = 0
-    cdef size_t at
-    for at in range(size):
-        found |= (text[at] < 0x20) | (text[at] == 0x22) | (text[at] == 0x5C)
-    return found
-
-
 cdef void put_quoted(Out* out, const unsigned char* text, size_t size) noexcept nogil:
     """A JSON string of valid UTF-8: only what has to be is escaped, as by the json module."""
     cdef size_t at, begin = 0
@@ -245,6 +237,14 @@ cdef int put_json_list(
     return FINE
 
 
+cdef inline void put_key(Out* out, Node* node, int indent, bint first) noexcept nogil:
+    """A key with its colon, on a line of its own, after a comma unless it is the first."""
+    if not first:
+        put_byte(out, b",")
+    put_break(out, indent)
+    put(out, node.key + node.length + 1, node.label_length)
+
+
 cdef inline bint is_empty_object(Out* out) noexcept nogil:
     """Whether the object written last came out empty: no other has its two braces side by side."""
     return out.size >= 2 and out.bytes[out.size - 2] == b"{"
@@ -295,10 +295,7 @@ cdef int put_json_object(
             at += length
             continue
         begin = out.size
-        if not empty:
-            put_byte(out, b",")
-        put_break(out, below)
-        put(out, tree.nodes[key].key + tree.nodes[key].length + 1, tree.nodes[key].label_length)
+        put_key(out, &tree.nodes[key], below, empty)
         if put_json(out, tree, key, kind, at, length, depth + 1, below):
             return ODD
         if tree.nodes[key].above_excluded and kind == OBJECT and length > 5 and is_empty_object(out):
