@@ -16,6 +16,8 @@ from services.scheduler.schedules import Overlap, Schedule
 from services.scheduler.wishes import Wish, changes, cron_of
 
 TRIES = 5
+MOST_OPTIONS = 256 * 1024
+"""Bytes; lists and the tick hold the options of some hundred schedules at once."""
 # Fields of the exporter's request that have another name, or none, in a schedule's options.
 NAMES = {"options_json": "options", "tenant": "tenant"}
 
@@ -133,6 +135,8 @@ class Register:
         return []
 
     async def _option_problems(self, new: Schedule) -> list[Violation]:
+        if len(new.options_json.encode()) > MOST_OPTIONS:
+            return [Violation("options", f"must be at most {MOST_OPTIONS} bytes of JSON")]
         try:
             options = json.loads(new.options_json)
         except (ValueError, RecursionError) as exc:

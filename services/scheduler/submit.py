@@ -86,9 +86,9 @@ class Submitter:
     async def _one(self, run: Run) -> None:
         schedule = await self._schedules.get(run.tenant, run.schedule_id)
         if schedule is None:
-            await self._drop(run, RunState.SKIPPED, DELETED)
+            await self._skip(run, DELETED)
         elif not (schedule.is_active or run.is_manual):
-            await self._drop(run, RunState.SKIPPED, PAUSED)
+            await self._skip(run, PAUSED)
         elif run.is_manual or await self._may_start(run, schedule):
             await self._submit(run, schedule)
 
@@ -101,9 +101,9 @@ class Submitter:
         if run.waits:
             return False
         if schedule.overlap is Overlap.SKIP:
-            await self._drop(run, RunState.SKIPPED, OVERLAP)
+            await self._skip(run, OVERLAP)
         elif any(not one.waits for one in waiting):
-            await self._drop(run, RunState.SKIPPED, QUEUE_FULL)
+            await self._skip(run, QUEUE_FULL)
         return False
 
     async def _any_goes(self, submitted: Sequence[Run]) -> bool:
@@ -128,10 +128,17 @@ class Submitter:
             STARTED.observe(max(0.0, (now.started_at - run.fire_at - schedule.delay).total_seconds()))
         log.info("submitted", action="submit", job_id=run.job_id, tenant=run.tenant)
 
-    async def _drop(self, run: Run, state: RunState, reason: str) -> None:
-        if await self._runs.dropped(run.id, state, reason) is None:
-            return
-        if state is RunState.SKIPPED:
+    async def _skip(self, run: Run, reason: str) -> None:
+        # A replica that died may have submitted it before there was a reason to skip it.
+        if await self._exporter.job(run.tenant, run.job_id) is not None:
+            await self._runs.submitted(run.id, self._follow)
+        elif await self._drop(run, RunState.SKIPPED, reason):
             SKIPPED.labels(reason).inc()
+
+    async def _drop(self, run: Run, state: RunState, reason: str) -> bool:
+        """End the run without a job; False: it does not wait any more."""
+        if await self._runs.dropped(run.id, state, reason) is None:
+            return False
         log.info("dropped", action="submit", outcome=state.value, reason=reason)
         await self._runs.wake(run.schedule_id)
+        return True

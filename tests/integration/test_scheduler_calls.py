@@ -28,6 +28,7 @@ BAD: dict[str, tuple[dict[str, Any], str, str]] = {
     "an unknown zone": ({"timezone": "Mars/Base"}, "timezone", "Mars/Base"),
     "an unknown format": ({"format": "pdf"}, "format", "csv"),
     "options that are no JSON": ({"options_json": "{"}, "options", "JSON"),
+    "options that are very long": ({"options_json": f'{{"file_name": "{"x" * 262_144}"}}'}, "options", "262144"),
     "options that are no object": ({"options_json": "[]"}, "options", "object"),
     "an option of no meaning": ({"options_json": '{"colour": 1}'}, "options.colour", "not an option"),
     "a delimiter there is none of": ({"options_json": '{"delimiter": "x"}'}, "options.delimiter", ""),

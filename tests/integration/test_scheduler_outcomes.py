@@ -3,6 +3,7 @@
 import uuid
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import grpc
 import nats
@@ -46,19 +47,21 @@ async def test_a_cancelled_job_is_a_cancelled_run(undone: Scheduler, idle: Expor
     assert run["reason"] == ""
 
 
-async def test_a_job_that_is_there_already_is_followed_even_if_the_schedule_was_changed_since(
-    scheduling: Scheduler, running: Exporter
+@pytest.mark.parametrize("since", ["changed", "paused"])
+async def test_a_job_that_is_there_already_is_followed_whatever_became_of_the_schedule(
+    undone: Scheduler, idle: Exporter, since: str
 ) -> None:
-    schedule = await scheduling.create()
-    run = await scheduling.run(schedule, "order-1")
-    done = await scheduling.until_run(run.id, "completed")
+    schedule = await undone.create()
+    wanted = await undone.fire(schedule, minutes_ago=0)
+    [run] = await undone.until(schedule, ["submitted"])
     # As a replica leaves it that died between the exporter's answer and its own note of it.
-    waiting = {**done, "state": "waiting", "due_at": done["created_at"], "started_at": None, "finished_at": None}
-    await scheduling.update(schedule, options_json=options(utf8_bom=False))
-    await scheduling.runs.replace_one({"_id": run.id}, waiting)
-    again = await scheduling.until_run(run.id, "submitted")
-    assert again["reason"] == ""
-    assert await running.jobs.count_documents({"tenant": scheduling.tenant}) == 1
+    waiting = {**run, "state": "waiting", "due_at": run["created_at"], "started_at": None}
+    change: dict[str, Any] = {"changed": {"options_json": options(utf8_bom=False)}, "paused": {"is_active": False}}
+    await undone.update(schedule, **change[since])
+    await undone.runs.replace_one({"_id": wanted}, waiting)
+    [again] = await undone.until(schedule, ["submitted"])
+    assert (again["reason"], again["fire_at"]) == ("", run["fire_at"])
+    assert await idle.jobs.count_documents({"tenant": undone.tenant}) == 1
 
 
 async def test_a_platform_that_is_gone_does_not_keep_the_file_from_being_made(scheduling: Scheduler) -> None:
