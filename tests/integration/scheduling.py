@@ -6,7 +6,9 @@ clock fields into the past, which is what the schedule looks like when the whole
 
 from __future__ import annotations  # grpcio's classes take type arguments in its stubs only
 
+import asyncio
 import json
+import urllib.request
 import uuid
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -146,6 +148,16 @@ class Scheduler:
         soon = after + timedelta(milliseconds=1)
         fields = {"planned_until": after, "next_fire_at": soon, "due_at": soon, **more}
         await self.schedules.update_one({"_id": schedule.id}, {"$set": fields, "$inc": {"version": 1}})
+
+    async def metrics(self) -> dict[str, float]:
+        """Its metrics, as Prometheus would read them."""
+
+        def read() -> str:
+            with urllib.request.urlopen(f"http://127.0.0.1:{self.running.metrics_port}/metrics") as answer:
+                return str(answer.read().decode())
+
+        lines = [line.rsplit(" ", 1) for line in (await asyncio.to_thread(read)).splitlines() if line[:1] != "#"]
+        return {name: float(value) for name, value in lines if name.startswith("scheduler_")}
 
     async def planned(self, schedule: pb.Schedule, within: float = 10.0) -> None:
         """Return once nothing of it is due any more."""

@@ -136,6 +136,22 @@ async def test_a_delay_moves_the_start_and_not_the_fire_time(scheduling: Schedul
     assert (document["next_fire_at"].hour, document["next_fire_at"].minute) == (9, 0)
 
 
+async def test_what_was_planned_missed_and_submitted_is_counted_once(scheduling: Scheduler) -> None:
+    before = await scheduling.metrics()
+    schedule = await scheduling.create("*/10 * * * *")
+    await scheduling.shift(schedule, TWO_HOURS)
+    await scheduling.until(schedule, ["skipped", "completed"])
+    after = await scheduling.metrics()
+    grown = {name: after[name] - before.get(name, 0.0) for name in after}
+    assert grown["scheduler_runs_planned_total"] == 1
+    assert grown['scheduler_fire_times_skipped_total{reason="missed"}'] == 11
+    assert grown['scheduler_runs_ended_total{outcome="completed"}'] == 1
+    for name in ("scheduler_lateness_seconds", "scheduler_start_lateness_seconds"):
+        assert grown[f"{name}_count"] == 1
+        assert 0 < grown[f"{name}_sum"] < 601
+    assert {"scheduler_oldest_due_seconds", "scheduler_oldest_waiting_seconds"} <= set(after)
+
+
 # Pauses and edits
 
 
