@@ -21,9 +21,10 @@ def extensions() -> list[Extension]:
         [str(SOURCE)],
         depends=sorted(map(str, SOURCE.parent.glob("native/*.pxi"))),
         extra_compile_args=["-O3", "-ffp-contract=off"],
-        optional=True,
     )
     made: list[Extension] = cythonize([extension])
+    for each in made:
+        each.optional = True  # cythonize does not hand this on
     return made
 
 
