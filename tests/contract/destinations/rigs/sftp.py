@@ -61,6 +61,11 @@ class _Files(asyncssh.SFTPServer):
             raise asyncssh.SFTPPermissionDenied("Permission denied")
         return super().open(path, pflags, attrs)
 
+    def remove(self, path: bytes) -> Any:
+        if not self._rig.removes:
+            raise asyncssh.SFTPPermissionDenied("Permission denied")
+        return super().remove(path)
+
     def posix_rename(self, oldpath: bytes, newpath: bytes) -> Any:
         if not self._rig.replaces:
             raise asyncssh.SFTPOpUnsupported("no posix-rename")
@@ -75,7 +80,7 @@ class _Files(asyncssh.SFTPServer):
 class SftpRig:
     """The server and an independent view of what is in it.
 
-    `full`, `denied` (flags of open), `replaces` (posix-rename) and `syncs` (fsync) change it while it runs.
+    `full`, `denied` (flags of open), `replaces` (posix-rename), `syncs` (fsync) and `removes` change it while it runs.
     """
 
     def __init__(self) -> None:
@@ -87,6 +92,7 @@ class SftpRig:
         self.denied = 0
         self.replaces = True
         self.syncs = True
+        self.removes = True
         self.port = 0
         self.root = Path()
         self._server: asyncssh.SSHAcceptor | None = None
@@ -143,7 +149,7 @@ class SftpRig:
     def clear(self) -> None:
         """Back to an empty, friendly server."""
         shutil.rmtree(self.root / FOLDER.split("/", 1)[0], ignore_errors=True)
-        self.full, self.denied, self.replaces, self.syncs = False, 0, True, True
+        self.full, self.denied, self.replaces, self.syncs, self.removes = False, 0, True, True, True
         self.keys.clear()
 
     def fill(self) -> None:
