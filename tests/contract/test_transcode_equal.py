@@ -1,6 +1,8 @@
 """The compiled transcoders give the bytes of the plain ones, whatever a batch holds, and raise what those raise."""
 
 import math
+import sys
+import threading
 from collections.abc import Callable, Sequence
 from datetime import datetime
 from itertools import permutations
@@ -185,6 +187,34 @@ def test_ordinary_documents_are_not_left_to_the_reference(monkeypatch: pytest.Mo
         monkeypatch.setattr(kind, "encode", refuse)
     monkeypatch.setattr(reference.Discovery, "note", refuse)
     assert [encode(batch) for encode in encoders] == first
+
+
+def test_other_threads_run_while_a_batch_is_transcoded() -> None:
+    batch = bson.encode(ORDINARY) * 100_000
+    encode = json(Selection(), None, "\n")(compiled, Tally())
+
+    def others_run_meanwhile() -> bool:
+        begun, done = threading.Event(), threading.Event()
+
+        def work() -> None:
+            begun.set()
+            encode(batch)
+            done.set()
+
+        thread = threading.Thread(target=work)
+        thread.start()
+        begun.wait()
+        meanwhile = not done.is_set()
+        thread.join()
+        return meanwhile
+
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(60)  # nobody is made to give the GIL back, so this thread runs only when it is given up
+    try:
+        # A busy machine may be late to run this thread; a GIL that is held would make it so every time.
+        assert any(others_run_meanwhile() for _ in range(10))
+    finally:
+        sys.setswitchinterval(interval)
 
 
 def test_more_keys_than_are_kept_are_written_all_the_same() -> None:
