@@ -4,6 +4,7 @@ import math
 import sys
 import threading
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from datetime import datetime
 from itertools import permutations
 from types import ModuleType
@@ -21,7 +22,7 @@ from services.exporter.formats.contract import Tally
 from services.exporter.transcode import reference
 from services.exporter.transcode.reference import discover
 from services.exporter.values import documents, leaves
-from tests.contract.raw_documents import BATCHES, damaged
+from tests.contract.raw_documents import BATCHES, EDGES, ODD_OBJECTS, around, damaged
 
 compiled = pytest.importorskip("services.exporter.transcode.compiled", reason="the transcoders are not compiled here")
 
@@ -46,19 +47,21 @@ ORDINARY = {
     "a": {"b": {"c": 1}},
     "objects": [{"x": 1, "y": [1]}],
 }
-DAMAGED = st.lists(damaged(), min_size=1, max_size=2)
+DAMAGED = st.lists(damaged(), min_size=1, max_size=2).map(lambda pairs: [batch for pair in pairs for batch in pair])
 
 
 def outcome(implementation: ModuleType, make: Make, batches: Sequence[bytes]) -> list[Any]:
-    """What comes of each batch up to the first that is refused, and what was counted."""
+    """What comes of each batch, bytes or a refusal, and what was counted."""
     tally = Tally()
-    encode, found = make(implementation, tally), []
-    for batch in batches:
+    encode, found, refused = make(implementation, tally), [], False
+    for batch in [*batches, *batches]:  # the second time every key is known, and what was learned of it serves
         try:
             found.append(encode(batch))
         except Exception as exc:
-            return [*found, type(exc), str(exc)]
-    return [*found, {name: list(seen) for name, seen in tally.seen.items()}, tally.texts_cut]
+            found.append((type(exc), str(exc)))
+            refused = True
+    # A batch that is refused leaves its mark on the counts or not: the file is given up.
+    return found if refused else [*found, {name: list(seen) for name, seen in tally.seen.items()}, tally.texts_cut]
 
 
 def same(make: Make, batches: Sequence[bytes]) -> None:
@@ -142,6 +145,46 @@ def test_damaged_batches_are_refused_alike_or_give_the_same(batches: list[bytes]
         discovery(Selection()),
     ):
         same(make, batches)
+
+
+def every(columns: Sequence[str]) -> list[Make]:
+    """A transcoder of every kind and option for documents that have these columns."""
+    chosen, without = Selection(("o", "x", "a")), Selection(None, ("o.x", "b", "a.b"))
+    whole = tuple(columns) or ("id",)
+    return [
+        *(csv(whole, Selection(), delimiter, escape) for delimiter in ",;\t|" for escape in (True, False)),
+        csv(chosen.header(columns) or ("id",), chosen),
+        xml(whole, Selection()),
+        xml(without.header(columns) or ("id",), without),
+        *(json(selection, None, "\n") for selection in (Selection(), chosen, without)),
+        *(json(selection, "\n  ", ",\n  ") for selection in (Selection(), chosen, without)),
+        discovery(Selection()),
+        discovery(chosen),
+    ]
+
+
+def columns_of(document: bytes) -> tuple[str, ...]:
+    """The names of a document's leaves; none when it cannot be read."""
+    seen: dict[str, None] = {}
+    with suppress(bson.errors.InvalidBSON):
+        discover(document, Selection(), seen)
+    return tuple(seen)
+
+
+def test_values_at_the_limits_of_what_is_told_apart_are_the_same() -> None:
+    for kind, value in EDGES:
+        for document in around(kind, value):
+            for make in every(columns_of(document)):
+                same(make, [document])
+
+
+def test_objects_whose_keys_need_care_are_the_same() -> None:
+    for document in ODD_OBJECTS:
+        for make in every(columns_of(document)):
+            same(make, [document])
+    columns = tuple(dict.fromkeys(name for document in ODD_OBJECTS for name in columns_of(document)))
+    for make in every(columns):
+        same(make, ODD_OBJECTS)
 
 
 def test_fields_asked_for_by_name_come_in_the_same_order_whatever_a_document_lacks() -> None:
