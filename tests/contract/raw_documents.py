@@ -243,6 +243,9 @@ EDGES: list[tuple[int, bytes]] = [
 """Types and bytes of values at the limits of what is told apart; a few cannot be read at all."""
 
 
+NULL = (10, b"")
+
+
 def around(kind: int, value: bytes) -> list[bytes]:
     """Documents with a value in every kind of place."""
     element = _element(b"x", (kind, value))
@@ -259,8 +262,17 @@ def around(kind: int, value: bytes) -> list[bytes]:
     ]
 
 
+_DB_NULL = raw(_element(b"$ref", (2, string(b"s"))), _element(b"$id", (16, bytes(4))), _element(b"$db", NULL))
+_DB_NAMED = raw(
+    _element(b"$id", (16, bytes(4))), _element(b"$db", (2, string(b"d"))), _element(b"$ref", (2, string(b"s")))
+)
 _ONE, _TWO = (16, struct.pack("<i", 1)), (16, struct.pack("<i", 2))
 ODD_OBJECTS: list[bytes] = [
+    *[
+        raw(_element(b"a", (3, _DB_NAMED))),
+        raw(_element(b"a", (3, _DB_NULL))),
+        raw(_element(b"a", (4, raw(_element(b"0", (3, _DB_NULL)))))),
+    ],
     *[raw(_element(b"a", _ONE), _element(b"b", _ONE), _element(b"a", _TWO))],
     *[raw(_element(b"a", (3, raw(_element(b"b", _ONE)))), _element(b"a", _TWO))],
     *[raw(_element(b"a", (3, raw(_element(b"b", _ONE), _element(b"b", _TWO)))))],

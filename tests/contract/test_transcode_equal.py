@@ -22,7 +22,7 @@ from services.exporter.formats.contract import Tally
 from services.exporter.transcode import reference
 from services.exporter.transcode.reference import discover
 from services.exporter.values import documents, leaves
-from tests.contract.raw_documents import BATCHES, EDGES, ODD_OBJECTS, around, damaged
+from tests.contract.raw_documents import BATCHES, EDGES, NULL, ODD_OBJECTS, around, damaged
 
 compiled = pytest.importorskip("services.exporter.transcode.compiled", reason="the transcoders are not compiled here")
 
@@ -173,9 +173,9 @@ def columns_of(document: bytes) -> tuple[str, ...]:
 
 def test_values_at_the_limits_of_what_is_told_apart_are_the_same() -> None:
     for kind, value in EDGES:
-        for document in around(kind, value):
-            for make in every(columns_of(document)):
-                same(make, [document])
+        for known, document in zip(around(*NULL), around(kind, value), strict=True):
+            for make in every(tuple(dict.fromkeys([*columns_of(known), *columns_of(document)]))):
+                same(make, [known, document])
 
 
 def test_objects_whose_keys_need_care_are_the_same() -> None:

@@ -31,8 +31,8 @@ cdef int fill(Tree* tree, Row* row, int node, const unsigned char* at, Py_ssize_
         key = &tree.nodes[last]
         if key.own_id:
             return OTHER_ROOT
-        if key.met == number or key.reference:
-            return ODD
+        if key.met == number or (key.reference and row.wishes != NULL):
+            return ODD  # a DBRef has the leaves of its object, but not its order
         key.met = number
         at += key.length + 1
         length = size_of(kind, at, end)
