@@ -150,13 +150,14 @@ def test_damaged_batches_are_refused_alike_or_give_the_same(batches: list[bytes]
 def every(columns: Sequence[str]) -> list[Make]:
     """A transcoder of every kind and option for documents that have these columns."""
     chosen, without = Selection(("o", "x", "a")), Selection(None, ("o.x", "b", "a.b"))
+    parted = Selection(("a.$id", "a"))
     whole = tuple(columns) or ("id",)
     return [
         *(csv(whole, Selection(), delimiter, escape) for delimiter in ",;\t|" for escape in (True, False)),
         csv(chosen.header(columns) or ("id",), chosen),
         xml(whole, Selection()),
         xml(without.header(columns) or ("id",), without),
-        *(json(selection, None, "\n") for selection in (Selection(), chosen, without)),
+        *(json(selection, None, "\n") for selection in (Selection(), chosen, without, parted)),
         *(json(selection, "\n  ", ",\n  ") for selection in (Selection(), chosen, without)),
         discovery(Selection()),
         discovery(chosen),
