@@ -44,14 +44,14 @@ class Process:
     """One service as a child process with a log file."""
 
     def __init__(self, module: str, env: dict[str, str], log: Path) -> None:
-        self._module = module
+        self.module = module
         self._env = env
         self._log = log
         self._child: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
         with self._log.open("ab") as log:
-            command = [sys.executable, "-m", self._module]
+            command = [sys.executable, "-m", self.module]
             env = {**os.environ, **self._env}
             self._child = subprocess.Popen(command, cwd=ROOT, env=env, stdout=log, stderr=log)
 

@@ -5,7 +5,7 @@ The process starts and works without a NATS server; it connects when there is on
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from urllib.parse import urlsplit
@@ -18,7 +18,7 @@ from nats.js import JetStreamContext
 from nats.js.api import AckPolicy, ConsumerConfig, DiscardPolicy, RetentionPolicy, StorageType, StreamConfig
 from nats.js.errors import NoStreamResponseError, NotFoundError
 
-from services.chassis.faults import Unavailable
+from services.chassis.faults import Fault, Unavailable
 
 log = structlog.get_logger()
 
@@ -108,6 +108,10 @@ class JetStream:
         return True
 
 
+NAK_SECONDS = 5.0
+"""Until a message that could not be handled comes again."""
+
+
 class Inbox:
     """Messages of one durable consumer, one at a time, across restarts and lost stores of the server.
 
@@ -145,6 +149,19 @@ class Inbox:
         self._checked = time.monotonic()
         return message
 
+    async def take(self, handle: Callable[[Msg], Awaitable[None]]) -> None:
+        """Hand the next message, if one comes, to `handle`; when that raises a Fault the message comes again later."""
+        message = await self.next()
+        if message is None:
+            return
+        try:
+            await handle(message)
+        except Fault as fault:
+            log.warning("message_postponed", action="jetstream", subject=message.subject, reason=fault.message)
+            await _settled(message.nak(delay=NAK_SECONDS))
+        else:
+            await _settled(message.ack())
+
     async def _bound(self) -> JetStreamContext.PullSubscription:
         if self._subscription is None:
             self._subscription = await self._jetstream.subscription(self._stream, self._durable, self._ack_wait)
@@ -166,6 +183,13 @@ class Inbox:
             with suppress(*FAULTS):
                 await self._subscription.unsubscribe()
         self._subscription = None
+
+
+async def _settled(settling: Awaitable[None]) -> None:
+    try:
+        await settling
+    except FAULTS as exc:  # the message comes again, which does no harm
+        log.debug("not_settled", action="jetstream", reason=repr(exc))
 
 
 @asynccontextmanager

@@ -19,6 +19,7 @@ async def repeat(name: str, every: float, step: Callable[[], Awaitable[object]])
     """Call `step` every `every` seconds for ever; failures are logged and followed by growing pauses up to 10 s."""
     failures = 0
     while True:
+        heed_cancellation()
         try:
             await step()
             failures = 0
@@ -26,6 +27,17 @@ async def repeat(name: str, every: float, step: Callable[[], Awaitable[object]])
             failures += 1
             log.warning("loop_failed", action=name, failures=failures, reason=f"{type(exc).__name__}: {exc}"[:500])
         await asyncio.sleep(pause_after(failures, every))
+
+
+def heed_cancellation() -> None:
+    """End this task if it was cancelled and something it awaited swallowed that.
+
+    In Python 3.11 `asyncio.wait_for` can (cpython#86296), and nats-py fetches with it: without a look between two
+    rounds, a loop that was told to stop would go on for ever, and the process with it.
+    """
+    task = asyncio.current_task()
+    if task is not None and task.cancelling():
+        raise asyncio.CancelledError
 
 
 async def for_each(

@@ -6,8 +6,7 @@ import structlog
 from google.protobuf.message import DecodeError
 from nats.aio.msg import Msg
 
-from services.chassis.faults import Fault
-from services.chassis.jetstream import FAULTS, Inbox, Stream
+from services.chassis.jetstream import Inbox, Stream
 from services.chassis.mongo import Database, Document, translated, upserted
 from services.delivery.exporter_client import ExporterClient
 from services.delivery.fan_out import FanOut
@@ -19,7 +18,6 @@ log = structlog.get_logger()
 # As in the exporter, which publishes them; whoever comes first makes the stream.
 EVENTS = Stream("EXPORT_EVENTS", "exports.events.*", work_queue=False)
 ACK_WAIT = 30.0
-NAK_DELAY = 5.0
 _BEGUN: list[Document] = [{"$set": {"at": {"$ifNull": ["$at", "$$NOW"]}}}]
 
 
@@ -65,16 +63,7 @@ class Completions:
 
     async def listen(self) -> None:
         """Take one event; to be called for ever."""
-        message = await self._inbox.next()
-        if message is None:
-            return
-        try:
-            await self._hear(message)
-        except Fault as fault:
-            log.warning("completion_postponed", action="listen", reason=fault.message)
-            await _settle(message, nak=True)
-        else:
-            await _settle(message, nak=False)
+        await self._inbox.take(self._hear)
 
     async def reconcile(self) -> int:
         """Ask the exporter for what the events may have missed; returns how many deliveries that made."""
@@ -102,10 +91,3 @@ class Completions:
 
     async def _made(self, job: pb.Job) -> int:
         return await self._fan_out.of(job) if job.state == pb.JOB_STATE_COMPLETED else 0
-
-
-async def _settle(message: Msg, *, nak: bool) -> None:
-    try:
-        await (message.nak(delay=NAK_DELAY) if nak else message.ack())
-    except FAULTS as exc:  # it comes again, which does no harm
-        log.debug("not_settled", action="listen", reason=repr(exc))

@@ -9,6 +9,7 @@ from contextlib import suppress
 import structlog
 from prometheus_client import Counter, Gauge, Histogram
 
+from services.chassis import loops
 from services.chassis.backoff import delay
 from services.chassis.blobs.contract import BlobStore
 from services.chassis.faults import Unavailable
@@ -107,6 +108,7 @@ class Worker:
         filling: asyncio.Task[None] | None = None
         try:
             while True:
+                loops.heed_cancellation()
                 self._nudge.clear()
                 filling = asyncio.create_task(self._fill())
                 try:

@@ -10,6 +10,7 @@ import structlog
 from nats.aio.msg import Msg
 from prometheus_client import Counter, Gauge, Histogram
 
+from services.chassis import loops
 from services.chassis.backoff import delay
 from services.chassis.faults import Unavailable
 from services.chassis.jetstream import FAULTS, Inbox
@@ -81,6 +82,7 @@ class Worker:
         self._leaving.clear()
         try:
             while True:
+                loops.heed_cancellation()
                 if len(self._working) >= self._slots:
                     await asyncio.wait(self._working, return_when=asyncio.FIRST_COMPLETED)
                     continue

@@ -8,8 +8,7 @@ from nats.aio.msg import Msg
 from prometheus_client import Counter
 
 from services.chassis import loops
-from services.chassis.faults import Fault
-from services.chassis.jetstream import FAULTS, Inbox, Stream
+from services.chassis.jetstream import Inbox, Stream
 from services.scheduler.exporter_client import ExporterClient
 from services.scheduler.run_store import RunStore
 from services.scheduler.schedules import Run, RunState
@@ -21,7 +20,6 @@ log = structlog.get_logger()
 # As in the exporter, which publishes them; whoever comes first makes the stream.
 EVENTS = Stream("EXPORT_EVENTS", "exports.events.*", work_queue=False)
 ACK_WAIT = 30.0
-NAK_DELAY = 5.0
 LONGEST_REASON = 1_000
 JOB_DELETED = "job_deleted: The job was deleted before its outcome was seen."
 
@@ -57,16 +55,7 @@ class Outcomes:
 
     async def listen(self) -> None:
         """Take one event; to be called for ever."""
-        message = await self._inbox.next()
-        if message is None:
-            return
-        try:
-            await self._hear(message)
-        except Fault as fault:
-            log.warning("outcome_postponed", action="listen", reason=fault.message)
-            await _settle(message, nak=True)
-        else:
-            await _settle(message, nak=False)
+        await self._inbox.take(self._hear)
 
     async def ask(self) -> int:
         """Ask for runs that no event told of in time; returns how many were asked for."""
@@ -119,10 +108,3 @@ def _reason(job: pb.Job | None) -> str:
     if job is None or job.state != pb.JOB_STATE_FAILED:
         return ""
     return f"{job.error.code}: {job.error.message}"[:LONGEST_REASON]
-
-
-async def _settle(message: Msg, *, nak: bool) -> None:
-    try:
-        await (message.nak(delay=NAK_DELAY) if nak else message.ack())
-    except FAULTS as exc:  # it comes again, which does no harm
-        log.debug("not_settled", action="listen", reason=repr(exc))

@@ -110,6 +110,7 @@ async def test_a_heartbeat_that_fails_now_and_then_loses_no_lease(
 ) -> None:
     tenant = new_tenant()
     await running.fill(tenant, products(60_000))
+    monkeypatch.setattr("services.exporter.worker.BEAT_SECONDS", 0.02)
     failing = Failing(monkeypatch, JobStore, "heartbeat", RuntimeError("not foreseen"), times=2)
     job = await running.until(await running.create(tenant, "excel"), pb.JOB_STATE_COMPLETED)
     assert failing.left == 0

@@ -75,3 +75,17 @@ async def test_no_more_items_are_worked_on_at_once_than_allowed() -> None:
 
     await for_each("work", range(20), work, at_once=3)
     assert (working, most) == (0, 3)
+
+
+async def test_a_loop_whose_step_swallows_its_cancellation_ends_all_the_same() -> None:
+    swallowed: list[bool] = []
+
+    async def step() -> None:
+        try:
+            await asyncio.sleep(60)
+        except asyncio.CancelledError:
+            swallowed.append(True)
+
+    async with asyncio.timeout(10), running(repeat("step", 0.0, step)):
+        await asyncio.sleep(0.01)
+    assert swallowed == [True]

@@ -2,7 +2,6 @@
 
 import base64
 import dataclasses
-import os
 from typing import Any
 
 import pytest
@@ -11,7 +10,7 @@ from hypothesis import strategies as st
 
 from services.delivery.secrets import Owner, Sealed, Unsealable, Vault, parse_master_keys
 
-OLD, NEW = os.urandom(32), os.urandom(32)
+OLD, NEW = bytes(range(32)), bytes(range(32, 64))
 OWNER = Owner("acme", "p1", "password")
 CHARACTERS = st.characters(exclude_categories=["Cs"])
 
