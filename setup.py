@@ -9,7 +9,9 @@ SOURCE = Path("services/exporter/transcode/compiled.pyx")
 
 
 def extensions() -> list[Extension]:
-    """The one extension, optional; none without Cython."""
+    """The one extension, optional; none without Cython, or where bytes are in another order than BSON's."""
+    if sys.byteorder != "little":
+        return []
     try:
         from Cython.Build import cythonize
     except ImportError:
