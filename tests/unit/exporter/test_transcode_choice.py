@@ -1,6 +1,10 @@
 """Who transcodes, and what the log says of it."""
 
+import importlib.util
+import shutil
 import sys
+import sysconfig
+from pathlib import Path
 
 import pytest
 import structlog
@@ -38,3 +42,16 @@ def test_where_it_was_compiled_the_compiled_one_serves() -> None:
     assert [(line["event"], line["log_level"], line["implementation"]) for line in logs] == [
         ("transcoding", "info", "compiled")
     ]
+
+
+def has_compiler() -> bool:
+    """Whether `make setup` finds what it needs: a C compiler, Python's headers, bytes in BSON's order."""
+    command = str(sysconfig.get_config_var("CC") or "cc").split()[0]
+    headers = Path(sysconfig.get_paths()["include"]) / "Python.h"
+    return shutil.which(command) is not None and headers.exists() and sys.byteorder == "little"
+
+
+@pytest.mark.skipif(not has_compiler(), reason="there is no C compiler here")
+def test_where_there_is_a_compiler_the_tests_do_not_pass_over_the_compiled_transcoders() -> None:
+    found = importlib.util.find_spec("services.exporter.transcode.compiled")
+    assert found is not None, "run `make setup`; why it did not compile is in .venv/build.log"
