@@ -45,7 +45,7 @@ key: setup  ## [TENANT=default] [SCOPES=*]: make an API key; LIST=1 lists them, 
 	@$(BIN)/python -m deploy.local.key $(if $(LIST),list,$(if $(REVOKE),revoke "$(REVOKE)",create --tenant "$(or $(TENANT),default)" --scopes "$(or $(SCOPES),*)"))
 
 test: setup  ## run all tests, against real servers
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest -n 3 --dist worksteal
 
 check: setup  ## format, lint, types, import rules, generated code
 	@$(BIN)/ruff format --check .

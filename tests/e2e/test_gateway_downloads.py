@@ -166,13 +166,13 @@ def test_a_store_that_is_away_is_a_passing_fault(system: System, shop: Rest) -> 
 
 def test_a_job_without_a_file_says_why(system: System) -> None:
     system.fill("downloads-wide", [{"_id": 1, **{f"c{n}": n for n in range(10_001)}}])
-    system.fill("downloads-long", [{"_id": n, "text": "x" * 300} for n in range(60_000)])
+    system.fill("downloads-long", [{"_id": n, "text": "x" * 300} for n in range(150_000)])
     wide, long = system.client("downloads-wide"), system.client("downloads-long")
     failed = wide.ended(wide.export("csv").json["id"])
     assert failed["status"] == "failed"
     problem(wide.download(failed["id"]), 409, failed["error"]["code"], words=failed["error"]["message"])
-    job_id = long.export("csv").json["id"]
-    eventually("reading", lambda: long.job(job_id)["progress"]["processed"] > 0)
+    job_id = long.export("excel").json["id"]
+    eventually("reading", lambda: long.job(job_id)["stage"] == "reading", every=0.01)
     waiting = long.download(job_id)
     problem(waiting, 409, "job_not_finished")
     assert int(waiting.headers["retry-after"]) >= 1

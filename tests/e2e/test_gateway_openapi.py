@@ -159,10 +159,10 @@ def test_a_job_in_every_status_is_as_documented(system: System, document: dict[s
     wide = system.client("openapi-wide")
     check_job(document, wide.ended(wide.export("csv").json["id"]), "failed")
 
-    system.fill("openapi-long", [{"_id": n, "text": "x" * 300} for n in range(60_000)])
+    system.fill("openapi-long", [{"_id": n, "text": "x" * 300} for n in range(150_000)])
     long = system.client("openapi-long")
-    job_id = long.export("csv").json["id"]
-    eventually("reading", lambda: long.job(job_id)["progress"]["processed"] > 0)
+    job_id = long.export("excel").json["id"]
+    eventually("reading", lambda: long.job(job_id)["stage"] == "reading", every=0.01)
     check_job(document, long.job(job_id), "processing")
     check_job(document, long.call("POST", f"/exports/jobs/{job_id}/cancel").json, "cancelled")
     check_job(document, long.call("POST", f"/exports/jobs/{job_id}/retry").json, "processing")
