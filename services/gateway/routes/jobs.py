@@ -1,5 +1,6 @@
 """Jobs: look at one, list them, cancel, start again, forget."""
 
+import time
 import uuid
 from collections.abc import Sequence
 
@@ -18,6 +19,8 @@ from services.gateway.route import Caller, Parameter, Route
 from services.gateway.routes.exports import POLL_SECONDS
 from services.wire import exporter_pb2 as pb
 
+GLANCE_PAUSE = 5.0
+"""Seconds for which a delivery service that did not answer is not asked again for what a status only adds."""
 JOB_LIST_PARAMETERS = (
     *LIST_PARAMETERS,
     Parameter("status", "Only jobs of this status.", {"enum": sorted(set(job_answers.STATUSES.values()))}),
@@ -33,6 +36,7 @@ class JobRoutes:
         self._exporter = exporter
         self._urls = urls
         self._delivery = delivery
+        self._glance_after = 0.0
 
     def routes(self) -> list[Route]:
         """All of them."""
@@ -100,11 +104,12 @@ class JobRoutes:
 
     async def _deliveries(self, job: pb.Job) -> Sequence[answers.JobDelivery] | None:
         """The job's deliveries; None when there are none to be told: a status waits for no delivery service."""
-        if self._delivery is None or not job_answers.has_deliveries(job):
+        if self._delivery is None or not job_answers.has_deliveries(job) or time.monotonic() < self._glance_after:
             return None
         try:
             return job_answers.deliveries(await self._delivery.glance(job.tenant, job.id))
         except Unavailable:
+            self._glance_after = time.monotonic() + GLANCE_PAUSE
             return None
 
     def _shown(
