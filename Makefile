@@ -9,7 +9,7 @@ BUILT  := $(VENV)/.built
 
 export MONGODB_URI NATS_URL LOCAL_DIR GATEWAY_PORT
 
-.PHONY: help setup demo up load key test check format bench protos requirements clean
+.PHONY: help setup demo up load key test retest check format bench protos requirements clean
 
 help:  ## show this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -46,6 +46,9 @@ key: setup  ## [TENANT=default] [SCOPES=*]: make an API key; LIST=1 lists them, 
 
 test: setup  ## run all tests, against real servers
 	@$(BIN)/python -m pytest -n 3 --dist worksteal
+
+retest: setup  ## run what failed last time, alone
+	@$(BIN)/python -m pytest --last-failed --last-failed-no-failures none
 
 check: setup  ## format, lint, types, import rules, generated code
 	@$(BIN)/ruff format --check .

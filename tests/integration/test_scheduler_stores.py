@@ -188,10 +188,13 @@ async def test_each_due_run_is_taken_by_one_look_and_due_again_after_a_pause(run
     assert sorted(run.id for look in taken for run in look) == sorted(run.id for run in made)
     assert await runs.take_due(RunState.WAITING, 1.0, 1_000) == []
 
-    async def again() -> bool:
-        return len(await runs.take_due(RunState.WAITING, 60.0, 1_000)) == 100
+    seen: set[str] = set()
 
-    await eventually("due again", again, within=5)
+    async def again() -> bool:
+        seen.update(run.id for run in await runs.take_due(RunState.WAITING, 60.0, 1_000))
+        return len(seen) == 100
+
+    await eventually("due again", again, within=15)
 
 
 async def test_a_look_takes_at_most_so_many_and_of_one_state_only(runs: RunStore) -> None:
