@@ -105,10 +105,15 @@ def _receivers(folder: Path) -> Iterator[dict[str, dict[str, Any]]]:
             process.stdin.close()
 
 
+def _new_name() -> str:
+    """A plain copy is a new file each time, as a delivery is: writing over one that is in memory is cheaper."""
+    return f"plain-{time.monotonic_ns()}"
+
+
 async def _to_s3(file: Path, config: Mapping[str, Any]) -> None:
     session = aioboto3.Session(config["access_key_id"], config["secret_access_key"], region_name=config["region"])
     async with session.client("s3", endpoint_url=config["endpoint_url"]) as client:
-        await client.upload_file(str(file), config["bucket"], "plain")
+        await client.upload_file(str(file), config["bucket"], _new_name())
 
 
 async def _to_sftp(file: Path, config: Mapping[str, Any]) -> None:
@@ -118,12 +123,12 @@ async def _to_sftp(file: Path, config: Mapping[str, Any]) -> None:
         ) as connection,
         connection.start_sftp_client() as sftp,
     ):
-        await sftp.put(str(file), "plain")
+        await sftp.put(str(file), _new_name())
 
 
 async def _to_ftp(file: Path, config: Mapping[str, Any]) -> None:
     async with aioftp.Client.context(config["host"], config["port"], config["username"], config["password"]) as client:
-        await client.upload(file, "plain", write_into=True, block_size=256 * 1024)
+        await client.upload(file, _new_name(), write_into=True, block_size=256 * 1024)
 
 
 COPIES: Mapping[str, Copy] = {"s3": _to_s3, "sftp": _to_sftp, "ftp": _to_ftp}
