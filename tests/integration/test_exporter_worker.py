@@ -232,7 +232,7 @@ async def test_too_many_live_jobs_are_refused_with_a_time_to_come_again(
 
 async def test_a_cancellation_ends_a_reading_export_within_a_second_or_so(running: Exporter) -> None:
     tenant = new_tenant()
-    await running.fill(tenant, products(120_000))
+    await running.fill(tenant, products(400_000))
     job = await running.create(tenant, "excel")
     await reading(running, job)
     assert running.files() != []
@@ -250,7 +250,7 @@ async def test_a_cancellation_ends_a_reading_export_within_a_second_or_so(runnin
 
 async def test_a_worker_that_lost_its_lease_stops_and_leaves_the_job_alone(running: Exporter) -> None:
     tenant = new_tenant()
-    await running.fill(tenant, products(120_000))
+    await running.fill(tenant, products(400_000))
     job = await running.create(tenant, "excel")
     await reading(running, job)
     taken_over = {"fence": 7, "lease_owner": "somebody else"}
