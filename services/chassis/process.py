@@ -29,7 +29,8 @@ def run(service: str, read: Callable[[], S], build: Callable[[S], AbstractAsyncC
     except ValidationError as exc:
         for problem in exc.errors():
             variable = "_".join(str(part) for part in problem["loc"]).upper()
-            print(f"{service}: setting {variable}: {problem['msg']}", file=sys.stderr)  # noqa: T201
+            where = f"setting {variable}" if variable else "settings"  # what lies between several names them itself
+            print(f"{service}: {where}: {problem['msg']}", file=sys.stderr)  # noqa: T201
         sys.exit(2)
     logs.configure(service, level=settings.log_level, form=settings.log_format)
     asyncio.run(_serve(settings, build))

@@ -1,8 +1,9 @@
 """What every process reads from its environment; a service's own `settings.py` extends it."""
 
-from typing import Literal
+from pathlib import Path
+from typing import Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
@@ -21,6 +22,24 @@ class ProcessSettings(BaseSettings):
         default=0.0, ge=0, description="Seconds of NOT_SERVING before calls are refused; behind a probe: its period."
     )
     shutdown_grace: float = Field(default=20.0, ge=0, description="Seconds calls may take to end after SIGTERM.")
+    tls_cert_file: Path | None = Field(
+        default=None,
+        description="This process's certificate, PEM, with what leads to the CA; absent: gRPC without TLS.",
+    )
+    tls_key_file: Path | None = Field(default=None, description="The certificate's private key, PEM.")
+    tls_ca_file: Path | None = Field(default=None, description="Certificates of the CAs whose peers are trusted, PEM.")
+
+    @model_validator(mode="after")
+    def _all_of_tls_or_none(self) -> Self:
+        files = {
+            "TLS_CERT_FILE": self.tls_cert_file,
+            "TLS_KEY_FILE": self.tls_key_file,
+            "TLS_CA_FILE": self.tls_ca_file,
+        }
+        missing = [name for name, file in files.items() if file is None]
+        if missing and len(missing) < len(files):
+            raise ValueError(f"mTLS needs all of {', '.join(files)}; {' and '.join(missing)} not set")
+        return self
 
 
 class RpcSettings(ProcessSettings):
@@ -28,5 +47,12 @@ class RpcSettings(ProcessSettings):
 
     grpc_host: str = "127.0.0.1"
     grpc_port: int = Field(default=50051, ge=0, le=65535, description="0 chooses a free port.")
+    health_port: int | None = Field(
+        default=None,
+        ge=0,
+        le=65535,
+        description="Plain gRPC with the health service and nothing else, for probes that speak no TLS; 0 chooses a "
+        "free port, absent: health is on GRPC_PORT only.",
+    )
     metrics_host: str = "127.0.0.1"
     metrics_port: int = Field(default=9090, ge=0, le=65535, description="/metrics and /healthz; 0 chooses a free port.")
