@@ -1,0 +1,13 @@
+#!/bin/sh
+# Makes secrets.env, once: what the gateway signs links with, and what delivery wraps its platforms' secrets with.
+set -eu
+cd "$(dirname "$0")"
+if [ -e secrets.env ]; then
+  echo "secrets.env is there already; without its MASTER_KEYS stored platforms could not be read any more" >&2
+  exit 1
+fi
+umask 077
+{
+  echo "SIGNING_KEY=$(openssl rand -hex 32)"
+  echo "MASTER_KEYS=1:$(openssl rand -base64 32)"
+} > secrets.env
