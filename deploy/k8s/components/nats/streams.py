@@ -1,0 +1,74 @@
+"""Puts the services' streams on several servers: made by the services themselves they would lie on one.
+
+A cluster runs it by itself, as a Job. To run it again does no harm. The services leave a stream as they find it.
+"""
+
+import asyncio
+import logging
+import os
+import sys
+import time
+
+import nats
+import nats.errors
+from nats.js import JetStreamContext
+from nats.js.api import DiscardPolicy, RetentionPolicy, StorageType, StreamConfig
+from nats.js.errors import NotFoundError
+
+log = logging.getLogger("streams")
+
+WITHIN = 300.0
+PAUSE = 2.0
+FAULTS = (nats.errors.Error, asyncio.TimeoutError, OSError)
+# As services/chassis/jetstream.py makes them; a test compares.
+STREAMS = (
+    StreamConfig(name="EXPORTS", subjects=["exports.jobs"], retention=RetentionPolicy.WORK_QUEUE),
+    StreamConfig(name="EXPORT_EVENTS", subjects=["exports.events.*"], retention=RetentionPolicy.LIMITS),
+)
+SEVEN_DAYS = 7 * 24 * 3600.0
+
+
+async def keep(context: JetStreamContext, stream: StreamConfig, replicas: int) -> None:
+    """Make the stream, or give the one that is there so many replicas."""
+    try:
+        found = (await context.stream_info(stream.name or "")).config
+    except NotFoundError:
+        wanted = stream.evolve(
+            discard=DiscardPolicy.OLD, max_age=SEVEN_DAYS, storage=StorageType.FILE, num_replicas=replicas
+        )
+        await context.add_stream(wanted)
+        return
+    if found.num_replicas != replicas:
+        await context.update_stream(found.evolve(num_replicas=replicas))
+
+
+async def keep_all(url: str, replicas: int) -> None:
+    """All of them, over one connection."""
+    client = await nats.connect(servers=url.split(","), allow_reconnect=False, connect_timeout=5)
+    try:
+        context = client.jetstream(timeout=10.0)
+        for stream in STREAMS:
+            await keep(context, stream, replicas)
+    finally:
+        await client.close()
+
+
+async def main() -> int:
+    """Try until it is done; 1 when it was not within five minutes."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
+    url, replicas = os.environ["NATS_URL"], int(os.environ["STREAM_REPLICAS"])
+    deadline = time.monotonic() + WITHIN
+    while time.monotonic() < deadline:
+        try:
+            await keep_all(url, replicas)
+        except FAULTS as exc:
+            log.info("not yet: %r", exc)
+            await asyncio.sleep(PAUSE)
+        else:
+            log.info("the streams are on %d servers", replicas)
+            return 0
+    return 1
+
+
+if __name__ == "__main__":
+    sys.exit(asyncio.run(main()))
