@@ -5,6 +5,8 @@ import sys
 
 import structlog
 
+from services.chassis import tracing
+
 # structlog's own choice shows the local variables of every frame: secrets, addresses with passwords, whole documents.
 _TRACEBACKS = structlog.processors.ExceptionRenderer(
     structlog.tracebacks.ExceptionDictTransformer(show_locals=False, max_frames=20)
@@ -15,6 +17,7 @@ def configure(service: str, *, level: str, form: str) -> None:
     """Send structlog's and the standard library's records to stderr, as JSON lines or for a console."""
     shared: list[structlog.typing.Processor] = [
         structlog.contextvars.merge_contextvars,
+        tracing.add_ids,
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         structlog.processors.StackInfoRenderer(),

@@ -13,6 +13,7 @@ from pydantic import ValidationError
 from services.chassis import logs
 from services.chassis.faults import Unavailable
 from services.chassis.settings import ProcessSettings
+from services.chassis.tracing_export import exporting
 
 S = TypeVar("S", bound=ProcessSettings)
 
@@ -33,7 +34,8 @@ def run(service: str, read: Callable[[], S], build: Callable[[S], AbstractAsyncC
             print(f"{service}: {where}: {problem['msg']}", file=sys.stderr)  # noqa: T201
         sys.exit(2)
     logs.configure(service, level=settings.log_level, form=settings.log_format)
-    asyncio.run(_serve(settings, build))
+    with exporting(service, settings):
+        asyncio.run(_serve(settings, build))
 
 
 async def _serve(settings: S, build: Callable[[S], AbstractAsyncContextManager[object]]) -> None:

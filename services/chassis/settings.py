@@ -22,12 +22,34 @@ class ProcessSettings(BaseSettings):
         default=0.0, ge=0, description="Seconds of NOT_SERVING before calls are refused; behind a probe: its period."
     )
     shutdown_grace: float = Field(default=20.0, ge=0, description="Seconds calls may take to end after SIGTERM.")
+    otel_traces_exporter: Literal["otlp", "console", "none"] | None = Field(
+        default=None, description="Where spans go; absent: to OTLP when an endpoint is set, else nowhere."
+    )
+    otel_exporter_otlp_endpoint: str | None = Field(
+        default=None, description="Collector of traces, such as http://collector:4317; set: traces are on."
+    )
+    otel_exporter_otlp_traces_endpoint: str | None = Field(default=None, description="The same, for traces only.")
+    otel_exporter_otlp_protocol: Literal["grpc", "http/protobuf"] = Field(
+        default="grpc", description="What the collector speaks: grpc (port 4317) or http/protobuf (4318)."
+    )
+    otel_exporter_otlp_traces_protocol: Literal["grpc", "http/protobuf"] | None = Field(
+        default=None, description="The same, for traces only."
+    )
+    otel_sdk_disabled: bool = Field(default=False, description="No traces, whatever else is set.")
     tls_cert_file: Path | None = Field(
         default=None,
         description="This process's certificate, PEM, with what leads to the CA; absent: gRPC without TLS.",
     )
     tls_key_file: Path | None = Field(default=None, description="The certificate's private key, PEM.")
     tls_ca_file: Path | None = Field(default=None, description="Certificates of the CAs whose peers are trusted, PEM.")
+
+    @property
+    def traces_wanted(self) -> bool:
+        """Whether this process shall make spans and send them."""
+        if self.otel_sdk_disabled or self.otel_traces_exporter == "none":
+            return False
+        endpoint = self.otel_exporter_otlp_traces_endpoint or self.otel_exporter_otlp_endpoint
+        return self.otel_traces_exporter is not None or endpoint is not None
 
     @model_validator(mode="after")
     def _all_of_tls_or_none(self) -> Self:

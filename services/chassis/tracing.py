@@ -1,0 +1,116 @@
+"""Traces: what one request sets off, from span to span through processes, messages and documents (OpenTelemetry).
+
+Without a provider (see `tracing_export`) every span here is OpenTelemetry's no-op. A trace travels as W3C `traceparent`:
+in the headers of REST, gRPC and JetStream, and as text in MongoDB, since messages may be lost. Baggage is not carried.
+"""
+
+import asyncio
+from collections.abc import Iterator, Mapping, MutableMapping
+from contextlib import contextmanager
+from typing import Any
+
+from opentelemetry import trace
+from opentelemetry.context import Context
+from opentelemetry.trace import ProxyTracerProvider, Span, SpanKind, Status, StatusCode
+from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
+
+from services.chassis.faults import Fault
+
+HEADER = "traceparent"
+HEADERS = (HEADER, "tracestate")
+"""What carries a trace, in the order of its parts."""
+
+ROOT = Context()
+"""The parent of a span that begins a trace of its own, whatever goes on around it."""
+
+Attribute = str | int | float | bool
+
+_W3C = TraceContextTextMapPropagator()
+
+
+def is_on() -> bool:
+    """Whether this process makes spans."""
+    return not isinstance(trace.get_tracer_provider(), ProxyTracerProvider)
+
+
+@contextmanager
+def span(
+    name: str,
+    *,
+    kind: SpanKind = SpanKind.INTERNAL,
+    parent: Context | None = None,
+    attributes: Mapping[str, Attribute] | None = None,
+    raises_are_errors: bool = True,
+) -> Iterator[Span]:
+    """A span around the block, current within it.
+
+    Args:
+        name: of few values; what tells one from the other is an attribute.
+        parent: whose child it is; None: of the current span.
+        attributes: names by the semantic conventions where they have one; never a secret.
+        raises_are_errors: an exception that leaves the block marks the span as failed, with its code or type and
+            without its text, which may hold anything.
+    """
+    tracer = trace.get_tracer("catalog-exports")
+    with tracer.start_as_current_span(
+        name,
+        context=parent,
+        kind=kind,
+        attributes=dict(attributes or {}),
+        record_exception=False,
+        set_status_on_exception=False,
+    ) as current:
+        try:
+            yield current
+        except (Exception, asyncio.CancelledError) as exc:
+            if raises_are_errors:
+                failed(exc.code if isinstance(exc, Fault) else type(exc).__name__)
+            raise
+
+
+def note(attributes: Mapping[str, Attribute]) -> None:
+    """Add to the current span, if there is one, what is known only now."""
+    trace.get_current_span().set_attributes(dict(attributes))
+
+
+def failed(code: str) -> None:
+    """Mark the current span as failed.
+
+    Args:
+        code: of few values, for programs.
+    """
+    current = trace.get_current_span()
+    current.set_attribute("error.type", code)
+    current.set_status(Status(StatusCode.ERROR, code))
+
+
+def headers() -> dict[str, str]:
+    """What carries the current trace to another process; nothing outside of any."""
+    carrier: dict[str, str] = {}
+    _W3C.inject(carrier)
+    return carrier
+
+
+def traceparent() -> str:
+    """The current trace as text, to be stored; empty outside of any."""
+    return headers().get(HEADER, "")
+
+
+def from_headers(given: Mapping[str, str]) -> Context:
+    """The trace that headers (lower-case names) carry; a new one when they carry none, or nonsense."""
+    carrier = {name: given[name] for name in HEADERS if name in given}
+    return _W3C.extract(carrier, context=ROOT) if carrier else ROOT
+
+
+def from_text(stored: str) -> Context:
+    """The trace of a stored `traceparent`; a new one when it is empty."""
+    return from_headers({HEADER: stored} if stored else {})
+
+
+def add_ids(_: Any, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """A processor of structlog: the ids of the current span, under which a trace's logs are found."""
+    current = trace.get_current_span().get_span_context()
+    if current.is_valid:
+        event["trace_id"] = trace.format_trace_id(current.trace_id)
+        event["span_id"] = trace.format_span_id(current.span_id)
+    return event
