@@ -1,7 +1,8 @@
 """Traces: what one request sets off, from span to span through processes, messages and documents (OpenTelemetry).
 
-Without a provider (see `tracing_export`) every span here is OpenTelemetry's no-op. A trace travels as W3C `traceparent`:
-in the headers of REST, gRPC and JetStream, and as text in MongoDB, since messages may be lost. Baggage is not carried.
+Without a provider (see `tracing_export`) every span here is OpenTelemetry's no-op. A trace travels as W3C
+`traceparent`: in the headers of REST, gRPC and JetStream, and as text in MongoDB, since messages may be lost.
+Baggage is not carried.
 """
 
 import asyncio
