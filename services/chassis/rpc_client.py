@@ -1,16 +1,18 @@
-"""gRPC channels: round_robin over a headless service, quick reconnects, a deadline on every call."""
+"""gRPC channels: round_robin over a headless service, quick reconnects, mTLS, a deadline on every call."""
 
 from __future__ import annotations  # grpcio's classes take type arguments in its stubs only
 
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import grpc
 
-from services.chassis import request_context
+from services.chassis import request_context, rpc_tracing
+from services.chassis.renewed_channel import RenewedChannel
 from services.chassis.rpc_errors import from_error
+from services.chassis.tls import Certificates, Identity
 
 Answer = TypeVar("Answer")
 
@@ -44,10 +46,23 @@ _OPTIONS: list[tuple[str, Any]] = [
 
 
 @asynccontextmanager
-async def channel(address: str) -> AsyncIterator[grpc.aio.Channel]:
-    """A channel to `host:port` or `dns:///headless-service:port`, closed on leaving."""
+async def channel(address: str, certificates: Certificates | None = None) -> AsyncIterator[grpc.aio.Channel]:
+    """A channel to `host:port` or `dns:///headless-service:port`, closed on leaving.
+
+    Args:
+        certificates: of mTLS; the server's must be for the host of `address`. None: without TLS.
+    """
     target = address if "://" in address else f"dns:///{address}"
-    opened = grpc.aio.insecure_channel(target, options=_OPTIONS)
+    spans = rpc_tracing.interceptors()
+
+    def connect(identity: Identity) -> grpc.aio.Channel:
+        return grpc.aio.secure_channel(target, identity.channel_credentials(), options=_OPTIONS, interceptors=spans)
+
+    opened = (
+        grpc.aio.insecure_channel(target, options=_OPTIONS, interceptors=spans)
+        if certificates is None
+        else cast(grpc.aio.Channel, RenewedChannel(connect, certificates))  # as far as stubs go
+    )
     try:
         yield opened
     finally:

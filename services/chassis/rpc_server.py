@@ -1,4 +1,4 @@
-"""A gRPC server with health, reflection, errors as google.rpc.Status, metrics and a drain before it stops."""
+"""A gRPC server with health, reflection, mTLS, errors as google.rpc.Status, metrics and a drain before it stops."""
 
 from __future__ import annotations  # grpcio's classes take type arguments in its stubs only
 
@@ -6,16 +6,20 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from typing import Any
 
 import grpc
 import structlog
-from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_health.v1 import health, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 from prometheus_client import Histogram
 
-from services.chassis import request_context, rpc_errors
+from services.chassis import request_context, rpc_errors, rpc_tracing
 from services.chassis.faults import Fault, Kind
+from services.chassis.health import HealthServicer
+from services.chassis.settings import RpcSettings
+from services.chassis.tls import Certificates
 
 log = structlog.get_logger()
 
@@ -42,7 +46,7 @@ class FaultInterceptor(grpc.aio.ServerInterceptor):
     ) -> grpc.RpcMethodHandler[Any, Any] | None:
         handler = await continuation(handler_call_details)
         method = handler_call_details.method
-        if handler is None or method.startswith("/grpc."):
+        if handler is None or not rpc_tracing.is_traced(method):
             return handler
         if handler.unary_unary is not None:
             return grpc.unary_unary_rpc_method_handler(
@@ -80,6 +84,13 @@ def _stream(handle: Any, method: str) -> Any:
 async def _guarded(method: str, context: Any) -> AsyncIterator[None]:
     metadata = dict(context.invocation_metadata() or ())
     request_context.begin(metadata.get(request_context.HEADER))
+    with rpc_tracing.serving(method, metadata):
+        async with _measured(method, context):
+            yield
+
+
+@asynccontextmanager
+async def _measured(method: str, context: Any) -> AsyncIterator[None]:
     started = time.monotonic()
     code = "OK"
     try:
@@ -97,67 +108,76 @@ async def _guarded(method: str, context: Any) -> AsyncIterator[None]:
         log.exception("call_failed", action=method)
         await rpc_errors.abort(context, Fault("internal", "The service failed; the request id leads to its log."))
     finally:
+        rpc_tracing.answered(code)
         CALLS.labels(method.rsplit("/", 1)[-1], code).observe(time.monotonic() - started)
+
+
+@dataclass(frozen=True, slots=True)
+class Ports:
+    """Where a server listens; `health` is None when it is asked on the same port."""
+
+    rpc: int
+    health: int | None
 
 
 @asynccontextmanager
 async def serving(
-    host: str,
-    port: int,
+    settings: RpcSettings,
     register: Callable[[grpc.aio.Server], None],
     services: Sequence[str],
     *,
     ready: Callable[[], Awaitable[bool]],
-    grace: float,
-    notice: float = 0.0,
-) -> AsyncIterator[int]:
-    """Serve what `register` adds; yields the bound port.
+    certificates: Certificates | None,
+) -> AsyncIterator[Ports]:
+    """Serve what `register` adds, to clients with a certificate only unless `certificates` is None.
 
-    Health answers SERVING for "" and each name in `services` while `ready` holds (asked at every check). On leaving it
-    answers NOT_SERVING for `notice` seconds while calls are still taken; then calls under way have `grace` seconds.
+    Health answers SERVING for "" and each name in `services` while `ready` holds (asked at every check), and for
+    `liveness` always. On leaving it answers NOT_SERVING for `shutdown_notice` seconds while calls are still taken;
+    then calls under way have `shutdown_grace` seconds.
 
     Raises:
-        OSError: the address cannot be bound.
+        OSError: an address cannot be bound.
     """
+    checks = HealthServicer(ready, frozenset(["", *services]))
     server = grpc.aio.server(interceptors=[FaultInterceptor()], options=_OPTIONS)
-    checks = ReadinessServicer(ready, frozenset(["", *services]))
     health_pb2_grpc.add_HealthServicer_to_server(checks, server)
     register(server)
     reflection.enable_server_reflection([*services, health.SERVICE_NAME, reflection.SERVICE_NAME], server)
-    try:
-        bound = server.add_insecure_port(f"{host}:{port}")
-    except RuntimeError as exc:
-        raise OSError(f"gRPC cannot listen on {host}:{port}; is the port taken?") from exc
+    bound = _bound(server, settings.grpc_host, settings.grpc_port, certificates)
+    async with _health_listening(settings, checks) as health_port:
+        await server.start()
+        log.info("listening", action="start", rpc=f"{settings.grpc_host}:{bound}", tls=certificates is not None)
+        try:
+            yield Ports(bound, health_port)
+        finally:
+            checks.drain()
+            try:
+                await asyncio.sleep(settings.shutdown_notice)
+            finally:
+                await server.stop(settings.shutdown_grace)
+
+
+@asynccontextmanager
+async def _health_listening(settings: RpcSettings, checks: HealthServicer) -> AsyncIterator[int | None]:
+    """The health service alone, for probes that speak no TLS, if it has a port of its own."""
+    if settings.health_port is None:
+        yield None
+        return
+    server = grpc.aio.server(options=_OPTIONS)
+    health_pb2_grpc.add_HealthServicer_to_server(checks, server)
+    bound = _bound(server, settings.grpc_host, settings.health_port, None)
     await server.start()
-    log.info("listening", action="start", rpc=f"{host}:{bound}")
+    log.info("listening", action="start", health=f"{settings.grpc_host}:{bound}")
     try:
         yield bound
     finally:
-        checks.drain()
-        try:
-            await asyncio.sleep(notice)
-        finally:
-            await server.stop(grace)
+        await server.stop(None)
 
 
-class ReadinessServicer(health_pb2_grpc.HealthServicer):  # type: ignore[misc]
-    """The standard health service, answering from a question asked at each check instead of a stored flag."""
-
-    def __init__(self, ready: Callable[[], Awaitable[bool]], names: frozenset[str]) -> None:
-        self._ready = ready
-        self._names = names
-        self._draining = False
-
-    def drain(self) -> None:
-        """Answer NOT_SERVING from now on."""
-        self._draining = True
-
-    async def Check(  # noqa: N802  the protocol's name
-        self, request: health_pb2.HealthCheckRequest, context: Any
-    ) -> health_pb2.HealthCheckResponse:
-        """One answer; NOT_FOUND for a service that is not here."""
-        if request.service not in self._names:
-            await context.abort(grpc.StatusCode.NOT_FOUND, f"no service {request.service!r} here")
-        serving_now = not self._draining and await self._ready()
-        status = health_pb2.HealthCheckResponse
-        return status(status=status.SERVING if serving_now else status.NOT_SERVING)
+def _bound(server: grpc.aio.Server, host: str, port: int, certificates: Certificates | None) -> int:
+    try:
+        if certificates is None:
+            return server.add_insecure_port(f"{host}:{port}")
+        return server.add_secure_port(f"{host}:{port}", certificates.server_credentials())
+    except RuntimeError as exc:
+        raise OSError(f"gRPC cannot listen on {host}:{port}; is the port taken?") from exc

@@ -4,15 +4,18 @@ import os
 import socket
 import uuid
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 
 import grpc
 from prometheus_client import Gauge
 
-from services.chassis import jetstream, loops, metrics, mongo, rpc_client, rpc_server
+from services.chassis import jetstream, loops, metrics, mongo, rpc_client, rpc_server, tls
 from services.chassis.blobs import open_store
+from services.chassis.blobs.contract import BlobStore
 from services.chassis.jetstream import Inbox
+from services.chassis.rpc_server import Ports
+from services.chassis.tls import Certificates
 from services.delivery.completions import ACK_WAIT, EVENTS, Completions, Watermark
 from services.delivery.delivery_store import DeliveryStore
 from services.delivery.destinations import destinations
@@ -22,7 +25,7 @@ from services.delivery.fan_out import FanOut, FanOutStore
 from services.delivery.places import Places
 from services.delivery.platform_store import PlatformStore
 from services.delivery.register import Register
-from services.delivery.secrets import vault_of
+from services.delivery.secrets import Vault, vault_of
 from services.delivery.service import DeliveryService
 from services.delivery.settings import DeliverySettings
 from services.delivery.worker import Worker
@@ -41,12 +44,14 @@ class Running:
 
     rpc_port: int
     metrics_port: int
+    health_port: int | None
 
 
 @asynccontextmanager
 async def build(settings: DeliverySettings) -> AsyncIterator[Running]:
     """Start everything; on leaving: no new calls, deliveries given back, connections closed."""
     async with AsyncExitStack() as stack:
+        certificates = await stack.enter_async_context(tls.certificates(settings))
         client = mongo.connect(settings.mongodb_uri, app="delivery")
         stack.callback(client.close)
         database = client["delivery"]
@@ -56,69 +61,76 @@ async def build(settings: DeliverySettings) -> AsyncIterator[Running]:
             await store.prepare()
         blobs = await open_store(settings.artifacts_url)
         stack.push_async_callback(blobs.close)
-        channel = await stack.enter_async_context(rpc_client.channel(settings.exporter_address))
+        channel = await stack.enter_async_context(rpc_client.channel(settings.exporter_address, certificates))
         exporter = ExporterClient(channel, settings.rpc_deadline)
         stream = await stack.enter_async_context(jetstream.connecting(settings.nats_url, name="delivery"))
         vault = vault_of(settings.master_keys.get_secret_value())
-        egress = Egress(Rules(parse_networks(settings.egress_allow)))
         known = destinations()
-        places = Places(known, vault, egress)
-        worker = Worker(
-            deliveries,
-            platforms,
-            places,
-            blobs,
-            vault,
-            owner=f"{socket.gethostname()}/{os.getpid()}/{uuid.uuid4().hex[:8]}",
-            slots=settings.delivery_slots,
-            platform_slots=settings.platform_slots,
-            lease=settings.lease_seconds,
-            first_retry=settings.retry_seconds,
-            longest_retry=settings.retry_longest,
-        )
+        places = Places(known, vault, Egress(Rules(parse_networks(settings.egress_allow))))
+        worker = _worker(settings, deliveries, platforms, places, blobs, vault)
         fan_out = FanOut(fan_outs, platforms, deliveries, max_attempts=settings.max_attempts, made=worker.nudge)
-        completions = Completions(
-            exporter,
-            fan_out,
-            watermark,
-            Inbox(stream, EVENTS, "delivery", ack_wait=ACK_WAIT),
-            lookback=settings.lookback_seconds,
-        )
-
-        async def sweep() -> None:
-            await deliveries.forget(settings.history_days * 86_400)
-
-        async def measure() -> None:
-            OLDEST.set(await deliveries.oldest_live_age())
-
-        background = [
-            loops.repeat("listen", 0.0, completions.listen),
-            loops.repeat("reconcile", settings.reconcile_seconds, completions.reconcile),
-            loops.repeat("sweep", SWEEP_SECONDS, sweep),
-            loops.repeat("measure", MEASURE_SECONDS, measure),
-        ]
-        if settings.delivery_slots:
-            background.append(loops.repeat("worker", WORKER_PAUSE, worker.run))  # it ends by an unforeseen error only
-        await stack.enter_async_context(loops.running(*background))
+        inbox = Inbox(stream, EVENTS, "delivery", ack_wait=ACK_WAIT)
+        completions = Completions(exporter, fan_out, watermark, inbox, lookback=settings.lookback_seconds)
+        await stack.enter_async_context(_background(settings, completions, deliveries, worker))
         register = Register(known, platforms, deliveries, places, vault)
         service = DeliveryService(
             known, register, platforms, places, deliveries, exporter, worker, max_attempts=settings.max_attempts
         )
         metrics_port = await stack.enter_async_context(metrics.serving(settings.metrics_host, settings.metrics_port))
+        ports = await stack.enter_async_context(_serving(settings, service, client, certificates))
+        yield Running(ports.rpc, metrics_port, ports.health)
 
-        def add(server: grpc.aio.Server) -> None:
-            delivery_pb2_grpc.add_DeliveryServicer_to_server(service, server)
 
-        async def ready() -> bool:
-            return await mongo.answers(client)
+def _worker(
+    settings: DeliverySettings,
+    deliveries: DeliveryStore,
+    platforms: PlatformStore,
+    places: Places,
+    blobs: BlobStore,
+    vault: Vault,
+) -> Worker:
+    return Worker(
+        deliveries,
+        platforms,
+        places,
+        blobs,
+        vault,
+        owner=f"{socket.gethostname()}/{os.getpid()}/{uuid.uuid4().hex[:8]}",
+        slots=settings.delivery_slots,
+        platform_slots=settings.platform_slots,
+        lease=settings.lease_seconds,
+        first_retry=settings.retry_seconds,
+        longest_retry=settings.retry_longest,
+    )
 
-        serving = rpc_server.serving(
-            settings.grpc_host,
-            settings.grpc_port,
-            add,
-            [SERVICE],
-            ready=ready,
-            grace=settings.shutdown_grace,
-            notice=settings.shutdown_notice,
-        )
-        yield Running(await stack.enter_async_context(serving), metrics_port)
+
+def _background(
+    settings: DeliverySettings, completions: Completions, deliveries: DeliveryStore, worker: Worker
+) -> AbstractAsyncContextManager[None]:
+    async def sweep() -> None:
+        await deliveries.forget(settings.history_days * 86_400)
+
+    async def measure() -> None:
+        OLDEST.set(await deliveries.oldest_live_age())
+
+    background = [
+        loops.repeat("listen", 0.0, completions.listen),
+        loops.repeat("reconcile", settings.reconcile_seconds, completions.reconcile),
+        loops.repeat("sweep", SWEEP_SECONDS, sweep),
+        loops.repeat("measure", MEASURE_SECONDS, measure),
+    ]
+    if settings.delivery_slots:
+        background.append(loops.repeat("worker", WORKER_PAUSE, worker.run))  # it ends by an unforeseen error only
+    return loops.running(*background)
+
+
+def _serving(
+    settings: DeliverySettings, service: DeliveryService, client: mongo.Client, certificates: Certificates | None
+) -> AbstractAsyncContextManager[Ports]:
+    def register(server: grpc.aio.Server) -> None:
+        delivery_pb2_grpc.add_DeliveryServicer_to_server(service, server)
+
+    async def ready() -> bool:
+        return await mongo.answers(client)
+
+    return rpc_server.serving(settings, register, [SERVICE], ready=ready, certificates=certificates)

@@ -10,11 +10,13 @@ from dataclasses import dataclass
 import grpc
 from pymongo import MongoClient
 
-from services.chassis import jetstream, loops, metrics, mongo, rpc_server
+from services.chassis import jetstream, loops, metrics, mongo, rpc_server, tls
 from services.chassis.blobs import open_store
 from services.chassis.blobs.contract import BlobStore
 from services.chassis.jetstream import Inbox, JetStream
 from services.chassis.mongo import Document
+from services.chassis.rpc_server import Ports
+from services.chassis.tls import Certificates
 from services.exporter.column_store import ColumnStore
 from services.exporter.dispatch import EXPORTS, Dispatcher
 from services.exporter.formats import formats
@@ -39,12 +41,14 @@ class Running:
 
     rpc_port: int
     metrics_port: int
+    health_port: int | None
 
 
 @asynccontextmanager
 async def build(settings: ExporterSettings) -> AsyncIterator[Running]:
     """Start everything; on leaving: no new calls, jobs given back, connections closed."""
     async with AsyncExitStack() as stack:
+        certificates = await stack.enter_async_context(tls.certificates(settings))
         client = mongo.connect(settings.mongodb_uri, app="exporter")
         stack.callback(client.close)
         catalogues = mongo.connect_sync(
@@ -80,9 +84,9 @@ async def build(settings: ExporterSettings) -> AsyncIterator[Running]:
         )
         metrics_port = await stack.enter_async_context(metrics.serving(settings.metrics_host, settings.metrics_port))
         stack.push_async_callback(service.settled)
-        rpc_port = await stack.enter_async_context(_rpc(settings, service, client))
+        ports = await stack.enter_async_context(_serving(settings, service, client, certificates))
         stack.callback(service.leave)
-        yield Running(rpc_port, metrics_port)
+        yield Running(ports.rpc, metrics_port, ports.health)
 
 
 def _worker(
@@ -113,21 +117,13 @@ def _worker(
     )
 
 
-def _rpc(
-    settings: ExporterSettings, service: ExporterService, client: mongo.Client
-) -> AbstractAsyncContextManager[int]:
+def _serving(
+    settings: ExporterSettings, service: ExporterService, client: mongo.Client, certificates: Certificates | None
+) -> AbstractAsyncContextManager[Ports]:
     def register(server: grpc.aio.Server) -> None:
         exporter_pb2_grpc.add_ExporterServicer_to_server(service, server)
 
     async def ready() -> bool:
         return await mongo.answers(client)
 
-    return rpc_server.serving(
-        settings.grpc_host,
-        settings.grpc_port,
-        register,
-        [SERVICE],
-        ready=ready,
-        grace=settings.shutdown_grace,
-        notice=settings.shutdown_notice,
-    )
+    return rpc_server.serving(settings, register, [SERVICE], ready=ready, certificates=certificates)

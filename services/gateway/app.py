@@ -8,8 +8,9 @@ from datetime import timedelta
 import structlog
 from aiohttp import web
 
-from services.chassis import mongo, rpc_client
+from services.chassis import mongo, rpc_client, tls
 from services.chassis.blobs import open_store
+from services.chassis.tls import Certificates
 from services.gateway.auth import Gate
 from services.gateway.delivery_client import DeliveryClient
 from services.gateway.edge import add_headers, edge
@@ -44,21 +45,22 @@ class Running:
 async def build(settings: GatewaySettings) -> AsyncIterator[Running]:
     """Start everything; on leaving: no new requests, those under way end, connections are closed."""
     async with AsyncExitStack() as stack:
+        certificates = await stack.enter_async_context(tls.certificates(settings))
         client = mongo.connect(settings.mongodb_uri, app="gateway")
         stack.callback(client.close)
-        channel = await stack.enter_async_context(rpc_client.channel(settings.exporter_address))
+        channel = await stack.enter_async_context(rpc_client.channel(settings.exporter_address, certificates))
         exporter = ExporterClient(channel, settings.rpc_deadline)
         blobs = await open_store(settings.artifacts_url)
         stack.push_async_callback(blobs.close)
         signer = Signer(settings.signing_key.get_secret_value().encode(), timedelta(hours=settings.link_hours))
         urls = FileUrls(signer, settings.public_url)
-        delivery = await _delivery(settings, stack)
+        delivery = await _delivery(settings, stack, certificates)
         routes = [
             *ExportRoutes(exporter).routes(),
             *JobRoutes(exporter, urls, delivery).routes(),
             *DownloadRoutes(exporter, blobs, settings.stall_seconds).routes(),
         ]
-        scheduler = await _scheduler(settings, stack)
+        scheduler = await _scheduler(settings, stack, certificates)
         if delivery is not None:
             routes += [*PlatformRoutes(delivery, scheduler).routes(), *DeliveryRoutes(exporter, delivery).routes()]
         if scheduler is not None:
@@ -73,17 +75,21 @@ async def build(settings: GatewaySettings) -> AsyncIterator[Running]:
         yield Running(await stack.enter_async_context(_listening(app, settings)))
 
 
-async def _delivery(settings: GatewaySettings, stack: AsyncExitStack) -> DeliveryClient | None:
+async def _delivery(
+    settings: GatewaySettings, stack: AsyncExitStack, certificates: Certificates | None
+) -> DeliveryClient | None:
     if settings.delivery_address is None:
         return None
-    channel = await stack.enter_async_context(rpc_client.channel(settings.delivery_address))
+    channel = await stack.enter_async_context(rpc_client.channel(settings.delivery_address, certificates))
     return DeliveryClient(channel, settings.rpc_deadline)
 
 
-async def _scheduler(settings: GatewaySettings, stack: AsyncExitStack) -> SchedulerClient | None:
+async def _scheduler(
+    settings: GatewaySettings, stack: AsyncExitStack, certificates: Certificates | None
+) -> SchedulerClient | None:
     if settings.scheduler_address is None:
         return None
-    channel = await stack.enter_async_context(rpc_client.channel(settings.scheduler_address))
+    channel = await stack.enter_async_context(rpc_client.channel(settings.scheduler_address, certificates))
     return SchedulerClient(channel, settings.rpc_deadline)
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations  # grpcio's classes take type arguments in it
 import grpc
 
 from services.chassis.rpc_client import Caller
-from services.gateway.health import says_serving
 from services.wire import delivery_pb2 as pb
 from services.wire import delivery_pb2_grpc
 
@@ -18,7 +17,6 @@ class DeliveryClient:
     """Calls `catalog.exports.v1.Delivery`. Every method raises the Fault the service answers, or Unavailable."""
 
     def __init__(self, channel: grpc.aio.Channel, deadline: float) -> None:
-        self._channel = channel
         self._stub = delivery_pb2_grpc.DeliveryStub(channel)
         self._caller = Caller("delivery", deadline=deadline)
 
@@ -68,7 +66,3 @@ class DeliveryClient:
         """Deliver a job's file again, or elsewhere."""
         request = pb.DeliverJobRequest(tenant=tenant, job_id=job_id, platform_id=platform_id)
         return await self._caller.call(self._stub.DeliverJob, request)
-
-    async def is_ready(self) -> bool:
-        """Whether a replica says it serves."""
-        return await says_serving(self._channel)

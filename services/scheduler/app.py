@@ -1,14 +1,16 @@
 """The one place where the scheduler is put together."""
 
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 
 import grpc
 
-from services.chassis import jetstream, loops, metrics, mongo, rpc_client, rpc_server
+from services.chassis import jetstream, loops, metrics, mongo, rpc_client, rpc_server, tls
 from services.chassis.jetstream import Inbox
+from services.chassis.rpc_server import Ports
+from services.chassis.tls import Certificates
 from services.scheduler.delivery_client import DeliveryClient
 from services.scheduler.exporter_client import ExporterClient
 from services.scheduler.outcomes import ACK_WAIT, EVENTS, Outcomes
@@ -33,21 +35,24 @@ class Running:
 
     rpc_port: int
     metrics_port: int
+    health_port: int | None
 
 
 @asynccontextmanager
 async def build(settings: SchedulerSettings) -> AsyncIterator[Running]:
     """Start everything; on leaving: no new calls, connections closed. What was begun, another replica ends."""
     async with AsyncExitStack() as stack:
+        certificates = await stack.enter_async_context(tls.certificates(settings))
         client = mongo.connect(settings.mongodb_uri, app="scheduler")
         stack.callback(client.close)
         database = client["scheduler"]
         schedules, runs = ScheduleStore(client, database), RunStore(database)
         await schedules.prepare()
         await runs.prepare()
-        exporting = await stack.enter_async_context(rpc_client.channel(settings.exporter_address))
-        delivering = await stack.enter_async_context(rpc_client.channel(settings.delivery_address))
+        exporting = await stack.enter_async_context(rpc_client.channel(settings.exporter_address, certificates))
+        delivering = await stack.enter_async_context(rpc_client.channel(settings.delivery_address, certificates))
         exporter = ExporterClient(exporting, settings.rpc_deadline)
+        delivery = DeliveryClient(delivering, settings.rpc_deadline)
         stream = await stack.enter_async_context(jetstream.connecting(settings.nats_url, name="scheduler"))
         outcomes = Outcomes(
             runs,
@@ -58,53 +63,55 @@ async def build(settings: SchedulerSettings) -> AsyncIterator[Running]:
             at_once=settings.at_once,
         )
         ticker = Ticker(schedules, batch=settings.tick_batch, grace=timedelta(seconds=settings.grace_seconds))
-        submitter = Submitter(
-            schedules,
-            runs,
-            exporter,
-            outcomes,
-            batch=settings.tick_batch,
-            at_once=settings.at_once,
-            follow=settings.follow_seconds,
-            again=settings.retry_seconds,
-        )
-
-        async def sweep() -> None:
-            await runs.forget(settings.history_days * 86_400)
-
-        background = [
-            loops.repeat("tick", settings.tick_seconds, ticker.tick),
-            loops.repeat("submit", settings.tick_seconds, submitter.round),
-            loops.repeat("listen", 0.0, outcomes.listen),
-            loops.repeat("ask", ASK_SECONDS, outcomes.ask),
-            loops.repeat("refresh", SWEEP_SECONDS, ticker.refresh),
-            loops.repeat("sweep", SWEEP_SECONDS, sweep),
-            loops.repeat("measure", MEASURE_SECONDS, ticker.measure),
-            loops.repeat("measure", MEASURE_SECONDS, submitter.measure),
-        ]
-        await stack.enter_async_context(loops.running(*background))
-        register = Register(
-            schedules,
-            exporter,
-            DeliveryClient(delivering, settings.rpc_deadline),
-            max_schedules=settings.max_schedules,
-        )
+        submitter = _submitter(settings, schedules, runs, exporter, outcomes)
+        await stack.enter_async_context(_background(settings, ticker, submitter, outcomes, runs))
+        register = Register(schedules, exporter, delivery, max_schedules=settings.max_schedules)
         service = SchedulerService(register, schedules, runs)
         metrics_port = await stack.enter_async_context(metrics.serving(settings.metrics_host, settings.metrics_port))
+        ports = await stack.enter_async_context(_serving(settings, service, client, certificates))
+        yield Running(ports.rpc, metrics_port, ports.health)
 
-        def add(server: grpc.aio.Server) -> None:
-            scheduler_pb2_grpc.add_SchedulerServicer_to_server(service, server)
 
-        async def ready() -> bool:
-            return await mongo.answers(client)
+def _submitter(
+    settings: SchedulerSettings, schedules: ScheduleStore, runs: RunStore, exporter: ExporterClient, outcomes: Outcomes
+) -> Submitter:
+    return Submitter(
+        schedules,
+        runs,
+        exporter,
+        outcomes,
+        batch=settings.tick_batch,
+        at_once=settings.at_once,
+        follow=settings.follow_seconds,
+        again=settings.retry_seconds,
+    )
 
-        serving = rpc_server.serving(
-            settings.grpc_host,
-            settings.grpc_port,
-            add,
-            [SERVICE],
-            ready=ready,
-            grace=settings.shutdown_grace,
-            notice=settings.shutdown_notice,
-        )
-        yield Running(await stack.enter_async_context(serving), metrics_port)
+
+def _background(
+    settings: SchedulerSettings, ticker: Ticker, submitter: Submitter, outcomes: Outcomes, runs: RunStore
+) -> AbstractAsyncContextManager[None]:
+    async def sweep() -> None:
+        await runs.forget(settings.history_days * 86_400)
+
+    return loops.running(
+        loops.repeat("tick", settings.tick_seconds, ticker.tick),
+        loops.repeat("submit", settings.tick_seconds, submitter.round),
+        loops.repeat("listen", 0.0, outcomes.listen),
+        loops.repeat("ask", ASK_SECONDS, outcomes.ask),
+        loops.repeat("refresh", SWEEP_SECONDS, ticker.refresh),
+        loops.repeat("sweep", SWEEP_SECONDS, sweep),
+        loops.repeat("measure", MEASURE_SECONDS, ticker.measure),
+        loops.repeat("measure", MEASURE_SECONDS, submitter.measure),
+    )
+
+
+def _serving(
+    settings: SchedulerSettings, service: SchedulerService, client: mongo.Client, certificates: Certificates | None
+) -> AbstractAsyncContextManager[Ports]:
+    def register(server: grpc.aio.Server) -> None:
+        scheduler_pb2_grpc.add_SchedulerServicer_to_server(service, server)
+
+    async def ready() -> bool:
+        return await mongo.answers(client)
+
+    return rpc_server.serving(settings, register, [SERVICE], ready=ready, certificates=certificates)

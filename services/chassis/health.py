@@ -1,0 +1,35 @@
+"""The standard gRPC health service, for probes and balancers: is this process ready, and is it alive?"""
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import grpc
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+
+LIVENESS = "liveness"
+"""The name to ask for whether the process runs: a database that is away is no reason to restart it."""
+
+
+class HealthServicer(health_pb2_grpc.HealthServicer):  # type: ignore[misc]
+    """Answers from a question asked at each check instead of a stored flag; `liveness` is always SERVING."""
+
+    def __init__(self, ready: Callable[[], Awaitable[bool]], names: frozenset[str]) -> None:
+        self._ready = ready
+        self._names = names
+        self._draining = False
+
+    def drain(self) -> None:
+        """Answer NOT_SERVING from now on."""
+        self._draining = True
+
+    async def Check(  # noqa: N802  the protocol's name
+        self, request: health_pb2.HealthCheckRequest, context: Any
+    ) -> health_pb2.HealthCheckResponse:
+        """One answer; NOT_FOUND for a service that is not here."""
+        status = health_pb2.HealthCheckResponse
+        if request.service == LIVENESS:
+            return status(status=status.SERVING)
+        if request.service not in self._names:
+            await context.abort(grpc.StatusCode.NOT_FOUND, f"no service {request.service!r} here")
+        serving_now = not self._draining and await self._ready()
+        return status(status=status.SERVING if serving_now else status.NOT_SERVING)

@@ -1,0 +1,156 @@
+"""Certificates of mTLS between services: read from files, tried before they are used, taken over when they change.
+
+kubelet swaps a mounted secret by a symlink and cert-manager renews in place, so contents are compared, not times.
+"""
+
+from __future__ import annotations  # grpcio's classes take type arguments in its stubs only
+
+import ssl
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import grpc
+import structlog
+from prometheus_client import Gauge
+
+from services.chassis import loops
+from services.chassis.settings import ProcessSettings
+
+log = structlog.get_logger()
+
+LOOK_SECONDS = 2.0
+# Both are labelled with TLS_CERT_FILE: without mTLS there is no sample, and no alert about the year 1970.
+EXPIRES = Gauge(
+    "tls_certificate_expires_timestamp_seconds", "When the certificate in use expires, since the epoch.", ["file"]
+)
+REFUSED = Gauge("tls_certificate_refused", "1 while the files hold something unusable and the old is kept.", ["file"])
+
+
+@dataclass(frozen=True, slots=True)
+class Files:
+    """Where certificate, private key and trusted CAs are, in PEM."""
+
+    certificate: Path
+    key: Path
+    authorities: Path
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """What the files held; all of it PEM."""
+
+    certificate: bytes
+    key: bytes = field(repr=False)
+    authorities: bytes
+
+    def channel_credentials(self) -> grpc.ChannelCredentials:
+        """To show this certificate to servers, and to trust those of the CAs whose name is the one asked for."""
+        return grpc.ssl_channel_credentials(self.authorities, self.key, self.certificate)
+
+    def server_configuration(self) -> grpc.ServerCertificateConfiguration:
+        """To show this certificate to clients."""
+        return grpc.ssl_server_certificate_configuration([(self.key, self.certificate)], self.authorities)
+
+
+class Certificates:
+    """The identity in use.
+
+    Raises:
+        OSError: the files cannot be read, or are not fit for use; says which, and why.
+    """
+
+    def __init__(self, files: Files) -> None:
+        self._files = files
+        self._complaint = ""
+        self.current = _read(files)
+        self._take(self.current)
+
+    async def look(self) -> None:
+        """Take over what the files hold now; what is not fit for use is logged once, and the old is kept."""
+        try:
+            found = _read(self._files)
+            if found != self.current:
+                self._take(found)
+                log.info("certificate_taken_over", action="tls", file=str(self._files.certificate))
+        except OSError as exc:
+            if str(exc) != self._complaint:
+                log.error("certificate_refused", action="tls", reason=str(exc))  # noqa: TRY400  the reason says it all
+            self._complaint = str(exc)
+            REFUSED.labels(self._files.certificate).set(1)
+            return
+        self._complaint = ""
+        REFUSED.labels(self._files.certificate).set(0)
+
+    def server_credentials(self) -> grpc.ServerCredentials:
+        """Credentials of a server that answers only clients with a certificate of the CAs, by what is current."""
+
+        def fetch() -> grpc.ServerCertificateConfiguration:
+            """Called by grpcio in a thread of its own, once for each connection, before its handshake."""
+            return self.current.server_configuration()
+
+        return grpc.dynamic_ssl_server_credentials(fetch(), fetch, require_client_authentication=True)
+
+    def _take(self, found: Identity) -> None:
+        expires = _tried(self._files)
+        if _read(self._files) != found:
+            raise OSError("the TLS files changed while they were read")  # the next look finds them whole
+        self.current = found
+        EXPIRES.labels(self._files.certificate).set(expires)
+
+
+@asynccontextmanager
+async def certificates(settings: ProcessSettings) -> AsyncIterator[Certificates | None]:
+    """The process's certificates, looked at again every two seconds; None when mTLS is off.
+
+    Raises:
+        OSError: they cannot be used.
+    """
+    if settings.tls_cert_file is None or settings.tls_key_file is None or settings.tls_ca_file is None:
+        yield None
+        return
+    found = Certificates(Files(settings.tls_cert_file, settings.tls_key_file, settings.tls_ca_file))
+    async with loops.running(loops.repeat("certificates", LOOK_SECONDS, found.look)):
+        yield found
+
+
+def _read(files: Files) -> Identity:
+    return Identity(files.certificate.read_bytes(), files.key.read_bytes(), files.authorities.read_bytes())
+
+
+def _tried(files: Files) -> float:
+    """When the certificate expires, seconds since the epoch, found by a handshake in memory, with itself as the peer.
+
+    So everything a real peer would refuse is found here: a key that does not fit, another CA, an expired certificate.
+
+    Raises:
+        OSError: it failed.
+    """
+    server, client = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    server.verify_mode, client.check_hostname = ssl.CERT_REQUIRED, False
+    for context in (server, client):
+        _load(context, files)
+    there, back = ssl.MemoryBIO(), ssl.MemoryBIO()
+    asking, asked = client.wrap_bio(back, there), server.wrap_bio(there, back, server_side=True)
+    try:
+        for side in (asking, asked, asking, asked):
+            with suppress(ssl.SSLWantReadError):
+                side.do_handshake()
+        shown = asking.getpeercert() or {}
+    except ssl.SSLError as exc:
+        raise OSError(f"{files.certificate} is not accepted by a peer that trusts {files.authorities}: {exc}") from exc
+    return ssl.cert_time_to_seconds(str(shown["notAfter"]))
+
+
+def _load(context: ssl.SSLContext, files: Files) -> None:
+    try:
+        context.load_cert_chain(
+            files.certificate, files.key, password=""
+        )  # a key with a passphrase must not ask for it
+    except (ssl.SSLError, ValueError) as exc:
+        raise OSError(f"{files.certificate} and {files.key} are no PEM certificate with its key: {exc}") from exc
+    try:
+        context.load_verify_locations(files.authorities)
+    except ssl.SSLError as exc:
+        raise OSError(f"{files.authorities} holds no PEM certificates: {exc}") from exc
