@@ -17,10 +17,15 @@ from nats.aio.msg import Msg
 from nats.js import JetStreamContext
 from nats.js.api import AckPolicy, ConsumerConfig, DiscardPolicy, RetentionPolicy, StorageType, StreamConfig
 from nats.js.errors import NoStreamResponseError, NotFoundError
+from opentelemetry.trace import SpanKind
+from prometheus_client import Gauge
 
+from services.chassis import tracing
 from services.chassis.faults import Fault, Unavailable
 
 log = structlog.get_logger()
+
+CONNECTED = Gauge("nats_connected", "Whether this process is connected to NATS: 1 or 0.")
 
 # Anything the client raises when the server is away, slow, restarting, or has lost its store.
 FAULTS = (nats.errors.Error, asyncio.TimeoutError, OSError)
@@ -50,21 +55,26 @@ class JetStream:
         return self._client.is_connected
 
     async def publish(self, stream: Stream, subject: str, payload: bytes) -> None:
-        """Store a message; makes the stream when it is not there.
+        """Store a message, with the current trace in its headers; makes the stream when it is not there.
 
         Raises:
             Unavailable: the server did not confirm; the message may or may not be stored.
         """
         if not self.is_connected:
             raise Unavailable("queue_unavailable", "The message queue is not connected.")
-        try:
+        with tracing.span(f"send {subject}", kind=SpanKind.PRODUCER, attributes=_attributes("send", subject)):
             try:
-                await self._context.publish(subject, payload, timeout=2.0)
-            except NoStreamResponseError:
-                await self.ensure(stream)
-                await self._context.publish(subject, payload, timeout=2.0)
-        except FAULTS as exc:
-            raise Unavailable("queue_unavailable", f"The message queue did not take the message: {exc!r}") from exc
+                await self._store(stream, subject, payload)
+            except FAULTS as exc:
+                raise Unavailable("queue_unavailable", f"The message queue did not take the message: {exc!r}") from exc
+
+    async def _store(self, stream: Stream, subject: str, payload: bytes) -> None:
+        headers = tracing.headers() or None
+        try:
+            await self._context.publish(subject, payload, timeout=2.0, headers=headers)
+        except NoStreamResponseError:
+            await self.ensure(stream)
+            await self._context.publish(subject, payload, timeout=2.0, headers=headers)
 
     async def ensure(self, stream: Stream) -> None:
         """Make the stream when it is not there; one that an operator made or changed stays as it is."""
@@ -150,12 +160,21 @@ class Inbox:
         return message
 
     async def take(self, handle: Callable[[Msg], Awaitable[None]]) -> None:
-        """Hand the next message, if one comes, to `handle`; when that raises a Fault the message comes again later."""
+        """Hand the next message, if one comes, to `handle`, in the trace it carries.
+
+        When that raises a Fault the message comes again later.
+        """
         message = await self.next()
         if message is None:
             return
         try:
-            await handle(message)
+            with tracing.span(
+                f"process {message.subject}",
+                kind=SpanKind.CONSUMER,
+                parent=tracing.from_headers(message.headers or {}),
+                attributes=_attributes("process", message.subject),
+            ):
+                await handle(message)
         except Fault as fault:
             log.warning("message_postponed", action="jetstream", subject=message.subject, reason=fault.message)
             await _settled(message.nak(delay=NAK_SECONDS))
@@ -183,6 +202,11 @@ class Inbox:
             with suppress(*FAULTS):
                 await self._subscription.unsubscribe()
         self._subscription = None
+
+
+def _attributes(operation: str, subject: str) -> dict[str, tracing.Attribute]:
+    """By the semantic conventions for messaging."""
+    return {"messaging.system": "nats", "messaging.operation.name": operation, "messaging.destination.name": subject}
 
 
 async def _settled(settling: Awaitable[None]) -> None:
@@ -226,9 +250,11 @@ async def _connect(client: Client, servers: list[str], name: str) -> None:
     async def on_connected() -> None:
         nonlocal said
         said = False
+        CONNECTED.set(1)
         log.info("nats_connected", action="jetstream")
 
     async def on_disconnected() -> None:
+        CONNECTED.set(0)
         log.warning("nats_disconnected", action="jetstream")
 
     while not client.is_connected:

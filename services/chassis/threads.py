@@ -1,6 +1,7 @@
 """Threads that do not keep a process from ending: a pool's are waited for at the exit, even when they hang."""
 
 import asyncio
+import contextvars
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future
@@ -10,7 +11,10 @@ T = TypeVar("T")
 
 
 async def in_thread(call: Callable[[], T], *, name: str) -> T:
-    """The result of `call`, which runs in a daemon thread of its own and goes on there when nobody waits any more."""
+    """The result of `call`, which runs in a daemon thread of its own and goes on there when nobody waits any more.
+
+    What it logs has the fields and the trace that are bound here.
+    """
     future: Future[T] = Future()
     future.set_running_or_notify_cancel()
 
@@ -20,5 +24,6 @@ async def in_thread(call: Callable[[], T], *, name: str) -> T:
         except BaseException as exc:  # noqa: BLE001  it is raised where the result is waited for
             future.set_exception(exc)
 
-    threading.Thread(target=run, name=name, daemon=True).start()
+    context = contextvars.copy_context()
+    threading.Thread(target=context.run, args=(run,), name=name, daemon=True).start()
     return await asyncio.wrap_future(future)

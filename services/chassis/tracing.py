@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, MutableMapping
 from contextlib import contextmanager
 from typing import Any
 
-from opentelemetry import trace
+from opentelemetry import context, trace
 from opentelemetry.context import Context
 from opentelemetry.trace import ProxyTracerProvider, Span, SpanKind, Status, StatusCode
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
@@ -106,6 +106,16 @@ def from_headers(given: Mapping[str, str]) -> Context:
 def from_text(stored: str) -> Context:
     """The trace of a stored `traceparent`; a new one when it is empty."""
     return from_headers({HEADER: stored} if stored else {})
+
+
+@contextmanager
+def continued(stored: str) -> Iterator[None]:
+    """Within the block, the trace of a stored `traceparent` goes on; with an empty one, none does."""
+    token = context.attach(from_text(stored))
+    try:
+        yield
+    finally:
+        context.detach(token)
 
 
 def add_ids(_: Any, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:

@@ -5,6 +5,7 @@ Any number of replicas do this at once. A message that is lost costs a job at mo
 
 import structlog
 
+from services.chassis import tracing
 from services.chassis.faults import Unavailable
 from services.chassis.jetstream import JetStream, Stream
 from services.exporter.job_store import JobStore
@@ -57,7 +58,8 @@ class Dispatcher:
 
     async def _publish(self, job: Job) -> None:
         try:
-            await self._jetstream.publish(EXPORTS, "exports.jobs", job.id.encode())
+            with tracing.continued(job.traceparent):
+                await self._jetstream.publish(EXPORTS, "exports.jobs", job.id.encode())
         except Unavailable:
             await self._store.due_soon(job.id, min(1.0, self._pause))
             raise
@@ -71,7 +73,8 @@ class Dispatcher:
             job = await self._store.take_event(EVENT_PAUSE)
             if job is None:
                 return sent
-            await self._jetstream.publish(EVENTS, f"exports.events.{job.state.value}", _event(job))
+            with tracing.continued(job.traceparent):
+                await self._jetstream.publish(EVENTS, f"exports.events.{job.state.value}", _event(job))
             await self._store.event_sent(job)
         return BATCH
 

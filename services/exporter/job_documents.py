@@ -37,9 +37,11 @@ _PLAIN = (
     "schedule_id",
     "schedule_name",
     "request_id",
+    "traceparent",
     "fence",
     "attempt",
     "max_attempts",
+    "taken_over",
 )
 
 
@@ -60,6 +62,7 @@ def new_document(job: NewJob) -> Document:
         "schedule_id": job.schedule_id,
         "schedule_name": job.schedule_name,
         "request_id": job.request_id,
+        "traceparent": job.traceparent,
     }
 
 

@@ -147,6 +147,7 @@ class JobStore(JobQueries):
             "total": None,
             "fence": {"$add": ["$fence", 1]},
             "attempt": {"$add": ["$attempt", 1]},
+            "taken_over": {"$eq": ["$state", JobState.RUNNING.value]},
             "started_at": {"$ifNull": ["$started_at", NOW]},
             "lease_owner": literal(owner),
             "lease_until": later(lease),

@@ -70,6 +70,7 @@ class NewJob:
     schedule_id: str = ""
     schedule_name: str = ""
     request_id: str = ""
+    traceparent: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,9 +98,13 @@ class Job:
     schedule_id: str = ""
     schedule_name: str = ""
     request_id: str = ""
+    traceparent: str = ""
+    """W3C trace context of the request; all attempts belong to its trace, whatever woke them."""
     fence: int = 0
     attempt: int = 0
     max_attempts: int = 1
+    taken_over: bool = False
+    """Its attempt was begun because the one before had fallen silent."""
 
 
 def id_for_key(tenant: str, key: str) -> str:

@@ -62,6 +62,7 @@ def to_message(job: Job, now: datetime | None = None) -> pb.Job:
         attempt=job.attempt,
         max_attempts=job.max_attempts,
         fence=job.fence,
+        traceparent=job.traceparent,
     )
     if job.error is not None:
         message.error.CopyFrom(pb.JobError(code=job.error.code, message=job.error.message))

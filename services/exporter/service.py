@@ -12,7 +12,7 @@ import structlog
 from google.protobuf.empty_pb2 import Empty
 from pymongo import MongoClient
 
-from services.chassis import request_context
+from services.chassis import request_context, tracing
 from services.chassis.blobs.contract import BlobError, BlobStore
 from services.chassis.cursors import to_cursor
 from services.chassis.faults import Unavailable, Violation
@@ -210,6 +210,7 @@ class ExporterService(exporter_pb2_grpc.ExporterServicer):
             schedule_id=request.schedule_id,
             schedule_name=request.schedule_name,
             request_id=request_context.current(),
+            traceparent=tracing.traceparent(),
         )
 
     def _wake(self, job_id: str) -> None:

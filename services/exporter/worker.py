@@ -8,12 +8,12 @@ from contextlib import suppress
 
 import structlog
 from nats.aio.msg import Msg
-from prometheus_client import Counter, Gauge, Histogram
 
-from services.chassis import loops
+from services.chassis import loops, tracing
 from services.chassis.backoff import delay
 from services.chassis.faults import Unavailable
 from services.chassis.jetstream import FAULTS, Inbox
+from services.exporter import attempts
 from services.exporter.errors import JobFault
 from services.exporter.export import Progress, Stopped
 from services.exporter.job_store import JobStore, Lease
@@ -21,15 +21,6 @@ from services.exporter.jobs import Notice
 from services.exporter.make import FileMaker, Made
 
 log = structlog.get_logger()
-
-RUNNING = Gauge("exporter_jobs_running", "Jobs this worker works on now.")
-ENDED = Counter("exporter_attempts_total", "Attempts that ended, by format and outcome.", ["format", "outcome"])
-SECONDS = Histogram(
-    "exporter_attempt_seconds",
-    "Duration of attempts that made a file.",
-    ["format"],
-    buckets=(0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1800),
-)
 
 BEAT_SECONDS = 0.5
 """Between two heartbeats: how soon a cancellation is noticed, and how fresh the progress is."""
@@ -102,10 +93,11 @@ class Worker:
         with structlog.contextvars.bound_contextvars(job_id=job_id):
             try:
                 lease = await self._store.claim(job_id, self._owner, self._lease)
-                if lease is None:
-                    await self._store.give_up(job_id, GIVEN_UP)
-                else:
-                    await self._work(lease, message)
+                if lease is not None:
+                    with attempts.claimed(lease.job):
+                        await self._work(lease, message)
+                elif (job := await self._store.give_up(job_id, GIVEN_UP)) is not None:
+                    attempts.FAILURES.labels(job.format, GIVEN_UP.code).inc()
             except Unavailable as exc:
                 # Its lease runs out, or the outbox wakes it again: nothing to undo here.
                 log.warning("work_interrupted", action="work", reason=exc.message)
@@ -123,7 +115,7 @@ class Worker:
         making = asyncio.create_task(self._maker.make(job, progress, stop))
         making.add_done_callback(lambda task: task.cancelled() or task.exception())  # also when nobody waits any more
         beating = asyncio.create_task(self._beat(lease, message, progress, stop))
-        RUNNING.inc()
+        attempts.RUNNING.inc()
         try:
             await self._wait(making, stop)
             beating.cancel()
@@ -131,7 +123,7 @@ class Worker:
         finally:
             stop.set()
             beating.cancel()
-            RUNNING.dec()
+            attempts.RUNNING.dec()
 
     async def _wait(self, making: asyncio.Task[Made], stop: threading.Event) -> None:
         """Until the file is made, or this process leaves and the export had time to notice."""
@@ -162,7 +154,7 @@ class Worker:
 
     async def _let_go(self, lease: Lease) -> None:
         given_back = self._leaving.is_set() and await self._store.give_back(lease)
-        ENDED.labels(lease.job.format, "given_back" if given_back else "stopped").inc()
+        attempts.ended(lease.job, "given_back" if given_back else "stopped")
         log.info("job_given_back" if given_back else "job_stopped", action="work")
 
     async def _beat(self, lease: Lease, message: Msg, progress: Progress, stop: threading.Event) -> None:
@@ -172,13 +164,14 @@ class Worker:
             await asyncio.sleep(min(BEAT_SECONDS, self._lease / 3))
             now = time.monotonic()
             try:
-                held = await self._renewed(lease, progress)
+                held, reason = await self._renewed(lease, progress), "gone"
                 renewed = now
             except Exception as exc:  # noqa: BLE001  whatever it was, the lease must not be left without a beat
-                held = now - renewed < self._lease
+                held, reason = now - renewed < self._lease, "unrenewed"
                 log.warning("beat_failed", action="beat", reason=repr(exc)[:500])
             if not held:
-                log.info("lease_lost", action="beat")
+                attempts.LOST.labels(reason).inc()
+                log.info("lease_lost", action="beat", why=reason)
                 stop.set()
             elif now - touched > self._lease / 3:
                 touched = now
@@ -196,13 +189,15 @@ class Worker:
 
     async def _commit(self, lease: Lease, made: Made, seconds: float) -> None:
         job = lease.job
-        committed = await self._store.complete(
-            lease, made.artifact, records=dict(made.records), warnings=made.warnings, keep=self._keep
-        )
-        ENDED.labels(job.format, "completed" if committed else "fenced").inc()
+        rows = sum(made.records.values())
+        with tracing.span("commit"):
+            committed = await self._store.complete(
+                lease, made.artifact, records=dict(made.records), warnings=made.warnings, keep=self._keep
+            )
+        attempts.ended(job, "completed" if committed else "fenced", rows=rows, bytes=made.artifact.size)
         if committed:
-            SECONDS.labels(job.format).observe(seconds)
-            log.info("job_completed", action="commit", rows=sum(made.records.values()), bytes=made.artifact.size)
+            attempts.SECONDS.labels(job.format).observe(seconds)
+            log.info("job_completed", action="commit", rows=rows, bytes=made.artifact.size)
         else:
             log.warning("commit_fenced", action="commit", fence=job.fence)
             await self._maker.discard(made)
@@ -210,12 +205,15 @@ class Worker:
     async def _explain(self, lease: Lease, fault: JobFault) -> None:
         job = lease.job
         error = Notice(fault.code, fault.message)
+        tracing.failed(fault.code)
         log.warning("attempt_failed", action="work", code=fault.code, reason=fault.message, passing=fault.passing)
         if fault.passing and job.attempt < job.max_attempts:
             chance = random.random()  # noqa: S311  jitter
             pause = delay(job.attempt, first=self._first_retry, longest=LONGEST_RETRY, random=chance)
             await self._store.wait_for_retry(lease, error, pause)
-            ENDED.labels(job.format, "retried").inc()
+            attempts.ended(job, "retried")
         else:
-            await self._store.fail(lease, error)
-            ENDED.labels(job.format, "failed").inc()
+            failed = await self._store.fail(lease, error)
+            attempts.ended(job, "failed" if failed else "fenced")
+            if failed:
+                attempts.FAILURES.labels(job.format, fault.code).inc()

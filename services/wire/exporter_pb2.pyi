@@ -97,6 +97,7 @@ class Job(_message.Message):
     MAX_ATTEMPTS_FIELD_NUMBER: _builtins.int
     FENCE_FIELD_NUMBER: _builtins.int
     SCHEDULE_NAME_FIELD_NUMBER: _builtins.int
+    TRACEPARENT_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """UUID"""
     tenant: _builtins.str
@@ -115,6 +116,8 @@ class Job(_message.Message):
     max_attempts: _builtins.int
     fence: _builtins.int
     schedule_name: _builtins.str
+    traceparent: _builtins.str
+    """W3C trace context of the request that made it; empty when it was not traced"""
     @_builtins.property
     def records(self) -> _containers.ScalarMap[_builtins.str, _builtins.int]:
         """rows by sheet, when completed"""
@@ -163,10 +166,11 @@ class Job(_message.Message):
         max_attempts: _builtins.int = ...,
         fence: _builtins.int = ...,
         schedule_name: _builtins.str = ...,
+        traceparent: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_total", b"_total", "artifact", b"artifact", "created_at", b"created_at", "error", b"error", "expires_at", b"expires_at", "finished_at", b"finished_at", "started_at", b"started_at", "total", b"total"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_total", b"_total", "artifact", b"artifact", "attempt", b"attempt", "created_at", b"created_at", "error", b"error", "expires_at", b"expires_at", "fence", b"fence", "finished_at", b"finished_at", "format", b"format", "id", b"id", "max_attempts", b"max_attempts", "options_json", b"options_json", "processed", b"processed", "records", b"records", "schedule_id", b"schedule_id", "schedule_name", b"schedule_name", "stage", b"stage", "started_at", b"started_at", "state", b"state", "tenant", b"tenant", "total", b"total", "warnings", b"warnings"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_total", b"_total", "artifact", b"artifact", "attempt", b"attempt", "created_at", b"created_at", "error", b"error", "expires_at", b"expires_at", "fence", b"fence", "finished_at", b"finished_at", "format", b"format", "id", b"id", "max_attempts", b"max_attempts", "options_json", b"options_json", "processed", b"processed", "records", b"records", "schedule_id", b"schedule_id", "schedule_name", b"schedule_name", "stage", b"stage", "started_at", b"started_at", "state", b"state", "tenant", b"tenant", "total", b"total", "traceparent", b"traceparent", "warnings", b"warnings"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__total: _TypeAlias = _typing.Literal["total"]  # noqa: Y015
     _WhichOneofArgType__total: _TypeAlias = _typing.Literal["_total", b"_total"]  # noqa: Y015
