@@ -7,7 +7,8 @@ if [ -e secrets.env ]; then
   exit 1
 fi
 umask 077
+random() { head -c 32 /dev/urandom | base64; }
 {
-  echo "SIGNING_KEY=$(openssl rand -hex 32)"
-  echo "MASTER_KEYS=1:$(openssl rand -base64 32)"
+  echo "SIGNING_KEY=$(random)"
+  echo "MASTER_KEYS=1:$(random)"
 } > secrets.env

@@ -1,0 +1,145 @@
+"""Kinds of which kubernetes-validate has no schema: their fields, as the sources of those who read them have them.
+
+KEDA v2.20 (apis/keda/v1alpha1/scaledobject_types.go, pkg/scalers/nats_jetstream_scaler.go and metrics_api_scaler.go),
+cert-manager v1 (pkg/apis/certmanager/v1/types_certificate.go), Prometheus operator v1 (pkg/apis/monitoring/v1).
+"""
+
+import inspect
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+from urllib.parse import urlsplit
+
+from services.exporter import app, sweep
+from services.exporter.dispatch import EXPORTS
+from tests.unit.k8s.manifests import Manifest, names, of_kind
+
+FIELDS: dict[str, tuple[str, set[str], set[str]]] = {
+    # kind: version, fields that must be there, fields that may
+    "ScaledObject": (
+        "keda.sh/v1alpha1",
+        {"scaleTargetRef", "triggers"},
+        {"pollingInterval", "cooldownPeriod", "minReplicaCount", "maxReplicaCount", "fallback", "advanced"},
+    ),
+    "Issuer": ("cert-manager.io/v1", set(), {"selfSigned", "ca"}),
+    "Certificate": (
+        "cert-manager.io/v1",
+        {"secretName", "issuerRef"},
+        {"isCA", "commonName", "dnsNames", "duration", "renewBefore", "usages", "privateKey"},
+    ),
+    "ServiceMonitor": ("monitoring.coreos.com/v1", {"selector", "endpoints"}, {"jobLabel", "namespaceSelector"}),
+    "PrometheusRule": ("monitoring.coreos.com/v1", {"groups"}, set()),
+}
+TRIGGERS: dict[str, tuple[set[str], set[str]]] = {
+    # type: fields of its metadata that must be there, fields that may
+    "nats-jetstream": (
+        {"natsServerMonitoringEndpoint", "account", "stream", "consumer"},
+        {"lagThreshold", "activationLagThreshold", "useHttps"},
+    ),
+    "metrics-api": (
+        {"url", "valueLocation", "targetValue"},
+        {"format", "activationTargetValue", "unsafeSsl", "aggregateFromKubeServiceEndpoints", "aggregationType"},
+    ),
+}
+FALLBACK = {"failureThreshold", "replicas", "behavior"}
+
+
+def with_known_fields(manifests: Sequence[Manifest]) -> Iterator[str]:
+    """No field that its reader does not read, and all that it needs."""
+    for one in of_kind(manifests, *FIELDS):
+        version, needed, allowed = FIELDS[one["kind"]]
+        if one["apiVersion"] != version:
+            yield f"{one['kind']} is of {version}, not {one['apiVersion']}"
+        yield from _fields(f"{one['kind']} {one['metadata']['name']}", one["spec"], needed, allowed)
+
+
+def _fields(where: str, found: Mapping[str, Any], needed: set[str], allowed: set[str]) -> Iterator[str]:
+    for name in sorted(needed - found.keys()):
+        yield f"{where}: {name} is missing"
+    for name in sorted(found.keys() - needed - allowed):
+        yield f"{where}: nobody reads {name}"
+
+
+def scaled_by_what_is_there(manifests: Sequence[Manifest]) -> Iterator[str]:
+    """KEDA asks the exporter's stream, consumer and metric, where they are; metadata is text."""
+    for one in of_kind(manifests, "ScaledObject"):
+        if {trigger["type"] for trigger in one["spec"]["triggers"]} != TRIGGERS.keys():
+            yield "the lag alone does not see leased or lost work"
+        yield from _fields("fallback", one["spec"].get("fallback", {}), FALLBACK, set())
+        for trigger in one["spec"]["triggers"]:
+            yield from _fields(trigger["type"], trigger, {"type", "metadata"}, set())
+            yield from _fields(trigger["type"], trigger["metadata"], *TRIGGERS[trigger["type"]])
+            for name, value in trigger["metadata"].items():
+                if not isinstance(value, str):
+                    yield f"{trigger['type']}: {name} is no text"
+            ask = _asks_for_lag if trigger["type"] == "nats-jetstream" else _asks_for_age
+            yield from ask(trigger["metadata"], manifests)
+
+
+def _asks_for_lag(metadata: Mapping[str, str], manifests: Sequence[Manifest]) -> Iterator[str]:
+    if metadata.get("stream") != EXPORTS.name:
+        yield f"there is no stream {metadata.get('stream')}"
+    if f'Inbox(stream, EXPORTS, "{metadata.get("consumer")}"' not in inspect.getsource(app):
+        yield f"no worker is the consumer {metadata.get('consumer')}"
+    if metadata.get("account") != "$G":
+        yield "clients without an account of their own are in $G"
+    # Where NATS is not in the rendering it is said to be elsewhere.
+    if "nats" in names(manifests, "Service"):
+        yield from _leads_to(f"//{metadata.get('natsServerMonitoringEndpoint')}", "monitor", manifests)
+
+
+def _asks_for_age(metadata: Mapping[str, str], manifests: Sequence[Manifest]) -> Iterator[str]:
+    if metadata.get("valueLocation") != next(iter(sweep.OLDEST.describe())).name:
+        yield f"the exporter has no metric {metadata.get('valueLocation')}"
+    if metadata.get("format") != "prometheus" or urlsplit(metadata.get("url", "")).path != "/metrics":
+        yield "the exporter's metrics are Prometheus' text at /metrics"
+    yield from _leads_to(metadata.get("url", ""), "metrics", manifests)
+
+
+def _leads_to(url: str, port: str, manifests: Sequence[Manifest]) -> Iterator[str]:
+    place = urlsplit(url)
+    name, namespace, *rest = [*(place.hostname or "").split("."), "", ""]
+    for one in of_kind(manifests, "Service"):
+        ports = {entry["name"]: entry["port"] for entry in one["spec"]["ports"]}
+        if one["metadata"]["name"] == name and ports.get(port) == place.port:
+            break
+    else:
+        yield f"nothing listens at {url}"
+    if namespace != "catalog-exports" or rest[0] != "svc":
+        yield f"{url} is no address that KEDA, in another namespace, can resolve"
+
+
+def certified(manifests: Sequence[Manifest]) -> Iterator[str]:
+    """A certificate is for the name that callers use, for both ends of a connection, from an issuer that is there."""
+    issuers = names(manifests, "Issuer")
+    deployments = names(manifests, "Deployment")
+    for one in of_kind(manifests, "Certificate"):
+        spec, name = one["spec"], one["metadata"]["name"]
+        if spec["issuerRef"]["name"] not in issuers:
+            yield f"{name}: there is no issuer {spec['issuerRef']['name']}"
+        if spec.get("isCA"):
+            continue
+        workload = name.removesuffix("-mtls")
+        if spec["secretName"] != name or workload not in deployments:
+            yield f"{name} is nobody's"
+        if spec.get("dnsNames", [None])[0] != workload:
+            yield f"{name} is not for {workload}"
+        if not {"server auth", "client auth"} <= set(spec.get("usages", ())):
+            yield f"{name} serves one end only"
+    if names(manifests, "Certificate"):
+        for missing in deployments - {name.removesuffix("-mtls") for name in names(manifests, "Certificate")}:
+            yield f"{missing} has no certificate"
+
+
+def scraped(manifests: Sequence[Manifest]) -> Iterator[str]:
+    """Every service's metrics are scraped, at a port of its Service."""
+    for one in of_kind(manifests, "ServiceMonitor"):
+        ports = {endpoint.get("port") for endpoint in one["spec"]["endpoints"]}
+        labels = one["spec"]["selector"]["matchLabels"]
+        for service in of_kind(manifests, "Service"):
+            ours = labels.items() <= service["metadata"].get("labels", {}).items()
+            offered = {entry["name"] for entry in service["spec"]["ports"]} & {"metrics", "http"}
+            if offered and not (ours and offered & ports):
+                yield f"{service['metadata']['name']} is not scraped"
+
+
+RULES = (with_known_fields, scaled_by_what_is_there, certified, scraped)

@@ -1,0 +1,67 @@
+"""Renders overlays, and each component on the base, as an operator's kubectl would, in a copy with fresh secrets."""
+
+import functools
+import shutil
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import yaml
+
+from tests.unit.k8s.manifests import Manifest
+
+ROOT = Path(__file__).parents[3]
+KUBECTL = Path(sys.executable).with_name("kubectl")
+OVERLAYS = ("local", "production")
+COMPONENTS = tuple(sorted(path.parent.name for path in ROOT.glob("deploy/k8s/components/*/kustomization.yaml")))
+CASES = ("base", *OVERLAYS, *COMPONENTS)
+
+# What an overlay has to say to a component that asks for it.
+GIVEN = {
+    "artifacts-s3": ["ARTIFACTS_URL=s3://bucket/prefix", "AWS_REGION=eu-central-1"],
+    "public": ["PUBLIC_URL=https://files.example.org/exports"],
+}
+ASKS = {"artifacts-s3": "artifacts-s3", "ingress": "public"}
+
+
+class Renderings:
+    """Renders in a copy of deploy/, each case once.
+
+    Args:
+        folder: an empty one, for the copy.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.k8s = folder / "deploy" / "k8s"
+        shutil.copytree(ROOT / "deploy" / "monitoring", folder / "deploy" / "monitoring")
+        shutil.copytree(ROOT / "deploy" / "k8s", self.k8s, ignore=shutil.ignore_patterns("secrets.env"))
+        subprocess.run([self.k8s / "overlays" / "local" / "make-secrets.sh"], check=True)
+        self.of = functools.cache(self._of)
+
+    def _of(self, case: str) -> Sequence[Manifest]:
+        """The objects of the base, of an overlay, or of the base with one component."""
+        if case in OVERLAYS:
+            return render(self.k8s / "overlays" / case)
+        return render(self.k8s / "base" if case == "base" else self._overlay(case))
+
+    def _overlay(self, component: str) -> Path:
+        folder = self.k8s / "overlays" / f"with-{component}"
+        folder.mkdir()
+        overlay = {
+            "namespace": "catalog-exports",
+            "resources": ["../../base"],
+            "components": [f"../../components/{component}"],
+        }
+        if component in ASKS:
+            name = ASKS[component]
+            overlay["configMapGenerator"] = [{"name": name, "literals": GIVEN[name]}]  # type: ignore[list-item]  # YAML
+        (folder / "kustomization.yaml").write_text(yaml.safe_dump(overlay))
+        return folder
+
+
+def render(folder: Path) -> Sequence[Manifest]:
+    """The objects of one kustomization; kustomize may not even warn, as it does of fields that are deprecated."""
+    made = subprocess.run([KUBECTL, "kustomize", folder], capture_output=True, text=True, timeout=60)
+    assert (made.returncode, made.stderr) == (0, ""), made.stderr
+    return [one for one in yaml.safe_load_all(made.stdout) if one]

@@ -1,0 +1,47 @@
+"""A pod's grace is longer than what its process needs to leave in order, summed up from the code and the settings."""
+
+from collections.abc import Iterator, Sequence
+
+from services.chassis import mongo
+from services.delivery import worker as delivery_worker
+from services.exporter import worker as exporter_worker
+from tests.unit.k8s.environment_rules import told
+from tests.unit.k8s.manifests import Manifest, services_pods
+
+MARGIN = 5.0
+"""Seconds for what nobody counts: threads, the interpreter."""
+NATS = 2.0
+"""Of services/chassis/jetstream.py, `connecting`."""
+NOTICED = 5.0
+"""Two periods, at most, of a load balancer's health checks."""
+
+
+def longer_than_the_drain(manifests: Sequence[Manifest]) -> Iterator[str]:
+    """terminationGracePeriodSeconds against notice, calls under way, and the longest goodbye."""
+    for pod, container, service in services_pods(manifests):
+        settings = told(container, manifests, service)
+        pause = container.get("lifecycle", {}).get("preStop", {}).get("sleep", {}).get("seconds", 0)
+        needed = pause + settings.shutdown_notice + settings.shutdown_grace + goodbye(service, settings) + MARGIN
+        grace = pod.spec.get("terminationGracePeriodSeconds", 30)
+        if grace < needed:
+            yield f"{pod.name} is killed after {grace} s and needs {needed:g}"
+        # The gateway's settings know a notice that its code does not take.
+        if service == "gateway" and pause < NOTICED:
+            yield f"{pod.name} stops listening before anybody knows"
+        probe = container["readinessProbe"]
+        if service != "gateway" and settings.shutdown_notice < probe["periodSeconds"]:
+            yield f"{pod.name} refuses calls before a probe can have seen it go"
+
+
+def goodbye(service: str, settings: object) -> float:
+    """Seconds a process has after its calls have ended."""
+    if service == "exporter":
+        jobs = exporter_worker.GOODBYE_SECONDS if getattr(settings, "worker_jobs", 0) else 0.0
+        # Wake-ups on their way wait out an election, then for the confirmation of a message.
+        return max(jobs, mongo.SELECTION_MS / 1_000 + NATS) + NATS
+    if service == "delivery":
+        return 2 * delivery_worker.GOODBYE_SECONDS + NATS  # what is being claimed, then what is being sent
+    return NATS if service == "scheduler" else 0.0
+
+
+RULES = (longer_than_the_drain,)

@@ -1,0 +1,129 @@
+"""What the files of deploy/k8s say beside the objects they render: versions, secrets, fields, pages."""
+
+import re
+import subprocess
+import tomllib
+from pathlib import Path
+
+import pytest
+import yaml
+
+from services.delivery.secrets import parse_master_keys
+from tests.unit.k8s.environment_rules import PASSWORD_IN_URL
+from tests.unit.k8s.manifests import names, of_kind, pods
+from tests.unit.k8s.rendering import CASES, COMPONENTS, OVERLAYS, ROOT, Renderings
+
+K8S = ROOT / "deploy" / "k8s"
+FILES = sorted(path for path in K8S.rglob("*") if path.is_file() and path.name != "secrets.env")
+KUSTOMIZATIONS = [path for path in FILES if path.name == "kustomization.yaml"]
+# https://kubectl.docs.kubernetes.io/references/kustomize: what v5 still reads and will not for ever.
+DEPRECATED = {"bases", "commonLabels", "imageTags", "patchesJson6902", "patchesStrategicMerge", "vars"}
+VERSION = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
+
+
+def test_there_is_something_to_look_at() -> None:
+    assert len(COMPONENTS) >= 11
+    assert {path.parent.name for path in KUSTOMIZATIONS} == {"base", *OVERLAYS, *COMPONENTS}
+
+
+@pytest.mark.parametrize("path", KUSTOMIZATIONS, ids=lambda path: str(path.parent.name))
+def test_no_kustomization_has_fields_that_are_deprecated(path: Path) -> None:
+    found = yaml.safe_load(path.read_text())
+    assert found.keys() & DEPRECATED == set()
+    assert (found["kind"], found["apiVersion"]) == (
+        ("Component", "kustomize.config.k8s.io/v1alpha1")
+        if path.parent.parent.name == "components"
+        else ("Kustomization", "kustomize.config.k8s.io/v1beta1")
+    )
+
+
+@pytest.mark.parametrize("component", COMPONENTS)
+def test_every_component_has_a_short_page(component: str) -> None:
+    lines = (K8S / "components" / component / "README.md").read_text().splitlines()
+    assert lines[0].startswith("# ")
+    assert 5 < len(lines) < 70
+
+
+def test_links_in_the_pages_lead_to_files() -> None:
+    missing = [
+        (page.relative_to(ROOT), target)
+        for page in FILES
+        if page.suffix == ".md"
+        for target in re.findall(r"\]\(([^)#]+)", page.read_text())
+        if not (page.parent / target).exists()
+    ]
+    assert missing == []
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_images_of_ours_are_of_this_version(renderings: Renderings, case: str) -> None:
+    ours = {c["image"] for pod in pods(renderings.of(case)) for c in pod.containers if "catalog-exports/" in c["image"]}
+    services = ("gateway", "exporter", "delivery", "scheduler")
+    prefix, tag = {
+        "local": ("localhost/catalog-exports/", "dev"),
+        "production": ("registry.example.com/catalog-exports/", VERSION),
+    }.get(case, ("catalog-exports/", VERSION))
+    assert ours == {f"{prefix}{service}:{tag}" for service in services}
+
+
+@pytest.mark.parametrize("case", [case for case in CASES if case != "local"])
+def test_no_secret_is_rendered_where_one_is_needed_for_earnest(renderings: Renderings, case: str) -> None:
+    assert names(renderings.of(case), "Secret") == set()
+
+
+def test_no_file_holds_an_address_with_a_password() -> None:
+    assert [path.name for path in FILES if re.search(PASSWORD_IN_URL, _without_variables(path.read_text()))] == []
+
+
+def _without_variables(text: str) -> str:
+    """Without `$name` of a shell, which stands for a word that is made when the command runs."""
+    return re.sub(r":\$\w+@", ":<word>@", text)
+
+
+def test_local_secrets_are_made_once_and_never_committed(renderings: Renderings) -> None:
+    folder = renderings.k8s / "overlays" / "local"
+    made = dict(line.split("=", 1) for line in (folder / "secrets.env").read_text().splitlines())
+    assert (folder / "secrets.env").stat().st_mode & 0o077 == 0
+    assert len(made["SIGNING_KEY"]) >= 32
+    assert parse_master_keys(made["MASTER_KEYS"])
+    again = subprocess.run([folder / "make-secrets.sh"], capture_output=True, text=True)
+    assert again.returncode == 1
+    assert "already" in again.stderr
+    assert "secrets.env" in (K8S / ".gitignore").read_text().split()
+    example = (folder / "secrets.env.example").read_text()
+    assert re.findall(r"^(\w+)=(.*)$", example, re.MULTILINE) == [(name, "") for name in made]
+
+
+def test_the_local_secret_holds_what_the_services_read(renderings: Renderings) -> None:
+    (secret,) = of_kind(renderings.of("local"), "Secret")
+    assert secret["data"].keys() == {"MONGODB_URI", "NATS_URL", "SIGNING_KEY", "MASTER_KEYS"}
+
+
+def test_production_says_what_is_to_be_changed() -> None:
+    text = (K8S / "overlays" / "production" / "kustomization.yaml").read_text()
+    assert len(re.findall(r"# (?:MongoDB.*)?Yours|\. Yours", text)) >= 4
+
+
+def test_the_cluster_of_nats_syncs_every_message() -> None:
+    for place in ("components/nats", "overlays/local"):
+        assert re.search(r"^\s*sync_interval: always$", (K8S / place / "nats.conf").read_text(), re.MULTILINE)
+
+
+def test_mongodb_keeps_a_snapshot_for_an_hour(renderings: Renderings) -> None:
+    for case in ("local", "production"):
+        (pod,) = [pod for pod in pods(renderings.of(case)) if pod.name == "mongodb"]
+        assert "--setParameter=minSnapshotHistoryWindowInSeconds=3600" in pod.spec["containers"][0]["command"]
+
+
+def test_the_rule_for_the_operator_is_the_file_for_prometheus(renderings: Renderings) -> None:
+    (rule,) = of_kind(renderings.of("monitoring"), "PrometheusRule")
+    alerts = yaml.safe_load((ROOT / "deploy" / "monitoring" / "alerts.yaml").read_text())
+    assert rule["spec"] == alerts, "run deploy/k8s/components/monitoring/make-rule.sh"
+
+
+def test_the_dashboard_is_a_config_map_that_grafana_looks_for(renderings: Renderings) -> None:
+    (found,) = [
+        one for one in of_kind(renderings.of("monitoring"), "ConfigMap") if "dashboard" in one["metadata"]["name"]
+    ]
+    assert found["metadata"]["labels"]["grafana_dashboard"] == "1"
+    assert list(found["data"].values()) == [(ROOT / "deploy" / "monitoring" / "dashboard.json").read_text()]
