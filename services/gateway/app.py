@@ -1,5 +1,6 @@
 """The one place where the gateway is put together."""
 
+import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -43,7 +44,7 @@ class Running:
 
 @asynccontextmanager
 async def build(settings: GatewaySettings) -> AsyncIterator[Running]:
-    """Start everything; on leaving: no new requests, those under way end, connections are closed."""
+    """Start everything; on leaving: not ready for a notice, no new requests, those under way end, connections close."""
     async with AsyncExitStack() as stack:
         certificates = await stack.enter_async_context(tls.certificates(settings))
         client = mongo.connect(settings.mongodb_uri, app="gateway")
@@ -72,7 +73,7 @@ async def build(settings: GatewaySettings) -> AsyncIterator[Running]:
         system = SystemRoutes(exporter, {"exporter": exporter.is_ready, "database": database}, routes)
         gate = Gate(KeyRing(KeyStore(client["gateway"])), RateLimiter(settings.rate_limit), signer)
         app = application(routes, gate, system, max_body=settings.max_body_bytes)
-        yield Running(await stack.enter_async_context(_listening(app, settings)))
+        yield Running(await stack.enter_async_context(_listening(app, system, settings)))
 
 
 async def _delivery(
@@ -104,7 +105,7 @@ def application(routes: Sequence[Route], gate: Gate, system: SystemRoutes, *, ma
 
 
 @asynccontextmanager
-async def _listening(app: web.Application, settings: GatewaySettings) -> AsyncIterator[int]:
+async def _listening(app: web.Application, system: SystemRoutes, settings: GatewaySettings) -> AsyncIterator[int]:
     runner = web.AppRunner(app, access_log=None, handler_cancellation=True, shutdown_timeout=settings.shutdown_grace)
     await runner.setup()
     try:
@@ -118,4 +119,8 @@ async def _listening(app: web.Application, settings: GatewaySettings) -> AsyncIt
         log.info("listening", action="start", http=f"{settings.gateway_host}:{port}")
         yield port
     finally:
-        await runner.cleanup()
+        system.leave()
+        try:
+            await asyncio.sleep(settings.shutdown_notice)
+        finally:
+            await runner.cleanup()

@@ -44,6 +44,11 @@ class SystemRoutes:
         self._routes = routes
         self._document = ""
         self._made = 0.0
+        self._leaving = False
+
+    def leave(self) -> None:
+        """Be ready no more, so that balancers take the gateway out before it stops listening."""
+        self._leaving = True
 
     def add_to(self, app: web.Application) -> None:
         """Register the paths."""
@@ -60,11 +65,12 @@ class SystemRoutes:
         return web.json_response({"status": "alive"})
 
     async def ready(self, _: web.Request) -> web.Response:
-        """The services behind answer."""
+        """The services behind answer, and the gateway is there to stay."""
         found = await asyncio.gather(*(check() for check in self._checks.values()))
         checks = dict(zip(self._checks, found, strict=True))
-        answer = Readiness(status="ready" if all(found) else "not_ready", checks=checks)
-        return web.json_response(text=answer.text(), status=200 if all(found) else 503)
+        ready = all(found) and not self._leaving
+        answer = Readiness(status="ready" if ready else "not_ready", checks=checks)
+        return web.json_response(text=answer.text(), status=200 if ready else 503)
 
     async def measured(self, _: web.Request) -> web.Response:
         """Prometheus' text format."""
