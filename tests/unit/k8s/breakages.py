@@ -183,8 +183,7 @@ WIRING = (
 SHUTDOWN = (
     pod(shutdown_rules.longer_than_the_drain, "terminationGracePeriodSeconds"),
     pod(shutdown_rules.longer_than_the_drain, "terminationGracePeriodSeconds", to=50, name="delivery"),
-    pod(shutdown_rules.longer_than_the_drain, "terminationGracePeriodSeconds", to=65, name="gateway"),
-    container(shutdown_rules.longer_than_the_drain, "lifecycle", name="gateway"),
+    pod(shutdown_rules.longer_than_the_drain, "terminationGracePeriodSeconds", to=69, name="gateway"),
     Breakage(shutdown_rules.longer_than_the_drain, "base", "ConfigMap", "settings", ("data", "SHUTDOWN_GRACE"), "30"),
     Breakage(shutdown_rules.longer_than_the_drain, "base", "ConfigMap", "settings", ("data", "SHUTDOWN_NOTICE"), "1"),
 )

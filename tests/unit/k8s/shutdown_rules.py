@@ -12,25 +12,19 @@ MARGIN = 5.0
 """Seconds for what nobody counts: threads, the interpreter."""
 NATS = 2.0
 """Of services/chassis/jetstream.py, `connecting`."""
-NOTICED = 5.0
-"""Two periods, at most, of a load balancer's health checks."""
 
 
 def longer_than_the_drain(manifests: Sequence[Manifest]) -> Iterator[str]:
     """terminationGracePeriodSeconds against notice, calls under way, and the longest goodbye."""
     for pod, container, service in services_pods(manifests):
         settings = told(container, manifests, service)
-        pause = container.get("lifecycle", {}).get("preStop", {}).get("sleep", {}).get("seconds", 0)
-        needed = pause + settings.shutdown_notice + settings.shutdown_grace + goodbye(service, settings) + MARGIN
+        needed = settings.shutdown_notice + settings.shutdown_grace + goodbye(service, settings) + MARGIN
         grace = pod.spec.get("terminationGracePeriodSeconds", 30)
         if grace < needed:
             yield f"{pod.name} is killed after {grace} s and needs {needed:g}"
-        # The gateway's settings know a notice that its code does not take.
-        if service == "gateway" and pause < NOTICED:
-            yield f"{pod.name} stops listening before anybody knows"
         probe = container["readinessProbe"]
-        if service != "gateway" and settings.shutdown_notice < probe["periodSeconds"]:
-            yield f"{pod.name} refuses calls before a probe can have seen it go"
+        if settings.shutdown_notice < probe["periodSeconds"]:
+            yield f"{pod.name} refuses calls before its probe can have seen it go"
 
 
 def goodbye(service: str, settings: object) -> float:

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator, Sequence
 
+from services.chassis.health import LIVENESS
 from tests.unit.k8s.environment_rules import told
 from tests.unit.k8s.manifests import (
     NAME,
@@ -63,7 +64,7 @@ def listening(manifests: Sequence[Manifest]) -> Iterator[str]:
         if service != "gateway" and any(probe.get("grpc", {}).get("port") != settings.health_port for probe in probes):  # type: ignore[attr-defined]  # all but the gateway's have it
             yield f"{pod.name} is not probed over gRPC on HEALTH_PORT"
         asked = [probe.get("grpc", {}).get("service") or probe.get("httpGet", {}).get("path") for probe in probes]
-        if asked not in (["liveness", None, "liveness"], ["/healthz", "/readyz", "/healthz"]):
+        if asked not in ([LIVENESS, None, LIVENESS], ["/healthz", "/readyz", "/healthz"]):
             yield f"{pod.name} would be restarted for what is not its fault: it is asked {asked}"
 
 
