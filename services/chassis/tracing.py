@@ -15,14 +15,15 @@ from opentelemetry.context import Context
 from opentelemetry.trace import ProxyTracerProvider, Span, SpanKind, Status, StatusCode
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
-from services.chassis.faults import Fault
-
 HEADER = "traceparent"
 HEADERS = (HEADER, "tracestate")
 """What carries a trace, in the order of its parts."""
 
 ROOT = Context()
 """The parent of a span that begins a trace of its own, whatever goes on around it."""
+
+SCOPE = "catalog-exports"
+"""The instrumentation scope of all spans."""
 
 Attribute = str | int | float | bool
 
@@ -52,8 +53,7 @@ def span(
         raises_are_errors: an exception that leaves the block marks the span as failed, with its code or type and
             without its text, which may hold anything.
     """
-    tracer = trace.get_tracer("catalog-exports")
-    with tracer.start_as_current_span(
+    with trace.get_tracer(SCOPE).start_as_current_span(
         name,
         context=parent,
         kind=kind,
@@ -65,8 +65,13 @@ def span(
             yield current
         except (Exception, asyncio.CancelledError) as exc:
             if raises_are_errors:
-                failed(exc.code if isinstance(exc, Fault) else type(exc).__name__)
+                failed(code_of(exc))
             raise
+
+
+def begin(name: str) -> Span:
+    """A child of the current span that does not become the current one; whoever begins it ends it."""
+    return trace.get_tracer(SCOPE).start_span(name)
 
 
 def note(attributes: Mapping[str, Attribute]) -> None:
@@ -74,15 +79,21 @@ def note(attributes: Mapping[str, Attribute]) -> None:
     trace.get_current_span().set_attributes(dict(attributes))
 
 
-def failed(code: str) -> None:
-    """Mark the current span as failed.
+def failed(code: str, span: Span | None = None) -> None:
+    """Mark a span, or the current one, as failed.
 
     Args:
         code: of few values, for programs.
     """
-    current = trace.get_current_span()
-    current.set_attribute("error.type", code)
-    current.set_status(Status(StatusCode.ERROR, code))
+    marked = span or trace.get_current_span()
+    marked.set_attribute("error.type", code)
+    marked.set_status(Status(StatusCode.ERROR, code))
+
+
+def code_of(exc: BaseException) -> str:
+    """What says of few values why something failed: the code of an error that has one, or its type."""
+    code = getattr(exc, "code", None)
+    return code if isinstance(code, str) else type(exc).__name__
 
 
 def headers() -> dict[str, str]:

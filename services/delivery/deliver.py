@@ -1,13 +1,14 @@
 """One attempt at one delivery: settle the name, look what is there, send, and make out the receipt."""
 
 import time
-from collections.abc import AsyncIterator, Iterable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from contextlib import aclosing, suppress
 from dataclasses import dataclass
 from datetime import UTC
 
-from services.chassis import file_names
+from services.chassis import file_names, tracing
 from services.chassis.blobs.contract import BlobError, BlobMissing, BlobStore
+from services.delivery.attempts import Upload
 from services.delivery.deliveries import Delivery, Receipt
 from services.delivery.delivery_store import DeliveryStore, Lease
 from services.delivery.destinations.contract import (
@@ -71,8 +72,14 @@ class Attempt:
         self._delivery = lease.delivery
         self._place = place
         self._store = store
-        self._payload = _payload(lease.delivery, blobs, notes, progress)
+        self._upload = Upload()
+        self._progress = progress
+        self._payload = _payload(lease.delivery, blobs, notes, progress.report, self._verifying)
         self._name = lease.delivery.remote_name
+
+    def _verifying(self) -> None:
+        self._progress.verify()
+        self._upload.verifying()
 
     async def run(self) -> Receipt:
         """Deliver.
@@ -104,8 +111,10 @@ class Attempt:
         wanted = wanted_name(self._place.config, self._delivery)
         earlier = self._name
         if earlier is not None:
-            found = await session.find(earlier)
-            if found is not None and await session.matches(found, self._payload):
+            with tracing.span("look"):
+                found = await session.find(earlier)
+                is_ours = found is not None and await session.matches(found, self._payload)
+            if found is not None and is_ours:
                 await self._tidy(session, earlier)  # it may have gone on where another attempt had finished
                 return _Outcome(found, is_ours=True, was_there=True)
         if earlier is not None and not is_name_for(earlier, wanted):  # the platform's template was changed
@@ -121,15 +130,16 @@ class Attempt:
         """Send under the first name that may be had; each is stored before anything is sent under it."""
         conflict = self._place.config.on_conflict
         for name in names:
-            found = None if conflict == "overwrite" else await session.find(name)
+            found = None if conflict == "overwrite" else await _found(session, name)
             if found is None:
                 await self._settle(name)
                 try:
-                    sent = await session.send(name, self._payload, replace=conflict == "overwrite")
+                    with self._upload:
+                        sent = await session.send(name, self._payload, replace=conflict == "overwrite")
                     return _Outcome(sent, is_ours=True, was_there=False)
                 except NameTaken:
                     await self._tidy(session, name)
-                    found = await session.find(name)
+                    found = await _found(session, name)
             if found is not None and conflict == "skip":
                 await self._tidy(session, name)
                 return _Outcome(found, is_ours=False, was_there=True)
@@ -154,6 +164,11 @@ class _Outcome:
     file: RemoteFile
     is_ours: bool
     was_there: bool
+
+
+async def _found(session: Session, name: str) -> RemoteFile | None:
+    with tracing.span("look"):
+        return await session.find(name)
 
 
 def wanted_name(config: DestinationConfig, delivery: Delivery) -> str:
@@ -183,7 +198,9 @@ def is_name_for(name: str, wanted: str) -> bool:
     return name == wanted or any(name == numbered(wanted, number) for number in range(1, MOST_NAMES))
 
 
-def _payload(delivery: Delivery, blobs: BlobStore, notes: Notes, progress: Progress) -> Payload:
+def _payload(
+    delivery: Delivery, blobs: BlobStore, notes: Notes, progress: Callable[[int], None], verifying: Callable[[], None]
+) -> Payload:
     async def read(offset: int) -> AsyncIterator[bytes]:
         try:
             async with aclosing(blobs.read(delivery.file.key, offset)) as chunks:
@@ -202,7 +219,7 @@ def _payload(delivery: Delivery, blobs: BlobStore, notes: Notes, progress: Progr
         sha256=delivery.file.sha256,
         media_type=delivery.file.media_type,
         read=read,
-        progress=progress.report,
-        verifying=progress.verify,
+        progress=progress,
+        verifying=verifying,
         notes=notes,
     )

@@ -95,6 +95,7 @@ class NewDelivery:
     file: File
     max_attempts: int
     request_id: str = ""
+    traceparent: str = ""
 
     @property
     def id(self) -> str:
@@ -130,5 +131,7 @@ class Delivery:
     attempt: int = 0
     max_attempts: int = 1
     request_id: str = ""
+    traceparent: str = ""
+    """W3C trace context of what made it; all its attempts belong to that trace."""
     notes: Mapping[str, str] = field(default_factory=dict)
     """What the destination keeps from attempt to attempt, encrypted."""

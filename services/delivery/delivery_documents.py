@@ -38,6 +38,7 @@ _PLAIN = (
     "attempt",
     "max_attempts",
     "request_id",
+    "traceparent",
     "notes",
 )
 
@@ -63,6 +64,7 @@ def new_document(delivery: NewDelivery) -> dict[str, Any]:
         "attempt": 0,
         "max_attempts": delivery.max_attempts,
         "request_id": delivery.request_id,
+        "traceparent": delivery.traceparent,
     }
 
 

@@ -10,7 +10,9 @@ from pathlib import PurePosixPath
 
 import structlog
 
+from services.chassis import tracing
 from services.chassis.mongo import Database, translated, upserted
+from services.delivery import attempts
 from services.delivery.deliveries import File, NewDelivery, Trouble
 from services.delivery.delivery_store import DeliveryStore
 from services.delivery.platform_store import PlatformStore
@@ -79,6 +81,11 @@ class FanOut:
         """Store the deliveries of a completed job that are not stored yet; returns to how many platforms it goes."""
         if await self._store.is_done(job.id):
             return 0
+        attributes: dict[str, tracing.Attribute] = {"exports.job.id": job.id, "exports.tenant": job.tenant}
+        with tracing.span("fan out", parent=tracing.from_text(job.traceparent), attributes=attributes):
+            return await self._settled(job)
+
+    async def _settled(self, job: pb.Job) -> int:
         asked = json.loads(job.options_json or "{}").get("platform_ids")
         chosen = (
             [p.id for p in await self._platforms.active(job.tenant)] if asked is None else list(dict.fromkeys(asked))
@@ -94,11 +101,13 @@ class FanOut:
 
     async def _add(self, job: pb.Job, platform_id: str, platform: Platform | None) -> None:
         trouble = NOT_FOUND if platform is None else None if platform.is_active else INACTIVE
+        if trouble is not None:
+            attempts.FAILURES.labels(platform.type if platform else "", trouble.code).inc()
         await self._deliveries.add(new_delivery(job, platform_id, platform, self._max_attempts), failed=trouble)
 
 
 def new_delivery(job: pb.Job, platform_id: str, platform: Platform | None, max_attempts: int) -> NewDelivery:
-    """The delivery of a completed job to a platform."""
+    """The delivery of a completed job to a platform, in the current trace."""
     file = File(
         key=job.artifact.key,
         name=job.artifact.file_name,
@@ -118,4 +127,5 @@ def new_delivery(job: pb.Job, platform_id: str, platform: Platform | None, max_a
         platform_type=platform.type if platform else "",
         file=file,
         max_attempts=max_attempts,
+        traceparent=tracing.traceparent(),
     )

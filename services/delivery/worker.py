@@ -7,12 +7,12 @@ from collections import Counter as Tally
 from contextlib import suppress
 
 import structlog
-from prometheus_client import Counter, Gauge, Histogram
 
-from services.chassis import loops
+from services.chassis import loops, tracing
 from services.chassis.backoff import delay
 from services.chassis.blobs.contract import BlobStore
 from services.chassis.faults import Unavailable
+from services.delivery import attempts
 from services.delivery.deliver import Attempt, LeaseLost, Progress
 from services.delivery.deliveries import Delivery, Receipt, Trouble
 from services.delivery.delivery_store import DeliveryStore, Lease
@@ -25,16 +25,6 @@ from services.delivery.platform_store import PlatformStore
 from services.delivery.secrets import Vault
 
 log = structlog.get_logger()
-
-RUNNING = Gauge("delivery_running", "Deliveries this process makes now.")
-ENDED = Counter("delivery_attempts_total", "Attempts that ended, by type of platform and outcome.", ["type", "outcome"])
-BYTES = Counter("delivery_bytes_total", "Bytes delivered, by type of platform.", ["type"])
-SECONDS = Histogram(
-    "delivery_attempt_seconds",
-    "Duration of attempts that delivered.",
-    ["type"],
-    buckets=(0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1800),
-)
 
 LOOK_SECONDS = 0.5
 """Between two looks for what is due, when nobody nudges."""
@@ -127,7 +117,8 @@ class Worker:
 
     async def _fill(self) -> None:
         """Claim while there are free slots and due deliveries."""
-        while await self._store.give_up_one(GIVEN_UP) is not None:
+        while (given_up := await self._store.give_up_one(GIVEN_UP)) is not None:
+            attempts.FAILURES.labels(given_up.platform_type, GIVEN_UP.code).inc()
             log.warning("delivery_given_up", action="claim")
         while len(self._working) < self._slots and not self._leaving.is_set():
             busy = [p for p, n in Tally(self._working.values()).items() if n >= self._platform_slots]
@@ -147,16 +138,17 @@ class Worker:
         structlog.contextvars.bind_contextvars(
             delivery_id=found.id, job_id=found.job_id, tenant=found.tenant, platform_id=found.platform_id
         )
-        log.info("delivery_claimed", action="claim", attempt=found.attempt, fence=found.fence)
-        RUNNING.inc()
+        attempts.RUNNING.inc()
         try:
-            await self._work(lease)
+            with attempts.claimed(found):
+                log.info("delivery_claimed", action="claim", attempt=found.attempt, fence=found.fence)
+                await self._work(lease)
         except Unavailable as exc:  # its lease runs out, and somebody takes it again
             log.warning("work_interrupted", action="deliver", reason=exc.message)
         except Exception:
             log.exception("work_failed", action="deliver")
         finally:
-            RUNNING.dec()
+            attempts.RUNNING.dec()
 
     async def _work(self, lease: Lease) -> None:
         """Bring the delivery to where this attempt leaves it."""
@@ -164,10 +156,10 @@ class Worker:
             receipt = await self._attempted(lease)
         except Stopped:
             given_back = await self._store.give_back(lease)
-            ENDED.labels(lease.delivery.platform_type, "given_back").inc()
+            attempts.ended(lease.delivery, "given_back")
             log.info("delivery_given_back", action="deliver", held=given_back)
         except LeaseLost:
-            ENDED.labels(lease.delivery.platform_type, "fenced").inc()
+            attempts.ended(lease.delivery, "fenced")
             log.warning("lease_lost", action="deliver")
         except (DestinationError, SourceError, Unplaceable) as exc:
             step = exc.step.value if isinstance(exc, DestinationError) else ""
@@ -239,26 +231,32 @@ class Worker:
 
     async def _commit(self, lease: Lease, receipt: Receipt) -> None:
         kind = lease.delivery.platform_type
-        if not await self._store.deliver(lease, receipt):
-            ENDED.labels(kind, "fenced").inc()
+        with tracing.span("commit"):
+            delivered = await self._store.deliver(lease, receipt)
+        if not delivered:
+            attempts.ended(lease.delivery, "fenced")
             log.warning("commit_fenced", action="deliver")
             return
-        ENDED.labels(kind, "delivered").inc()
+        attempts.ended(lease.delivery, "delivered")
+        tracing.note({"exports.bytes": receipt.size, "exports.was_there": receipt.was_there})
         if not receipt.was_there:
-            BYTES.labels(kind).inc(receipt.size)
-            SECONDS.labels(kind).observe(receipt.seconds)
+            attempts.BYTES.labels(kind).inc(receipt.size)
+            attempts.SECONDS.labels(kind).observe(receipt.seconds)
         log.info(
             "delivered", action="deliver", bytes=receipt.size, seconds=receipt.seconds, was_there=receipt.was_there
         )
 
     async def _explain(self, lease: Lease, trouble: Trouble, *, passing: bool) -> None:
         found: Delivery = lease.delivery
+        tracing.failed(trouble.code)
         log.warning("attempt_failed", action="deliver", code=trouble.code, reason=trouble.message, passing=passing)
         if passing and found.attempt < found.max_attempts:
             chance = random.random()  # noqa: S311  jitter
             wait = delay(found.attempt, first=self._first_retry, longest=self._longest_retry, random=chance)
             await self._store.wait_for_retry(lease, trouble, wait)
-            ENDED.labels(found.platform_type, "retried").inc()
+            attempts.ended(found, "retried")
         else:
-            await self._store.fail(lease, trouble)
-            ENDED.labels(found.platform_type, "failed").inc()
+            failed = await self._store.fail(lease, trouble)
+            attempts.ended(found, "failed" if failed else "fenced")
+            if failed:
+                attempts.FAILURES.labels(found.platform_type, trouble.code).inc()
