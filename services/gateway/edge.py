@@ -1,4 +1,4 @@
-"""Around every request: its id, its log line and metrics, and an answer for whatever was raised."""
+"""Around every request: its id, span, log line and metrics, and an answer for whatever was raised."""
 
 import asyncio
 import re
@@ -7,12 +7,14 @@ import time
 import structlog
 from aiohttp import web
 from aiohttp.typedefs import Handler
+from opentelemetry.trace import SpanKind
 from prometheus_client import Counter, Histogram
 
-from services.chassis import request_context
+from services.chassis import request_context, tracing
 from services.chassis.faults import Fault, Kind
 from services.gateway import problems
 from services.gateway.errors import BadHost
+from services.gateway.route import PREFIX
 
 log = structlog.get_logger()
 
@@ -24,6 +26,8 @@ BROKEN_OFF = Counter("gateway_requests_broken_off_total", "Requests whose client
 HEADER = "X-Request-Id"
 RESPONSE_HEADERS = web.RequestKey("response_headers", dict[str, str])
 """What every answer to the request gets, a problem and a stream too."""
+# Anybody can send a method that nobody knows; it must not become a label of its own (semantic conventions for HTTP).
+_METHODS = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 # RFC 9112, 3.2: anything else is answered 400. Links are made from it.
 _HOST = re.compile(r"([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?")
@@ -35,6 +39,19 @@ async def edge(request: web.Request, handler: Handler) -> web.StreamResponse:
     given = request.headers.get(HEADER, "")
     request_id = request_context.begin(given if _REQUEST_ID.fullmatch(given) else None)
     request[RESPONSE_HEADERS] = {HEADER: request_id}
+    if not _route(request).startswith(PREFIX):  # probes, metrics, pages: nothing follows from them
+        return await _measured(request, handler)
+    with tracing.span(
+        f"{_method(request)} {_route(request)}",
+        kind=SpanKind.SERVER,
+        parent=tracing.from_headers(request.headers),
+        attributes=_attributes(request),
+        raises_are_errors=False,
+    ):
+        return await _measured(request, handler)
+
+
+async def _measured(request: web.Request, handler: Handler) -> web.StreamResponse:
     started = time.monotonic()
     status = 499  # the client went away (a custom of nginx)
     try:
@@ -43,8 +60,26 @@ async def edge(request: web.Request, handler: Handler) -> web.StreamResponse:
         return response
     finally:
         seconds = time.monotonic() - started
-        REQUESTS.labels(request.method, _route(request), status).observe(seconds)
+        REQUESTS.labels(_method(request), _route(request), status).observe(seconds)
+        tracing.note({"http.response.status_code": status})
+        if status >= 500:
+            tracing.failed(str(status))
         log.debug("request", action="request", method=request.method, path=request.path, status=status, seconds=seconds)
+
+
+def _attributes(request: web.Request) -> dict[str, tracing.Attribute]:
+    """By the semantic conventions for HTTP, without the query: a link's signature is in it."""
+    return {
+        "http.request.method": _method(request),
+        "http.route": _route(request),
+        "url.path": request.path,
+        "url.scheme": request.scheme,
+        "exports.request.id": request_context.current(),
+    }
+
+
+def _method(request: web.Request) -> str:
+    return request.method if request.method in _METHODS else "_OTHER"
 
 
 async def add_headers(request: web.Request, response: web.StreamResponse) -> None:
