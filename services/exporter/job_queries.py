@@ -77,11 +77,18 @@ class JobQueries:
         return {d["_id"]: from_document(d) async for d in self._jobs.find({"_id": {"$in": list(job_ids)}})}
 
     @translated
+    async def live_counts(self) -> dict[JobState, int]:
+        """How many jobs wait and run, by state; read from an index alone. Ended ones are not counted, they are many."""
+        stages: list[Document] = [{"$match": among(LIVE)}, {"$group": {"_id": "$state", "count": {"$sum": 1}}}]
+        return {JobState(d["_id"]): d["count"] async for d in self._jobs.aggregate(stages)}
+
+    @translated
     async def oldest_live_age(self) -> float:
-        """Seconds since the oldest waiting or running job was accepted; 0 when there is none."""
-        age: dict[str, Any] = {"$divide": [{"$subtract": [NOW, "$created_at"]}, 1000]}
+        """Seconds since the oldest waiting or running job was accepted, or retried; 0 when there is none."""
+        since = {"$ifNull": ["$retried_at", "$created_at"]}
+        age: dict[str, Any] = {"$divide": [{"$subtract": [NOW, since]}, 1000]}
         cursor = self._jobs.aggregate(
-            [{"$match": among(LIVE)}, {"$sort": {"created_at": 1}}, {"$limit": 1}, {"$project": {"age": age}}]
+            [{"$match": among(LIVE)}, {"$project": {"age": age}}, {"$sort": {"age": -1}}, {"$limit": 1}]
         )
         return max([float(document["age"]) async for document in cursor], default=0.0)
 

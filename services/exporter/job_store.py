@@ -91,7 +91,8 @@ class JobStore(JobQueries):
     async def retry(self, tenant: str, job_id: str) -> Job | None:
         """Start a failed or cancelled job again with all its attempts; the fence goes on, so old workers stay out."""
         where = {"_id": job_id, "tenant": tenant, **among(RETRIABLE)}
-        again = {"state": "accepted", "stage": "queued", "attempt": 0, "processed": 0, "dispatch_at": NOW}
+        again = {"state": "accepted", "stage": "queued", "attempt": 0, "processed": 0}
+        again |= {"dispatch_at": NOW, "retried_at": NOW}
         gone = ["error", "started_at", "finished_at", "event_at", "total", "warnings", "records"]
         return await self._change(where, {"$set": again}, {"$unset": gone})
 

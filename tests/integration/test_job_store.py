@@ -396,3 +396,7 @@ async def test_the_age_of_the_oldest_live_job_is_known(store: JobStore, database
     assert 3_600 <= await store.oldest_live_age() < 3_700
     await store.cancel("acme", job.id)
     assert await store.oldest_live_age() == 0.0
+    # Who retries an old job does not wait since it was created: alerts and autoscaling go by this age.
+    await store.retry("acme", job.id)
+    await store.accept(new_job())
+    assert await store.oldest_live_age() < 60
