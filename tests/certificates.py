@@ -4,6 +4,7 @@ import ipaddress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
@@ -27,8 +28,10 @@ class Authority:
     def __init__(self, name: str = "Test CA") -> None:
         self._key = ec.generate_private_key(ec.SECP256R1())
         builder = _builder(name, name, self._key, timedelta(days=10))
-        constraints = x509.BasicConstraints(ca=True, path_length=None)
-        self._certificate = builder.add_extension(constraints, critical=True).sign(self._key, hashes.SHA256())
+        # With an identifier of the key, as every CA has: of two with one name in a file, it tells which signed.
+        identifier = x509.SubjectKeyIdentifier.from_public_key(self._key.public_key())
+        builder = builder.add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        self._certificate = builder.add_extension(identifier, critical=False).sign(self._key, hashes.SHA256())
         self.pem = self._certificate.public_bytes(serialization.Encoding.PEM)
 
     def issue(self, host: str = LOOPBACK, lasts: timedelta = timedelta(days=1)) -> Pair:
@@ -37,7 +40,9 @@ class Authority:
         issuer = self._certificate.subject.get_attributes_for_oid(NameOID.COMMON_NAME)[0].value
         builder = _builder(host, str(issuer), key, lasts)
         names = x509.SubjectAlternativeName([_general_name(host)])
-        certificate = builder.add_extension(names, critical=False).sign(self._key, hashes.SHA256())
+        by = x509.AuthorityKeyIdentifier.from_issuer_public_key(self._key.public_key())
+        builder = builder.add_extension(names, critical=False).add_extension(by, critical=False)
+        certificate = builder.sign(self._key, hashes.SHA256())
         secret = key.private_bytes(
             serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
         )
@@ -66,18 +71,13 @@ class Mount:
         fresh.replace(self.folder / "..data")
 
     @property
-    def settings(self) -> dict[str, Path]:
+    def settings(self) -> dict[str, Any]:
         """The settings of a service that uses them."""
         return {
             "tls_cert_file": self.folder / "tls.crt",
             "tls_key_file": self.folder / "tls.key",
             "tls_ca_file": self.folder / "ca.crt",
         }
-
-    @property
-    def env(self) -> dict[str, str]:
-        """The same as environment variables."""
-        return {name.upper(): str(path) for name, path in self.settings.items()}
 
 
 def _builder(subject: str, issuer: str, key: ec.EllipticCurvePrivateKey, lasts: timedelta) -> x509.CertificateBuilder:
