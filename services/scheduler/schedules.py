@@ -108,6 +108,8 @@ class Run:
     """It waits for its predecessors whatever the schedule's overlap says: all of them are made up for."""
     skipped: int = 0
     """Of a skipped run: for how many fire times it stands, itself among them."""
+    traceparent: str = ""
+    """W3C trace context of the request for it; empty when its time had come, then its submission begins a trace."""
 
     @property
     def job_id(self) -> str:

@@ -7,6 +7,7 @@ from typing import Any
 import structlog
 from google.protobuf.empty_pb2 import Empty
 
+from services.chassis import tracing
 from services.chassis.cursors import from_cursor, to_cursor
 from services.chassis.faults import Violation
 from services.scheduler import preview
@@ -81,6 +82,7 @@ class SchedulerService(scheduler_pb2_grpc.SchedulerServicer):
             state=RunState.WAITING,
             created_at=now,
             is_manual=True,
+            traceparent=tracing.traceparent(),
         )
         return run_message(await self._runs.add(run))
 

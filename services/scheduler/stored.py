@@ -40,4 +40,5 @@ def run_document(run: Run) -> Document:
 
 def run_of(document: Document) -> Run:
     """The run in a document."""
-    return Run(id=document["_id"], state=RunState(document["state"]), **{name: document[name] for name in _RUN})
+    known = {name: document[name] for name in _RUN if name in document}
+    return Run(id=document["_id"], state=RunState(document["state"]), **known)

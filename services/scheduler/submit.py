@@ -1,11 +1,13 @@
 """Turns waiting runs into jobs, in the order the schedule's overlap policy demands."""
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 
 import structlog
+from opentelemetry.trace import Span
 from prometheus_client import Gauge, Histogram
 
-from services.chassis import loops
+from services.chassis import loops, tracing
 from services.chassis.faults import Fault, Kind
 from services.scheduler.exporter_client import ExporterClient
 from services.scheduler.outcomes import LONGEST_REASON, Outcomes
@@ -90,7 +92,8 @@ class Submitter:
         elif not (schedule.is_active or run.is_manual):
             await self._skip(run, PAUSED)
         elif run.is_manual or await self._may_start(run, schedule):
-            await self._submit(run, schedule)
+            with _span(run):
+                await self._submit(run, schedule)
 
     async def _may_start(self, run: Run, schedule: Schedule) -> bool:
         """Whether no predecessor is in the way; if one is, the run waits on or is skipped."""
@@ -116,6 +119,8 @@ class Submitter:
         try:
             await self._exporter.submit(run, schedule)
         except Fault as fault:
+            if fault.kind is not Kind.MISMATCH:
+                tracing.failed(fault.code)
             if fault.kind in PASSING:  # it is due again in a while
                 log.warning("submit_postponed", action="submit", code=fault.code, reason=fault.message)
                 return
@@ -142,3 +147,14 @@ class Submitter:
         log.info("dropped", action="submit", outcome=state.value, reason=reason)
         await self._runs.wake(run.schedule_id)
         return True
+
+
+def _span(run: Run) -> AbstractContextManager[Span]:
+    """Around the submission of a run; its job, and what follows from that, is in this trace."""
+    attributes: dict[str, tracing.Attribute] = {
+        "exports.schedule.id": run.schedule_id,
+        "exports.run.id": run.id,
+        "exports.tenant": run.tenant,
+        "exports.run.fire_at": run.fire_at.isoformat(),
+    }
+    return tracing.span("submit run", parent=tracing.from_text(run.traceparent), attributes=attributes)
