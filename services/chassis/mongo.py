@@ -21,6 +21,7 @@ from pymongo.errors import (
 )
 
 from services.chassis.faults import Unavailable
+from services.chassis.mongo_pool import PoolWatch
 
 Document = dict[str, Any]
 Client = AsyncIOMotorClient[Document]
@@ -39,6 +40,7 @@ _DURABLE: dict[str, Any] = {
     "tz_aware": True,
     "uuidRepresentation": "standard",
     "connectTimeoutMS": 5_000,
+    "event_listeners": [PoolWatch()],
 }
 
 P = ParamSpec("P")

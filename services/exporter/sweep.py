@@ -1,4 +1,4 @@
-"""Retention and cleaning: expired files, losers' files, leftovers of killed workers, jobs that are long over."""
+"""Retention and cleaning: expired files, losers' files, leftovers of killed workers, jobs long over; what is left."""
 
 from collections.abc import AsyncIterator
 
@@ -8,11 +8,15 @@ from prometheus_client import Counter, Gauge
 from services.chassis.blobs.contract import BlobStore
 from services.exporter.artifacts import is_garbage, place_of
 from services.exporter.job_store import JobStore
+from services.exporter.jobs import LIVE
 
 log = structlog.get_logger()
 
 SWEPT = Counter("exporter_files_swept_total", "Files removed, by reason.", ["reason"])
 OLDEST = Gauge("exporter_oldest_live_job_seconds", "Age of the oldest job that waits or runs.")
+JOBS = Gauge("exporter_jobs", "Jobs that have not ended, by state.", ["state"])
+FREE = Gauge("exporter_artifact_store_free_bytes", "Free in the file system of the artifacts; 0 for a bucket.")
+SIZE = Gauge("exporter_artifact_store_size_bytes", "Size of the file system of the artifacts; 0 for a bucket.")
 
 LOOKUP = 500
 
@@ -39,8 +43,15 @@ class Sweeper:
             log.info("jobs_forgotten", action="sweep", count=forgotten)
 
     async def measure(self) -> None:
-        """Bring the age of the oldest live job up to date."""
+        """Bring up to date what is the same on every replica: the oldest live job, jobs by state, the store's room."""
         OLDEST.set(await self._store.oldest_live_age())
+        counts = await self._store.live_counts()
+        for state in LIVE:
+            JOBS.labels(state.value).set(counts.get(state, 0))
+        room = await self._blobs.room()
+        if room is not None:
+            FREE.set(room.free)
+            SIZE.set(room.size)
 
     async def _expire(self) -> None:
         while (job := await self._store.expire_one()) is not None:

@@ -36,6 +36,14 @@ class BlobStat:
     """Bytes."""
 
 
+@dataclass(frozen=True, slots=True)
+class Room:
+    """How much a store holds, in bytes."""
+
+    free: int
+    size: int
+
+
 class BlobWriter(Protocol):
     """Writes one blob, from one thread that is not the event loop's."""
 
@@ -72,6 +80,9 @@ class BlobStore(Protocol):
 
     async def probe(self) -> None:
         """Raises StoreUnavailable when the store cannot be used now."""
+
+    async def room(self) -> Room | None:
+        """How much is free for this process; None for a store that has no size. Raises StoreUnavailable."""
 
     async def close(self) -> None:
         """End connections."""

@@ -3,6 +3,7 @@
 import asyncio
 import errno
 import os
+import shutil
 import stat
 import sys
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator
@@ -15,6 +16,7 @@ from services.chassis.blobs.contract import (
     PART,
     BlobMissing,
     BlobStat,
+    Room,
     StoreFull,
     StoreUnavailable,
     check_key,
@@ -138,6 +140,12 @@ class LocalStore:
         """Whether the folder is there and takes files."""
         if not await asyncio.to_thread(os.access, self._root, os.W_OK | os.X_OK):
             raise StoreUnavailable(f"{self._root} is not there or not writable")
+
+    async def room(self) -> Room:
+        """Of the file system the folder is on; what is kept for root is not free."""
+        with _translated():
+            usage = await asyncio.to_thread(shutil.disk_usage, self._root)
+        return Room(usage.free, usage.total)
 
     async def close(self) -> None:
         """Nothing to end."""

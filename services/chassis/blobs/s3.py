@@ -104,6 +104,9 @@ class S3Store:
         with translated():
             await self._client.head_bucket(Bucket=self._bucket)
 
+    async def room(self) -> None:
+        """A bucket has no size."""
+
     async def close(self) -> None:
         """End connections."""
         await self._connections.aclose()
