@@ -4,10 +4,12 @@ The process starts and works without a NATS server; it connects when there is on
 """
 
 import asyncio
+import ssl
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
+from pathlib import Path
 from urllib.parse import urlsplit
 
 import nats.errors
@@ -217,18 +219,19 @@ async def _settled(settling: Awaitable[None]) -> None:
 
 
 @asynccontextmanager
-async def connecting(url: str, *, name: str) -> AsyncIterator[JetStream]:
+async def connecting(url: str, *, name: str, ca_file: Path | None = None) -> AsyncIterator[JetStream]:
     """A `JetStream` that connects in the background, for as long as it takes, and again whenever it is cut off.
 
     Args:
-        url: `nats://host:port`, or several with commas between.
+        url: `nats://host:port`, or `tls://` for a server that speaks TLS; or several with commas between.
+        ca_file: PEM of the CAs that servers with TLS are known by; None: the system's.
 
     Raises:
-        OSError: the URL is none of a NATS server.
+        OSError: the URL is none of a NATS server, or the file holds no CA.
     """
     servers = [_checked(part.strip()) for part in url.split(",")]
     client = Client()
-    task = asyncio.create_task(_connect(client, servers, name))
+    task = asyncio.create_task(_connect(client, servers, name, _trust(ca_file)))
     try:
         yield JetStream(client)
     finally:
@@ -238,7 +241,7 @@ async def connecting(url: str, *, name: str) -> AsyncIterator[JetStream]:
         await asyncio.gather(task, return_exceptions=True)
 
 
-async def _connect(client: Client, servers: list[str], name: str) -> None:
+async def _connect(client: Client, servers: list[str], name: str, trust: ssl.SSLContext) -> None:
     said = False
 
     async def on_error(exc: Exception) -> None:
@@ -262,6 +265,7 @@ async def _connect(client: Client, servers: list[str], name: str) -> None:
             await client.connect(
                 servers=servers,
                 name=name,
+                tls=trust,
                 connect_timeout=2,
                 reconnect_time_wait=1,
                 max_reconnect_attempts=-1,
@@ -273,6 +277,13 @@ async def _connect(client: Client, servers: list[str], name: str) -> None:
         except FAULTS as exc:
             log.warning("nats_away", action="jetstream", reason=repr(exc))
             await asyncio.sleep(1.0)
+
+
+def _trust(ca_file: Path | None) -> ssl.SSLContext:
+    try:
+        return ssl.create_default_context(cafile=ca_file)
+    except OSError as exc:
+        raise OSError(f"NATS_CA_FILE {ca_file} cannot be used: {exc}") from exc
 
 
 def _checked(url: str) -> str:

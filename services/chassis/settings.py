@@ -17,7 +17,10 @@ class ProcessSettings(BaseSettings):
     mongodb_uri: str = Field(
         default="mongodb://127.0.0.1:27017/?replicaSet=rs0", description="MongoDB, always a replica set."
     )
-    nats_url: str = Field(default="nats://127.0.0.1:4222", description="NATS server with JetStream.")
+    nats_url: str = Field(default="nats://127.0.0.1:4222", description="NATS server with JetStream; tls:// with TLS.")
+    nats_ca_file: Path | None = Field(
+        default=None, description="CAs that NATS servers with TLS are known by, PEM; absent: the system's."
+    )
     shutdown_notice: float = Field(
         default=0.0, ge=0, description="Seconds of NOT_SERVING before calls are refused; behind a probe: its period."
     )

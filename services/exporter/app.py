@@ -59,7 +59,8 @@ async def build(settings: ExporterSettings) -> AsyncIterator[Running]:
         await store.prepare()
         blobs = await open_store(settings.artifacts_url)
         stack.push_async_callback(blobs.close)
-        stream = await stack.enter_async_context(jetstream.connecting(settings.nats_url, name="exporter"))
+        connecting = jetstream.connecting(settings.nats_url, name="exporter", ca_file=settings.nats_ca_file)
+        stream = await stack.enter_async_context(connecting)
         dispatcher = Dispatcher(store, stream, pause=settings.dispatch_seconds)
         sweeper = Sweeper(store, blobs, history=settings.history_days * 86_400)
         background = [

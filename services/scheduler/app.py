@@ -53,7 +53,8 @@ async def build(settings: SchedulerSettings) -> AsyncIterator[Running]:
         delivering = await stack.enter_async_context(rpc_client.channel(settings.delivery_address, certificates))
         exporter = ExporterClient(exporting, settings.rpc_deadline)
         delivery = DeliveryClient(delivering, settings.rpc_deadline)
-        stream = await stack.enter_async_context(jetstream.connecting(settings.nats_url, name="scheduler"))
+        connecting = jetstream.connecting(settings.nats_url, name="scheduler", ca_file=settings.nats_ca_file)
+        stream = await stack.enter_async_context(connecting)
         outcomes = Outcomes(
             runs,
             exporter,
