@@ -101,7 +101,7 @@ def test_the_local_secret_holds_what_the_services_read(renderings: Renderings) -
 
 def test_production_says_what_is_to_be_changed() -> None:
     text = (K8S / "overlays" / "production" / "kustomization.yaml").read_text()
-    assert len(re.findall(r"# (?:MongoDB.*)?Yours|\. Yours", text)) >= 4
+    assert len(re.findall(r"\bYours\b", text)) >= 5
 
 
 def test_the_cluster_of_nats_syncs_every_message() -> None:
