@@ -7,12 +7,21 @@ STAMP  := $(VENV)/.installed
 NATIVE := services/exporter/transcode
 BUILT  := $(VENV)/.built
 
-export MONGODB_URI NATS_URL LOCAL_DIR GATEWAY_PORT
+# Images: podman or docker; IMAGE_FLAGS are further flags of a build, such as mounts of a network's own certificates.
+ENGINE   ?= $(if $(shell command -v podman),podman,docker)
+TAG      ?= dev
+SERVICES := gateway exporter delivery scheduler
+VERSION   = $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
+REVISION  = $(shell git rev-parse HEAD 2>/dev/null || echo unknown)
+IMAGE_ARGS = $(if $(BASE_IMAGE),--build-arg BASE_IMAGE=$(BASE_IMAGE)) --build-arg VERSION=$(VERSION) \
+  --build-arg REVISION=$(REVISION) --build-arg SOURCE=$(SOURCE) $(IMAGE_FLAGS)
 
-.PHONY: help setup demo up load key test retest check format bench protos requirements clean
+export MONGODB_URI NATS_URL LOCAL_DIR GATEWAY_PORT ENGINE
+
+.PHONY: help setup demo up load key test retest check format bench images containers e2e-containers protos requirements clean
 
 help:  ## show this list
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
+	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
 
 setup: $(STAMP) $(BUILT)  ## make the virtual environment from pinned, hashed requirements
 
@@ -64,6 +73,12 @@ format: setup  ## format the code
 bench: setup  ## measure speed and memory, as ratios within one run
 	@$(BIN)/python -m benchmarks
 
+images:  ## [ENGINE=podman] [TAG=dev] [BASE_IMAGE=...] [IMAGE_FLAGS=...]: build the image of every service
+	@set -e; for service in $(SERVICES); do \
+	  echo "building localhost/catalog-exports/$$service:$(TAG)"; \
+	  $(ENGINE) build --quiet $(IMAGE_ARGS) --tag localhost/catalog-exports/$$service:$(TAG) \
+	    --file services/$$service/Dockerfile .; done
+
 protos: setup  ## make services/wire from protos/
 	@$(BIN)/python -m protos.generate
 
@@ -71,6 +86,9 @@ requirements:  ## pin all requirements anew (needs uv)
 	@for extra in gateway exporter delivery scheduler dev; do \
 	  uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links \
 	    --no-header pyproject.toml --extra $$extra --output-file requirements/$$extra.txt || exit 1; done
+	@$(PYTHON) -c 'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["build-system"]["requires"], sep="\n")' \
+	  | uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links \
+	    --no-header - --output-file requirements/build.txt
 
 clean:  ## remove what make made, also the local data
 	rm -rf $(VENV) .local demo-output $(NATIVE)/compiled.c $(NATIVE)/compiled.*.so build

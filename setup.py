@@ -9,8 +9,11 @@ SOURCE = Path("services/exporter/transcode/compiled.pyx")
 
 
 def extensions() -> list[Extension]:
-    """The one extension, optional; none without Cython, or where bytes are in another order than BSON's."""
-    if sys.byteorder != "little":
+    """The one extension, optional; none without Cython, or where bytes are in another order than BSON's.
+
+    Images of other services are built without the exporter's sources (services/*/Dockerfile).
+    """
+    if sys.byteorder != "little" or not SOURCE.exists():
         return []
     try:
         from Cython.Build import cythonize
