@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 import structlog
+from opentelemetry import trace
+from opentelemetry.trace import NonRecordingSpan, SpanContext
 
 from services.chassis import logs
 
@@ -49,3 +51,16 @@ def test_lines_are_json_with_the_fields_that_are_bound(capsys: pytest.CaptureFix
     assert (ours["event"], ours["action"], ours["fence"], ours["job_id"]) == ("job_claimed", "claim", 2, "j")
     assert (ours["service"], ours["level"]) == ("test", "info")
     assert (theirs["event"], theirs["level"], theirs["logger"]) == ("slow reply", "warning", "driver")
+
+
+def test_lines_within_a_span_carry_its_ids(capsys: pytest.CaptureFixture[str], form: str) -> None:
+    logs.configure("test", level="INFO", form="json")
+    of = SpanContext(int("4bf92f3577b34da6a3ce929d0e0e4736", 16), int("00f067aa0ba902b7", 16), is_remote=False)
+    with trace.use_span(NonRecordingSpan(of)):
+        structlog.get_logger().info("job_claimed")
+        logging.getLogger("driver").warning("slow reply")
+    structlog.get_logger().info("stopped")
+    ours, theirs, outside = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
+    for line in (ours, theirs):
+        assert (line["trace_id"], line["span_id"]) == ("4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7")
+    assert not {"trace_id", "span_id"} & set(outside)
