@@ -8,6 +8,10 @@ CHECKOUT_FAILURES = Counter(
 )
 CLEARED = Counter("mongodb_pools_cleared_total", "Pools whose connections were thrown away after one had failed.")
 
+# They are there before they are counted: Prometheus sees no increase in a series that begins with 1.
+for _reason in ("timeout", "poolClosed", "connectionError"):
+    CHECKOUT_FAILURES.labels(_reason)
+
 
 class PoolWatch(ConnectionPoolListener):
     """To be given to each client."""

@@ -24,6 +24,10 @@ SECONDS = Histogram(
     buckets=(0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1800),
 )
 
+# They are there before they are counted: Prometheus sees no increase in a series that begins with 1.
+for _each in ("first", "again", "takeover"):
+    CLAIMS.labels(_each)
+
 
 def claimed(delivery: Delivery) -> AbstractContextManager[Span]:
     """To be called at the claim; the span is to be around the attempt, in the trace that the delivery carries."""
