@@ -18,7 +18,7 @@ IMAGE_ARGS = $(if $(BASE_IMAGE),--build-arg BASE_IMAGE=$(BASE_IMAGE)) --build-ar
 
 export MONGODB_URI NATS_URL LOCAL_DIR GATEWAY_PORT ENGINE
 
-.PHONY: help setup demo up load key test retest check format bench images containers e2e-containers protos requirements clean
+.PHONY: help setup demo up load key test retest check format bench images containers e2e-containers protos docs requirements clean
 
 help:  ## show this list
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -59,12 +59,13 @@ test: setup  ## run all tests, against real servers
 retest: setup  ## run what failed last time, alone
 	@$(BIN)/python -m pytest --last-failed --last-failed-no-failures none
 
-check: setup  ## format, lint, types, import rules, generated code
+check: setup  ## format, lint, types, import rules, generated code and docs
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports --no-cache
 	@$(BIN)/python -m protos.generate --check
+	@$(BIN)/python -m deploy.settings_table --check
 
 format: setup  ## format the code
 	@$(BIN)/ruff format .
@@ -81,6 +82,9 @@ images:  ## [ENGINE=podman] [TAG=dev] [BASE_IMAGE=...] [IMAGE_FLAGS=...]: build 
 
 protos: setup  ## make services/wire from protos/
 	@$(BIN)/python -m protos.generate
+
+docs: setup  ## write what docs/ takes from the code: the table of settings
+	@$(BIN)/python -m deploy.settings_table
 
 requirements:  ## pin all requirements anew (needs uv)
 	@for extra in gateway exporter delivery scheduler dev; do \

@@ -12,8 +12,12 @@ class ProcessSettings(BaseSettings):
 
     model_config = SettingsConfigDict(frozen=True, extra="ignore", env_ignore_empty=True)
 
-    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
-    log_format: Literal["json", "console"] = "json"
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
+        default="INFO", description="What is logged, from this level on; libraries never below WARNING."
+    )
+    log_format: Literal["json", "console"] = Field(
+        default="json", description="One JSON object a line, or lines for people."
+    )
     mongodb_uri: str = Field(
         default="mongodb://127.0.0.1:27017/?replicaSet=rs0", description="MongoDB, always a replica set."
     )
@@ -70,7 +74,7 @@ class ProcessSettings(BaseSettings):
 class RpcSettings(ProcessSettings):
     """Settings of a process that serves gRPC."""
 
-    grpc_host: str = "127.0.0.1"
+    grpc_host: str = Field(default="127.0.0.1", description="Where gRPC and its health listen; 0.0.0.0: everywhere.")
     grpc_port: int = Field(default=50051, ge=0, le=65535, description="0 chooses a free port.")
     health_port: int | None = Field(
         default=None,
@@ -79,5 +83,5 @@ class RpcSettings(ProcessSettings):
         description="Plain gRPC with the health service and nothing else, for probes that speak no TLS; 0 chooses a "
         "free port, absent: health is on GRPC_PORT only.",
     )
-    metrics_host: str = "127.0.0.1"
+    metrics_host: str = Field(default="127.0.0.1", description="Where the metrics listen.")
     metrics_port: int = Field(default=9090, ge=0, le=65535, description="/metrics and /healthz; 0 chooses a free port.")

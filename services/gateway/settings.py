@@ -8,7 +8,7 @@ from services.chassis.settings import ProcessSettings
 class GatewaySettings(ProcessSettings):
     """Settings of the gateway."""
 
-    gateway_host: str = "127.0.0.1"
+    gateway_host: str = Field(default="127.0.0.1", description="Where REST listens; 0.0.0.0: everywhere.")
     gateway_port: int = Field(default=8080, ge=0, le=65535, description="0 chooses a free port.")
     public_url: str | None = Field(
         default=None,
