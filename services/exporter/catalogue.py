@@ -3,11 +3,11 @@
 Synchronous on purpose: it runs in an export's thread. The catalogue is read-only to us.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-from pymongo import MongoClient
+from pymongo import CursorType, MongoClient
 from pymongo.client_session import ClientSession
 from pymongo.errors import OperationFailure, PyMongoError
 
@@ -29,10 +29,12 @@ class Snapshot:
     def __init__(self, client: MongoClient[Document], tenant: str, session: ClientSession) -> None:
         self._database = client[database_name(tenant)]
         self._session = session
+        # An exhaust cursor: the server sends the next batch without being asked. A sharded cluster's routers have none.
+        self._cursor_type = CursorType.NON_TAILABLE if client.is_mongos else CursorType.EXHAUST
 
     def batches(
         self, collection: str, query: Mapping[str, Any], projection: Mapping[str, Any] | None
-    ) -> Iterator[bytes]:
+    ) -> Generator[bytes, None, None]:
         """Raw BSON documents end to end, about 1,000 at a time, ordered by `_id`.
 
         Raises:
@@ -45,7 +47,8 @@ class Snapshot:
                 projection,
                 session=self._session,
                 batch_size=BATCH_DOCUMENTS,
-                hint=[("_id", 1)],
+                sort=[("_id", 1)],
+                cursor_type=self._cursor_type,
             )
             with cursor:
                 yield from cursor

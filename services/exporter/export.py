@@ -6,7 +6,8 @@ and when the documents hold others it reads the same snapshot once more with exa
 
 import hashlib
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any
@@ -29,16 +30,13 @@ from services.exporter.formats.contract import (
 )
 from services.exporter.jobs import Notice, Stage
 from services.exporter.notices import notices
+from services.exporter.pipeline import Ahead, Stopped
 from services.exporter.projection import projection
 from services.exporter.transcode import discover, transcoders
 
 SNAPSHOT_TRIES = 3
 FILTERED_SHEET = "products"
 ALL_FIELDS = Selection()
-
-
-class Stopped(Exception):
-    """The attempt was told to stop: cancelled, lost its lease, or the process ends."""
 
 
 @dataclass(slots=True)
@@ -162,10 +160,11 @@ class Attempt:
     def _discovered(self, view: catalogue.Snapshot, sheet: str) -> tuple[str, ...]:
         seen: dict[str, None] = {}
         discovery = transcoders().discovery(self._plan.selection(sheet), seen)
-        for batch in self._batches(view, sheet):
-            discovery.note(batch)
-            if len(seen) > self._plan.max_columns:
-                raise TooManyColumns(len(seen), self._plan.max_columns)
+        with self._batches(view, sheet) as batches:
+            for batch in batches:
+                discovery.note(batch)
+                if len(seen) > self._plan.max_columns:
+                    raise TooManyColumns(len(seen), self._plan.max_columns)
         return self._header(sheet, seen)
 
     def _header(self, sheet: str, seen: Sequence[str] | Mapping[str, None]) -> tuple[str, ...]:
@@ -176,25 +175,22 @@ class Attempt:
         memory = self._plan.memory[sheet]
         return merged_order((*memory.order, *(memory.last or ())), seen)
 
-    def _batches(self, view: catalogue.Snapshot, sheet: str) -> Iterator[bytes]:
+    def _batches(self, view: catalogue.Snapshot, sheet: str) -> Ahead:
         fields = projection(self._plan.selection(sheet))
-        for batch in view.batches(sheet, self._plan.query_of(sheet), fields):
-            if self._stop.is_set():
-                raise Stopped
-            yield batch
+        return Ahead(view.batches(sheet, self._plan.query_of(sheet), fields), self._stop, name="export-read")
 
     def _write(self, view: catalogue.Snapshot, headers: Mapping[str, tuple[str, ...]]) -> Written | None:
         """The file, or None when a column of the header turned out to exist no longer."""
         tally = self._progress.tally = Tally()
         self._progress.stage = Stage.READING
-        sheets = [Sheet(name, headers[name], self._plan.selection(name), self._batches(view, name)) for name in headers]
         digest, size = hashlib.sha256(), 0
         writer = self._open_writer()
         try:
-            for chunk in self._plan.format.encode(sheets, self._plan.options, tally):
-                digest.update(chunk)
-                size += len(chunk)
-                writer.write(chunk)
+            with ExitStack() as stack:
+                for chunk in self._chunks(view, headers, stack):
+                    digest.update(chunk)
+                    size += len(chunk)
+                    writer.write(chunk)
             if any(
                 header != self._header(name, tally.seen.get(name, ())) for name, header in headers.items() if header
             ):
@@ -215,6 +211,15 @@ class Attempt:
             seen={name: self._ordered(name, names) for name, names in tally.seen.items()},
             warnings=warnings,
         )
+
+    def _chunks(self, view: catalogue.Snapshot, headers: Mapping[str, tuple[str, ...]], stack: ExitStack) -> Ahead:
+        """The file's bytes, transcoded in one thread while the next documents are read in another."""
+        sheets = [
+            Sheet(name, headers[name], self._plan.selection(name), stack.enter_context(self._batches(view, name)))
+            for name in headers
+        ]
+        chunks = self._plan.format.encode(sheets, self._plan.options, self._progress.tally)
+        return stack.enter_context(Ahead(chunks, self._stop, name="export-encode"))
 
     def _warnings(self, view: catalogue.Snapshot, tally: Tally) -> tuple[Notice, ...]:
         plan = self._plan

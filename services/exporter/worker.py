@@ -15,10 +15,11 @@ from services.chassis.faults import Unavailable
 from services.chassis.jetstream import FAULTS, Inbox
 from services.exporter import attempts
 from services.exporter.errors import JobFault
-from services.exporter.export import Progress, Stopped
+from services.exporter.export import Progress
 from services.exporter.job_store import JobStore, Lease
 from services.exporter.jobs import Notice
 from services.exporter.make import FileMaker, Made
+from services.exporter.pipeline import Stopped
 
 log = structlog.get_logger()
 

@@ -6,7 +6,7 @@ gateway's OpenAPI document, and turns raw BSON batches into the bytes of the fil
 
 import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Annotated, Any, ClassVar, Literal, Protocol
 from uuid import UUID
@@ -142,7 +142,7 @@ class Format(Protocol):
     def sheets(self, options: Any) -> Sequence[str]:
         """The collections that go into the file, in order."""
 
-    def encode(self, sheets: Sequence[Sheet], options: Any, tally: Tally) -> Iterator[bytes]:
+    def encode(self, sheets: Sequence[Sheet], options: Any, tally: Tally) -> Generator[bytes, None, None]:
         """Yield the file's bytes, reading the sheets one after the other, each once.
 
         Raises:

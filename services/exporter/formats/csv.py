@@ -1,7 +1,7 @@
 """CSV: RFC 4180, UTF-8, with a byte order mark unless it is not wanted."""
 
 import codecs
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from typing import ClassVar
 
 from services.exporter import transcode
@@ -28,7 +28,7 @@ class Csv:
         """A CSV file holds one table."""
         return ["products"]
 
-    def encode(self, sheets: Sequence[Sheet], options: DelimitedOptions, tally: Tally) -> Iterator[bytes]:
+    def encode(self, sheets: Sequence[Sheet], options: DelimitedOptions, tally: Tally) -> Generator[bytes, None, None]:
         """The header, then a chunk of lines a batch."""
         for sheet in sheets:
             transcoder = delimited(sheet, options, tally)

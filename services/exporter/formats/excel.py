@@ -2,7 +2,7 @@
 
 import io
 import zipfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from typing import Any, ClassVar, Literal
 
 from openpyxl import Workbook
@@ -74,7 +74,7 @@ class Excel:
         """The collections asked for."""
         return options.include_sheets
 
-    def encode(self, sheets: Sequence[Sheet], options: ExcelOptions, tally: Tally) -> Iterator[bytes]:
+    def encode(self, sheets: Sequence[Sheet], options: ExcelOptions, tally: Tally) -> Generator[bytes, None, None]:
         """The package: the sheets first, since how many there are is known only after the last row."""
         for sheet in sheets:
             if len(sheet.columns) > MOST_COLUMNS:

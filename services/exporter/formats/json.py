@@ -1,6 +1,6 @@
 """JSON: one array, or NDJSON; nesting and types are kept."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from typing import ClassVar
 
 from pydantic import Field
@@ -35,7 +35,7 @@ class Json:
         """One array holds the products."""
         return ["products"]
 
-    def encode(self, sheets: Sequence[Sheet], options: JsonOptions, tally: Tally) -> Iterator[bytes]:
+    def encode(self, sheets: Sequence[Sheet], options: JsonOptions, tally: Tally) -> Generator[bytes, None, None]:
         """An array, or lines, a chunk a batch."""
         [sheet] = sheets
         tally.records[sheet.name] = 0
@@ -44,7 +44,7 @@ class Json:
         return _array(sheet, tally, pretty=options.pretty)
 
 
-def _lines(sheet: Sheet, tally: Tally) -> Iterator[bytes]:
+def _lines(sheet: Sheet, tally: Tally) -> Generator[bytes, None, None]:
     objects = transcode.transcoders().json_objects(sheet.name, sheet.selection, tally, newline=None, ending="\n")
     for batch in sheet.batches:
         lines = objects.encode(batch)
@@ -52,7 +52,7 @@ def _lines(sheet: Sheet, tally: Tally) -> Iterator[bytes]:
         yield lines.text
 
 
-def _array(sheet: Sheet, tally: Tally, *, pretty: bool) -> Iterator[bytes]:
+def _array(sheet: Sheet, tally: Tally, *, pretty: bool) -> Generator[bytes, None, None]:
     newline = "\n  " if pretty else None
     opening, between, closing = ("[\n  ", ",\n  ", "\n]\n") if pretty else ("[", ",", "]")
     objects = transcode.transcoders().json_objects(sheet.name, sheet.selection, tally, newline=newline, ending=between)

@@ -1,7 +1,7 @@
 """ZIP packages, streamed: members are pulled one after the other and deflated with isal; same content, same bytes."""
 
 import stat
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -27,7 +27,7 @@ class Member:
     content: Iterable[bytes]
 
 
-def package(members: Iterable[Member]) -> Iterator[bytes]:
+def package(members: Iterable[Member]) -> Generator[bytes, None, None]:
     """The package's bytes."""
     # No extended timestamps: those are seconds since 1970 and would depend on the machine's time zone.
     yield from stream_zip(_files(members), chunk_size=PIECE, get_compressobj=_deflate, extended_timestamps=False)

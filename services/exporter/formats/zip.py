@@ -1,6 +1,6 @@
 """ZIP: the products as numbered CSV files of a bounded number of rows, each with its header."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from typing import ClassVar
 
 from pydantic import Field
@@ -41,7 +41,7 @@ class Zip:
         """All parts together are one table."""
         return ["products"]
 
-    def encode(self, sheets: Sequence[Sheet], options: ZipOptions, tally: Tally) -> Iterator[bytes]:
+    def encode(self, sheets: Sequence[Sheet], options: ZipOptions, tally: Tally) -> Generator[bytes, None, None]:
         """The archive, a chunk at a time."""
         [sheet] = sheets
         parts = Parts(sheet, delimited(sheet, options, tally), options, tally)
