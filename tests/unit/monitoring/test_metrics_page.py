@@ -1,0 +1,62 @@
+"""docs/metrics.md lists every metric of the code as it is, and nothing else; and metrics keep Prometheus' rules."""
+
+import re
+
+import pytest
+
+from tests.system import ROOT
+from tests.unit.monitoring.metrics_in_code import Metric, metrics
+
+PAGE = ROOT / "docs" / "metrics.md"
+ROW = re.compile(r"\| `(?P<name>\w+)` \| (?P<type>\w+) \| (?P<labels>[^|]*) \| (?P<help>[^|]*) \|")
+HEADINGS = {"chassis": "Every process", "gateway": "Gateway", "exporter": "Exporter", "delivery": "Delivery"}
+# Identities are many; one that became a label would be a series each.
+UNBOUNDED = ("id", "tenant", "path", "url", "user", "host", "address", "message", "reason_text", "name", "key")
+EACH = pytest.mark.parametrize("metric", metrics().values(), ids=lambda metric: metric.name)
+
+
+def listed() -> dict[str, tuple[str, str, tuple[str, ...], str]]:
+    """What the page says, by name: section, type, labels, help."""
+    section, found = "", {}
+    for line in PAGE.read_text().splitlines():
+        section = line.removeprefix("## ") if line.startswith("## ") else section
+        if row := ROW.fullmatch(line):
+            labels = tuple(re.findall(r"`(\w+)`", row["labels"]))
+            assert row["name"] not in found, f"{row['name']} is listed twice"
+            found[row["name"]] = (section, row["type"], labels, row["help"])
+    return found
+
+
+def test_the_page_lists_the_metrics_of_the_code_and_nothing_else() -> None:
+    assert set(listed()) == set(metrics())
+
+
+@EACH
+def test_the_page_says_of_each_what_the_code_says(metric: Metric) -> None:
+    section, kind, labels, text = listed()[metric.name]
+    assert (kind, labels, text) == (metric.type, metric.labels, metric.help)
+    assert section == HEADINGS.get(metric.folder, metric.folder.capitalize())
+
+
+@EACH
+def test_names_keep_the_rules_of_prometheus(metric: Metric) -> None:
+    assert re.fullmatch(r"[a-z][a-z0-9_]+", metric.name)
+    assert metric.name.endswith("_total") is (metric.type == "counter")
+    if metric.type == "histogram":
+        assert metric.name.endswith("_seconds")
+    assert metric.help.endswith(".")
+    if metric.folder != "chassis":
+        assert metric.name.startswith(f"{metric.folder}_")
+
+
+@EACH
+def test_no_label_has_values_without_bound(metric: Metric) -> None:
+    assert not [label for label in metric.labels if label in UNBOUNDED or label.endswith("_id")]
+    assert "le" not in metric.labels
+
+
+@EACH
+def test_the_page_explains_the_values_of_each_label(metric: Metric) -> None:
+    values = PAGE.read_text().partition("## Labels")[2]
+    for label in metric.labels:
+        assert f"| `{label}` |" in values, label
