@@ -6,12 +6,13 @@ import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from benchmarks import deliveries, memory, schedules, small_export, status
+from benchmarks import deliveries, memory, schedules, small_export, status, throughput
 from benchmarks.report import Report
 from benchmarks.system import System, running
 
 BENCHMARKS: Mapping[str, Callable[[System, Report], None]] = {
     "small_export": small_export.measure,
+    "throughput": throughput.measure,
     "memory": memory.measure,
     "status": status.measure,
     "schedules": schedules.measure,

@@ -8,6 +8,7 @@ from typing import Any
 
 from pymongo import MongoClient
 
+from benchmarks.flattening import flat
 from benchmarks.report import Report, spread
 from benchmarks.system import System
 
@@ -35,20 +36,10 @@ def _script(mongodb_uri: str) -> float:
     """What somebody would write by hand: find, flatten, csv.writer into memory."""
     with MongoClient[dict[str, Any]](mongodb_uri) as client:
         started = time.perf_counter()
-        rows = [dict(_flat(document)) for document in client["catalogue_default"]["products"].find()]
+        rows = [dict(flat(document)) for document in client["catalogue_default"]["products"].find()]
         names = list(dict.fromkeys(name for row in rows for name in row))
         out = io.StringIO(newline="")
         writer = csv.DictWriter(out, names)
         writer.writeheader()
         writer.writerows(rows)
         return time.perf_counter() - started
-
-
-def _flat(document: dict[str, Any], above: str = "") -> list[tuple[str, Any]]:
-    cells: list[tuple[str, Any]] = []
-    for name, value in document.items():
-        if isinstance(value, dict):
-            cells += _flat(value, f"{above}{name}.")
-        else:
-            cells.append((above + name, "|".join(map(str, value)) if isinstance(value, list) else value))
-    return cells
