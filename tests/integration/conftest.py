@@ -9,7 +9,9 @@ import pytest
 
 from services.chassis import mongo
 from services.exporter.job_store import JobStore
+from tests.certificates import Authority, Mount
 from tests.contract.destinations.rigs.sftp import SftpRig
+from tests.integration.certified import Services
 from tests.integration.delivering import OpenShop, Shop, deliverer
 from tests.integration.exporting import Exporter, exporter, new_tenant, products
 from tests.integration.scheduling import Scheduler, scheduler
@@ -104,3 +106,17 @@ async def undone(clean_uri: str, nats_url: str, idle: Exporter) -> AsyncIterator
     await idle.fill(tenant, products(10))
     async with scheduler(clean_uri, nats_url, idle.running.rpc_port, tenant) as started:
         yield started
+
+
+@pytest.fixture
+def authority() -> Authority:
+    """A CA."""
+    return Authority()
+
+
+@pytest.fixture
+def services(clean_uri: str, nats_url: str, tmp_path: Path, authority: Authority) -> Services:
+    """What builds services that use certificates of the CA."""
+    mount = Mount(tmp_path / "tls")
+    mount.write(authority.issue(), authority.pem)
+    return Services(clean_uri, nats_url, tmp_path, mount)
