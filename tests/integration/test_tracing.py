@@ -27,6 +27,8 @@ from tests.system import free_port
 POST = "POST /api/v1/exports/{format}/products"
 CREATE = "catalog.exports.v1.Exporter/CreateJob"
 ROWS = 40
+PATIENT = {"lease_seconds": 30.0, "dispatch_seconds": 60.0}
+"""A slow machine must not be taken for a silent worker or a lost message: either makes spans of its own."""
 
 
 @pytest.fixture(scope="session")
@@ -58,14 +60,13 @@ class Way:
         """Start exporter, delivery and gateway with these settings; there are products and a platform."""
         self.rig.clear()
         enter = self._stack.enter_async_context
-        nats_url = str((exporting or {}).pop("nats_url", self.nats_url))
-        exporting_ = await enter(exporter(self.mongo_uri, nats_url, self.folder, **(exporting or {})))
-        await exporting_.fill(self.tenant, products(ROWS))
-        nats_url = str((delivering or {}).pop("nats_url", self.nats_url))
-        delivering_ = await enter(deliverer(self.mongo_uri, nats_url, exporting_, **(delivering or {})))
-        await delivering_.create(self.tenant, self.rig.config())
-        opened = await enter(door(self.mongo_uri, self.tenant, exporting_.folder, exporting_, delivering_))
-        return opened, exporting_, delivering_
+        asked = {"nats_url": self.nats_url, **PATIENT, **(exporting or {})}
+        running = await enter(exporter(self.mongo_uri, folder=self.folder, **asked))
+        await running.fill(self.tenant, products(ROWS))
+        asked = {"nats_url": self.nats_url, "lease_seconds": PATIENT["lease_seconds"], **(delivering or {})}
+        delivery = await enter(deliverer(self.mongo_uri, exporter=running, **asked))
+        await delivery.create(self.tenant, self.rig.config())
+        return await enter(door(self.mongo_uri, self.tenant, running.folder, running, delivery)), running, delivery
 
     async def close(self) -> None:
         await self._stack.aclose()
@@ -166,18 +167,20 @@ async def test_spans_tell_what_was_asked_and_made_by_the_conventions_and_no_secr
 
 async def test_the_trace_goes_on_when_wake_up_and_event_are_lost(way: Way, spans: Spans) -> None:
     nowhere = f"nats://127.0.0.1:{free_port()}"
-    client, _, _ = await way.open(exporting={"worker_jobs": 0}, delivering={"nats_url": nowhere})
+    idle = {"worker_jobs": 0, "dispatch_seconds": 2.0}
+    client, _, _ = await way.open(exporting=idle, delivering={"nats_url": nowhere})
     await client.call("POST", "/exports/csv/products", {})
     [lost] = await spans.until("send exports.jobs")
     connection = await nats.connect(way.nats_url)
     assert await connection.jetstream().purge_stream("EXPORTS")
     await connection.close()
 
-    async with exporter(way.mongo_uri, way.nats_url, way.folder, dispatch_seconds=2.0):
+    async with exporter(way.mongo_uri, way.nats_url, way.folder, **PATIENT):
         [delivered] = await spans.until("deliver sftp")
     accepting, settled = accepted(spans), spans.one("fan out")
-    assert [span.parent for span in spans.named("send exports.jobs")] == [accepting.id] * 2  # lost, and found again
-    assert lost.id == spans.named("send exports.jobs")[0].id
+    wake_ups = spans.named("send exports.jobs")
+    assert len(wake_ups) >= 2 and wake_ups[0] == lost
+    assert {span.parent for span in wake_ups} == {accepting.id}
     assert spans.one("export csv").parent == accepting.id
     assert spans.named("process exports.events.completed") == []
     assert (settled.parent, delivered.parent) == (accepting.id, settled.id)
