@@ -9,7 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from services.chassis.blobs.contract import CHUNK, BlobError, BlobMissing, BlobStore
+from services.chassis.blobs.contract import CHUNK, BlobError, BlobMissing, BlobStore, StoreUnavailable
+from services.chassis.blobs.local import LocalStore
+from services.chassis.blobs.s3 import S3Store
 from tests.blob_stores import MIB, begin, folder_url, get, listed, new_bucket, opened, put, s3_server, use_s3
 from tests.system import eventually
 
@@ -243,6 +245,21 @@ async def test_an_error_of_the_reader_is_not_taken_for_the_stores(store: BlobSto
 
 async def test_a_store_that_is_there_answers_a_probe(store: BlobStore) -> None:
     await store.probe()
+
+
+async def test_a_store_says_how_much_room_there_is_or_that_it_has_no_size(store: BlobStore) -> None:
+    room = await store.room()
+    if isinstance(store, S3Store):
+        assert room is None
+    else:
+        assert room is not None and 0 < room.free <= room.size
+
+
+async def test_a_folder_that_is_gone_has_no_room(tmp_path: Path) -> None:
+    store = LocalStore(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+    with pytest.raises(StoreUnavailable):
+        await store.room()
 
 
 async def test_files_that_vanish_are_left_out_of_the_keys(tmp_path: Path) -> None:
