@@ -88,7 +88,8 @@ containers: setup  ## run overlays/local with podman, in the foreground; after m
 	@$(BIN)/python -m deploy.containers
 
 e2e-containers: setup images $(if $(STAND_INS),stand-ins)  ## [STAND_INS=1] export, deliver and upgrade in podman's containers
-	@$(BIN)/python -m pytest --override-ini addopts="-q --strict-markers --import-mode=importlib" --timeout=900 tests/containers
+	@$(BIN)/python -m pytest --override-ini addopts="-q --strict-markers --import-mode=importlib" \
+	  --log-cli-level=INFO --timeout=900 tests/containers
 
 protos: setup  ## make services/wire from protos/
 	@$(BIN)/python -m protos.generate

@@ -2,13 +2,13 @@
 
 import asyncio
 import contextlib
+import socket
 import threading
 from collections.abc import Sequence
 
 from deploy.local.servers import HOST
 
 CHUNK = 64 * 1024
-LISTENS_WITHIN = 10.0
 
 
 class Front:
@@ -26,9 +26,8 @@ class Front:
         self._turn = 0
         self._loop = asyncio.new_event_loop()
         self._stopping = asyncio.Event()
-        self._serving: set[asyncio.Task[None]] = set()
-        self._thread = threading.Thread(target=self._loop.run_until_complete, args=(self._serve(),), daemon=True)
-        self._listening = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="front", daemon=True)
+        self._listener: socket.socket | None = None
 
     def start(self) -> None:
         """Listen.
@@ -36,9 +35,11 @@ class Front:
         Raises:
             OSError: the port is taken.
         """
+        try:
+            self._listener = socket.create_server((HOST, self.port))
+        except OSError as exc:
+            raise OSError(f"port {self.port} on {HOST} is taken by another program") from exc
         self._thread.start()
-        if not self._listening.wait(LISTENS_WITHIN):
-            raise OSError(f"port {self.port} on {HOST} is taken by another program")
 
     def stop(self) -> None:
         """Cut what is open and listen no more."""
@@ -50,18 +51,15 @@ class Front:
         """Where connections go from now on, in turn; with none they are refused."""
         self._targets = tuple(addresses)
 
+    def _run(self) -> None:
+        with asyncio.Runner(loop_factory=lambda: self._loop) as runner:  # cancels connections at the end
+            runner.run(self._serve())
+
     async def _serve(self) -> None:
-        async with await asyncio.start_server(self._accept, HOST, self.port):
-            self._listening.set()
+        async with await asyncio.start_server(self._accept, sock=self._listener):
             await self._stopping.wait()
-            for task in self._serving:
-                task.cancel()
 
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task is not None  # noqa: S101  a callback of start_server runs in one
-        self._serving.add(task)
-        task.add_done_callback(self._serving.discard)
         with contextlib.suppress(OSError, asyncio.CancelledError), contextlib.closing(writer):
             if targets := self._targets:
                 self._turn += 1

@@ -1,0 +1,48 @@
+"""One cluster of containers for all these tests; `make e2e-containers` builds its images first."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from deploy.containers.cluster import Cluster
+from deploy.local.demo.catalogue import PRODUCTS, SUPPLIERS, Catalogue, made
+from deploy.local.demo.filling import fill
+from deploy.local.demo.s3_server import S3Server, s3_server
+from tests.containers.patient import Patient
+from tests.system import free_port
+
+TENANT = "demo"
+KEY = ("python", "-m", "services.gateway.keys", "create", "--tenant", TENANT, "--scopes", "*", "--quiet")
+
+
+@pytest.fixture(scope="session")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    """Every workload of overlays/local, ready; what happens is shown when a test fails."""
+    with Cluster(tmp_path_factory.mktemp("cluster"), free_port(), print) as started:
+        yield started
+
+
+@pytest.fixture(scope="session")
+def catalogue(cluster: Cluster) -> Catalogue:
+    """The demo's, loaded."""
+    products = made(PRODUCTS, SUPPLIERS)
+    fill(cluster.mongodb_uri, TENANT, products)
+    return products
+
+
+@pytest.fixture(scope="session")
+def key(cluster: Cluster) -> str:
+    """An API key, made by the gateway's own command in its container."""
+    return cluster.run("gateway", *KEY)
+
+
+@pytest.fixture
+def patient(cluster: Cluster, key: str) -> Patient:
+    return Patient(cluster.url, key)
+
+
+@pytest.fixture
+def s3() -> Iterator[S3Server]:
+    """A destination on this machine, where the overlay's EGRESS_ALLOW lets deliveries go."""
+    with s3_server() as server:
+        yield server
