@@ -13,8 +13,10 @@ import nats
 import pytest
 from opentelemetry import trace
 from opentelemetry.trace import SpanKind
+from structlog.testing import capture_logs
 
 from deploy.local.servers import NatsServer
+from services.chassis import tracing
 from services.wire import exporter_pb2 as pb
 from services.wire.scheduler_pb2 import RunScheduleRequest
 from tests.contract.destinations.rigs.sftp import PASSWORD, SftpRig
@@ -163,6 +165,20 @@ async def test_spans_tell_what_was_asked_and_made_by_the_conventions_and_no_secr
     everything = repr(spans.all())
     for secret in (PASSWORD, client.rest.key.rpartition("_")[2]):
         assert secret not in everything
+
+
+async def test_what_each_service_logs_of_a_request_has_the_ids_of_its_trace(way: Way, spans: Spans) -> None:
+    client, _, _ = await way.open()
+    with capture_logs(processors=[tracing.add_ids]) as log:
+        await client.call("POST", "/exports/csv/products", {})
+        [delivered] = await spans.until("deliver sftp")
+    ids = {line["event"]: (line.get("trace_id"), line.get("span_id")) for line in log}
+    attempt = spans.one("export csv")
+    assert ids["request"] == (TRACE, spans.one(POST).id)
+    assert ids["job_accepted"] == (TRACE, accepted(spans).id)
+    assert ids["job_claimed"] == ids["job_completed"] == (TRACE, attempt.id)
+    assert ids["fanned_out"] == (TRACE, spans.one("fan out").id)
+    assert ids["delivery_claimed"] == ids["delivered"] == (TRACE, delivered.id)
 
 
 async def test_the_trace_goes_on_when_wake_up_and_event_are_lost(way: Way, spans: Spans) -> None:
