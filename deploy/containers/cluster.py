@@ -65,14 +65,15 @@ class Cluster:
     """One on a machine, since its ports are those of the manifests.
 
     Args:
-        folder: for the file of names.
+        folder: for the file of names, and for the pods' logs once they are gone.
         port: of 127.0.0.1, where the gateway's Service listens.
         tell: is told what happens, a sentence at a time.
     """
 
     def __init__(self, folder: Path, port: int = GATEWAY_PORT, tell: Callable[[str], None] = lambda _: None) -> None:
         self._overlay = playable(rendered())
-        self._names = Names(folder.absolute() / "hosts")
+        self._folder = folder.absolute()
+        self._names = Names(self._folder / "hosts")
         self._front = Front(port, GATEWAY_PORT)
         self._tell = tell
         self._pods: dict[str, Pod] = {}
@@ -110,8 +111,10 @@ class Cluster:
         return self
 
     def stop(self) -> None:
-        """Remove all pods and their data."""
+        """Remove all pods and their data; their logs are kept."""
         self._front.stop()
+        for name, last in self._pods.items():
+            (self._folder / f"{name}.log").write_text(podman.logs(last.container))
         self._names.close()
         podman.remove(PREFIX)
 

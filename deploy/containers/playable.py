@@ -19,7 +19,7 @@ LEFT_OUT: Mapping[str, str] = {
     "Namespace": "podman has none; the names of what is ours begin with catalog-exports- instead",
     "Service": "podman gives no names and no cluster IPs on a host's network; names.py and front.py stand in",
     "ServiceAccount": "there is no API server to be an account of",
-    "PodDisruptionBudget": "nobody drains this node; cluster.py never takes the last ready pod away",
+    "PodDisruptionBudget": "nobody drains this machine",
 }
 # Fields of a pod's spec that are not played.
 LEFT_OUT_OF_PODS: Mapping[str, str] = {

@@ -1,5 +1,6 @@
 """One cluster of containers for all these tests; `make e2e-containers` builds its images first."""
 
+import logging
 from collections.abc import Iterator
 
 import pytest
@@ -11,14 +12,17 @@ from deploy.local.demo.s3_server import S3Server, s3_server
 from tests.containers.patient import Patient
 from tests.system import free_port
 
+log = logging.getLogger(__name__)
+
 TENANT = "demo"
 KEY = ("python", "-m", "services.gateway.keys", "create", "--tenant", TENANT, "--scopes", "*", "--quiet")
 
 
 @pytest.fixture(scope="session")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    """Every workload of overlays/local, ready; what happens is shown when a test fails."""
-    with Cluster(tmp_path_factory.mktemp("cluster"), free_port(), print) as started:
+    """Every workload of overlays/local, ready; their logs are kept with pytest's temporary folders."""
+    logging.getLogger("asyncssh").setLevel(logging.WARNING)  # the demo's SFTP server tells of every packet
+    with Cluster(tmp_path_factory.mktemp("cluster"), free_port(), log.info) as started:
         yield started
 
 
@@ -41,8 +45,8 @@ def patient(cluster: Cluster, key: str) -> Patient:
     return Patient(cluster.url, key)
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def s3() -> Iterator[S3Server]:
-    """A destination on this machine, where the overlay's EGRESS_ALLOW lets deliveries go."""
+    """A destination on this machine, where the overlay's EGRESS_ALLOW lets deliveries go; a process can have one."""
     with s3_server() as server:
         yield server
