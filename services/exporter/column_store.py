@@ -5,9 +5,9 @@ Only a hint. The header is always checked against the documents; a wrong hint co
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import accumulate
 
 from pymongo.errors import DuplicateKeyError
@@ -17,6 +17,7 @@ from services.chassis.mongo import Database, Document, translated
 MOST_REMEMBERED = 20_000
 MOST_BYTES = 4 * 1024 * 1024
 """Of names in one document; MongoDB's own limit is 16 MiB."""
+_NO_WIDTHS: Mapping[str, int] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,10 +25,12 @@ class ColumnMemory:
     """What is known of one collection before it is read.
 
     `order`: all names ever seen, in first-seen order. `last`: the names this very request found last time, or None.
+    `widths`: of their columns, in characters, where they were found too.
     """
 
     order: tuple[str, ...] = ()
     last: tuple[str, ...] | None = None
+    widths: Mapping[str, int] = field(default_factory=dict)
 
 
 def request_key(filters: object, include: Sequence[str] | None, exclude: Sequence[str]) -> str:
@@ -51,22 +54,30 @@ class ColumnStore:
         return ColumnMemory(
             order=tuple(found.get(place, {}).get("names", ())),
             last=tuple(last["names"]) if last is not None else None,
+            widths=dict(zip(last["names"], last.get("widths", ()), strict=False)) if last is not None else {},
         )
 
     @translated
     async def remember(
-        self, tenant: str, collection: str, key: str, names: Sequence[str], *, extends_order: bool
+        self,
+        tenant: str,
+        collection: str,
+        key: str,
+        names: Sequence[str],
+        widths: Mapping[str, int] = _NO_WIDTHS,
+        *,
+        extends_order: bool,
     ) -> None:
         """Keep what a request found; `extends_order` appends names not met before to the collection's order.
 
-        Names beyond what a document can hold are not kept.
+        Names beyond what a document can hold are not kept. Widths are given for all the names, or for none.
         """
         place = f"{tenant}/{collection}"
-        kept = {"$literal": _fitting(names)}
+        fitting = _fitting(names)
+        kept = {"$literal": fitting}
+        found = {"names": kept, "widths": [widths[name] for name in fitting] if widths else [], "used_at": "$$NOW"}
         with suppress(DuplicateKeyError):  # another export of the same request was first
-            await self._columns.update_one(
-                {"_id": f"{place}/{key}"}, [{"$set": {"names": kept, "used_at": "$$NOW"}}], upsert=True
-            )
+            await self._columns.update_one({"_id": f"{place}/{key}"}, [{"$set": found}], upsert=True)
             if extends_order:
                 await self._columns.update_one({"_id": place}, [{"$set": {"names": _joined(kept)}}], upsert=True)
 

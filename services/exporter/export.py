@@ -1,7 +1,8 @@
 """One attempt at a file: read a snapshot of the catalogue, transcode it, write the artifact. Runs in its own thread.
 
 The header of a flat file is complete before its first byte: the attempt starts with the columns known from last time,
-and when the documents hold others it reads the same snapshot once more with exactly those it met.
+and when the documents hold others it reads the same snapshot once more with exactly those it met. So it is with the
+widths of columns, where the file shows them.
 """
 
 import hashlib
@@ -33,6 +34,7 @@ from services.exporter.notices import notices
 from services.exporter.pipeline import Ahead, Stopped
 from services.exporter.projection import projection
 from services.exporter.transcode import discover, transcoders
+from services.exporter.widths import Survey, width
 
 SNAPSHOT_TRIES = 3
 FILTERED_SHEET = "products"
@@ -75,6 +77,15 @@ class Plan:
 
 
 @dataclass(frozen=True, slots=True)
+class Header:
+    """What stands before the rows of a sheet."""
+
+    columns: tuple[str, ...] = ()
+    widths: Mapping[str, int] = field(default_factory=dict)
+    """By column, in characters; empty where the file shows none."""
+
+
+@dataclass(frozen=True, slots=True)
 class Written:
     """A file that is written and committed to the store, not yet to its job."""
 
@@ -82,6 +93,8 @@ class Written:
     sha256: str
     records: Mapping[str, int]
     seen: Mapping[str, tuple[str, ...]]
+    widths: Mapping[str, Mapping[str, int]]
+    """Of the columns of the names that were seen, by sheet, where the file shows them."""
     warnings: tuple[Notice, ...]
 
 
@@ -147,27 +160,37 @@ class Attempt:
             else:
                 if written is not None:
                     return written
-                headers = {sheet: self._header(sheet, self._progress.tally.seen.get(sheet, ())) for sheet in sheets}
+                headers = {sheet: self._met(sheet) for sheet in sheets}
                 continue
             headers[unforeseen] = self._discovered(view, unforeseen)
 
-    def _foreseen(self, view: catalogue.Snapshot, sheet: str) -> tuple[str, ...]:
+    def _foreseen(self, view: catalogue.Snapshot, sheet: str) -> Header:
         if not self._plan.format.flat:
-            return ()
-        last = self._plan.memory[sheet].last
-        return self._discovered(view, sheet) if last is None else self._header(sheet, last)
+            return Header()
+        memory, measured = self._plan.memory[sheet], self._plan.options.shows_widths
+        if memory.last is None or (measured and not memory.widths):
+            return self._discovered(view, sheet)
+        columns = self._columns(sheet, memory.last)
+        return Header(columns, {n: memory.widths.get(n, width(len(n))) for n in columns} if measured else {})
 
-    def _discovered(self, view: catalogue.Snapshot, sheet: str) -> tuple[str, ...]:
+    def _discovered(self, view: catalogue.Snapshot, sheet: str) -> Header:
         seen: dict[str, None] = {}
-        discovery = transcoders().discovery(self._plan.selection(sheet), seen)
+        selection = self._plan.selection(sheet)
+        survey = Survey(selection, seen) if self._plan.options.shows_widths else None
+        discovery = survey or transcoders().discovery(selection, seen)
         with self._batches(view, sheet) as batches:
             for batch in batches:
                 discovery.note(batch)
                 if len(seen) > self._plan.max_columns:
                     raise TooManyColumns(len(seen), self._plan.max_columns)
-        return self._header(sheet, seen)
+        return Header(self._columns(sheet, seen), survey.widths if survey else {})
 
-    def _header(self, sheet: str, seen: Sequence[str] | Mapping[str, None]) -> tuple[str, ...]:
+    def _met(self, sheet: str) -> Header:
+        """The header that would have fitted the rows just written."""
+        tally = self._progress.tally
+        return Header(self._columns(sheet, tally.seen.get(sheet, ())), tally.widths.get(sheet, {}))
+
+    def _columns(self, sheet: str, seen: Sequence[str] | Mapping[str, None]) -> tuple[str, ...]:
         return self._plan.selection(sheet).header(self._ordered(sheet, seen)) or ("id",)
 
     def _ordered(self, sheet: str, seen: Sequence[str] | Mapping[str, None]) -> tuple[str, ...]:
@@ -179,8 +202,8 @@ class Attempt:
         fields = projection(self._plan.selection(sheet))
         return Ahead(view.batches(sheet, self._plan.query_of(sheet), fields), self._stop, name="export-read")
 
-    def _write(self, view: catalogue.Snapshot, headers: Mapping[str, tuple[str, ...]]) -> Written | None:
-        """The file, or None when a column of the header turned out to exist no longer."""
+    def _write(self, view: catalogue.Snapshot, headers: Mapping[str, Header]) -> Written | None:
+        """The file, or None when its header turned out not to fit."""
         tally = self._progress.tally = Tally()
         self._progress.stage = Stage.READING
         digest, size = hashlib.sha256(), 0
@@ -191,9 +214,7 @@ class Attempt:
                     digest.update(chunk)
                     size += len(chunk)
                     writer.write(chunk)
-            if any(
-                header != self._header(name, tally.seen.get(name, ())) for name, header in headers.items() if header
-            ):
+            if any(header != self._met(name) for name, header in headers.items() if header.columns):
                 writer.abort()
                 return None
             warnings = self._warnings(view, tally)
@@ -204,19 +225,27 @@ class Attempt:
         except BaseException:
             writer.abort()
             raise
+        seen = {name: self._ordered(name, names) for name, names in tally.seen.items()}
         return Written(
             size=size,
             sha256=digest.hexdigest(),
             records=dict(tally.records),
-            seen={name: self._ordered(name, names) for name, names in tally.seen.items()},
+            seen=seen,
+            widths={sheet: {name: found[name] for name in seen[sheet]} for sheet, found in tally.widths.items()},
             warnings=warnings,
         )
 
-    def _chunks(self, view: catalogue.Snapshot, headers: Mapping[str, tuple[str, ...]], stack: ExitStack) -> Ahead:
+    def _chunks(self, view: catalogue.Snapshot, headers: Mapping[str, Header], stack: ExitStack) -> Ahead:
         """The file's bytes, transcoded in one thread while the next documents are read in another."""
         sheets = [
-            Sheet(name, headers[name], self._plan.selection(name), stack.enter_context(self._batches(view, name)))
-            for name in headers
+            Sheet(
+                name,
+                header.columns,
+                self._plan.selection(name),
+                stack.enter_context(self._batches(view, name)),
+                header.widths,
+            )
+            for name, header in headers.items()
         ]
         chunks = self._plan.format.encode(sheets, self._plan.options, self._progress.tally)
         return stack.enter_context(Ahead(chunks, self._stop, name="export-encode"))

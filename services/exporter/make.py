@@ -111,11 +111,12 @@ class FileMaker:
         if not plan.format.flat:
             return
         for sheet, names in written.seen.items():
-            if names != plan.memory[sheet].last:
+            widths = written.widths.get(sheet, {})
+            if names != plan.memory[sheet].last or widths not in ({}, plan.memory[sheet].widths):
                 whole = plan.selection(sheet).include is None
                 key = _memory_key(plan.options, sheet)
                 try:
-                    await self._columns.remember(plan.tenant, sheet, key, names, extends_order=whole)
+                    await self._columns.remember(plan.tenant, sheet, key, names, widths, extends_order=whole)
                 except Unavailable as exc:  # a hint is not worth a finished file
                     log.warning("columns_forgotten", action="remember", sheet=sheet, reason=exc.message)
 

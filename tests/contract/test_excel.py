@@ -26,12 +26,21 @@ AT = datetime(2026, 3, 15, 9, 0, 0, 120_000)
 PRODUCTS = [{"_id": n, "name": "x" * 20 * n, "NAME": None, "at": AT} for n in range(7)]
 
 
+WIDTHS = {"id": 8, "name": 40}
+
+
 def workbook(rows: int = 7, options: dict[str, Any] | None = None, size: int = 3) -> tuple[bytes, Tally]:
     """A workbook whose every sheet holds the products."""
     chosen = formats()["excel"].Options.model_validate(options or {})
     stored = [bson.encode(product) for product in PRODUCTS[:rows]]
     sheets = [
-        Sheet(name, COLUMNS, Selection(), iter([b"".join(stored[at : at + size]) for at in range(0, rows, size)]))
+        Sheet(
+            name,
+            COLUMNS,
+            Selection(),
+            iter([b"".join(stored[at : at + size]) for at in range(0, rows, size)]),
+            WIDTHS,
+        )
         for name in formats()["excel"].sheets(chosen)
     ]
     tally = Tally()
@@ -88,9 +97,16 @@ def test_a_formatted_sheet_has_a_bold_frozen_header_a_filter_and_widths() -> Non
     assert sheet.auto_filter.ref == "A1:D8"
     assert [(cell.value, cell.font.b, cell.font.name) for cell in sheet[1]] == [(n, True, "Calibri") for n in COLUMNS]
     assert not any(cell.font.b for cell in sheet[2])
-    assert [sheet.column_dimensions[letter].width for letter in "AB"] == [8, 42]
+    assert [sheet.column_dimensions[letter].width for letter in "AB"] == [8, 40]
     assert sheet["D2"].number_format == "yyyy-mm-dd hh:mm:ss"
     assert sheet["D2"].value == AT
+
+
+def test_the_widths_found_are_those_of_the_longest_cells_and_names() -> None:
+    _, tally = workbook()
+    assert tally.widths == {"products": {"id": 8, "name": 60, "NAME": 8, "at": 25}}
+    _, tally = workbook(options={"formatting": False})
+    assert tally.widths == {}
 
 
 def test_the_filter_is_named_in_the_workbook_as_excel_does(five_rows_a_sheet: None) -> None:

@@ -16,6 +16,17 @@ def columns(database: Database) -> ColumnStore:
     return ColumnStore(database)
 
 
+async def test_widths_are_kept_beside_the_names_and_forgotten_when_those_change_without_them(
+    columns: ColumnStore,
+) -> None:
+    await columns.remember("acme", "products", ALL, ["id", "a.b"], {"a.b": 12, "id": 8}, extends_order=True)
+    assert await columns.recall("acme", "products", ALL) == ColumnMemory(
+        ("id", "a.b"), ("id", "a.b"), {"id": 8, "a.b": 12}
+    )
+    await columns.remember("acme", "products", ALL, ["id"], extends_order=True)
+    assert (await columns.recall("acme", "products", ALL)).widths == {}
+
+
 async def test_nothing_is_known_at_first(columns: ColumnStore) -> None:
     assert await columns.recall("acme", "products", ALL) == ColumnMemory((), None)
 

@@ -98,13 +98,16 @@ class Bench:
         query: Mapping[str, Any] | None = None,
         order: tuple[str, ...] = (),
         last: tuple[str, ...] | None = None,
+        widths: Mapping[str, int] | None = None,
         max_columns: int = 1_000,
         at_write: tuple[int, Callable[[], None]] | None = None,
     ) -> Written:
         """Make the file; `at_write` does something before the n-th chunk of the first file is written."""
         made = formats()[form]
         chosen = made.Options.model_validate({"utf8_bom": False, **(options or {})} if form == "csv" else options or {})
-        memory = {sheet: ColumnMemory() for sheet in made.sheets(chosen)} | {"products": ColumnMemory(order, last)}
+        memory = {sheet: ColumnMemory() for sheet in made.sheets(chosen)} | {
+            "products": ColumnMemory(order, last, widths or {})
+        }
         plan = Plan(self.tenant, made, chosen, query or {}, memory, max_columns)
 
         def open_writer() -> BlobWriter:
@@ -307,6 +310,38 @@ def test_a_workbook_has_further_sheets_for_further_rows_and_all_suppliers(
     }
     assert written.records == {"products": 3, "suppliers": 1}
     assert (bench.progress.total, bench.progress.processed) == (4, 4)
+
+
+# Widths
+
+
+def test_widths_fit_the_longest_cell_of_all_rows(bench: Bench) -> None:
+    bench.fill([*plain(2 * BATCH), {"_id": 2 * BATCH, "sku": "S" * 33}])
+    written = bench.run("excel")
+    assert written.widths == {"products": {"id": 8, "sku": 40}}
+    sheet = openpyxl.load_workbook(io.BytesIO(bench.file))["products"]
+    assert [sheet.column_dimensions[letter].width for letter in "AB"] == [8, 40]
+    assert bench.finds.count == 2  # to look, and to write
+
+
+@pytest.mark.parametrize(("known", "passes"), [({"id": 8, "sku": 12}, 1), ({"id": 8, "sku": 30}, 2)])
+def test_widths_of_last_time_save_a_pass_while_they_still_fit(bench: Bench, known: dict[str, int], passes: int) -> None:
+    bench.fill([*plain(20), {"_id": 20, "sku": "S" * 9}])
+    fresh = bench.run("excel")
+    file = bench.file
+    written = bench.run("excel", last=("id", "sku"), widths=known)
+    assert bench.finds.count == passes
+    assert bench.file == file
+    assert written == fresh
+
+
+def test_a_column_without_a_cell_is_as_wide_as_its_name(bench: Bench) -> None:
+    bench.fill(plain(3))
+    names = ("id", "a_name_of_twenty_signs")
+    bench.run("excel", {"include_fields": list(names)}, order=("id", "sku"), last=("id",), widths={"id": 8})
+    assert bench.finds.count == 1
+    sheet = openpyxl.load_workbook(io.BytesIO(bench.file))["products"]
+    assert [sheet.column_dimensions[letter].width for letter in "AB"] == [8, 25]
 
 
 # Progress and cancellation

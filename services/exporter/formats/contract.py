@@ -6,7 +6,7 @@ gateway's OpenAPI document, and turns raw BSON batches into the bytes of the fil
 
 import re
 from collections import Counter
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Annotated, Any, ClassVar, Literal, Protocol
 from uuid import UUID
@@ -68,6 +68,11 @@ class ExportOptions(BaseModel):
         """Which columns of the products were asked for."""
         return Selection(self.include_fields, self.exclude_fields or ())
 
+    @property
+    def shows_widths(self) -> bool:
+        """Whether the file needs the widths of its columns before the rows."""
+        return False
+
 
 class DelimitedOptions(ExportOptions):
     """What formats made of CSV files take."""
@@ -85,13 +90,15 @@ class Sheet:
     """One collection on its way into a file.
 
     `columns` is the header of a flat format, complete; formats that keep nesting ignore it. `batches` yields raw BSON:
-    each item is one or more whole documents, end to end.
+    each item is one or more whole documents, end to end. `widths` are those of the columns, in characters, where the
+    options show them.
     """
 
     name: str
     columns: Sequence[str]
     selection: Selection
     batches: Iterator[bytes]
+    widths: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -102,6 +109,9 @@ class Tally:
     """Rows written, by sheet."""
     seen: dict[str, dict[str, None]] = field(default_factory=dict)
     """Names of leaves met and selected, by sheet, in first-seen order (an ordered set)."""
+    widths: dict[str, dict[str, int]] = field(default_factory=dict)
+    """What the widths of columns have to be, by sheet, where the options show them: if others were given, the file is
+    written once more."""
     texts_cut: int = 0
     """Cells cut because the format holds no longer text."""
 

@@ -3,7 +3,7 @@
 import io
 import zipfile
 from collections.abc import Generator, Iterator, Mapping, Sequence
-from typing import Any, ClassVar, Literal
+from typing import ClassVar, Literal
 
 from openpyxl import Workbook
 from openpyxl.styles import Font
@@ -15,6 +15,7 @@ from services.exporter.formats.contract import ExportOptions, Flag, Sheet, Tally
 from services.exporter.formats.package import FIXED_TIME, Member, package
 from services.exporter.transcode import Pieces
 from services.exporter.transcode.sheet_xml import column_letters
+from services.exporter.widths import widths
 
 MOST_ROWS = 1_048_576
 """Rows of a sheet, with the header."""
@@ -22,10 +23,6 @@ MOST_COLUMNS = 16_384
 MOST_BYTES = 3 << 30
 """A worksheet is ended at this size too: Excel distrusts packages with members that need the 64-bit format."""
 HEADER_STYLE, DATE_STYLE = 1, 2
-WIDEST, NARROWEST = 60, 8
-"""Column widths, in characters."""
-MEASURED = 200
-"""Rows looked at for the widths."""
 
 _HEAD = (
     '<?xml version="1.0" encoding="UTF-8" standalone="yes"?>\n'
@@ -53,6 +50,11 @@ class ExcelOptions(ExportOptions):
         if len(set(names)) < len(names):
             raise ValueError("names a sheet more than once")
         return names
+
+    @property
+    def shows_widths(self) -> bool:
+        """As `formatting`."""
+        return self.formatting
 
 
 class Excel:
@@ -116,7 +118,8 @@ class Pages:
 
     def xml(self) -> Iterator[bytes]:
         """One worksheet, as full as it may be."""
-        yield (_HEAD + (self._look() if self._formatting else "") + "<sheetData>").encode()
+        look = _FROZEN + _cols(self._sheet.columns, self._sheet.widths) if self._formatting else ""
+        yield f"{_HEAD}{look}<sheetData>".encode()
         yield self._rows.header(HEADER_STYLE if self._formatting else None)
         number, written = 2, 0
         while number <= MOST_ROWS and written < MOST_BYTES and self._pieces.more():
@@ -125,23 +128,20 @@ class Pages:
             number += rows.rows
             written += len(rows.text)
             yield rows.text
+        if self._formatting:
+            self._tally.widths[self._sheet.name] = widths(self._sheet.columns, self._rows.longest())
         self.area = f"A1:{column_letters(max(1, len(self._sheet.columns)))}{number - 1}"
         filtered = f'<autoFilter ref="{self.area}"/>' if self._formatting else ""
         yield f"</sheetData>{filtered}</worksheet>".encode()
 
-    def _look(self) -> str:
-        """The frozen header, and widths that fit the first rows."""
-        first = self._pieces.look(MEASURED) if self._pieces.more() else b""
-        return _FROZEN + _widths(self._sheet.columns, self._rows.values(first))
 
-
-def _widths(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
-    """Widths that fit the header and these rows, within reason."""
-    widths = []
-    for at, name in enumerate(columns):
-        longest = max([len(name), *(len(str(row[at])) for row in rows if row[at] is not None)])
-        widths.append(min(WIDEST, max(NARROWEST, longest + 2)))
-    cols = [f'<col min="{at}" max="{at}" width="{width}" customWidth="1"/>' for at, width in enumerate(widths, 1)]
+def _cols(columns: Sequence[str], known: Mapping[str, int]) -> str:
+    """The widths, as far as they are known."""
+    cols = [
+        f'<col min="{at}" max="{at}" width="{known[name]}" customWidth="1"/>'
+        for at, name in enumerate(columns, 1)
+        if name in known
+    ]
     return f"<cols>{''.join(cols)}</cols>" if cols else ""
 
 

@@ -97,6 +97,10 @@ class SheetRows(reference.SheetRows):
         super().__init__(sheet, columns, selection, tally, date_style=date_style)
         self._engine = XmlRows(self._names, self._slowly, len(columns), date_style)
 
+    def longest(self):
+        """Characters of the longest cell of each column: of what was written here, and of what the reference wrote."""
+        return list(map(max, self._engine.shown(), super().longest()))
+
     def encode(self, batch, first):
         """The rows of a batch as XML, numbered from `first`; cells cut are counted in the tally."""
         return self._engine.encode(batch, first)

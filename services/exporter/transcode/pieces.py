@@ -23,10 +23,6 @@ class Pieces:
             self._batch, self._at = batch, 0
         return True
 
-    def look(self, most: int) -> bytes:
-        """The next documents of this batch, at most so many; they stay."""
-        return self._batch[self._at : self._end(most)]
-
     def take(self, most: int) -> bytes:
         """The next documents of this batch, at most so many."""
         begin, self._at = self._at, self._end(most)

@@ -146,7 +146,7 @@ class SheetRows:
         self._columns = columns
         self._names = Names(sheet, columns, selection, tally.seen.setdefault(sheet, {}))
         self._letters = [sheet_xml.column_letters(at) for at in range(1, len(columns) + 1)]
-        self._cells = sheet_xml.Cells(date_style)
+        self._cells = sheet_xml.Cells(date_style, len(columns))
 
     def header(self, style: int | None) -> bytes:
         """The row of names, in this cell format; names cut are counted in the tally."""
@@ -156,27 +156,22 @@ class SheetRows:
         self._tally.texts_cut += self._cells.cut - before
         return text.encode()
 
-    def values(self, batch: bytes) -> list[list[Any]]:
-        """The values of a batch, a list a document.
-
-        Raises:
-            UnforeseenColumn: a document has a leaf the header has not.
-            InvalidBSON: the batch is damaged.
-        """
-        rows = []
-        for document in documents(batch):
-            row: list[Any] = [None] * len(self._letters)
-            self._names.fill(row, document, self._names.root(document))
-            rows.append(row)
-        return rows
+    def longest(self) -> list[int]:
+        """Characters of the longest cell of each column in the batches so far, at most `sheet_xml.MOST_SHOWN`."""
+        return list(self._cells.longest)
 
     def encode(self, batch: bytes, first: int) -> Encoded:
         """The rows of a batch as XML, numbered from `first`; cells cut are counted in the tally.
 
         Raises:
-            UnforeseenColumn, InvalidBSON: like `values`.
+            UnforeseenColumn: a document has a leaf the header has not.
+            InvalidBSON: the batch is damaged.
         """
-        rows, before = self.values(batch), self._cells.cut
+        rows, before = [], self._cells.cut
+        for document in documents(batch):
+            row: list[Any] = [None] * len(self._letters)
+            self._names.fill(row, document, self._names.root(document))
+            rows.append(row)
         text = "".join(self._cells.row(row, self._letters, number) for number, row in enumerate(rows, first))
         self._tally.texts_cut += self._cells.cut - before
         return Encoded(text.encode(), len(rows))

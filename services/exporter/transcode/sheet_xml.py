@@ -53,16 +53,26 @@ def cut_text(text: str) -> str:
     return units[: LONGEST_TEXT * 2].decode("utf-16-le", "ignore")
 
 
-class Cells:
-    """Writes cells; `cut` counts the texts that were too long."""
+MOST_SHOWN = 60
+"""Characters counted of a cell; no column is made wider."""
+_BOOL_SHOWN, _DATE_SHOWN = len("FALSE"), len("2026-03-15 12:30:00")
 
-    def __init__(self, date_style: int) -> None:
+
+class Cells:
+    """Writes cells; `cut` counts the texts that were too long.
+
+    `longest` holds the characters of the longest cell that each column has had, at most `MOST_SHOWN`.
+    """
+
+    def __init__(self, date_style: int, width: int) -> None:
         self.cut = 0
+        self.longest = [0] * width
+        self._shown = 0
         self._date_style = date_style
         self._inner: dict[type, Callable[[Any], str]] = {
             **dict.fromkeys(TEXT, self._other),
             str: self._text,
-            bool: lambda value: f' t="b"><v>{value:d}</v></c>',
+            bool: self._bool,
             int: self._integer,
             Int64: self._integer,
             float: self._float,
@@ -72,12 +82,11 @@ class Cells:
 
     def row(self, values: Sequence[Any], letters: Sequence[str], number: int) -> str:
         """One row; null and missing make no cell."""
-        inner = self._inner
-        cells = [
-            f'<c r="{letter}{number}"{inner[value.__class__](value)}'
-            for letter, value in zip(letters, values, strict=True)
-            if value is not None
-        ]
+        cells = []
+        for at, (letter, value) in enumerate(zip(letters, values, strict=True)):
+            if value is not None:
+                cells.append(f'<c r="{letter}{number}"{self._inner[value.__class__](value)}')
+                self.longest[at] = max(self.longest[at], min(self._shown, MOST_SHOWN))
         return f'<row r="{number}">{"".join(cells)}</row>'
 
     def heading(self, names: Sequence[str], letters: Sequence[str], attributes: str) -> str:
@@ -89,20 +98,29 @@ class Cells:
         text = cut_text(value)
         if len(text) != len(value):
             self.cut += 1
+        self._shown = len(text)
         space = ' xml:space="preserve"' if text != text.strip() or "\n" in text or "  " in text else ""
         return f' t="inlineStr"><is><t{space}>{escaped_text(text)}</t></is></c>'
 
     def _other(self, value: Any) -> str:
         return self._text(TEXT[value.__class__](value))
 
+    def _bool(self, value: bool) -> str:
+        self._shown = _BOOL_SHOWN
+        return f' t="b"><v>{value:d}</v></c>'
+
     def _integer(self, value: int) -> str:
         if -(10**MOST_DIGITS) < value < 10**MOST_DIGITS:
-            return f"><v>{value}</v></c>"
+            return self._number(str(value))
         return self._text(str(value))
+
+    def _number(self, digits: str) -> str:
+        self._shown = len(digits)
+        return f"><v>{digits}</v></c>"
 
     def _float(self, value: float) -> str:
         if math.isfinite(value) and (value == 0 or abs(value) >= SMALLEST):
-            return f"><v>{value!r}</v></c>"
+            return self._number(repr(value))
         return self._other(value)
 
     def _decimal(self, value: Decimal128) -> str:
@@ -120,5 +138,6 @@ class Cells:
         if value < _FIRST_DATE:
             return self._other(value)
         past = value - _DAY_ZERO
+        self._shown = _DATE_SHOWN
         serial = past.days + (past.seconds + past.microseconds / 1e6) / 86_400
         return f' s="{self._date_style}"><v>{serial!r}</v></c>'

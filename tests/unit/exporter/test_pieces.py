@@ -24,15 +24,6 @@ def test_every_document_is_taken_once_and_in_order(most: int) -> None:
     assert all(1 <= len(piece) <= most for piece in taken)
 
 
-def test_what_was_looked_at_is_still_there() -> None:
-    pieces = Pieces(iter([documents(1, 2, 3)]))
-    assert pieces.more()
-    assert numbers(pieces.look(2)) == [1, 2]
-    assert numbers(pieces.take(3)) == [1, 2, 3]
-    assert not pieces.more()
-    assert pieces.look(2) == pieces.take(2) == b""
-
-
 @pytest.mark.parametrize("size", [-1, 0, 4, 1_000])
 def test_damage_goes_to_the_transcoder_with_all_that_follows(size: int) -> None:
     damage = size.to_bytes(4, "little", signed=True) + bytes(20)

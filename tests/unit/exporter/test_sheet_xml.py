@@ -18,7 +18,7 @@ STYLE = 2
 
 def cell(value: Any) -> ElementTree.Element:
     """The one cell of a row, as an XML parser sees it."""
-    [found] = ElementTree.fromstring(Cells(STYLE).row([value], ["A"], 7))
+    [found] = ElementTree.fromstring(Cells(STYLE, 4).row([value], ["A"], 7))
     assert found.get("r") == "A7"
     return found
 
@@ -43,7 +43,7 @@ def test_columns_are_lettered_as_openpyxl_letters_them(number: int) -> None:
 
 
 def test_missing_makes_no_cell_and_keeps_the_others_in_place() -> None:
-    row = ElementTree.fromstring(Cells(STYLE).row([None, 1, None, "x"], ["A", "B", "C", "D"], 3))
+    row = ElementTree.fromstring(Cells(STYLE, 4).row([None, 1, None, "x"], ["A", "B", "C", "D"], 3))
     assert row.get("r") == "3"
     assert [found.get("r") for found in row] == ["B3", "D3"]
 
@@ -109,7 +109,7 @@ def test_what_excel_would_change_or_does_not_know_is_text(value: Any, text: str)
 def test_text_is_text_with_every_blank(text: str) -> None:
     assert text_of(text) == text
     if text != text.strip() or "  " in text:
-        assert 'xml:space="preserve"' in Cells(STYLE).row([text], ["A"], 1)
+        assert 'xml:space="preserve"' in Cells(STYLE, 4).row([text], ["A"], 1)
 
 
 def test_booleans_are_booleans() -> None:
@@ -169,13 +169,13 @@ def test_characters_xml_forbids_are_escaped_as_excel_does(text: str, escaped: st
 )
 def test_text_is_cut_at_the_units_a_cell_holds_and_never_within_a_character(text: str, length: int) -> None:
     assert cut_text(text) == text[:length]
-    cells = Cells(STYLE)
+    cells = Cells(STYLE, 4)
     cells.row([text, [text], "short"], ["A", "B", "C"], 1)
     assert cells.cut == (2 if len(text) > length else 0)
 
 
 def test_names_are_cut_and_counted_like_text() -> None:
-    cells = Cells(STYLE)
+    cells = Cells(STYLE, 4)
     heading = ElementTree.fromstring(cells.heading(["a", "A", "x" * 40_000], ["A", "B", "C"], ' s="1"'))
     assert [found.get("s") for found in heading] == ["1", "1", "1"]
     assert [len(found.findtext("is/t") or "") for found in heading] == [1, 1, 32_767]

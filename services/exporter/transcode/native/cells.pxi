@@ -5,6 +5,9 @@ cdef enum:
     LONGEST_TEXT = 32767  # UTF-16 units a cell holds
     FIRST_SERIAL = 61  # 1900-03-01: before it, spreadsheets count a 29 February 1900 that never was
     EPOCH_SERIAL = 25569  # 1970-01-01
+    MOST_SHOWN = 60  # characters that count for the width of a column
+    BOOL_SHOWN = 5
+    DATE_SHOWN = 19
 
 cdef int64_t MOST_INTEGER = 1000000000000000  # 15 digits are less
 cdef int64_t LAST_MILLIS = 253402300799999  # the end of 9999
@@ -69,10 +72,29 @@ cdef void put_markup(Out* out, const unsigned char* text, size_t size) noexcept 
     put(out, <const char*> begin, end - begin)
 
 
-cdef int put_text_cell(Out* out, const unsigned char* text, size_t size) noexcept nogil:
+cdef inline void see(int* longest, Py_ssize_t characters) noexcept nogil:
+    """Note that a cell of a column shows so many characters."""
+    if characters > longest[0]:
+        longest[0] = <int> characters if characters < MOST_SHOWN else MOST_SHOWN
+
+
+cdef void see_text(int* longest, const unsigned char* text, Py_ssize_t size) noexcept nogil:
+    """The same for valid text, of which only the bytes that begin a character count."""
+    cdef Py_ssize_t at, characters = 0
+    if size <= longest[0] or longest[0] == MOST_SHOWN:
+        return
+    for at in range(size):
+        characters += not continues(text[at])
+        if characters == MOST_SHOWN:
+            break
+    see(longest, characters)
+
+
+cdef int put_text_cell(Out* out, const unsigned char* text, size_t size, int* longest) noexcept nogil:
     """The inner of a cell of valid text; ODD when it may be too long for a cell."""
     if size > LONGEST_TEXT:
         return ODD
+    see_text(longest, text, size)
     if has_blanks(text, size) or has_blank_ends(text, size):
         put(out, b' t="inlineStr"><is><t xml:space="preserve">', 43)
     else:
@@ -85,9 +107,12 @@ cdef int put_text_cell(Out* out, const unsigned char* text, size_t size) noexcep
     return FINE
 
 
-cdef void put_number_cell(Out* out, double number) noexcept nogil:
+cdef void put_number_cell(Out* out, double number, int* longest) noexcept nogil:
+    cdef size_t begin
     put(out, b"><v>", 4)
+    begin = out.size
     put_double(out, number)
+    see(longest, out.size - begin)
     put(out, b"</v></c>", 8)
 
 
@@ -104,40 +129,46 @@ cdef void put_date_cell(Out* out, int64_t millis, int style) noexcept nogil:
 
 
 cdef int put_cell(
-    Out* out, Out* scratch, Tree* tree, int node, unsigned char kind, const unsigned char* at, Py_ssize_t size, int style
+    Out* out, Out* scratch, Tree* tree, int node, unsigned char kind, const unsigned char* at, Py_ssize_t size, int style,
+    int* longest
 ) noexcept nogil:
     """The inner of a cell: a number, boolean or date where Excel keeps the value, else its text."""
+    cdef size_t begin
     cdef int64_t whole
     cdef double number
     cdef Decimal decimal
     if kind == TEXT:
-        return put_text_cell(out, at + 4, size - 5) if is_utf8(at + 4, size - 5) else ODD
+        return put_text_cell(out, at + 4, size - 5, longest) if is_utf8(at + 4, size - 5) else ODD
     if kind == BOOL:
         put(out, b' t="b"><v>', 10)
         put_byte(out, 48 + at[0])
         put(out, b"</v></c>", 8)
+        see(longest, BOOL_SHOWN)
         return FINE
     if kind == INT32 or kind == INT64:
         whole = int32_at(at) if kind == INT32 else int64_at(at)
         if -MOST_INTEGER < whole < MOST_INTEGER:
             put(out, b"><v>", 4)
+            begin = out.size
             put_integer(out, whole)
+            see(longest, out.size - begin)
             put(out, b"</v></c>", 8)
             return FINE
     elif kind == DOUBLE:
         number = double_at(at)
         if isfinite(number) and (number == 0 or fabs(number) >= SMALLEST):
-            put_number_cell(out, number)
+            put_number_cell(out, number, longest)
             return FINE
     elif kind == DECIMAL:
         if not read_decimal(at, &decimal) or not nearest_double(&decimal, &number):
             return ODD
-        put_number_cell(out, number)
+        put_number_cell(out, number, longest)
         return FINE
     elif kind == DATE:
         whole = int64_at(at)
         if <int64_t> (FIRST_SERIAL - EPOCH_SERIAL) * DAY_MILLIS <= whole <= LAST_MILLIS:
             put_date_cell(out, whole, style)
+            see(longest, DATE_SHOWN)
             return FINE
     scratch.size = 0
     if kind == OBJECT:  # an empty one
@@ -147,11 +178,12 @@ cdef int put_cell(
             return ODD
     elif put_plain(scratch, kind, at, size):
         return ODD
-    return put_text_cell(out, <const unsigned char*> scratch.bytes, scratch.size)
+    return put_text_cell(out, <const unsigned char*> scratch.bytes, scratch.size, longest)
 
 
 cdef int put_xml_row(
-    Out* out, Out* scratch, Tree* tree, Row* row, const char* letters, const int* sizes, int64_t number, int style
+    Out* out, Out* scratch, Tree* tree, Row* row, const char* letters, const int* sizes, int* longest, int64_t number,
+    int style
 ) noexcept nogil:
     """A row as XML; null and missing make no cell."""
     cdef char digits[20]
@@ -167,7 +199,9 @@ cdef int put_xml_row(
         put(out, letters + LETTERS_ROOM * column, sizes[column])
         put(out, digits + 20 - count, count)
         put_byte(out, b'"')
-        if put_cell(out, scratch, tree, row.nodes[column], kind, row.values[column], row.sizes[column], style):
+        if put_cell(
+            out, scratch, tree, row.nodes[column], kind, row.values[column], row.sizes[column], style, &longest[column]
+        ):
             return ODD
     put(out, b"</row>", 6)
     return FINE

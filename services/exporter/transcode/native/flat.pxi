@@ -68,6 +68,7 @@ cdef class XmlRows(Leaves):
 
     cdef char* letters
     cdef int* sizes
+    cdef int* longest  # characters of the longest cell, by column
     cdef int style
 
     def __init__(self, names, slowly, int width, int date_style):
@@ -77,7 +78,8 @@ cdef class XmlRows(Leaves):
         self.style = date_style
         self.letters = <char*> calloc(width + 1, LETTERS_ROOM)
         self.sizes = <int*> calloc(width + 1, sizeof(int))
-        if self.letters == NULL or self.sizes == NULL:
+        self.longest = <int*> calloc(width + 1, sizeof(int))
+        if self.letters == NULL or self.sizes == NULL or self.longest == NULL:
             raise MemoryError
         for column in range(width):
             beginning = f'<c r="{column_letters(column + 1)}'.encode()
@@ -87,11 +89,17 @@ cdef class XmlRows(Leaves):
     def __dealloc__(self):
         free(self.letters)
         free(self.sizes)
+        free(self.longest)
+
+    def shown(self):
+        """Characters of the longest cell of each column."""
+        cdef int column
+        return [self.longest[column] for column in range(self.row.width)]
 
     cdef int write(self, const unsigned char* at, Py_ssize_t size, int64_t row) noexcept nogil:
         cdef int code = fill_document(&self.tree, &self.row, &self.root, at, size)
         if code:
             return code
         return put_xml_row(
-            &self.out, &self.scratch, &self.tree, &self.row, self.letters, self.sizes, row, self.style
+            &self.out, &self.scratch, &self.tree, &self.row, self.letters, self.sizes, self.longest, row, self.style
         )
