@@ -6,15 +6,16 @@ import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from benchmarks import deliveries, memory, schedules, small_export, status, throughput
+from benchmarks import deliveries, memory, schedules, side_by_side, small_export, status, throughput
 from benchmarks.report import Report
 from benchmarks.system import System, running
 
 BENCHMARKS: Mapping[str, Callable[[System, Report], None]] = {
     "small_export": small_export.measure,
     "throughput": throughput.measure,
-    "memory": memory.measure,
     "status": status.measure,
+    "memory": memory.measure,
+    "side_by_side": side_by_side.measure,
     "schedules": schedules.measure,
     "deliveries": deliveries.measure,
 }

@@ -1,31 +1,32 @@
-"""The exporter's peak memory while it exports 200,000 products in each format, above what it holds when idle."""
+"""The exporter's peak memory while it exports a catalogue and one ten times as large, above what it holds when idle."""
 
 from pathlib import Path
 
 from benchmarks.report import Report
 from benchmarks.system import System
 
-PRODUCTS = 200_000
+SIZES = (300_000, 3_000_000)
 FORMATS = ("csv", "json", "excel", "zip")
 MIB = 1024 * 1024
 
 
 def measure(system: System, report: Report) -> None:
-    """One export a format; the kernel's high-water mark is reset before each."""
+    """One export a format and size; the kernel's high-water mark is reset before each."""
     pid = system.pid("exporter")
-    system.fill(PRODUCTS)
-    system.export("csv", {"filters": {"sku": "SKU-00000001"}})  # what is imported on first use is no growth
-    for form in FORMATS:
-        reset_peak(pid)
-        before = status(pid, "VmRSS")
-        job, seconds = system.export(form)
-        growth = (status(pid, "VmHWM") - before) / MIB
-        report.add(
-            f"{PRODUCTS:,} products as {form}: growth of memory",
-            f"{growth:.1f} MiB",
-            compared=f"idle {before / MIB:.0f} MiB, file {job['file_size'] / MIB:.0f} MiB, {seconds:.1f} s",
-            promised="at most 64 MiB",
-        )
+    for products in SIZES:
+        system.fill(products)
+        system.export("csv", {"filters": {"sku": "SKU-00000001"}})  # what is imported on first use is no growth
+        for form in FORMATS:
+            reset_peak(pid)
+            before = status(pid, "VmRSS")
+            job, seconds = system.export(form)
+            growth = (status(pid, "VmHWM") - before) / MIB
+            report.add(
+                f"{products:,} products as {form}: growth of memory",
+                f"{growth:.1f} MiB",
+                compared=f"idle {before / MIB:.0f} MiB, file {job['file_size'] / MIB:,.0f} MiB, {seconds:.1f} s",
+                promised="at most 96 MB",
+            )
 
 
 def reset_peak(pid: int) -> None:

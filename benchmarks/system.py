@@ -11,6 +11,7 @@ from pymongo import MongoClient
 
 from benchmarks.catalogue import products
 from deploy.local.demo.rest import Rest
+from deploy.local.secrets import api_key
 from deploy.local.stack import Stack
 
 BATCH = 5_000
@@ -26,6 +27,7 @@ class System:
 
     stack: Stack
     rest: Rest
+    tenant: str = "default"
 
     @property
     def mongodb_uri(self) -> str:
@@ -39,10 +41,15 @@ class System:
             raise RuntimeError(f"{service} has died; see its log in {self.stack.folder}")
         return found
 
+    def of(self, tenant: str) -> "System":
+        """The same system, seen by another tenant."""
+        key = api_key(self.stack.folder / f"api-key-{tenant}", self.mongodb_uri, tenant)
+        return System(self.stack, Rest(self.stack.url, key), tenant)
+
     def fill(self, count: int) -> None:
         """Make the catalogue hold exactly so many products."""
         with MongoClient[dict[str, Any]](self.mongodb_uri) as client:
-            collection = client["catalogue_default"]["products"]
+            collection = client[f"catalogue_{self.tenant}"]["products"]
             if collection.estimated_document_count() == count:
                 return
             collection.drop()
