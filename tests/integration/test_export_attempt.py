@@ -312,6 +312,31 @@ def test_a_workbook_has_further_sheets_for_further_rows_and_all_suppliers(
     assert (bench.progress.total, bench.progress.processed) == (4, 4)
 
 
+# Reading
+
+
+def test_a_filter_on_an_indexed_field_reads_only_what_it_finds(bench: Bench) -> None:
+    bench.fill(plain(5 * BATCH))
+    bench.products.create_index([("sku", 1)])
+    database = bench.products.database
+    database.command("profile", 2)
+    bench.run(query={"sku": {"$in": ["S7", "S4000"]}}, last=("id", "sku"))
+    database.command("profile", 0)
+    assert [row[0] for row in bench.table[1:]] == ["7", "4000"]
+    [find] = database["system.profile"].find({"op": "query", "command.find": "products"})
+    assert find["docsExamined"] == 2
+
+
+def test_a_catalogue_may_be_a_view(bench: Bench) -> None:
+    bench.fill([{"_id": n, "sku": f"S{n}", "cost": 1} for n in reversed(range(2 * BATCH))], "everything")
+    bench.products.database.command(
+        {"create": "products", "viewOn": "everything", "pipeline": [{"$project": {"cost": 0}}]}
+    )
+    written = bench.run()
+    assert bench.table == [["id", "sku"], *([str(n), f"S{n}"] for n in range(2 * BATCH))]
+    assert written.records == {"products": 2 * BATCH}
+
+
 # Widths
 
 
