@@ -7,38 +7,28 @@ widths of columns, where the file shows them.
 
 import hashlib
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import islice
-from typing import Any
 
 from pymongo import MongoClient
 
 from services.chassis.blobs.contract import BlobError, BlobWriter, StoreFull
 from services.chassis.mongo import Document
 from services.exporter import catalogue
-from services.exporter.column_store import ColumnMemory
-from services.exporter.columns import Selection, merged_order
 from services.exporter.errors import JobFault
-from services.exporter.formats.contract import (
-    ExportOptions,
-    Format,
-    Sheet,
-    Tally,
-    TooManyColumns,
-    UnforeseenColumn,
-)
+from services.exporter.formats.contract import Sheet, Tally, TooManyColumns, UnforeseenColumn
+from services.exporter.headers import Header, Headers
 from services.exporter.jobs import Notice, Stage
 from services.exporter.notices import notices
 from services.exporter.pipeline import Ahead, Stopped
+from services.exporter.plan import ALL_FIELDS, FILTERED_SHEET, Plan
 from services.exporter.projection import projection
-from services.exporter.transcode import discover, transcoders
-from services.exporter.widths import Survey, width
+from services.exporter.transcode import discover
 
 SNAPSHOT_TRIES = 3
-FILTERED_SHEET = "products"
-ALL_FIELDS = Selection()
 
 
 @dataclass(slots=True)
@@ -53,36 +43,6 @@ class Progress:
     def processed(self) -> int:
         """Documents transcoded so far, in all sheets."""
         return sum(list(self.tally.records.values()))
-
-
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """Everything an attempt needs to know."""
-
-    tenant: str
-    format: Format
-    options: ExportOptions
-    query: Mapping[str, Any]
-    memory: Mapping[str, ColumnMemory]
-    """By sheet."""
-    max_columns: int
-
-    def selection(self, sheet: str) -> Selection:
-        """What the request chose of a sheet: fields and filters are about products."""
-        return self.options.selection if sheet == FILTERED_SHEET else ALL_FIELDS
-
-    def query_of(self, sheet: str) -> Mapping[str, Any]:
-        """The MongoDB query for a sheet."""
-        return self.query if sheet == FILTERED_SHEET else {}
-
-
-@dataclass(frozen=True, slots=True)
-class Header:
-    """What stands before the rows of a sheet."""
-
-    columns: tuple[str, ...] = ()
-    widths: Mapping[str, int] = field(default_factory=dict)
-    """By column, in characters; empty where the file shows none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,58 +111,25 @@ class Attempt:
         sheets = self._plan.format.sheets(self._plan.options)
         counts = [view.count(sheet, self._plan.query_of(sheet)) for sheet in sheets]
         self._progress.total = None if None in counts else sum(count or 0 for count in counts)
-        headers = {sheet: self._foreseen(view, sheet) for sheet in sheets}
+        headers = Headers(self._plan, partial(self._batches, view))
+        chosen = {sheet: headers.foreseen(sheet) for sheet in sheets}
         while True:
             try:
-                written = self._write(view, headers)
+                written = self._write(view, headers, chosen)
             except UnforeseenColumn as exc:
                 unforeseen = exc.sheet
             else:
                 if written is not None:
                     return written
-                headers = {sheet: self._met(sheet) for sheet in sheets}
+                chosen = {sheet: headers.met(sheet, self._progress.tally) for sheet in sheets}
                 continue
-            headers[unforeseen] = self._discovered(view, unforeseen)
-
-    def _foreseen(self, view: catalogue.Snapshot, sheet: str) -> Header:
-        if not self._plan.format.flat:
-            return Header()
-        memory, measured = self._plan.memory[sheet], self._plan.options.shows_widths
-        if memory.last is None or (measured and not memory.widths):
-            return self._discovered(view, sheet)
-        columns = self._columns(sheet, memory.last)
-        return Header(columns, {n: memory.widths.get(n, width(len(n))) for n in columns} if measured else {})
-
-    def _discovered(self, view: catalogue.Snapshot, sheet: str) -> Header:
-        seen: dict[str, None] = {}
-        selection = self._plan.selection(sheet)
-        survey = Survey(selection, seen) if self._plan.options.shows_widths else None
-        discovery = survey or transcoders().discovery(selection, seen)
-        with self._batches(view, sheet) as batches:
-            for batch in batches:
-                discovery.note(batch)
-                if len(seen) > self._plan.max_columns:
-                    raise TooManyColumns(len(seen), self._plan.max_columns)
-        return Header(self._columns(sheet, seen), survey.widths if survey else {})
-
-    def _met(self, sheet: str) -> Header:
-        """The header that would have fitted the rows just written."""
-        tally = self._progress.tally
-        return Header(self._columns(sheet, tally.seen.get(sheet, ())), tally.widths.get(sheet, {}))
-
-    def _columns(self, sheet: str, seen: Sequence[str] | Mapping[str, None]) -> tuple[str, ...]:
-        return self._plan.selection(sheet).header(self._ordered(sheet, seen)) or ("id",)
-
-    def _ordered(self, sheet: str, seen: Sequence[str] | Mapping[str, None]) -> tuple[str, ...]:
-        """Names in the order of earlier exports: of whole ones first, then of this very request."""
-        memory = self._plan.memory[sheet]
-        return merged_order((*memory.order, *(memory.last or ())), seen)
+            chosen[unforeseen] = headers.found(unforeseen)
 
     def _batches(self, view: catalogue.Snapshot, sheet: str) -> Ahead:
         fields = projection(self._plan.selection(sheet))
         return Ahead(view.batches(sheet, self._plan.query_of(sheet), fields), self._stop, name="export-read")
 
-    def _write(self, view: catalogue.Snapshot, headers: Mapping[str, Header]) -> Written | None:
+    def _write(self, view: catalogue.Snapshot, headers: Headers, chosen: Mapping[str, Header]) -> Written | None:
         """The file, or None when its header turned out not to fit."""
         tally = self._progress.tally = Tally()
         self._progress.stage = Stage.READING
@@ -210,11 +137,10 @@ class Attempt:
         writer = self._open_writer()
         try:
             with ExitStack() as stack:
-                for chunk in self._chunks(view, headers, stack):
-                    digest.update(chunk)
+                for chunk in self._chunks(view, chosen, digest, stack):
                     size += len(chunk)
                     writer.write(chunk)
-            if any(header != self._met(name) for name, header in headers.items() if header.columns):
+            if any(header != headers.met(sheet, tally) for sheet, header in chosen.items() if header.columns):
                 writer.abort()
                 return None
             warnings = self._warnings(view, tally)
@@ -225,7 +151,7 @@ class Attempt:
         except BaseException:
             writer.abort()
             raise
-        seen = {name: self._ordered(name, names) for name, names in tally.seen.items()}
+        seen = {sheet: headers.ordered(sheet, names) for sheet, names in tally.seen.items()}
         return Written(
             size=size,
             sha256=digest.hexdigest(),
@@ -235,8 +161,10 @@ class Attempt:
             warnings=warnings,
         )
 
-    def _chunks(self, view: catalogue.Snapshot, headers: Mapping[str, Header], stack: ExitStack) -> Ahead:
-        """The file's bytes, transcoded in one thread while the next documents are read in another."""
+    def _chunks(
+        self, view: catalogue.Snapshot, chosen: Mapping[str, Header], digest: "hashlib._Hash", stack: ExitStack
+    ) -> Ahead:
+        """The file's bytes: read, transcoded and hashed in a thread each, while the caller writes."""
         sheets = [
             Sheet(
                 name,
@@ -245,10 +173,11 @@ class Attempt:
                 stack.enter_context(self._batches(view, name)),
                 header.widths,
             )
-            for name, header in headers.items()
+            for name, header in chosen.items()
         ]
-        chunks = self._plan.format.encode(sheets, self._plan.options, self._progress.tally)
-        return stack.enter_context(Ahead(chunks, self._stop, name="export-encode"))
+        encoded = self._plan.format.encode(sheets, self._plan.options, self._progress.tally)
+        chunks = stack.enter_context(Ahead(encoded, self._stop, name="export-encode"))
+        return stack.enter_context(Ahead(_hashed(chunks, digest), self._stop, name="export-hash"))
 
     def _warnings(self, view: catalogue.Snapshot, tally: Tally) -> tuple[Notice, ...]:
         plan = self._plan
@@ -269,3 +198,9 @@ class Attempt:
         for batch in islice(view.batches(FILTERED_SHEET, {}, None), 1):
             discover(batch, ALL_FIELDS, seen)
         return tuple(seen)
+
+
+def _hashed(chunks: Iterator[bytes], digest: "hashlib._Hash") -> Generator[bytes, None, None]:
+    for chunk in chunks:
+        digest.update(chunk)
+        yield chunk

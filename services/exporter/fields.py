@@ -10,9 +10,9 @@ from services.chassis.mongo import Document, is_passing
 from services.exporter.catalogue import database_name
 from services.exporter.columns import lineage, near_names
 from services.exporter.errors import BadRequest
-from services.exporter.export import FILTERED_SHEET
 from services.exporter.filters import Filter, fields, misread, name_problem, paths, place, shown
 from services.exporter.look import Look
+from services.exporter.plan import FILTERED_SHEET
 from services.exporter.requests import CheckedRequest
 
 LOOK_SECONDS = 2.0

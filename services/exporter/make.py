@@ -15,11 +15,12 @@ from services.chassis.threads import in_thread
 from services.exporter.artifacts import artifact_key
 from services.exporter.column_store import ColumnMemory, ColumnStore, request_key
 from services.exporter.errors import BadRequest, JobFault
-from services.exporter.export import FILTERED_SHEET, Attempt, Plan, Progress, Written
+from services.exporter.export import Attempt, Progress, Written
 from services.exporter.file_names import file_name
 from services.exporter.filters import to_query
 from services.exporter.formats.contract import ExportOptions, Format
 from services.exporter.jobs import Artifact, Job, Notice
+from services.exporter.plan import FILTERED_SHEET, Plan
 from services.exporter.requests import CheckedRequest, check_request
 
 log = structlog.get_logger()

@@ -20,12 +20,12 @@ from services.chassis.mongo import Document
 from services.exporter.column_store import ColumnStore, request_key
 from services.exporter.dispatch import Dispatcher
 from services.exporter.errors import BadRequest, JobNotFound, RequestReused, TooManyJobs, WrongState
-from services.exporter.export import FILTERED_SHEET
 from services.exporter.fields import check_fields
 from services.exporter.formats.contract import Format
 from services.exporter.job_store import JobStore
 from services.exporter.jobs import ENDED, Job, NewJob, id_for_key
 from services.exporter.messages import from_cursor, from_since, from_states, to_message
+from services.exporter.plan import FILTERED_SHEET
 from services.exporter.requests import CheckedRequest, check_request
 from services.exporter.tenants import check_tenant
 from services.wire import exporter_pb2 as pb

@@ -11,10 +11,11 @@ from typing import Any
 from pymongo import MongoClient
 
 from services.exporter.column_store import ColumnMemory
-from services.exporter.export import Attempt, Plan, Progress
+from services.exporter.export import Attempt, Progress
 from services.exporter.formats import csv as csv_format
 from services.exporter.formats import json as json_format
 from services.exporter.formats.contract import Format
+from services.exporter.plan import Plan
 from tests.system import ROOT
 
 Document = dict[str, Any]

@@ -28,10 +28,11 @@ from services.chassis.mongo import connect_sync
 from services.exporter import catalogue
 from services.exporter.column_store import ColumnMemory
 from services.exporter.errors import JobFault
-from services.exporter.export import Attempt, Plan, Progress, Written
+from services.exporter.export import Attempt, Progress, Written
 from services.exporter.formats import excel, formats
 from services.exporter.jobs import Stage
 from services.exporter.pipeline import Stopped
+from services.exporter.plan import Plan
 from tests.system import eventually, free_port
 
 Document = dict[str, Any]

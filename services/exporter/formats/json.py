@@ -56,14 +56,15 @@ def _array(sheet: Sheet, tally: Tally, *, pretty: bool) -> Generator[bytes, None
     newline = "\n  " if pretty else None
     opening, between, closing = ("[\n  ", ",\n  ", "\n]\n") if pretty else ("[", ",", "]")
     objects = transcode.transcoders().json_objects(sheet.name, sheet.selection, tally, newline=newline, ending=between)
-    before = opening
+    held = b""
     for batch in sheet.batches:
         elements = objects.encode(batch)
         if elements.rows:
             tally.records[sheet.name] += elements.rows
-            yield before.encode() + elements.text[: -len(between)]
-            before = between
-    yield (closing if before is between else "[]\n" if pretty else "[]").encode()
+            yield held or opening.encode()
+            held = elements.text
+    # The last batch is held back to know it is the last: no comma stands behind it.
+    yield held.removesuffix(between.encode()) + closing.encode() if held else b"[]\n" if pretty else b"[]"
 
 
 FORMAT = Json()

@@ -1,13 +1,17 @@
 """ZIP packages, streamed: members are pulled one after the other and deflated with isal; same content, same bytes."""
 
 import stat
+import threading
 from collections.abc import Generator, Iterable, Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from isal import isal_zlib
 from stream_zip import ZIP_32, ZIP_64, stream_zip
+
+from services.exporter.pipeline import Ahead
 
 FIXED_TIME = datetime(1980, 1, 1)  # the first a ZIP can hold; it knows no zones
 LEVEL = 2
@@ -19,9 +23,13 @@ CLASSIC_BYTES = 2 << 30
 """After this much content, offsets may no longer fit the classic format that every tool can read."""
 
 
+NEVER = threading.Event()
+"""What makes the content hears of a stop itself."""
+
+
 @dataclass(frozen=True, slots=True)
 class Member:
-    """One file of a package, of less than 4 GiB; `content` is pulled when its turn comes."""
+    """One file of a package, of less than 4 GiB; `content` is pulled when its turn comes, a generator ahead."""
 
     name: str
     content: Iterable[bytes]
@@ -39,9 +47,12 @@ def _files(members: Iterable[Member]) -> Iterator[Any]:
 
     def counted(content: Iterable[bytes]) -> Iterator[bytes]:
         nonlocal total
-        for chunk in content:
-            total += len(chunk)
-            yield chunk
+        with ExitStack() as stack:
+            if isinstance(content, Generator):
+                content = stack.enter_context(Ahead(content, NEVER, name="export-transcode"))
+            for chunk in content:
+                total += len(chunk)
+                yield chunk
 
     for number, member in enumerate(members, 1):
         method = ZIP_32 if number <= CLASSIC_MEMBERS and total < CLASSIC_BYTES else ZIP_64
