@@ -26,6 +26,7 @@ class Front:
         self._turn = 0
         self._loop = asyncio.new_event_loop()
         self._stopping = asyncio.Event()
+        self._serving: set[asyncio.Task[None]] = set()
         self._thread = threading.Thread(target=self._run, name="front", daemon=True)
         self._listener: socket.socket | None = None
 
@@ -59,7 +60,12 @@ class Front:
         async with await asyncio.start_server(self._accept, sock=self._listener):
             await self._stopping.wait()
 
-    async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.create_task(self._forward(reader, writer))
+        self._serving.add(task)  # asyncio itself does not hold on to it
+        task.add_done_callback(self._serving.discard)
+
+    async def _forward(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with contextlib.suppress(OSError, asyncio.CancelledError), contextlib.closing(writer):
             if targets := self._targets:
                 self._turn += 1
