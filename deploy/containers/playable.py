@@ -104,7 +104,8 @@ def _settings(manifest: Manifest) -> Manifest:
     values = dict(manifest.get("data", {}))
     if manifest["kind"] == "Secret":
         values = {key: base64.b64decode(value).decode() for key, value in values.items()}
-    return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": manifest["metadata"]["name"]}, "data": values}
+    name = PREFIX + manifest["metadata"]["name"]
+    return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name}, "data": values}
 
 
 def pod(workload: Workload, name: str, address: str, hosts: str, images: Mapping[str, str]) -> Manifest:
@@ -139,16 +140,25 @@ def _container(container: Manifest, address: str, images: Mapping[str, str]) -> 
         if variable.get("value") == EVERYWHERE:
             variable["value"] = address
         if "valueFrom" in variable:
-            variable["valueFrom"] = {"configMapKeyRef": next(iter(variable["valueFrom"].values()))}
+            variable["valueFrom"] = {"configMapKeyRef": _ours(next(iter(variable["valueFrom"].values())))}
+    if "envFrom" in made:
+        made["envFrom"] = [{"configMapRef": _ours(next(iter(source.values())))} for source in made["envFrom"]]
     return made
 
 
 def _mounted(volume: Manifest, pod_name: str) -> Manifest:
-    """podman makes a volume for each, under this name and for all pods, so it has to be the pod's own."""
+    """podman makes a volume of each, under this name or its ConfigMap's, for all pods: so these are our own."""
     made = {**volume, "name": f"{pod_name}-{volume['name']}"}
+    if "configMap" in volume:
+        made["configMap"] = _ours(volume["configMap"])
     if claim := volume.get("persistentVolumeClaim"):
         made["persistentVolumeClaim"] = {**claim, "claimName": PREFIX + claim["claimName"]}
     return made
+
+
+def _ours(reference: Mapping[str, Any]) -> dict[str, Any]:
+    """To a ConfigMap of ours, made by `_settings`."""
+    return {**reference, "name": PREFIX + reference["name"]}
 
 
 def _without(fields: Mapping[str, Any], left_out: Mapping[str, str]) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from tests.system import free_port
 log = logging.getLogger(__name__)
 
 TENANT = "demo"
-KEY = ("python", "-m", "services.gateway.keys", "create", "--tenant", TENANT, "--scopes", "*", "--quiet")
+KEY = ("python", "-m", "services.gateway.keys", "create", "--scopes", "*", "--quiet")
 
 
 @pytest.fixture(scope="session")
@@ -37,7 +37,7 @@ def catalogue(cluster: Cluster) -> Catalogue:
 @pytest.fixture(scope="session")
 def key(cluster: Cluster) -> str:
     """An API key, made by the gateway's own command in its container."""
-    return cluster.run("gateway", *KEY)
+    return cluster.run("gateway", *KEY, "--tenant", TENANT)
 
 
 @pytest.fixture

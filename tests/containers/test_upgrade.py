@@ -19,6 +19,7 @@ from deploy.local.demo.deliveries import registered
 from deploy.local.demo.exports import EXPORTS
 from deploy.local.demo.rest import Rest
 from deploy.local.demo.s3_server import S3Server
+from tests.containers.conftest import KEY
 from tests.containers.patient import Patient
 from tests.system import eventually
 
@@ -26,6 +27,8 @@ log = logging.getLogger(__name__)
 
 EXPORTS_AT_LEAST = 200
 CLIENTS = 8
+# What the worker is in the midst of when it has to leave: several, so that it has more to do than it can end meanwhile.
+LARGE, LARGE_PRODUCTS, LONG_EXPORTS = "large", 200_000, 6
 # A lease is 30 s, and a lost wake-up is repeated after 60 s; what is given back has to be quicker by far.
 SECONDS_TO_GO_ON = 10.0
 UPGRADED = ("exporter-worker", "exporter", "delivery", "scheduler", "gateway")
@@ -68,17 +71,22 @@ def moment(event: dict[str, Any]) -> datetime:
 def test_every_service_is_replaced_under_load_and_no_export_fails_or_waits_for_a_lease(
     cluster: Cluster, key: str, patient: Patient, catalogue: Catalogue, s3: S3Server
 ) -> None:
-    with registered(Rest(cluster.url, key), [s3]) as [platform], ThreadPoolExecutor(CLIENTS) as pool:
+    fill_large(cluster)
+    large = Patient(cluster.url, cluster.run("gateway", *KEY, "--tenant", LARGE))
+    with registered(Rest(cluster.url, key), [s3]) as [platform], ThreadPoolExecutor(CLIENTS + LONG_EXPORTS) as pool:
         load = Load(patient, [platform.id])
         clients = [pool.submit(load.run) for _ in range(CLIENTS)]
         try:
             eventually("the load is under way", lambda: len(load.ended) >= CLIENTS, within=60)
+            long = [pool.submit(large.exported, "excel", {}, key=f"long-{n}") for n in range(LONG_EXPORTS)]
+            eventually("the worker is busy", lambda: len(running(cluster)) > 1, within=60)
             replaced = {service: cluster.replace(service) for service in UPGRADED}
             under_load = len(load.ended)
         finally:
             load.enough.set()
         for client in clients:
             client.result()
+        long_ones = [each.result() for each in long]
         ids = [job["id"] for job in load.ended]
         delivered = eventually("all are delivered", lambda: deliveries(cluster, ids), within=120, every=0.5)
     assert len(ids) >= EXPORTS_AT_LEAST
@@ -87,13 +95,28 @@ def test_every_service_is_replaced_under_load_and_no_export_fails_or_waits_for_a
         len(catalogue.products),
         len(catalogue.products) + len(catalogue.suppliers),
     }
+    assert Counter((job["status"], job["total_records"]) for job in long_ones) == {
+        ("completed", LARGE_PRODUCTS): LONG_EXPORTS
+    }
     ended_by_themselves(replaced)
-    nothing_was_waited_out(cluster, replaced, ids)
+    nothing_was_waited_out(cluster, replaced, [*ids, *(job["id"] for job in long_ones)])
     assert Counter(delivery["attempt"] for delivery in delivered) == {1: len(ids)}
     assert {one["job_id"]: hash_of(s3, one) for one in delivered} == {job["id"]: job["sha256"] for job in load.ended}
     took = {service: round(one.seconds, 1) for service, one in replaced.items()}
     log.info("%d exports, %d by the end of the upgrade; put off: %s", len(ids), under_load, dict(patient.put_off))
     log.info("seconds from SIGTERM to the end: %s", took)
+
+
+def fill_large(cluster: Cluster) -> None:
+    products = [{"_id": f"p{n:07}", "name": f"Product {n}", "price": n / 4, "stock": n} for n in range(LARGE_PRODUCTS)]
+    with MongoClient[dict[str, Any]](cluster.mongodb_uri) as client:
+        client[f"catalogue_{LARGE}"]["products"].insert_many(products, ordered=False)
+
+
+def running(cluster: Cluster) -> list[dict[str, Any]]:
+    """Large exports that a worker has claimed."""
+    with MongoClient[dict[str, Any]](cluster.mongodb_uri) as client:
+        return list(client["exporter"]["jobs"].find({"tenant": LARGE, "state": "running"}))
 
 
 def deliveries(cluster: Cluster, ids: list[str]) -> list[dict[str, Any]]:
