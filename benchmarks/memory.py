@@ -12,7 +12,7 @@ MIB = 1024 * 1024
 
 def measure(system: System, report: Report) -> None:
     """One export a format and size; the kernel's high-water mark is reset before each."""
-    pid = system.pid("exporter")
+    pid = system.pid("exporter-worker")
     for products in SIZES:
         system.fill(products)
         system.export("csv", {"filters": {"sku": "SKU-00000001"}})  # what is imported on first use is no growth

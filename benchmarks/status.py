@@ -68,20 +68,27 @@ def measure(system: System, report: Report) -> None:
     )
 
 
-async def load(system: System, path: str) -> Load:
-    """Some clients that ask for one path as often as they are answered."""
+async def load(system: System, path: str, *, every: float = 0.0, seconds: float = SECONDS) -> Load:
+    """Some clients that ask for one path, each so often, or as soon as it is answered.
+
+    A client that is kept waiting beyond its next turn asks at once, and that wait counts.
+    """
     headers = {"Authorization": f"Bearer {system.rest.key}"}
     latencies: list[float] = []
     async with aiohttp.ClientSession(system.stack.url, headers=headers) as session:
 
-        async def client() -> None:
-            while (started := time.perf_counter()) < end:
+        async def client(number: int) -> None:
+            turn = begin + every * number / CLIENTS
+            while turn < end:
+                await asyncio.sleep(turn - time.perf_counter())
                 async with session.get(path) as answer:
                     answer.raise_for_status()
                     await answer.read()
-                latencies.append(time.perf_counter() - started)
+                answered = time.perf_counter()
+                latencies.append(answered - turn)
+                turn = turn + every if every else answered
 
         begin = time.perf_counter()
-        end = begin + SECONDS
-        await asyncio.gather(*(client() for _ in range(CLIENTS)))
+        end = begin + seconds
+        await asyncio.gather(*map(client, range(CLIENTS)))
         return Load(len(latencies) / (time.perf_counter() - begin), latencies)

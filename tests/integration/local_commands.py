@@ -125,12 +125,6 @@ def children(pid: int) -> dict[int, str]:
     return found
 
 
-def child(pid: int, word: str) -> int:
-    """The one child of a process whose command line has this word."""
-    [found] = [number for number, command in children(pid).items() if word in command]
-    return found
-
-
 def is_alive(pid: int) -> bool:
     """Whether a process with this id runs; one that ended and was not reaped yet does not."""
     try:

@@ -10,12 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.local_commands import Up, child, children, is_alive, ran
+from tests.integration.local_commands import Up, children, is_alive, ran
 from tests.rest import Rest
 from tests.system import eventually
 
 SERVERS = ("mongod", "nats-server")
-SERVICES = ("services.exporter", "services.delivery", "services.scheduler", "services.gateway")
+SERVICES = ("services.exporter", "services.exporter", "services.delivery", "services.scheduler", "services.gateway")
 
 Upper = Callable[..., Up]
 
@@ -60,7 +60,7 @@ def test_it_prints_address_key_and_a_curl_that_works_and_sigint_ends_it_in_order
 
     assert stack.end(signal.SIGINT) == 0
     assert not [pid for pid in running if is_alive(pid)]
-    for service in ("gateway", "scheduler", "delivery", "exporter"):
+    for service in ("gateway", "scheduler", "delivery", "exporter-worker", "exporter"):
         assert json.loads(stack.log(service).splitlines()[-1])["event"] == "stopped"
     assert '"exitCode":0' in stack.log("mongod").splitlines()[-1]
 
@@ -97,14 +97,18 @@ def test_a_killed_supervisor_leaves_no_orphan_and_the_next_one_goes_on_with_the_
     assert Rest(second.state["url"], key).ended(job)["status"] == "completed"
 
 
+def up_again(stack: Up, times: int) -> bool:
+    return stack.output.count(" is up again") == times
+
+
 def test_every_child_that_dies_is_started_again(stack: Up) -> None:
-    for victim in (*SERVICES, *SERVERS):
-        dead = child(stack.pid, victim)
+    for number, dead in enumerate(children(stack.pid), 1):
         os.kill(dead, signal.SIGKILL)
-        name = victim.removeprefix("services.")
-        stack.wait_says(f"{name} was killed by SIGKILL")
-        stack.wait_says(f"{name} is up again")
-        assert child(stack.pid, victim) != dead
+        eventually("it is up again", partial(up_again, stack, number), within=30)
+        assert dead not in children(stack.pid)
+    for name in (*SERVERS, "exporter", "exporter-worker", "delivery", "scheduler", "gateway"):
+        assert f"{name} was killed by SIGKILL" in stack.output
+        assert f"{name} is up again" in stack.output
     rest = Rest(stack.state["url"], stack.key)
     accepted = eventually("it accepts again", lambda: (answer := rest.export("csv")).status == 202 and answer)
     assert rest.ended(accepted.json["id"])["status"] == "completed"
@@ -113,9 +117,9 @@ def test_every_child_that_dies_is_started_again(stack: Up) -> None:
 def test_a_child_that_cannot_start_is_named_with_the_end_of_its_log(up: Upper) -> None:
     stack = up(WORKER_JOBS="many")
     assert stack.ended() == 1
-    assert "exporter ended with exit code 2" in stack.output
+    assert "exporter-worker ended with exit code 2" in stack.output
     assert "setting WORKER_JOBS: Input should be a valid integer" in stack.output
-    assert str(stack.folder / "logs" / "exporter.log") in stack.output
+    assert str(stack.folder / "logs" / "exporter-worker.log") in stack.output
     assert children(stack.pid) == {}
 
 
