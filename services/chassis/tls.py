@@ -145,9 +145,8 @@ def _tried(files: Files) -> float:
 
 def _load(context: ssl.SSLContext, files: Files) -> None:
     try:
-        context.load_cert_chain(
-            files.certificate, files.key, password=""
-        )  # a key with a passphrase must not ask for it
+        # The empty password: a key with a passphrase must not ask for it.
+        context.load_cert_chain(files.certificate, files.key, password="")
     except (ssl.SSLError, ValueError) as exc:
         raise OSError(f"{files.certificate} and {files.key} are no PEM certificate with its key: {exc}") from exc
     try:
