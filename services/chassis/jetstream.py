@@ -64,7 +64,7 @@ class JetStream:
         """
         if not self.is_connected:
             raise Unavailable("queue_unavailable", "The message queue is not connected.")
-        with tracing.span(f"send {subject}", kind=SpanKind.PRODUCER, attributes=_attributes("send", subject)):
+        with tracing.span(f"send {subject}", kind=SpanKind.PRODUCER, attributes=span_attributes("send", subject)):
             try:
                 await self._store(stream, subject, payload)
             except FAULTS as exc:
@@ -174,7 +174,7 @@ class Inbox:
                 f"process {message.subject}",
                 kind=SpanKind.CONSUMER,
                 parent=tracing.from_headers(message.headers or {}),
-                attributes=_attributes("process", message.subject),
+                attributes=span_attributes("process", message.subject),
             ):
                 await handle(message)
         except Fault as fault:
@@ -206,8 +206,8 @@ class Inbox:
         self._subscription = None
 
 
-def _attributes(operation: str, subject: str) -> dict[str, tracing.Attribute]:
-    """By the semantic conventions for messaging."""
+def span_attributes(operation: str, subject: str) -> dict[str, tracing.Attribute]:
+    """What a span says of a message that is sent or processed, by the semantic conventions for messaging."""
     return {"messaging.system": "nats", "messaging.operation.name": operation, "messaging.destination.name": subject}
 
 

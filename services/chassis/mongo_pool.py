@@ -3,14 +3,14 @@
 from prometheus_client import Counter
 from pymongo.monitoring import ConnectionCheckOutFailedEvent, ConnectionPoolListener, PoolClearedEvent
 
+from services.chassis import series
+
 CHECKOUT_FAILURES = Counter(
     "mongodb_checkout_failures_total", "Connections to MongoDB that could not be had, by reason.", ["reason"]
 )
 CLEARED = Counter("mongodb_pools_cleared_total", "Pools whose connections were thrown away after one had failed.")
 
-# They are there before they are counted: Prometheus sees no increase in a series that begins with 1.
-for _reason in ("timeout", "poolClosed", "connectionError"):
-    CHECKOUT_FAILURES.labels(_reason)
+series.begin(CHECKOUT_FAILURES, "timeout", "poolClosed", "connectionError")
 
 
 class PoolWatch(ConnectionPoolListener):

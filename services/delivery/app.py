@@ -6,8 +6,8 @@ import uuid
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 
-import grpc
 from prometheus_client import Gauge
 
 from services.chassis import jetstream, loops, metrics, mongo, rpc_client, rpc_server, tls
@@ -128,10 +128,6 @@ def _background(
 def _serving(
     settings: DeliverySettings, service: DeliveryService, client: mongo.Client, certificates: Certificates | None
 ) -> AbstractAsyncContextManager[Ports]:
-    def register(server: grpc.aio.Server) -> None:
-        delivery_pb2_grpc.add_DeliveryServicer_to_server(service, server)
-
-    async def ready() -> bool:
-        return await mongo.answers(client)
-
+    register = partial(delivery_pb2_grpc.add_DeliveryServicer_to_server, service)
+    ready = partial(mongo.answers, client)
     return rpc_server.serving(settings, register, [SERVICE], ready=ready, certificates=certificates)

@@ -6,7 +6,7 @@ from typing import Self
 from opentelemetry.trace import Span
 from prometheus_client import Counter, Gauge, Histogram
 
-from services.chassis import tracing
+from services.chassis import series, tracing
 from services.delivery.deliveries import Delivery
 from services.delivery.delivery_store import INTERRUPTED
 
@@ -24,9 +24,7 @@ SECONDS = Histogram(
     buckets=(0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1800),
 )
 
-# They are there before they are counted: Prometheus sees no increase in a series that begins with 1.
-for _each in ("first", "again", "takeover"):
-    CLAIMS.labels(_each)
+series.begin(CLAIMS, "first", "again", "takeover")
 
 
 def claimed(delivery: Delivery) -> AbstractContextManager[Span]:

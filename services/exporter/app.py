@@ -6,8 +6,8 @@ import uuid
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 
-import grpc
 from pymongo import MongoClient
 
 from services.chassis import jetstream, loops, metrics, mongo, rpc_server, tls
@@ -121,10 +121,6 @@ def _worker(
 def _serving(
     settings: ExporterSettings, service: ExporterService, client: mongo.Client, certificates: Certificates | None
 ) -> AbstractAsyncContextManager[Ports]:
-    def register(server: grpc.aio.Server) -> None:
-        exporter_pb2_grpc.add_ExporterServicer_to_server(service, server)
-
-    async def ready() -> bool:
-        return await mongo.answers(client)
-
+    register = partial(exporter_pb2_grpc.add_ExporterServicer_to_server, service)
+    ready = partial(mongo.answers, client)
     return rpc_server.serving(settings, register, [SERVICE], ready=ready, certificates=certificates)

@@ -5,7 +5,7 @@ from contextlib import AbstractContextManager
 from opentelemetry.trace import Span, SpanKind
 from prometheus_client import Counter, Gauge, Histogram
 
-from services.chassis import tracing
+from services.chassis import jetstream, series, tracing
 from services.exporter.dispatch import EXPORTS
 from services.exporter.jobs import Job
 
@@ -21,11 +21,8 @@ SECONDS = Histogram(
     buckets=(0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1800),
 )
 
-# They are there before they are counted: Prometheus sees no increase in a series that begins with 1.
-for _kind in ("first", "again", "takeover"):
-    CLAIMS.labels(_kind)
-for _reason in ("gone", "unrenewed"):
-    LOST.labels(_reason)
+series.begin(CLAIMS, "first", "again", "takeover")
+series.begin(LOST, "gone", "unrenewed")
 
 
 def claimed(job: Job) -> AbstractContextManager[Span]:
@@ -35,9 +32,7 @@ def claimed(job: Job) -> AbstractContextManager[Span]:
     """
     CLAIMS.labels("takeover" if job.taken_over else "first" if job.attempt == 1 else "again").inc()
     attributes: dict[str, tracing.Attribute] = {
-        "messaging.system": "nats",
-        "messaging.operation.name": "process",
-        "messaging.destination.name": EXPORTS.subjects,
+        **jetstream.span_attributes("process", EXPORTS.subjects),
         "exports.job.id": job.id,
         "exports.tenant": job.tenant,
         "exports.format": job.format,

@@ -63,7 +63,7 @@ class Attempt:
 
     Args:
         open_writer: opens the artifact; called again when the file is begun anew.
-        stop: set by others to end the attempt; looked at between two batches.
+        stop: set by others to end the attempt; noticed within a second, also while MongoDB is silent.
     """
 
     def __init__(

@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 
 import structlog
 from aiohttp import web
@@ -67,9 +68,7 @@ async def build(settings: GatewaySettings) -> AsyncIterator[Running]:
         if scheduler is not None:
             routes += ScheduleRoutes(scheduler).routes()
 
-        async def database() -> bool:
-            return await mongo.answers(client)
-
+        database = partial(mongo.answers, client)
         system = SystemRoutes(exporter, {"exporter": exporter.is_ready, "database": database}, routes)
         gate = Gate(KeyRing(KeyStore(client["gateway"])), RateLimiter(settings.rate_limit), signer)
         app = application(routes, gate, system, max_body=settings.max_body_bytes)

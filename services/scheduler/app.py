@@ -4,8 +4,7 @@ from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
-
-import grpc
+from functools import partial
 
 from services.chassis import jetstream, loops, metrics, mongo, rpc_client, rpc_server, tls
 from services.chassis.jetstream import Inbox
@@ -109,10 +108,6 @@ def _background(
 def _serving(
     settings: SchedulerSettings, service: SchedulerService, client: mongo.Client, certificates: Certificates | None
 ) -> AbstractAsyncContextManager[Ports]:
-    def register(server: grpc.aio.Server) -> None:
-        scheduler_pb2_grpc.add_SchedulerServicer_to_server(service, server)
-
-    async def ready() -> bool:
-        return await mongo.answers(client)
-
+    register = partial(scheduler_pb2_grpc.add_SchedulerServicer_to_server, service)
+    ready = partial(mongo.answers, client)
     return rpc_server.serving(settings, register, [SERVICE], ready=ready, certificates=certificates)
