@@ -171,7 +171,7 @@ async def test_jobs_accepted_while_nats_is_away_complete_when_it_is_back(clean_u
 
 async def test_exports_side_by_side_keep_their_leases_and_the_loop_free(running: Exporter) -> None:
     tenant = new_tenant()
-    await running.fill(tenant, products(20_000))
+    await running.fill(tenant, products(150_000))
     stalls: list[float] = []
 
     async def watch_the_loop() -> None:
