@@ -179,6 +179,12 @@ class System:
                 found.insert_many(documents[start : start + 10_000])
 
 
+def wide_products(count: int) -> list[dict[str, Any]]:
+    """Products of 60 columns: 100,000 keep an Excel export busy for seconds, so that a test can meet its midst."""
+    columns = {f"text{column}": "x" * 20 for column in range(60)}
+    return [{"_id": n, **columns} for n in range(count)]
+
+
 @contextlib.contextmanager
 def running(
     folder: Path, *, with_delivery: bool = False, with_scheduler: bool = False, **settings: str
