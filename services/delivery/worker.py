@@ -253,10 +253,11 @@ class Worker:
         if passing and found.attempt < found.max_attempts:
             chance = random.random()  # noqa: S311  jitter
             wait = delay(found.attempt, first=self._first_retry, longest=self._longest_retry, random=chance)
-            await self._store.wait_for_retry(lease, trouble, wait)
-            attempts.ended(found, "retried")
+            held, outcome = await self._store.wait_for_retry(lease, trouble, wait), "retried"
         else:
-            failed = await self._store.fail(lease, trouble)
-            attempts.ended(found, "failed" if failed else "fenced")
-            if failed:
-                attempts.FAILURES.labels(found.platform_type, trouble.code).inc()
+            held, outcome = await self._store.fail(lease, trouble), "failed"
+        attempts.ended(found, outcome if held else "fenced")
+        if not held:
+            log.info("failure_fenced", action="deliver", fence=found.fence)
+        elif outcome == "failed":
+            attempts.FAILURES.labels(found.platform_type, trouble.code).inc()

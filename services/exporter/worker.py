@@ -211,10 +211,12 @@ class Worker:
         if fault.passing and job.attempt < job.max_attempts:
             chance = random.random()  # noqa: S311  jitter
             pause = delay(job.attempt, first=self._first_retry, longest=LONGEST_RETRY, random=chance)
-            await self._store.wait_for_retry(lease, error, pause)
-            attempts.ended(job, "retried")
+            held, outcome = await self._store.wait_for_retry(lease, error, pause), "retried"
         else:
-            failed = await self._store.fail(lease, error)
-            attempts.ended(job, "failed" if failed else "fenced")
-            if failed:
-                attempts.FAILURES.labels(job.format, fault.code).inc()
+            held, outcome = await self._store.fail(lease, error), "failed"
+        attempts.ended(job, outcome if held else "fenced")
+        if not held:
+            # Somebody else has the job. Its sweep may have taken the unfinished file away: that was the failure, then.
+            log.info("failure_fenced", action="work", fence=job.fence)
+        elif outcome == "failed":
+            attempts.FAILURES.labels(job.format, fault.code).inc()

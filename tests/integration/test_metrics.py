@@ -12,22 +12,27 @@ import pytest
 from prometheus_client import REGISTRY
 from pymongo.errors import PyMongoError
 
-from deploy.local.servers import NatsServer
+from deploy.local.servers import NatsServer, free_port
 from services.chassis import jetstream, mongo
 from services.chassis.blobs.local import LocalStore
 from services.chassis.mongo import Database
 from services.delivery import attempts as deliveries_seen
 from services.delivery import delivery_store
+from services.delivery.deliveries import Receipt
 from services.delivery.delivery_store import DeliveryStore
+from services.delivery.destinations.contract import DestinationError, Step
+from services.delivery.worker import Worker as DeliveryWorker
 from services.exporter import attempts as jobs_seen
+from services.exporter.errors import JobFault
 from services.exporter.job_store import JobStore, Lease
-from services.exporter.jobs import JobState, NewJob, Notice
+from services.exporter.jobs import Job, JobState, NewJob, Notice
+from services.exporter.make import FileMaker, Made
 from services.exporter.sweep import Sweeper
+from services.wire import exporter_pb2 as pb
 from tests.integration.delivering import OpenShop
 from tests.integration.exporting import Exporter, eventually, exporter, new_tenant, products
 from tests.integration.test_delivery_store import TROUBLE, new
 from tests.integration.tracing import door
-from tests.system import free_port
 from tests.tcp_proxy import TcpProxy
 
 FAULT = Notice("catalogue_unavailable", "The catalogue does not answer.")
@@ -126,6 +131,47 @@ async def test_a_failed_job_is_counted_by_its_code(clean_uri: str, nats_url: str
 
         await eventually("the job has failed", failed)
         await eventually("it is counted", lambda: _is(value("exporter_failures_total", **labels), before + 1))
+
+
+async def test_an_attempt_that_fails_when_its_job_is_no_longer_its_own_counts_as_fenced(
+    running: Exporter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tenant = new_tenant()
+    await running.fill(tenant, products(3))
+    outcomes = ("fenced", "retried", "failed")
+    before = [value("exporter_attempts_total", format="csv", outcome=each) for each in outcomes]
+
+    async def cancelled_and_failed(_: FileMaker, job: Job, *__: object) -> Made:
+        await running.cancel(await running.get(pb.Job(tenant=tenant, id=job.id)))
+        raise JobFault("artifact_store_unavailable", "The file is gone.", passing=True)
+
+    monkeypatch.setattr(FileMaker, "make", cancelled_and_failed)
+    job = await running.create(tenant)
+
+    async def counted() -> bool:
+        after = [value("exporter_attempts_total", format="csv", outcome=each) for each in outcomes]
+        return grown(before, after) == [1, 0, 0]
+
+    await eventually("it is counted", counted)
+    assert (await running.get(job)).state == pb.JOB_STATE_CANCELLED
+
+
+async def test_so_it_is_with_a_delivery(open_shop: OpenShop, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with open_shop() as shop:
+        await shop.platform()
+        outcomes = ("fenced", "retried", "failed")
+        before = [value("delivery_attempts_total", type="sftp", outcome=each) for each in outcomes]
+
+        async def taken_over_and_failed(_: DeliveryWorker, lease: delivery_store.Lease, __: object) -> Receipt:
+            await shop.deliverer.database["deliveries"].update_one({"_id": lease.delivery.id}, {"$inc": {"fence": 1}})
+            monkeypatch.undo()
+            raise DestinationError(Step.WRITE, "no_answer", "The server is silent.", passing=True)
+
+        monkeypatch.setattr(DeliveryWorker, "_made", taken_over_and_failed)
+        job = await shop.exporter.create(shop.tenant)
+        await shop.deliverer.delivered(job)
+        after = [value("delivery_attempts_total", type="sftp", outcome=each) for each in outcomes]
+        assert grown(before, after) == [1, 0, 0]
 
 
 async def test_a_failed_delivery_is_counted_by_type_and_code(open_shop: OpenShop) -> None:
