@@ -8,8 +8,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from deploy.local.servers import free_port
 from tests.rest import Rest
-from tests.system import Process, System, eventually, free_port
+from tests.system import Process, System, eventually
 
 
 @dataclass(frozen=True)

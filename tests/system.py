@@ -4,7 +4,6 @@ import base64
 import contextlib
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -16,18 +15,11 @@ from typing import Any
 
 from pymongo import MongoClient
 
-from deploy.local.servers import Mongod, NatsServer
+from deploy.local.servers import Mongod, NatsServer, free_port
 from deploy.local.services import rpc_is_ready
 from tests.rest import Rest
 
 ROOT = Path(__file__).parent.parent
-
-
-def free_port() -> int:
-    """A port nobody listens on at the moment."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def eventually(what: str, holds: Callable[[], Any], within: float = 30.0, every: float = 0.05) -> Any:
@@ -54,6 +46,10 @@ class Process:
             command = [sys.executable, "-m", self.module]
             env = {**os.environ, **self._env}
             self._child = subprocess.Popen(command, cwd=ROOT, env=env, stdout=log, stderr=log)
+
+    @property
+    def has_ended(self) -> bool:
+        return self._child is not None and self._child.poll() is not None
 
     @property
     def pid(self) -> int:
@@ -140,6 +136,7 @@ class System:
 
     def wait_ready(self, within: float = 30.0) -> None:
         def ready() -> bool:
+            assert not [process.module for process in self._processes if process.has_ended]
             with (
                 contextlib.suppress(urllib.error.URLError, OSError),
                 urllib.request.urlopen(f"{self.url}/readyz") as answer,

@@ -9,8 +9,8 @@ from deploy.containers.cluster import Cluster
 from deploy.local.demo.catalogue import PRODUCTS, SUPPLIERS, Catalogue, made
 from deploy.local.demo.filling import fill
 from deploy.local.demo.s3_server import S3Server, s3_server
+from deploy.local.servers import free_port
 from tests.containers.patient import Patient
-from tests.system import free_port
 
 log = logging.getLogger(__name__)
 

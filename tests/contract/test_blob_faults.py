@@ -16,10 +16,11 @@ from threading import Thread
 
 import pytest
 
+from deploy.local.servers import free_port
 from services.chassis.blobs import open_store
 from services.chassis.blobs.contract import BlobStore, StoreFull, StoreUnavailable
 from tests.blob_stores import MIB, folder_url, get, listed, new_bucket, opened, put, s3_server, use_s3
-from tests.system import ROOT, free_port
+from tests.system import ROOT
 
 KEY = "tenant/job/1/export.csv"
 NO_UPLOADS = b"<ListMultipartUploadsResult/>"

@@ -6,10 +6,11 @@ from collections.abc import Iterator
 
 import pytest
 
+from deploy.local.servers import free_port
 from tests.gateways import Gateway, exporter, gateway
 from tests.problems import problem
 from tests.rest import Answer, Rest
-from tests.system import Process, System, eventually, free_port
+from tests.system import Process, System, eventually
 
 DEADLINE = 2
 WITHIN = DEADLINE + 1.5

@@ -11,6 +11,7 @@ import grpc
 import pytest
 from google.protobuf.message import Message
 
+from deploy.local.servers import free_port
 from services.wire import delivery_pb2 as pb
 from services.wire import delivery_pb2_grpc
 from tests.contract.destinations.rigs import Rig
@@ -20,7 +21,7 @@ from tests.contract.destinations.rigs.minio import MinioRig
 from tests.contract.destinations.rigs.s3 import S3Rig
 from tests.contract.destinations.rigs.sftp import SftpRig
 from tests.rest import Answer, Rest
-from tests.system import System, eventually, free_port, running
+from tests.system import System, eventually, running
 
 CANARY = "canary-31415926535897932384626"
 TENANT = "canary"

@@ -21,11 +21,11 @@ from nats.js.api import StreamConfig
 from pymongo import MongoClient
 from pymongo.errors import OperationFailure
 
-from deploy.local.servers import mongod_program, nats_program
+from deploy.local.servers import free_port, mongod_program, nats_program
 from services.chassis import jetstream
 from services.chassis.jetstream import Inbox, Stream
 from services.exporter.dispatch import EVENTS, EXPORTS
-from tests.system import ROOT, eventually, free_port
+from tests.system import ROOT, eventually
 
 COMPONENTS = ROOT / "deploy" / "k8s" / "components"
 PASSWORD = "p@ss word"

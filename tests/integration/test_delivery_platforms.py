@@ -9,6 +9,7 @@ import asyncssh
 import grpc
 import pytest
 
+from deploy.local.servers import free_port
 from services.chassis import mongo
 from services.delivery.platform_store import PlatformStore
 from services.delivery.platforms import Platform
@@ -17,7 +18,6 @@ from services.wire import delivery_pb2 as pb
 from tests.integration.delivering import Shop
 from tests.integration.exporting import refused
 from tests.integration.test_delivery_fan_out import AT
-from tests.system import free_port
 
 STEPS = ["resolve", "connect", "authenticate", "write", "read", "delete"]
 

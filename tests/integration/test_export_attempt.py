@@ -21,7 +21,7 @@ from bson import ObjectId
 from pymongo import MongoClient, monitoring
 from pymongo.errors import OperationFailure
 
-from deploy.local.servers import Mongod
+from deploy.local.servers import Mongod, free_port
 from services.chassis.blobs.contract import BlobWriter
 from services.chassis.blobs.local import LocalStore
 from services.chassis.mongo import connect_sync
@@ -33,7 +33,7 @@ from services.exporter.formats import excel, formats
 from services.exporter.jobs import Stage
 from services.exporter.pipeline import Stopped
 from services.exporter.plan import Plan
-from tests.system import eventually, free_port
+from tests.system import eventually
 
 Document = dict[str, Any]
 

@@ -8,9 +8,9 @@ import pytest
 
 from deploy.local.children import NotReady
 from deploy.local.running_servers import check_mongodb, check_nats
-from deploy.local.servers import HOST, Mongod, NatsServer, mongod_program, nats_program
+from deploy.local.servers import HOST, Mongod, NatsServer, free_port, mongod_program, nats_program
 from tests.integration.local_commands import ran
-from tests.system import eventually, free_port
+from tests.system import eventually
 
 
 @pytest.fixture

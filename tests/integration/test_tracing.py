@@ -15,7 +15,7 @@ from opentelemetry import trace
 from opentelemetry.trace import SpanKind
 from structlog.testing import capture_logs
 
-from deploy.local.servers import NatsServer
+from deploy.local.servers import NatsServer, free_port
 from services.chassis import tracing
 from services.wire import exporter_pb2 as pb
 from services.wire.scheduler_pb2 import RunScheduleRequest
@@ -24,7 +24,6 @@ from tests.integration.delivering import Deliverer, deliverer
 from tests.integration.exporting import Exporter, eventually, exporter, new_tenant, products
 from tests.integration.scheduling import Scheduler
 from tests.integration.tracing import CALLER, TRACE, TRACEPARENT, Door, Seen, Spans, door
-from tests.system import free_port
 
 POST = "POST /api/v1/exports/{format}/products"
 CREATE = "catalog.exports.v1.Exporter/CreateJob"

@@ -13,10 +13,11 @@ from pathlib import Path
 
 import pytest
 
+from deploy.local.servers import free_port
 from services.chassis.tracing_export import GOODBYE_SECONDS
 from tests.integration.otlp_collector import Collector, over_grpc, over_http
 from tests.integration.tracing import TRACE, TRACEPARENT
-from tests.system import ROOT, Process, eventually, free_port
+from tests.system import ROOT, Process, eventually
 
 READY_WITHIN = 30.0
 NAME = "GET /api/v1/exports/jobs"

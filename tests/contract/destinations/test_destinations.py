@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
+from deploy.local.servers import free_port
 from services.chassis.blobs.local import LocalStore
 from services.delivery.destinations import destinations
 from services.delivery.destinations.contract import DestinationError, NameTaken, Step
@@ -15,7 +16,6 @@ from tests.blob_stores import put
 from tests.contract.destinations.payloads import MIB, File, Seen, SourceBroken, some
 from tests.contract.destinations.places import Place, watched
 from tests.contract.destinations.rigs import Rig, line_to, rigs
-from tests.system import free_port
 from tests.tcp_proxy import TcpProxy
 
 RIGS = [

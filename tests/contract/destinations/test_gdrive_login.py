@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
+from deploy.local.servers import free_port
 from services.delivery.destinations._gdrive_http import Limits
 from services.delivery.destinations.contract import DestinationError
 from services.delivery.destinations.gdrive import DriveConfig, Endpoints, GoogleDrive
@@ -19,7 +20,6 @@ from tests.contract.destinations.gdrive_store import Refusal
 from tests.contract.destinations.gdrive_trial import DATA, LOOPBACK, NAME, delivered, failure, session
 from tests.contract.destinations.payloads import File, MemoryNotes
 from tests.contract.destinations.rigs.gdrive import REFRESH, SECRET, SERVICE, DriveRig
-from tests.system import free_port
 
 CANARY = "canary-4711"
 USER = {"type": "authorized_user", "client_id": "c", "client_secret": CANARY, "refresh_token": "r"}

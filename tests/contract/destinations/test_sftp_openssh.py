@@ -13,9 +13,10 @@ from typing import Any
 import asyncssh
 import pytest
 
+from deploy.local.servers import free_port
 from services.delivery.destinations.contract import DestinationError, NameTaken
 from tests.contract.destinations.sftp_trial import Source, session
-from tests.system import eventually, free_port
+from tests.system import eventually
 from tests.tcp_proxy import TcpProxy
 
 MIB = 1024 * 1024

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from deploy.containers.front import Front
-from tests.system import free_port
+from deploy.local.servers import free_port
 
 PODS = ("127.0.0.2", "127.0.0.3")
 
