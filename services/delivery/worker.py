@@ -1,7 +1,6 @@
 """Makes deliveries: claims what is due, keeps its lease alive beside the attempt, records how it ended."""
 
 import asyncio
-import random
 import time
 from collections import Counter as Tally
 from contextlib import suppress
@@ -9,7 +8,7 @@ from contextlib import suppress
 import structlog
 
 from services.chassis import loops, tracing
-from services.chassis.backoff import delay
+from services.chassis.backoff import Retries
 from services.chassis.blobs.contract import BlobStore
 from services.chassis.faults import Unavailable
 from services.delivery import attempts
@@ -82,8 +81,7 @@ class Worker:
         self._slots = slots
         self._platform_slots = platform_slots
         self._lease = lease
-        self._first_retry = first_retry
-        self._longest_retry = longest_retry
+        self._retries = Retries(first_retry, longest_retry)
         self._working: dict[asyncio.Task[None], str] = {}
         self._nudge = asyncio.Event()
         self._leaving = asyncio.Event()
@@ -250,14 +248,11 @@ class Worker:
         found: Delivery = lease.delivery
         tracing.failed(trouble.code)
         log.warning("attempt_failed", action="deliver", code=trouble.code, reason=trouble.message, passing=passing)
-        if passing and found.attempt < found.max_attempts:
-            chance = random.random()  # noqa: S311  jitter
-            wait = delay(found.attempt, first=self._first_retry, longest=self._longest_retry, random=chance)
-            held, outcome = await self._store.wait_for_retry(lease, trouble, wait), "retried"
-        else:
-            held, outcome = await self._store.fail(lease, trouble), "failed"
-        attempts.ended(found, outcome if held else "fenced")
-        if not held:
+        outcome = await self._retries.conclude(
+            self._store, lease, trouble, attempt=found.attempt, most=found.max_attempts, passing=passing
+        )
+        attempts.ended(found, outcome)
+        if outcome == "fenced":
             log.info("failure_fenced", action="deliver", fence=found.fence)
         elif outcome == "failed":
             attempts.FAILURES.labels(found.platform_type, trouble.code).inc()

@@ -1,7 +1,6 @@
 """Works on jobs: claims one a wake-up, keeps its lease alive beside the export, commits or explains the end."""
 
 import asyncio
-import random
 import threading
 import time
 from contextlib import suppress
@@ -10,7 +9,7 @@ import structlog
 from nats.aio.msg import Msg
 
 from services.chassis import loops, tracing
-from services.chassis.backoff import delay
+from services.chassis.backoff import Retries
 from services.chassis.faults import Unavailable
 from services.chassis.jetstream import FAULTS, Inbox
 from services.exporter import attempts
@@ -64,7 +63,7 @@ class Worker:
         self._owner = owner
         self._slots = slots
         self._lease = lease
-        self._first_retry = first_retry
+        self._retries = Retries(first_retry, LONGEST_RETRY)
         self._keep = keep
         self._working: set[asyncio.Task[None]] = set()
         self._leaving = asyncio.Event()
@@ -208,15 +207,12 @@ class Worker:
         error = Notice(fault.code, fault.message)
         tracing.failed(fault.code)
         log.warning("attempt_failed", action="work", code=fault.code, reason=fault.message, passing=fault.passing)
-        if fault.passing and job.attempt < job.max_attempts:
-            chance = random.random()  # noqa: S311  jitter
-            pause = delay(job.attempt, first=self._first_retry, longest=LONGEST_RETRY, random=chance)
-            held, outcome = await self._store.wait_for_retry(lease, error, pause), "retried"
-        else:
-            held, outcome = await self._store.fail(lease, error), "failed"
-        attempts.ended(job, outcome if held else "fenced")
-        if not held:
-            # Somebody else has the job. Its sweep may have taken the unfinished file away: that was the failure, then.
+        outcome = await self._retries.conclude(
+            self._store, lease, error, attempt=job.attempt, most=job.max_attempts, passing=fault.passing
+        )
+        attempts.ended(job, outcome)
+        if outcome == "fenced":
+            # Cancelled, or somebody else's; a sweep that took the unfinished file away may be what has failed it.
             log.info("failure_fenced", action="work", fence=job.fence)
         elif outcome == "failed":
             attempts.FAILURES.labels(job.format, fault.code).inc()

@@ -45,8 +45,8 @@ def value(name: str, **labels: str) -> float:
     return REGISTRY.get_sample_value(name, labels) or 0.0
 
 
-def counts(name: str, label: str, *values: str) -> list[float]:
-    return [value(name, **{label: each}) for each in values]
+def counts(name: str, label: str, *values: str, **others: str) -> list[float]:
+    return [value(name, **{label: each}, **others) for each in values]
 
 
 def grown(before: list[float], after: list[float]) -> list[float]:
@@ -139,7 +139,7 @@ async def test_an_attempt_that_fails_when_its_job_is_no_longer_its_own_counts_as
     tenant = new_tenant()
     await running.fill(tenant, products(3))
     outcomes = ("fenced", "retried", "failed")
-    before = [value("exporter_attempts_total", format="csv", outcome=each) for each in outcomes]
+    before = counts("exporter_attempts_total", "outcome", *outcomes, format="csv")
 
     async def cancelled_and_failed(_: FileMaker, job: Job, *__: object) -> Made:
         await running.cancel(await running.get(pb.Job(tenant=tenant, id=job.id)))
@@ -149,8 +149,7 @@ async def test_an_attempt_that_fails_when_its_job_is_no_longer_its_own_counts_as
     job = await running.create(tenant)
 
     async def counted() -> bool:
-        after = [value("exporter_attempts_total", format="csv", outcome=each) for each in outcomes]
-        return grown(before, after) == [1, 0, 0]
+        return grown(before, counts("exporter_attempts_total", "outcome", *outcomes, format="csv")) == [1, 0, 0]
 
     await eventually("it is counted", counted)
     assert (await running.get(job)).state == pb.JOB_STATE_CANCELLED
@@ -160,7 +159,7 @@ async def test_so_it_is_with_a_delivery(open_shop: OpenShop, monkeypatch: pytest
     async with open_shop() as shop:
         await shop.platform()
         outcomes = ("fenced", "retried", "failed")
-        before = [value("delivery_attempts_total", type="sftp", outcome=each) for each in outcomes]
+        before = counts("delivery_attempts_total", "outcome", *outcomes, type="sftp")
 
         async def taken_over_and_failed(_: DeliveryWorker, lease: delivery_store.Lease, __: object) -> Receipt:
             await shop.deliverer.database["deliveries"].update_one({"_id": lease.delivery.id}, {"$inc": {"fence": 1}})
@@ -170,8 +169,7 @@ async def test_so_it_is_with_a_delivery(open_shop: OpenShop, monkeypatch: pytest
         monkeypatch.setattr(DeliveryWorker, "_made", taken_over_and_failed)
         job = await shop.exporter.create(shop.tenant)
         await shop.deliverer.delivered(job)
-        after = [value("delivery_attempts_total", type="sftp", outcome=each) for each in outcomes]
-        assert grown(before, after) == [1, 0, 0]
+        assert grown(before, counts("delivery_attempts_total", "outcome", *outcomes, type="sftp")) == [1, 0, 0]
 
 
 async def test_a_failed_delivery_is_counted_by_type_and_code(open_shop: OpenShop) -> None:
