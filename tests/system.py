@@ -136,7 +136,8 @@ class System:
 
     def wait_ready(self, within: float = 30.0) -> None:
         def ready() -> bool:
-            assert not [process.module for process in self._processes if process.has_ended]
+            ended = [process.module for process in self._processes if process.has_ended]
+            assert not ended, f"ended while they started: {ended}"
             with (
                 contextlib.suppress(urllib.error.URLError, OSError),
                 urllib.request.urlopen(f"{self.url}/readyz") as answer,

@@ -6,12 +6,12 @@ import hashlib
 import io
 import time
 from pathlib import Path
-from typing import Any
 
 import grpc
 import nats
 import pytest
-from nats.js.api import AckPolicy, RetentionPolicy
+from nats.aio.client import Client
+from nats.js.api import AckPolicy, ConsumerInfo, RetentionPolicy
 
 from deploy.local.servers import Mongod, NatsServer, free_port
 from services.exporter import app
@@ -54,17 +54,19 @@ async def test_a_finished_job_says_what_its_file_is(running: Exporter) -> None:
     check(running, job, 2_500)
 
 
+async def consumer(client: Client) -> ConsumerInfo | None:
+    """The one all workers share; None while none has made it, as when no other test came first."""
+    try:
+        info: ConsumerInfo = await client.jetstream().consumer_info("EXPORTS", "export-workers")
+    except nats.js.errors.NotFoundError:
+        return None
+    return info
+
+
 async def test_the_stored_consumer_counts_no_deliveries_and_has_no_back_off(running: Exporter, nats_url: str) -> None:
     client = await nats.connect(nats_url)
     jetstream = client.jetstream()
-
-    async def config() -> Any:
-        try:
-            return (await jetstream.consumer_info("EXPORTS", "export-workers")).config
-        except nats.js.errors.NotFoundError:
-            return None
-
-    found = await eventually("the consumer is there", config)
+    found = (await eventually("the consumer is there", lambda: consumer(client))).config
     assert found.ack_policy == AckPolicy.EXPLICIT
     assert found.max_deliver == -1
     assert not found.backoff
@@ -78,17 +80,12 @@ async def test_a_consumer_made_with_another_lease_is_brought_up_to_date(
 ) -> None:
     client = await nats.connect(nats_url)
 
-    async def ack_wait() -> float:
-        try:
-            return float((await client.jetstream().consumer_info("EXPORTS", "export-workers")).config.ack_wait or 0)
-        except nats.js.errors.NotFoundError:  # where no other test came first
-            return 0.0
-
     for lease in (7.0, 11.0):
         async with exporter(clean_uri, nats_url, tmp_path, lease_seconds=lease):
 
             async def updated(expected: float = lease) -> bool:
-                return await ack_wait() == expected
+                found = await consumer(client)
+                return found is not None and found.config.ack_wait == expected
 
             await eventually("the consumer has the lease's time", updated)
     await client.close()
@@ -98,6 +95,7 @@ async def test_doubled_and_foreign_wake_ups_make_no_second_file(running: Exporte
     tenant = new_tenant()
     await running.fill(tenant, products(3_000))
     client = await nats.connect(nats_url)
+    await eventually("the consumer is there", lambda: consumer(client))
     job = await running.create(tenant)
     for payload in [job.id.encode()] * 20 + [b"", b"no job", b"\xff\xfe", b"$$NOW"]:
         await client.jetstream().publish("exports.jobs", payload)
@@ -106,7 +104,8 @@ async def test_doubled_and_foreign_wake_ups_make_no_second_file(running: Exporte
         await client.jetstream().publish("exports.jobs", job.id.encode())
 
     async def drained() -> bool:
-        info = await client.jetstream().consumer_info("EXPORTS", "export-workers")
+        info = await consumer(client)
+        assert info is not None
         return (info.num_pending, info.num_ack_pending) == (0, 0)
 
     await eventually("every message is acknowledged", drained)
