@@ -12,13 +12,14 @@ from pymongo import MongoClient
 
 from benchmarks.report import Report, spread
 from benchmarks.system import System
-from services.chassis import logs, mongo
-from services.scheduler import time_zones
-from services.scheduler.misfire import GRACE, Policy
-from services.scheduler.schedule_store import ScheduleStore
-from services.scheduler.schedules import Overlap, Schedule
-from services.scheduler.stored import schedule_document
-from services.scheduler.tick import Ticker
+from services.chassis import mongo
+from services.chassis.telemetry import logs
+from services.scheduler.cron import time_zones
+from services.scheduler.cron.misfire import GRACE, Policy
+from services.scheduler.runs.tick import Ticker
+from services.scheduler.schedules.documents import schedule_document
+from services.scheduler.schedules.schedule import Overlap, Schedule
+from services.scheduler.schedules.store import ScheduleStore
 
 TOGETHER = 5_000
 TENANTS = 10

@@ -11,7 +11,7 @@ import bson
 
 from benchmarks.catalogue import products
 from benchmarks.report import Report
-from services.exporter.columns import Selection
+from services.exporter.catalogue.columns import Selection
 from services.exporter.formats.contract import Tally
 from services.exporter.transcode import Transcoders, discover
 from services.exporter.transcode.choice import PLAIN, compiled_transcoders

@@ -5,7 +5,7 @@ The real type ignores that, for it could lead anywhere; the tests' Google Drive 
 
 from services.chassis.process import run
 from services.delivery.app import build
-from services.delivery.destinations import gdrive
+from services.delivery.destinations.gdrive import destination as gdrive
 from services.delivery.settings import DeliverySettings
 from tests.contract.destinations.rigs.gdrive import local
 

@@ -155,7 +155,7 @@ class System:
 
     def key(self, tenant: str, scopes: str = "*", *more: str) -> str:
         """A new API key."""
-        command = [sys.executable, "-m", "services.gateway.keys", "create", "--tenant", tenant, "--scopes", scopes]
+        command = [sys.executable, "-m", "services.gateway.auth.keys", "create", "--tenant", tenant, "--scopes", scopes]
         env = {**os.environ, "MONGODB_URI": self.mongod.uri}
         command += ["--name", "tests", "--quiet", *more]
         return subprocess.run(command, cwd=ROOT, env=env, check=True, capture_output=True, text=True).stdout.strip()

@@ -10,7 +10,7 @@ from deploy.containers.podman import PodmanFailed
 from deploy.local.settings import LocalSettings
 from deploy.local.signals import interruptible
 
-KEY = ("python", "-m", "services.gateway.keys", "create", "--scopes", "*", "--name", "containers", "--quiet")
+KEY = ("python", "-m", "services.gateway.auth.keys", "create", "--scopes", "*", "--name", "containers", "--quiet")
 
 
 def up(settings: LocalSettings) -> None:

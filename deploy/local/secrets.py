@@ -10,7 +10,7 @@ from pathlib import Path
 
 from deploy.local.children import ROOT, NotReady
 
-KEYS = [sys.executable, "-m", "services.gateway.keys"]
+KEYS = [sys.executable, "-m", "services.gateway.auth.keys"]
 WITHIN = 30.0
 
 

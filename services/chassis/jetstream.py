@@ -22,8 +22,8 @@ from nats.js.errors import NoStreamResponseError, NotFoundError
 from opentelemetry.trace import SpanKind
 from prometheus_client import Gauge
 
-from services.chassis import tracing
 from services.chassis.faults import Fault, Unavailable
+from services.chassis.telemetry import tracing
 
 log = structlog.get_logger()
 

@@ -10,10 +10,10 @@ from typing import TypeVar
 import structlog
 from pydantic import ValidationError
 
-from services.chassis import logs
 from services.chassis.faults import Unavailable
 from services.chassis.settings import ProcessSettings
-from services.chassis.tracing_export import exporting
+from services.chassis.telemetry import logs
+from services.chassis.telemetry.tracing_export import exporting
 
 S = TypeVar("S", bound=ProcessSettings)
 

@@ -10,25 +10,29 @@ from functools import partial
 
 from prometheus_client import Gauge
 
-from services.chassis import jetstream, loops, metrics, mongo, rpc_client, rpc_server, tls
+from services.chassis import jetstream, loops, mongo
 from services.chassis.blobs import open_store
 from services.chassis.blobs.contract import BlobStore
 from services.chassis.jetstream import Inbox
-from services.chassis.rpc_server import Ports
-from services.chassis.tls import Certificates
-from services.delivery.completions import ACK_WAIT, EVENTS, Completions, Watermark
-from services.delivery.delivery_store import DeliveryStore
+from services.chassis.rpc import client as rpc_client
+from services.chassis.rpc import server as rpc_server
+from services.chassis.rpc import tls
+from services.chassis.rpc.server import Ports
+from services.chassis.rpc.tls import Certificates
+from services.chassis.telemetry import metrics
+from services.delivery.deliveries.completions import ACK_WAIT, EVENTS, Completions, Watermark
+from services.delivery.deliveries.fan_out import FanOut, FanOutStore
+from services.delivery.deliveries.store import DeliveryStore
+from services.delivery.deliveries.worker import Worker
 from services.delivery.destinations import destinations
-from services.delivery.egress import Egress, Rules, parse_networks
+from services.delivery.destinations.egress import Egress, Rules, parse_networks
 from services.delivery.exporter_client import ExporterClient
-from services.delivery.fan_out import FanOut, FanOutStore
-from services.delivery.places import Places
-from services.delivery.platform_store import PlatformStore
-from services.delivery.register import Register
-from services.delivery.secrets import Vault, vault_of
+from services.delivery.platforms.registry import Register
+from services.delivery.platforms.secrets import Vault, vault_of
+from services.delivery.platforms.store import PlatformStore
+from services.delivery.platforms.targets import Places
 from services.delivery.service import DeliveryService
 from services.delivery.settings import DeliverySettings
-from services.delivery.worker import Worker
 from services.wire import delivery_pb2_grpc
 
 SERVICE = "catalog.exports.v1.Delivery"

@@ -8,7 +8,7 @@ from datetime import datetime
 import grpc
 
 from services.chassis.faults import Fault, Kind
-from services.chassis.rpc_client import Caller
+from services.chassis.rpc.client import Caller
 from services.wire import exporter_pb2 as pb
 from services.wire import exporter_pb2_grpc
 

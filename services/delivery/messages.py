@@ -6,13 +6,13 @@ from datetime import datetime
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from services.chassis import cursors
+from services.chassis import paging as cursors
 from services.chassis.faults import Violation
-from services.delivery.deliveries import Delivery, DeliveryState, PastAttempt, Receipt, Trouble
+from services.delivery.deliveries.delivery import Delivery, DeliveryState, PastAttempt, Receipt, Trouble
 from services.delivery.errors import BadRequest
-from services.delivery.platform_config import masked
-from services.delivery.platforms import Platform
-from services.delivery.probe import StepResult
+from services.delivery.platforms.config import masked
+from services.delivery.platforms.platform import Platform
+from services.delivery.platforms.probe import StepResult
 from services.wire import delivery_pb2 as pb
 
 STATES: dict[DeliveryState, pb.DeliveryState.ValueType] = {

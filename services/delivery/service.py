@@ -7,20 +7,20 @@ from typing import Any
 import structlog
 from google.protobuf.empty_pb2 import Empty
 
-from services.chassis.cursors import to_cursor
-from services.delivery.deliveries import ENDED, Delivery, DeliveryState
-from services.delivery.delivery_store import DeliveryStore
+from services.chassis.paging import to_cursor
+from services.delivery.deliveries.attempt_state import PlatformPins
+from services.delivery.deliveries.delivery import ENDED, Delivery, DeliveryState
+from services.delivery.deliveries.fan_out import new_delivery
+from services.delivery.deliveries.store import DeliveryStore
+from services.delivery.deliveries.worker import Worker
 from services.delivery.destinations.contract import Destination, Step
 from services.delivery.errors import DeliveryNotFound, JobNotFound, PlatformNotFound, WrongState
 from services.delivery.exporter_client import ExporterClient
-from services.delivery.fan_out import new_delivery
-from services.delivery.memory import PlatformPins
 from services.delivery.messages import delivery_message, from_cursor, from_states, platform_message, test_message
-from services.delivery.places import Places, Unplaceable
-from services.delivery.platform_store import PlatformStore
-from services.delivery.probe import StepResult, probe
-from services.delivery.register import Change, Register
-from services.delivery.worker import Worker
+from services.delivery.platforms.probe import StepResult, probe
+from services.delivery.platforms.registry import Change, Register
+from services.delivery.platforms.store import PlatformStore
+from services.delivery.platforms.targets import Places, Unplaceable
 from services.wire import delivery_pb2 as pb
 from services.wire import delivery_pb2_grpc, exporter_pb2
 

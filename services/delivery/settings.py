@@ -3,8 +3,8 @@
 from pydantic import Field, SecretStr, field_validator
 
 from services.chassis.settings import RpcSettings
-from services.delivery.egress import parse_networks
-from services.delivery.secrets import parse_master_keys
+from services.delivery.destinations.egress import parse_networks
+from services.delivery.platforms.secrets import parse_master_keys
 
 
 class VaultSettings(RpcSettings):

@@ -10,22 +10,25 @@ from functools import partial
 
 from pymongo import MongoClient
 
-from services.chassis import jetstream, loops, metrics, mongo, rpc_server, tls
+from services.chassis import jetstream, loops, mongo
 from services.chassis.blobs import open_store
 from services.chassis.blobs.contract import BlobStore
 from services.chassis.jetstream import Inbox, JetStream
 from services.chassis.mongo import Document
-from services.chassis.rpc_server import Ports
-from services.chassis.tls import Certificates
-from services.exporter.column_store import ColumnStore
-from services.exporter.dispatch import EXPORTS, Dispatcher
+from services.chassis.rpc import server as rpc_server
+from services.chassis.rpc import tls
+from services.chassis.rpc.server import Ports
+from services.chassis.rpc.tls import Certificates
+from services.chassis.telemetry import metrics
+from services.exporter.catalogue.column_store import ColumnStore
+from services.exporter.export.file_maker import FileMaker
+from services.exporter.export.worker import Worker
 from services.exporter.formats import formats
-from services.exporter.job_store import JobStore
-from services.exporter.make import FileMaker
+from services.exporter.jobs.dispatch import EXPORTS, Dispatcher
+from services.exporter.jobs.store import JobStore
+from services.exporter.jobs.sweep import Sweeper
 from services.exporter.service import ExporterService
 from services.exporter.settings import ExporterSettings
-from services.exporter.sweep import Sweeper
-from services.exporter.worker import Worker
 from services.wire import exporter_pb2_grpc
 
 SERVICE = "catalog.exports.v1.Exporter"

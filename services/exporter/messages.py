@@ -5,10 +5,10 @@ from datetime import UTC, datetime
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from services.chassis import cursors
+from services.chassis import paging as cursors
 from services.chassis.faults import Violation
 from services.exporter.errors import BadRequest
-from services.exporter.jobs import Job, JobState
+from services.exporter.jobs.job import Job, JobState
 from services.wire import exporter_pb2 as pb
 
 STATES: dict[JobState, pb.JobState.ValueType] = {

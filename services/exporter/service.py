@@ -12,22 +12,22 @@ import structlog
 from google.protobuf.empty_pb2 import Empty
 from pymongo import MongoClient
 
-from services.chassis import request_context, tracing
 from services.chassis.blobs.contract import BlobError, BlobStore
-from services.chassis.cursors import to_cursor
 from services.chassis.faults import Unavailable, Violation
 from services.chassis.mongo import Document
-from services.exporter.column_store import ColumnStore, request_key
-from services.exporter.dispatch import Dispatcher
+from services.chassis.paging import to_cursor
+from services.chassis.telemetry import request_context, tracing
+from services.exporter.catalogue.column_store import ColumnStore, request_key
+from services.exporter.catalogue.tenants import check_tenant
 from services.exporter.errors import BadRequest, JobNotFound, RequestReused, TooManyJobs, WrongState
-from services.exporter.fields import check_fields
+from services.exporter.export.plan import FILTERED_SHEET
 from services.exporter.formats.contract import Format
-from services.exporter.job_store import JobStore
-from services.exporter.jobs import ENDED, Job, NewJob, id_for_key
+from services.exporter.jobs.dispatch import Dispatcher
+from services.exporter.jobs.job import ENDED, Job, NewJob, id_for_key
+from services.exporter.jobs.store import JobStore
 from services.exporter.messages import from_cursor, from_since, from_states, to_message
-from services.exporter.plan import FILTERED_SHEET
-from services.exporter.requests import CheckedRequest, check_request
-from services.exporter.tenants import check_tenant
+from services.exporter.requests.fields import check_fields
+from services.exporter.requests.request import CheckedRequest, check_request
 from services.wire import exporter_pb2 as pb
 from services.wire import exporter_pb2_grpc
 

@@ -10,19 +10,22 @@ from functools import partial
 import structlog
 from aiohttp import web
 
-from services.chassis import mongo, rpc_client, tls
+from services.chassis import mongo
 from services.chassis.blobs import open_store
-from services.chassis.tls import Certificates
-from services.gateway.auth import Gate
-from services.gateway.delivery_client import DeliveryClient
-from services.gateway.edge import add_headers, edge
-from services.gateway.exporter_client import ExporterClient
-from services.gateway.file_urls import FileUrls
-from services.gateway.key_ring import KeyRing
-from services.gateway.key_store import KeyStore
-from services.gateway.links import Signer
-from services.gateway.rate import RateLimiter
-from services.gateway.route import PREFIX, Route
+from services.chassis.rpc import client as rpc_client
+from services.chassis.rpc import tls
+from services.chassis.rpc.tls import Certificates
+from services.gateway.auth.authenticator import Gate
+from services.gateway.auth.file_urls import FileUrls
+from services.gateway.auth.key_cache import KeyRing
+from services.gateway.auth.key_store import KeyStore
+from services.gateway.auth.links import Signer
+from services.gateway.auth.rate import RateLimiter
+from services.gateway.clients.delivery import DeliveryClient
+from services.gateway.clients.exporter import ExporterClient
+from services.gateway.clients.scheduler import SchedulerClient
+from services.gateway.http.middleware import add_headers, edge
+from services.gateway.http.route import PREFIX, Route
 from services.gateway.routes.deliveries import DeliveryRoutes
 from services.gateway.routes.downloads import DownloadRoutes
 from services.gateway.routes.exports import ExportRoutes
@@ -30,7 +33,6 @@ from services.gateway.routes.jobs import JobRoutes
 from services.gateway.routes.platforms import PlatformRoutes
 from services.gateway.routes.schedules import ScheduleRoutes
 from services.gateway.routes.system import SystemRoutes
-from services.gateway.scheduler_client import SchedulerClient
 from services.gateway.settings import GatewaySettings
 
 log = structlog.get_logger()

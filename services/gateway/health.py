@@ -6,7 +6,7 @@ import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from services.chassis.faults import Fault
-from services.chassis.rpc_client import Caller
+from services.chassis.rpc.client import Caller
 
 DEADLINE = 2.0
 

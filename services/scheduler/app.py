@@ -6,20 +6,24 @@ from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
 
-from services.chassis import jetstream, loops, metrics, mongo, rpc_client, rpc_server, tls
+from services.chassis import jetstream, loops, mongo
 from services.chassis.jetstream import Inbox
-from services.chassis.rpc_server import Ports
-from services.chassis.tls import Certificates
+from services.chassis.rpc import client as rpc_client
+from services.chassis.rpc import server as rpc_server
+from services.chassis.rpc import tls
+from services.chassis.rpc.server import Ports
+from services.chassis.rpc.tls import Certificates
+from services.chassis.telemetry import metrics
 from services.scheduler.delivery_client import DeliveryClient
 from services.scheduler.exporter_client import ExporterClient
-from services.scheduler.outcomes import ACK_WAIT, EVENTS, Outcomes
-from services.scheduler.register import Register
-from services.scheduler.run_store import RunStore
-from services.scheduler.schedule_store import ScheduleStore
+from services.scheduler.runs.outcomes import ACK_WAIT, EVENTS, Outcomes
+from services.scheduler.runs.store import RunStore
+from services.scheduler.runs.submit import Submitter
+from services.scheduler.runs.tick import Ticker
+from services.scheduler.schedules.registry import Register
+from services.scheduler.schedules.store import ScheduleStore
 from services.scheduler.service import SchedulerService
 from services.scheduler.settings import SchedulerSettings
-from services.scheduler.submit import Submitter
-from services.scheduler.tick import Ticker
 from services.wire import scheduler_pb2_grpc
 
 SERVICE = "catalog.exports.v1.Scheduler"

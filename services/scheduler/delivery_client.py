@@ -5,7 +5,7 @@ from __future__ import annotations  # grpcio's classes take type arguments in it
 import grpc
 
 from services.chassis.faults import Fault, Kind
-from services.chassis.rpc_client import Caller
+from services.chassis.rpc.client import Caller
 from services.wire import delivery_pb2 as pb
 from services.wire import delivery_pb2_grpc
 

@@ -5,8 +5,8 @@ from __future__ import annotations  # grpcio's classes take type arguments in it
 import grpc
 
 from services.chassis.faults import Fault, Kind
-from services.chassis.rpc_client import Caller
-from services.scheduler.schedules import Run, Schedule
+from services.chassis.rpc.client import Caller
+from services.scheduler.schedules.schedule import Run, Schedule
 from services.wire import exporter_pb2 as pb
 from services.wire import exporter_pb2_grpc
 

@@ -5,9 +5,9 @@ from datetime import datetime
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from services.scheduler.preview import Upcoming
-from services.scheduler.schedules import Run, Schedule
-from services.scheduler.wishes import Wish
+from services.scheduler.cron.preview import Upcoming
+from services.scheduler.schedules.schedule import Run, Schedule
+from services.scheduler.schedules.spec import Wish
 from services.wire import scheduler_pb2 as pb
 
 

@@ -7,17 +7,17 @@ from typing import Any
 import structlog
 from google.protobuf.empty_pb2 import Empty
 
-from services.chassis import tracing
-from services.chassis.cursors import from_cursor, to_cursor
 from services.chassis.faults import Violation
-from services.scheduler import preview
+from services.chassis.paging import from_cursor, to_cursor
+from services.chassis.telemetry import tracing
+from services.scheduler.cron import preview
 from services.scheduler.errors import BadRequest
 from services.scheduler.messages import new_wish, run_message, schedule_message, times_message, wish_of
-from services.scheduler.register import Register
-from services.scheduler.run_store import RunStore
-from services.scheduler.schedule_store import ScheduleStore
-from services.scheduler.schedules import Run, RunState, Schedule, manual_run_id
-from services.scheduler.wishes import cron_of
+from services.scheduler.runs.store import RunStore
+from services.scheduler.schedules.registry import Register
+from services.scheduler.schedules.schedule import Run, RunState, Schedule, manual_run_id
+from services.scheduler.schedules.spec import cron_of
+from services.scheduler.schedules.store import ScheduleStore
 from services.wire import scheduler_pb2 as pb
 from services.wire import scheduler_pb2_grpc
 

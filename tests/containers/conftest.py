@@ -15,7 +15,7 @@ from tests.containers.patient import Patient
 log = logging.getLogger(__name__)
 
 TENANT = "demo"
-KEY = ("python", "-m", "services.gateway.keys", "create", "--scopes", "*", "--quiet")
+KEY = ("python", "-m", "services.gateway.auth.keys", "create", "--scopes", "*", "--quiet")
 
 
 @pytest.fixture(scope="session")

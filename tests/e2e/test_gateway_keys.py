@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from services.gateway.api_keys import new_secret
+from services.gateway.auth.api_keys import new_secret
 from tests.problems import problem
 from tests.rest import Answer, Rest
 from tests.system import ROOT, System, eventually
@@ -28,7 +28,7 @@ def ask(system: System, authorization: str | None) -> Answer:
 
 
 def revoke(system: System, key: str) -> None:
-    command = [sys.executable, "-m", "services.gateway.keys", "revoke", key]
+    command = [sys.executable, "-m", "services.gateway.auth.keys", "revoke", key]
     subprocess.run(command, cwd=ROOT, env={**os.environ, "MONGODB_URI": system.mongod.uri}, check=True)
 
 

@@ -56,7 +56,7 @@ def finished(client: Rest, key: str) -> dict[str, Any]:
 
 
 def revoke(system: System, key: str) -> None:
-    command = [sys.executable, "-m", "services.gateway.keys", "revoke", key]
+    command = [sys.executable, "-m", "services.gateway.auth.keys", "revoke", key]
     subprocess.run(command, cwd=ROOT, env={**os.environ, "MONGODB_URI": system.mongod.uri}, check=True)
 
 

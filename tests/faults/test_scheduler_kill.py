@@ -12,10 +12,10 @@ from typing import Any
 
 import pytest
 
-from services.scheduler import time_zones
-from services.scheduler.misfire import Policy
-from services.scheduler.schedules import Overlap, Schedule, run_id
-from services.scheduler.stored import schedule_document
+from services.scheduler.cron import time_zones
+from services.scheduler.cron.misfire import Policy
+from services.scheduler.schedules.documents import schedule_document
+from services.scheduler.schedules.schedule import Overlap, Schedule, run_id
 from tests.system import Process, System, eventually, running
 
 # The promise is about 2,000 schedules and a kill every second until all are submitted: SCHEDULER_KILL=full.

@@ -16,7 +16,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from services.exporter.columns import Selection
+from services.exporter.catalogue.columns import Selection
 from services.exporter.formats.contract import Tally
 from services.exporter.transcode import reference
 from tests.fuzz.batches import damaged, stored

@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 
 from services.chassis import mongo
-from services.exporter.job_store import JobStore
+from services.exporter.jobs.store import JobStore
 from tests.certificates import Authority, Mount
 from tests.contract.destinations.rigs.sftp import SftpRig
-from tests.integration.certified import Services
+from tests.integration.chassis.certified import Services
 from tests.integration.delivering import OpenShop, Shop, deliverer
 from tests.integration.exporting import Exporter, exporter, new_tenant, products
 from tests.integration.scheduling import Scheduler, scheduler

@@ -13,7 +13,7 @@ from typing import Any, ClassVar, Literal, Protocol
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from services.delivery.egress import Egress
+from services.delivery.destinations.egress import Egress
 
 
 class Step(StrEnum):

@@ -13,7 +13,7 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from services.exporter.columns import Selection
+from services.exporter.catalogue.columns import Selection
 
 Delimiter = Literal[",", ";", "\t", "|"]
 Flag = Annotated[bool, Field(strict=True)]

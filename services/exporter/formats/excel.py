@@ -11,11 +11,11 @@ from openpyxl.writer.excel import ExcelWriter
 from pydantic import Field, field_validator
 
 from services.exporter import transcode
+from services.exporter.export.widths import widths
 from services.exporter.formats.contract import ExportOptions, Flag, Sheet, Tally, TooManyColumns
 from services.exporter.formats.package import FIXED_TIME, Member, package
 from services.exporter.transcode import Pieces
 from services.exporter.transcode.sheet_xml import column_letters
-from services.exporter.widths import widths
 
 MOST_ROWS = 1_048_576
 """Rows of a sheet, with the header."""

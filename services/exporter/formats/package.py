@@ -11,7 +11,7 @@ from typing import Any
 from isal import isal_zlib
 from stream_zip import ZIP_32, ZIP_64, stream_zip
 
-from services.exporter.pipeline import Ahead
+from services.exporter.export.pipeline import Ahead
 
 FIXED_TIME = datetime(1980, 1, 1)  # the first a ZIP can hold; it knows no zones
 LEVEL = 2

@@ -17,7 +17,7 @@ import os
 from services.exporter.transcode import reference
 from services.exporter.transcode.reference import Encoded
 from services.exporter.transcode.sheet_xml import column_letters
-from services.exporter.values import as_object, documents, escaped, parts
+from services.exporter.transcode.values import as_object, documents, escaped, parts
 
 include "native/output.pxi"
 include "native/utf8.pxi"

@@ -5,9 +5,9 @@ from typing import Any
 
 from bson import DBRef
 
-from services.exporter.columns import Selection
+from services.exporter.catalogue.columns import Selection
 from services.exporter.formats.contract import UnforeseenColumn
-from services.exporter.values import Document, as_object, escaped
+from services.exporter.transcode.values import Document, as_object, escaped
 
 IGNORED = -1
 UNDECIDED = -2

@@ -5,12 +5,12 @@ import io
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from services.exporter.columns import Selection
+from services.exporter.catalogue.columns import Selection
 from services.exporter.formats.contract import Tally
 from services.exporter.transcode import sheet_xml
 from services.exporter.transcode.names import Names
 from services.exporter.transcode.selected import Chooser
-from services.exporter.values import NUMBERS_AND_DATES, TEXT, documents, json_text, top_level
+from services.exporter.transcode.values import NUMBERS_AND_DATES, TEXT, documents, json_text, top_level
 
 FORMULA_STARTS = tuple("=+-@\t\r")
 

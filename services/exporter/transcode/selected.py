@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
-from services.exporter.columns import Selection
-from services.exporter.values import as_object, escaped, parts
+from services.exporter.catalogue.columns import Selection
+from services.exporter.transcode.values import as_object, escaped, parts
 
 Path = tuple[str, ...]
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from bson import Decimal128, Int64
 
-from services.exporter.values import TEXT
+from services.exporter.transcode.values import TEXT
 
 LONGEST_TEXT = 32_767
 """UTF-16 units a cell holds."""

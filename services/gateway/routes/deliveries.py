@@ -2,13 +2,13 @@
 
 from aiohttp import web
 
-from services.gateway import platform_answers as answers
-from services.gateway.bodies import parsed
-from services.gateway.delivery_client import DeliveryClient
-from services.gateway.exporter_client import ExporterClient
-from services.gateway.job_ids import job_id_of
-from services.gateway.pages import LIST_PARAMETERS, page_asked
-from services.gateway.route import Caller, Route
+from services.gateway.answers import platforms as answers
+from services.gateway.clients.delivery import DeliveryClient
+from services.gateway.clients.exporter import ExporterClient
+from services.gateway.http.bodies import parsed
+from services.gateway.http.job_ids import job_id_of
+from services.gateway.http.pages import LIST_PARAMETERS, page_asked
+from services.gateway.http.route import Caller, Route
 
 
 class DeliveryRoutes:

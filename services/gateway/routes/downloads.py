@@ -12,12 +12,12 @@ from prometheus_client import Counter
 
 from services.chassis.blobs.contract import BlobError, BlobMissing, BlobStore, StoreUnavailable
 from services.chassis.faults import Unavailable
+from services.gateway.answers.jobs import STATUSES, at
+from services.gateway.clients.exporter import ExporterClient
 from services.gateway.errors import FileGone, NoFile, NotFinished
-from services.gateway.exporter_client import ExporterClient
-from services.gateway.job_answers import STATUSES, at
-from services.gateway.job_ids import job_id_of
-from services.gateway.ranges import ByteRange, holds, is_known, wanted
-from services.gateway.route import Caller, Parameter, Route
+from services.gateway.http.job_ids import job_id_of
+from services.gateway.http.ranges import ByteRange, holds, is_known, wanted
+from services.gateway.http.route import Caller, Parameter, Route
 from services.gateway.routes.exports import POLL_SECONDS
 from services.wire import exporter_pb2 as pb
 

@@ -4,12 +4,13 @@ import uuid
 
 from aiohttp import web
 
-from services.gateway import answers, job_answers
-from services.gateway.bodies import json_object
-from services.gateway.exporter_client import ExporterClient
-from services.gateway.idempotency import KEY_PARAMETER, idempotency_key
-from services.gateway.job_ids import path_of_job
-from services.gateway.route import Caller, Route
+from services.gateway.answers import jobs as job_answers
+from services.gateway.answers import json as answers
+from services.gateway.clients.exporter import ExporterClient
+from services.gateway.http.bodies import json_object
+from services.gateway.http.idempotency import KEY_PARAMETER, idempotency_key
+from services.gateway.http.job_ids import path_of_job
+from services.gateway.http.route import Caller, Route
 
 POLL_SECONDS = 1
 """What `Retry-After` advises while a job is processing."""

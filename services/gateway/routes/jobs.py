@@ -8,14 +8,15 @@ from aiohttp import web
 from multidict import MultiMapping
 
 from services.chassis.faults import Unavailable
-from services.gateway import answers, job_answers
-from services.gateway.delivery_client import DeliveryClient
+from services.gateway.answers import jobs as job_answers
+from services.gateway.answers import json as answers
+from services.gateway.auth.file_urls import FileUrls
+from services.gateway.clients.delivery import DeliveryClient
+from services.gateway.clients.exporter import ExporterClient, Listing
 from services.gateway.errors import BadQuery
-from services.gateway.exporter_client import ExporterClient, Listing
-from services.gateway.file_urls import FileUrls
-from services.gateway.job_ids import job_id_of, path_of_job
-from services.gateway.pages import LIST_PARAMETERS, page_asked
-from services.gateway.route import Caller, Parameter, Route
+from services.gateway.http.job_ids import job_id_of, path_of_job
+from services.gateway.http.pages import LIST_PARAMETERS, page_asked
+from services.gateway.http.route import Caller, Parameter, Route
 from services.gateway.routes.exports import POLL_SECONDS
 from services.wire import exporter_pb2 as pb
 

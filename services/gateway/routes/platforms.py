@@ -5,14 +5,14 @@ import uuid
 
 from aiohttp import web
 
-from services.gateway import platform_answers as answers
-from services.gateway.bodies import parsed
-from services.gateway.delivery_client import DeliveryClient
+from services.gateway.answers import platforms as answers
+from services.gateway.clients.delivery import DeliveryClient
+from services.gateway.clients.scheduler import SchedulerClient
 from services.gateway.errors import BadQuery, PlatformInUse
-from services.gateway.ids import id_in_path
-from services.gateway.pages import LIST_PARAMETERS, page_asked
-from services.gateway.route import PREFIX, Caller, Parameter, Route
-from services.gateway.scheduler_client import SchedulerClient
+from services.gateway.http.bodies import parsed
+from services.gateway.http.ids import id_in_path
+from services.gateway.http.pages import LIST_PARAMETERS, page_asked
+from services.gateway.http.route import PREFIX, Caller, Parameter, Route
 from services.wire import delivery_pb2 as pb
 
 MOST_NAMED = 20

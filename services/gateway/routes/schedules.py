@@ -4,14 +4,14 @@ import uuid
 
 from aiohttp import web
 
-from services.gateway import schedule_answers as answers
-from services.gateway.bodies import json_object, member, parsed
+from services.gateway.answers import schedules as answers
+from services.gateway.clients.scheduler import SchedulerClient
 from services.gateway.errors import BadQuery
-from services.gateway.idempotency import KEY_PARAMETER, idempotency_key
-from services.gateway.ids import id_in_path
-from services.gateway.pages import LIST_PARAMETERS, page_asked
-from services.gateway.route import PREFIX, Caller, Parameter, Route
-from services.gateway.scheduler_client import SchedulerClient
+from services.gateway.http.bodies import json_object, member, parsed
+from services.gateway.http.idempotency import KEY_PARAMETER, idempotency_key
+from services.gateway.http.ids import id_in_path
+from services.gateway.http.pages import LIST_PARAMETERS, page_asked
+from services.gateway.http.route import PREFIX, Caller, Parameter, Route
 from services.wire import scheduler_pb2 as pb
 
 TIMES, MOST_TIMES = 10, 100

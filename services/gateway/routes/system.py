@@ -8,11 +8,11 @@ from pathlib import Path
 
 from aiohttp import web
 
-from services.chassis import metrics
-from services.gateway.answers import Readiness
-from services.gateway.exporter_client import ExporterClient
-from services.gateway.openapi import document
-from services.gateway.route import PREFIX, Route
+from services.chassis.telemetry import metrics
+from services.gateway.answers.json import Readiness
+from services.gateway.clients.exporter import ExporterClient
+from services.gateway.http.openapi import document
+from services.gateway.http.route import PREFIX, Route
 
 REMEMBERED_SECONDS = 30.0
 

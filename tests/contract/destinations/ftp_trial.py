@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from services.delivery.destinations._ftp_words import Limits
 from services.delivery.destinations.contract import DestinationError, RemoteFile, Session
-from services.delivery.destinations.ftp import FtpConfig, FtpDestination
-from services.delivery.egress import Egress, Rules, parse_networks, system_lookup
+from services.delivery.destinations.egress import Egress, Rules, parse_networks, system_lookup
+from services.delivery.destinations.ftp.destination import FtpConfig, FtpDestination
+from services.delivery.destinations.ftp.words import Limits
 from tests.contract.destinations.payloads import File, MemoryNotes
 
 LIMITS = Limits(connect=5.0, silence=5.0, work=10.0)

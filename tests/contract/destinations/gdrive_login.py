@@ -10,7 +10,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 from google.auth import exceptions, jwt
 
-from services.delivery.destinations._gdrive_credentials import AuthorizedUser
+from services.delivery.destinations.gdrive.credentials import AuthorizedUser
 from tests.contract.destinations.gdrive_store import Account
 
 AUDIENCE = "https://oauth2.googleapis.com/token"

@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
-from services.delivery.destinations._gdrive_session import NOTE, DriveSession
-from services.delivery.destinations._gdrive_upload import GRAIN
 from services.delivery.destinations.contract import DestinationError, RemoteFile
-from services.delivery.destinations.gdrive import DriveConfig
-from services.delivery.egress import Egress, Rules, parse_networks
+from services.delivery.destinations.egress import Egress, Rules, parse_networks
+from services.delivery.destinations.gdrive.destination import DriveConfig
+from services.delivery.destinations.gdrive.session import NOTE, DriveSession
+from services.delivery.destinations.gdrive.upload import GRAIN
 from tests.contract.destinations.gdrive_store import Refusal
 from tests.contract.destinations.payloads import File, MemoryNotes, some
 from tests.contract.destinations.rigs.gdrive import DriveRig

@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager, contextmanager
 from typing import Any
 
 from services.delivery.destinations.contract import Destination, RemoteFile, Session
-from services.delivery.egress import Egress, Rules, parse_networks
+from services.delivery.destinations.egress import Egress, Rules, parse_networks
 from tests.contract.destinations.payloads import File, MemoryNotes, Seen
 from tests.contract.destinations.rigs import Line, Rig
 

@@ -7,10 +7,10 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from typing import Any
 
-from services.delivery.destinations._sftp_session import SftpSession
 from services.delivery.destinations.contract import Payload
-from services.delivery.destinations.sftp import Sftp, SftpConfig
-from services.delivery.egress import Egress, Rules, parse_networks
+from services.delivery.destinations.egress import Egress, Rules, parse_networks
+from services.delivery.destinations.sftp.destination import Sftp, SftpConfig
+from services.delivery.destinations.sftp.session import SftpSession
 
 LOOPBACK = Egress(Rules(allow=parse_networks("127.0.0.0/8")))
 CHUNK = 300_000

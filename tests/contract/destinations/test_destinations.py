@@ -11,7 +11,7 @@ from deploy.local.servers import free_port
 from services.chassis.blobs.local import LocalStore
 from services.delivery.destinations import destinations
 from services.delivery.destinations.contract import DestinationError, NameTaken, Step
-from services.delivery.egress import Egress, Rules
+from services.delivery.destinations.egress import Egress, Rules
 from tests.blob_stores import put
 from tests.contract.destinations.payloads import MIB, File, Seen, SourceBroken, some
 from tests.contract.destinations.places import Place, watched

@@ -7,8 +7,8 @@ import pytest
 from pydantic import ValidationError
 
 from services.delivery.destinations.contract import DestinationError, NameTaken
-from services.delivery.destinations.ftp import FtpConfig
-from services.delivery.egress import Egress, Rules
+from services.delivery.destinations.egress import Egress, Rules
+from services.delivery.destinations.ftp.destination import FtpConfig
 from tests.contract.destinations.ftp_trial import SHORT, Watched, delivered, failure, session, verbs
 from tests.contract.destinations.payloads import MIB, File, SourceBroken, some
 from tests.contract.destinations.rigs.ftp import FtpRig

@@ -11,7 +11,7 @@ import pytest
 from OpenSSL import SSL
 from pydantic import ValidationError
 
-from services.delivery.destinations.ftp import FtpConfig
+from services.delivery.destinations.ftp.destination import FtpConfig
 from tests.contract.destinations.ftp_trial import LIMITS, SHORT, Watched, delivered, failure
 from tests.contract.destinations.payloads import MIB, File, some
 from tests.contract.destinations.rigs.ftp import FtpRig, Tls, self_signed

@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from services.delivery.destinations._gdrive_session import NOTE
-from services.delivery.destinations._gdrive_upload import GRAIN
 from services.delivery.destinations.contract import DestinationError, NameTaken
-from services.delivery.destinations.gdrive import GOOGLE, GoogleDrive
+from services.delivery.destinations.gdrive.destination import GOOGLE, GoogleDrive
+from services.delivery.destinations.gdrive.session import NOTE
+from services.delivery.destinations.gdrive.upload import GRAIN
 from tests.contract.destinations.gdrive_store import FOLDER, Refusal
 from tests.contract.destinations.gdrive_trial import BUSY, DATA, NAME, OTHER, delivered, failure, noted, session
 from tests.contract.destinations.payloads import File, SourceBroken

@@ -9,12 +9,12 @@ import pytest
 from pydantic import ValidationError
 
 from deploy.local.servers import free_port
-from services.delivery.destinations._gdrive_http import Limits
 from services.delivery.destinations.contract import DestinationError
-from services.delivery.destinations.gdrive import DriveConfig, Endpoints, GoogleDrive
-from services.delivery.egress import Egress, Rules, parse_networks
+from services.delivery.destinations.egress import Egress, Rules, parse_networks
+from services.delivery.destinations.gdrive.destination import DriveConfig, Endpoints, GoogleDrive
+from services.delivery.destinations.gdrive.http import Limits
 from services.delivery.errors import BadRequest
-from services.delivery.platform_config import checked, split
+from services.delivery.platforms.config import checked, split
 from tests.contract.destinations.gdrive_login import new_key
 from tests.contract.destinations.gdrive_store import Refusal
 from tests.contract.destinations.gdrive_trial import DATA, LOOPBACK, NAME, delivered, failure, session
@@ -140,7 +140,7 @@ async def test_a_persons_consent_that_is_gone_is_wrong_credentials(person: Drive
 
 async def test_a_wrong_clock_is_called_that(rig: DriveRig, monkeypatch: pytest.MonkeyPatch) -> None:
     now = time.time()
-    monkeypatch.setattr("services.delivery.destinations._gdrive_tokens.time.time", lambda: now)
+    monkeypatch.setattr("services.delivery.destinations.gdrive.tokens.time.time", lambda: now)
     monkeypatch.setattr("tests.contract.destinations.gdrive_login.time", _Clock(now + 7200))
     error = await refusal(rig)
     assert (error.code, error.passing) == ("clock_wrong", False)

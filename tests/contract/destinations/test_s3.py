@@ -10,8 +10,8 @@ from pydantic import ValidationError
 from werkzeug.wrappers import Request, Response
 
 from services.delivery.destinations.contract import DestinationError, NameTaken, Step
-from services.delivery.destinations.s3 import DESTINATIONS, MinioConfig, S3Config
-from services.delivery.egress import Egress, Rules
+from services.delivery.destinations.egress import Egress, Rules
+from services.delivery.destinations.s3.destination import DESTINATIONS, MinioConfig, S3Config
 from tests.contract.destinations.payloads import MIB, File, MemoryNotes, SourceBroken, some
 from tests.contract.destinations.places import Place
 from tests.contract.destinations.rigs import line_to

@@ -11,8 +11,8 @@ import asyncssh
 import pytest
 
 from services.delivery.destinations.contract import DestinationError
-from services.delivery.destinations.sftp import Sftp, SftpConfig
-from services.delivery.egress import Egress, Rules
+from services.delivery.destinations.egress import Egress, Rules
+from services.delivery.destinations.sftp.destination import Sftp, SftpConfig
 from tests.contract.destinations.rigs.sftp import PASSWORD, SftpRig
 from tests.contract.destinations.sftp_trial import MemoryNotes, Source, session
 from tests.system import eventually

@@ -9,8 +9,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
-from services.exporter import app, sweep
-from services.exporter.dispatch import EXPORTS
+from services.exporter import app
+from services.exporter.jobs import sweep
+from services.exporter.jobs.dispatch import EXPORTS
 from tests.unit.k8s.manifests import Manifest, names, of_kind
 
 FIELDS: dict[str, tuple[str, set[str], set[str]]] = {

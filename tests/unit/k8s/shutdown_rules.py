@@ -3,8 +3,8 @@
 from collections.abc import Iterator, Sequence
 
 from services.chassis import mongo
-from services.delivery import worker as delivery_worker
-from services.exporter import worker as exporter_worker
+from services.delivery.deliveries import worker as delivery_worker
+from services.exporter.export import worker as exporter_worker
 from tests.unit.k8s.environment_rules import told
 from tests.unit.k8s.manifests import Manifest, services_pods
 

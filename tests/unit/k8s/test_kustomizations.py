@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from services.delivery.secrets import parse_master_keys
+from services.delivery.platforms.secrets import parse_master_keys
 from tests.unit.k8s.environment_rules import PASSWORD_IN_URL
 from tests.unit.k8s.manifests import names, of_kind, pods
 from tests.unit.k8s.rendering import CASES, COMPONENTS, OVERLAYS, ROOT, Renderings

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterator, Sequence
 
-from services.chassis.health import LIVENESS
+from services.chassis.rpc.health import LIVENESS
 from tests.unit.k8s.environment_rules import told
 from tests.unit.k8s.manifests import (
     NAME,

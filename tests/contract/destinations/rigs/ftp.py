@@ -27,8 +27,8 @@ from pyftpdlib.handlers import DTPHandler, FTPHandler, TLS_DTPHandler, TLS_FTPHa
 from pyftpdlib.ioloop import IOLoop
 from pyftpdlib.servers import FTPServer
 
-from services.delivery.destinations._ftp_words import Limits
-from services.delivery.destinations.ftp import FtpDestination
+from services.delivery.destinations.ftp.destination import FtpDestination
+from services.delivery.destinations.ftp.words import Limits
 
 FOLDER = "exports/catalogue"
 USER, PASSWORD = "shop", "correct horse"

@@ -5,10 +5,10 @@ from typing import Any, Literal
 
 from yarl import URL
 
-from services.delivery.destinations._gdrive_credentials import AuthorizedUser, Credentials
-from services.delivery.destinations._gdrive_http import Limits
-from services.delivery.destinations._gdrive_upload import GRAIN
-from services.delivery.destinations.gdrive import Endpoints, GoogleDrive
+from services.delivery.destinations.gdrive.credentials import AuthorizedUser, Credentials
+from services.delivery.destinations.gdrive.destination import Endpoints, GoogleDrive
+from services.delivery.destinations.gdrive.http import Limits
+from services.delivery.destinations.gdrive.upload import GRAIN
 from tests.contract.destinations.gdrive_login import new_key
 from tests.contract.destinations.gdrive_server import DriveServer
 from tests.contract.destinations.gdrive_store import FOLDER, Account, Item

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from services.delivery.destinations.s3 import Minio
+from services.delivery.destinations.s3.destination import Minio
 from tests.contract.destinations.rigs.s3 import ACCESS_KEY, PREFIX, SECRET_KEY, S3Rig
 
 

@@ -21,7 +21,7 @@ from moto.s3.models import s3_backends
 from werkzeug.serving import BaseWSGIServer, make_server
 from werkzeug.wrappers import Request, Response
 
-from services.delivery.destinations.s3 import S3, Bucket
+from services.delivery.destinations.s3.destination import S3, Bucket
 
 ACCESS_KEY, SECRET_KEY = "AKIATESTS", "correct/horse+battery"
 PREFIX = "exports/shop"

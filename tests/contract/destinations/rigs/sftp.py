@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 import asyncssh
 
-from services.delivery.destinations.sftp import Sftp
+from services.delivery.destinations.sftp.destination import Sftp
 
 FOLDER = "exports/catalogue"
 USER, PASSWORD = "shop", "correct horse"

@@ -1,0 +1,151 @@
+"""Loads a file into a tenant's catalogue: `python -m loader products.jsonl` (docs/loading.md)."""
+
+import argparse
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+
+from pymongo import MongoClient
+from pymongo.errors import OperationFailure, PyMongoError
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
+
+from deploy.local.settings import LocalSettings
+from deploy.local.state import running
+from loader.catalogue import INDEXES
+from loader.entries import Refused
+from loader.errors import BadFile
+from loader.loading import Load, Stopped, Watch
+from loader.upsert import Outcome
+from services.chassis.mongo import Document, connect_sync
+from services.exporter.catalogue.snapshot import database_name
+from services.exporter.catalogue.tenants import check_tenant
+from services.exporter.errors import BadRequest
+
+LOADED, SOME_REFUSED, NOT_DONE, INTERRUPTED = 0, 1, 2, 130
+MOST_NAMED = 1_000
+"""Bad lines that are named; the summary counts all of them."""
+ANSWER_MS = 10_000
+
+
+class NotReady(Exception):
+    """There is nothing to load into, or the command was given something wrong."""
+
+
+class Screen:
+    """What the user sees: a progress bar on a terminal, bad lines with their reasons; all on stderr."""
+
+    def __init__(self, size: int) -> None:
+        self._console = Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
+        columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeElapsedColumn())
+        self.bar = Progress(*columns, console=self._console, disable=not self._console.is_terminal)
+        self._task = self.bar.add_task("reading", total=size)
+        self._named = 0
+
+    def at(self, step: str, position: int) -> None:
+        """Show how far a step is, in bytes of the file."""
+        self.bar.update(self._task, description=step, completed=position)
+
+    def refuse(self, refused: Refused) -> None:
+        """Name a bad line."""
+        self._named += 1
+        if self._named <= MOST_NAMED:
+            self._console.print(f"line {refused.line}: {refused.reason}")
+        elif self._named == MOST_NAMED + 1:
+            self._console.print("more bad lines are counted, but not named")
+
+
+def load(path: Path, tenant: str, collection: str) -> int:
+    """Load a file and print a summary; the exit code."""
+    with _client_of_stack() as client, _interrupt() as stopped:
+        screen = Screen(path.stat().st_size)
+        watch = Watch(screen.at, screen.refuse, lambda: bool(stopped))
+        work = Load(path, client[database_name(tenant)][collection], watch)
+        place = f"{collection} of tenant {tenant}"
+        try:
+            with screen.bar:
+                work.run()
+        except Stopped:
+            return _unfinished("stopped", work.outcome, place, INTERRUPTED)
+        except BadFile as exc:
+            return _unfinished(f"{path}: {exc}", work.outcome, place, NOT_DONE)
+        except PyMongoError as exc:
+            return _unfinished(_in_words(exc), work.outcome, place, NOT_DONE)
+    print(f"{_summary(work.outcome)}: {place}")
+    return SOME_REFUSED if work.outcome.refused else LOADED
+
+
+def _unfinished(why: str, outcome: Outcome, place: str, code: int) -> int:
+    print(why, file=sys.stderr)
+    if outcome.loaded or outcome.refused or code == INTERRUPTED:
+        again = "load the file again to go on; what is loaded already stays as it is"
+        print(f"{_summary(outcome)} so far: {place}\n{again}", file=sys.stderr)
+    return code
+
+
+def _summary(outcome: Outcome) -> str:
+    bad = f", {outcome.refused:,} bad lines not loaded" if outcome.refused else ""
+    counts = f"{outcome.created:,} new, {outcome.changed:,} changed, {outcome.unchanged:,} unchanged"
+    return f"loaded {outcome.loaded:,} ({counts}){bad}"
+
+
+def _in_words(exc: PyMongoError) -> str:
+    doing = "refused" if isinstance(exc, OperationFailure) else "does not answer"
+    return f"MongoDB {doing}: {str(exc)[:300]}"
+
+
+@contextmanager
+def _interrupt() -> Iterator[list[int]]:
+    """A list that Ctrl-C puts something into, so that a batch is finished and counted; the second one ends at once."""
+    stopped: list[int] = []
+
+    def stop(number: int, _: FrameType | None) -> None:
+        if stopped:
+            raise KeyboardInterrupt
+        stopped.append(number)
+
+    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield stopped
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _client_of_stack() -> MongoClient[Document]:
+    settings = LocalSettings.read()
+    state = None if settings.mongodb_uri else running(settings.local_dir)
+    uri = settings.mongodb_uri or (state.mongodb_uri if state else "")
+    if not uri:
+        raise NotReady(
+            f"no stack runs in {settings.local_dir}: start one with `make up` in another terminal, or set MONGODB_URI"
+        )
+    return connect_sync(uri, app="loader", selection_ms=ANSWER_MS)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m loader", description="Load a file into a catalogue.")
+    parser.add_argument("file", type=Path, help="JSON Lines, a JSON array, or CSV")
+    parser.add_argument("--tenant", default="default")
+    parser.add_argument("--collection", default="products", choices=sorted(INDEXES))
+    args = parser.parse_args()
+    try:
+        check_tenant(args.tenant)
+        return load(args.file, args.tenant, args.collection)
+    except BadRequest as exc:
+        print(f"tenant {args.tenant!r} {exc.violations[0].message}", file=sys.stderr)
+    except OSError as exc:
+        print(f"{args.file}: {exc.strerror or exc}", file=sys.stderr)
+    except (NotReady, PyMongoError) as exc:
+        print(exc, file=sys.stderr)
+    except KeyboardInterrupt:
+        print("stopped at once; load the file again, what is loaded already stays as it is", file=sys.stderr)
+        return INTERRUPTED
+    return NOT_DONE
+
+
+if __name__ == "__main__":
+    sys.exit(main())

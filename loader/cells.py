@@ -1,0 +1,124 @@
+"""What a cell of a CSV file means: nothing new when it still says what was exported, else a value of its column's type.
+
+A changed cell keeps the type its product has there; a new one gets a type the column has in the catalogue; a column the
+catalogue does not have gets the type all its cells in the file fit.
+"""
+
+from decimal import ROUND_DOWN, ROUND_HALF_UP, Context, Decimal
+from typing import Any
+
+from loader.errors import BadRecord
+from loader.json_values import parsed
+from loader.kinds import IN_WORDS, NUMBERS, ColumnTypes, Kind, kind_of
+from loader.readers import NUMBER, OBJECT_ID, read, spelled
+from services.exporter.transcode.reference import FORMULA_STARTS
+from services.exporter.transcode.values import text
+
+# Spreadsheets show 12 and more digits as 4.00638E+12, save what they show, and keep 15 digits of a number.
+_SHORT_FROM = Decimal(10**11)
+_SHORT = Context(prec=6, rounding=ROUND_HALF_UP)
+_KEPT = Context(prec=15, rounding=ROUND_DOWN)
+
+
+def unquoted(cell: str) -> str:
+    """The cell without the quote that `escape_formulas` put before it."""
+    return cell[1:] if cell[:1] == "'" and cell[1:].startswith(FORMULA_STARTS) else cell
+
+
+def says(cell: str, value: Any) -> bool:
+    """Whether the cell is what an export writes for the value, or what a spreadsheet makes of that by itself.
+
+    That is: the quote of `escape_formulas`, other line breaks, TRUE for true, and other spellings of the same number.
+    """
+    shown = text(value)
+    if shown in (cell, unquoted(cell)):
+        return True
+    if "\n" in cell:
+        return _one_break(cell) == _one_break(shown)
+    return cell == shown.upper() if shown in ("true", "false") else _is_same_number(cell, shown)
+
+
+def _one_break(value: str) -> str:
+    return value.replace("\r\n", "\n").replace("\r", "\n")
+
+
+def _is_same_number(cell: str, shown: str) -> bool:
+    if not (NUMBER.fullmatch(cell) and NUMBER.fullmatch(shown)):
+        return False
+    written, exact = Decimal(cell), Decimal(shown)
+    if written == exact:
+        return True
+    if abs(exact) < _SHORT_FROM:
+        return False
+    return written == _SHORT.plus(exact) if "E+" in cell else written == _KEPT.plus(exact)
+
+
+def changed(cell: str, value: Any, types: ColumnTypes) -> Any:
+    """The new value of a cell that does not say `value` any more.
+
+    Raises:
+        BadRecord: the cell fits neither the value's type nor another one of the column.
+    """
+    if value is None:
+        return new(cell, types)
+    if text(value).startswith(FORMULA_STARTS):
+        cell = unquoted(cell)
+    own = kind_of(value)
+    try:
+        if own is Kind.LIST:
+            items = tuple({kind_of(item): None for item in value if item is not None})
+            return _list(cell, ColumnTypes(items or types.items))
+        return read(cell, own, value)
+    except ValueError:
+        return new(cell, ColumnTypes((own,) if types.inferred else types.kinds or (own,), types.items))
+
+
+def new(cell: str, types: ColumnTypes) -> Any:
+    """The value of a cell that has no value yet, by the types of its column; text for a column without any.
+
+    Raises:
+        BadRecord: the cell fits none of them.
+    """
+    for kind in _by_likelihood(cell, types.kinds or (Kind.TEXT,)):
+        try:
+            if kind is Kind.LIST:
+                return _list(cell, ColumnTypes(types.items, inferred=types.inferred))
+            return read(cell, kind)
+        except ValueError:
+            continue
+    if types.inferred:
+        return cell
+    raise BadRecord(_refusal(cell, types.kinds))
+
+
+def _by_likelihood(cell: str, kinds: tuple[Kind, ...]) -> list[Kind]:
+    """The column's kinds in the order to try them: what the cell is spelled like, the most frequent, text at last."""
+    like = spelled(cell)
+    if like is Kind.TEXT:
+        like = Kind.LIST if "|" in cell or cell[:1] == "[" else Kind.OBJECT_ID if OBJECT_ID.fullmatch(cell) else like
+    others: list[Kind] = [kind for kind in kinds if kind is not Kind.TEXT]
+    first = [like] if like in kinds else [kind for kind in others if kind in NUMBERS and like in NUMBERS]
+    return [*first, *([Kind.TEXT] if Kind.TEXT in kinds else others)]
+
+
+def _refusal(cell: str, kinds: tuple[Kind, ...]) -> str:
+    if Kind.OTHER in kinds:
+        return "what is there can be changed with JSON only"
+    comma = cell.replace(",", ".", 1)
+    hint = ""
+    if "," in cell and set(kinds) & set(NUMBERS) and NUMBER.fullmatch(comma):
+        hint = f"; write {comma}"
+    elif Kind.DATE in kinds:
+        hint = "; write 2026-03-15T09:00:00Z"
+    return f"{cell[:60]!r} is not {' or '.join(dict.fromkeys(IN_WORDS[kind] for kind in kinds))}{hint}"
+
+
+def _list(cell: str, items: ColumnTypes) -> list[Any]:
+    if cell.startswith("["):
+        try:
+            found = parsed(cell)
+            if isinstance(found, list) and text(found).startswith("[") and (not items.inferred or text(found) == cell):
+                return found
+        except ValueError:
+            pass  # then it is the first item that begins with a bracket
+    return [new(piece, items) if piece or Kind.TEXT in items.kinds else None for piece in cell.split("|")]

@@ -1,0 +1,36 @@
+"""What every kind of file is turned into: entries that name a product and can be applied to it."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from loader.identity import Key
+from services.exporter.transcode.values import Document
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """A record that cannot be loaded."""
+
+    line: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A record that can be loaded.
+
+    Attributes:
+        size: characters it has in the file.
+        id, sku: what it names its product by.
+        applied: the product after the record, from the product before it (None: there is none yet). Unchanged top-level
+            values are the same objects as before. Raises `BadRecord`.
+    """
+
+    line: int
+    size: int
+    id: Key | None
+    sku: Key | None
+    applied: Callable[[Document | None], Document]
+
+
+NO_KEY = "there is neither an id nor a sku"

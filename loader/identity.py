@@ -1,0 +1,66 @@
+"""Which product a record is about: the values of `_id` or `sku` that are exported as what the record says."""
+
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from bson import Binary, ObjectId
+
+from loader.json_values import date, exact
+from loader.kinds import NUMBERS, Kind
+from loader.readers import OBJECT_ID, read, spelled
+
+Show = Callable[[Any], str]
+"""How the file's format writes a value: `text` or `json_text`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """What a record says of its product.
+
+    Attributes:
+        shown: as the file's format writes it; what names the product.
+        candidates: the values that may be shown so, for the look-up.
+    """
+
+    shown: str
+    candidates: tuple[Any, ...]
+
+
+def shown_as(value: Any, show: Show) -> set[str]:
+    """The ways a value in the catalogue may be named; a spreadsheet writes the number 7.0 as 7."""
+    names = {show(value)}
+    if value.__class__ is float and value.is_integer():
+        names.add(str(int(value)))
+    return names
+
+
+def key_of(value: Any, show: Show) -> Key:
+    """The key of a value with a type, as JSON has it; ids that JSON has no type for are text there."""
+    return Key(show(value), (value, *_ids(value)) if value.__class__ is str else (value,))
+
+
+def key_of_cell(cell: str) -> Key:
+    """The key of a cell, which may stand for many types."""
+    kind = spelled(cell)
+    typed = [] if kind is Kind.TEXT else [read(cell, kind)]
+    if kind in NUMBERS and kind is not Kind.INT:
+        typed.append(exact(cell))
+    return Key(cell, (cell, *typed, *_ids(cell)))
+
+
+def _ids(text: str) -> list[Any]:
+    if OBJECT_ID.fullmatch(text):
+        return [ObjectId(text)]
+    try:
+        data = uuid.UUID(text).bytes if len(text) == 36 else b""
+    except ValueError:
+        data = b""
+    at = date(text)
+    return [*([Binary(data, 4), Binary(data, 3)] if data else []), *([at] if at is not None else [])]
+
+
+def id_value(value: Any) -> Any:
+    """The `_id` of a new product: text that looks like an ObjectId is one, which JSON has no type for."""
+    return ObjectId(value) if value.__class__ is str and OBJECT_ID.fullmatch(value) else value

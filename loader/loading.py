@@ -1,0 +1,126 @@
+"""Loads one file into one collection: looks at both, then writes entry after entry."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TextIO
+
+from loader.catalogue import Documents, Known, index_on, known, make_indexes
+from loader.cells import unquoted
+from loader.csv_entries import CsvEntries, Layout
+from loader.csv_records import CsvRows
+from loader.entries import Refused
+from loader.files import is_csv, open_text
+from loader.identity import Show
+from loader.json_entries import json_entries
+from loader.kinds import ColumnTypes
+from loader.survey import Survey, survey
+from loader.upsert import Entries, Outcome, Upsert, batches
+from services.exporter.transcode.values import CODEC, json_text, text
+
+PROGRESS_ROWS = 1_000
+
+
+class Stopped(Exception):
+    """The load was told to stop; everything before is written and counted."""
+
+
+@dataclass(frozen=True, slots=True)
+class Watch:
+    """How a load talks to whoever started it.
+
+    Attributes:
+        at: is told the step (`reading`, `loading`) and how many bytes of the file it has read.
+        refuse: is told of every record that could not be loaded.
+        stopped: asked between batches.
+    """
+
+    at: Callable[[str, int], None]
+    refuse: Callable[[Refused], None]
+    stopped: Callable[[], bool]
+
+    def look(self, step: str, position: int) -> None:
+        """Report where a step is.
+
+        Raises:
+            Stopped: it is to go no further.
+        """
+        self.at(step, position)
+        if self.stopped():
+            raise Stopped
+
+
+class Load:
+    """One file on its way into one collection; `outcome` can be read at any time, also after an error."""
+
+    def __init__(self, path: Path, collection: Documents, watch: Watch) -> None:
+        self._path = path
+        self._collection = collection.with_options(codec_options=CODEC)
+        self._watch = watch
+        self.outcome = Outcome()
+
+    def run(self) -> None:
+        """Load the file.
+
+        Raises:
+            BadFile: nothing of it can be loaded (a JSON array that is cut off: nothing more of it).
+            Stopped: as `Watch` says.
+            OSError: it cannot be read.
+            PyMongoError: MongoDB does not answer, or refuses.
+        """
+        if is_csv(self._path):
+            self._run_csv()
+        else:
+            with open_text(self._path) as source:
+                self._write(source, json_entries(source), known(self._collection), json_text)
+        make_indexes(self._collection, self.outcome.fields)
+
+    def _run_csv(self) -> None:
+        with open_text(self._path) as source:
+            header = CsvRows(source).header
+        catalogue = known(self._collection, [name for quoted in header for name in {quoted, unquoted(quoted)}])
+        found = self._survey(catalogue)
+        names = {name: _name(name, catalogue, found) for name in header}
+        types = {
+            name: catalogue.types.get(name) or found.inferred.get(quoted, ColumnTypes())
+            for quoted, name in names.items()
+        }
+        brought = found.brought() if catalogue.is_empty else {}
+        with open_text(self._path) as source:
+            layout = Layout.of(
+                tuple(names[name] for name in header),
+                types.__getitem__,
+                catalogue.ids if catalogue.ids.kinds else found.ids,
+            )
+            columns = {line: [names[name] for name in columns] for line, columns in brought.items()}
+            entries = CsvEntries(CsvRows(source), layout, escaped=found.escaped, brought=columns)
+            self._write(source, iter(entries), catalogue, text)
+
+    def _survey(self, catalogue: Known) -> Survey:
+        with open_text(self._path) as source:
+            rows = 0
+
+            def progress() -> None:
+                nonlocal rows
+                rows += 1
+                if rows % PROGRESS_ROWS == 0:
+                    self._watch.look("reading", source.buffer.tell())
+
+            return survey(CsvRows(source), catalogue.types, progress)
+
+    def _write(self, source: TextIO, entries: Entries, catalogue: Known, show: Show) -> None:
+        id_fields: Sequence[str] = ("_id", "id") if catalogue.has_own_ids else ("_id",)
+        for name in ({*id_fields} - {"_id"}) | {"sku"}:
+            index_on(self._collection, name)
+        upsert = Upsert(self._collection, show, id_fields, self.outcome, self._watch.refuse)
+        self._watch.look("loading", 0)
+        for batch in batches(entries):
+            upsert.write(batch)
+            self._watch.look("loading", source.buffer.tell())
+
+
+def _name(name: str, catalogue: Known, found: Survey) -> str:
+    """A name of the header without the quote of `escape_formulas`."""
+    bare = unquoted(name)
+    is_quoted = bare in catalogue.types or found.escaped
+    return bare if name not in catalogue.types and is_quoted else name

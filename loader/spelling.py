@@ -1,0 +1,99 @@
+"""Infers the type of a column that the catalogue does not have, from all its cells in the file.
+
+An export of what was inferred shows the same cells again; that comes first, the likeliest type second.
+"""
+
+from decimal import Decimal
+from typing import Any
+
+from loader.cells import unquoted
+from loader.json_values import parsed
+from loader.kinds import NUMBERS, ColumnTypes, Kind
+from loader.readers import OBJECT_ID, spelled
+from services.exporter.transcode.values import text
+
+LONGEST_ITEM = 255
+"""Characters of a list's item; longer ones with a `|` in them are a text."""
+
+_BSON_ORDER = {**dict.fromkeys(NUMBERS, 1), Kind.TEXT: 2, Kind.OBJECT_ID: 3, Kind.BOOL: 4, Kind.DATE: 5}
+
+
+class ColumnSpelling:
+    """What the cells of one column have in common."""
+
+    def __init__(self) -> None:
+        self._kinds: set[Kind] = set()
+        self._items: set[Kind] = set()
+        self._is_joined = False
+        self._may_be_list = True
+
+    def add(self, cell: str) -> None:
+        """Look at a cell that is not empty."""
+        kind = _kind(cell)
+        self._kinds.add(kind)
+        if kind is not Kind.LIST and self._may_be_list:
+            pieces = unquoted(cell).split("|")
+            self._may_be_list = all(map(_is_item, pieces))
+            self._is_joined |= len(pieces) > 1
+            self._items.update(map(spelled, pieces))
+
+    @property
+    def types(self) -> ColumnTypes:
+        """One kind for all cells: numbers, each as it is spelled; lists when one is and all can be; else text."""
+        if self._may_be_list and (self._is_joined or (Kind.LIST in self._kinds and self._items)):
+            return ColumnTypes((Kind.LIST,), _one_kind(self._items), inferred=True)
+        return ColumnTypes(_one_kind(self._kinds), inferred=True)
+
+
+def _kind(cell: str) -> Kind:
+    if cell == "{}":
+        return Kind.OBJECT
+    if not cell.startswith("["):
+        return spelled(cell)
+    try:
+        return Kind.LIST if isinstance(found := parsed(cell), list) and text(found) == cell else Kind.TEXT
+    except ValueError:
+        return Kind.TEXT
+
+
+def _is_item(piece: str) -> bool:
+    return 0 < len(piece) <= LONGEST_ITEM and piece == piece.strip() and "\n" not in piece and "\r" not in piece
+
+
+def _one_kind(kinds: set[Kind]) -> tuple[Kind, ...]:
+    if kinds <= set(NUMBERS) or len(kinds) == 1:
+        return tuple(sorted(kinds, key=lambda kind: kind.value))
+    return (Kind.TEXT,)
+
+
+class IdSpelling:
+    """The ids of an exported file are in MongoDB's order, which tells numbers from texts that look like numbers."""
+
+    def __init__(self) -> None:
+        self._kinds: set[Kind] = set()
+        self._last: tuple[int, Any] | None = None
+        self._last_text = ""
+        self._in_order = self._in_text_order = True
+
+    def add(self, cell: str) -> None:
+        """Look at an id that is not empty."""
+        kind = Kind.OBJECT_ID if OBJECT_ID.fullmatch(cell) else spelled(cell)
+        is_number = kind in NUMBERS and Decimal(cell).is_finite()
+        place = (_BSON_ORDER[kind], Decimal(cell) if is_number else cell)
+        self._kinds.add(kind)
+        self._in_order &= self._last is None or _comes_after(place, self._last)
+        self._in_text_order &= self._last_text < cell
+        self._last, self._last_text = place, cell
+
+    @property
+    def types(self) -> ColumnTypes:
+        """Each id as it is spelled, when the order or the lack of other kinds speaks for it; else text."""
+        is_one = _one_kind(self._kinds) != (Kind.TEXT,)
+        if self._in_order or (is_one and not self._in_text_order):
+            return ColumnTypes(tuple(sorted(self._kinds, key=lambda kind: kind.value)), inferred=True)
+        return ColumnTypes((Kind.TEXT,), inferred=True)
+
+
+def _comes_after(place: tuple[int, Any], last: tuple[int, Any]) -> bool:
+    """Whether MongoDB sorts the first behind the second; NaN and infinities, which are rare, are not judged."""
+    return place > last if place[0] != last[0] or type(place[1]) is type(last[1]) else True

@@ -1,0 +1,185 @@
+"""A gRPC server with health, reflection, mTLS, errors as google.rpc.Status, metrics and a drain before it stops."""
+
+from __future__ import annotations  # grpcio's classes take type arguments in its stubs only
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import grpc
+import structlog
+from grpc_health.v1 import health, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection
+from prometheus_client import Histogram
+
+from services.chassis.faults import Fault, Kind
+from services.chassis.rpc import errors as rpc_errors
+from services.chassis.rpc import tracing as rpc_tracing
+from services.chassis.rpc.health import HealthServicer
+from services.chassis.rpc.tls import Certificates
+from services.chassis.settings import RpcSettings
+from services.chassis.telemetry import request_context
+
+log = structlog.get_logger()
+
+CALLS = Histogram("rpc_server_seconds", "Duration of gRPC calls handled, by method and status.", ["method", "code"])
+
+_OPTIONS: list[tuple[str, Any]] = [
+    ("grpc.so_reuseport", 0),  # a port that is taken must be an error, not shared
+    ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
+    ("grpc.keepalive_permit_without_calls", 1),
+    # Connections are renewed, so that calls spread over replicas that came later.
+    ("grpc.max_connection_age_ms", 300_000),
+    ("grpc.max_connection_age_grace_ms", 60_000),
+    ("grpc.max_receive_message_length", 16 * 1024 * 1024),
+]
+
+
+class FaultInterceptor(grpc.aio.ServerInterceptor):
+    """Binds the request id, counts and times each call, and turns exceptions into statuses."""
+
+    async def intercept_service(
+        self,
+        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[grpc.RpcMethodHandler[Any, Any] | None]],
+        handler_call_details: grpc.HandlerCallDetails,
+    ) -> grpc.RpcMethodHandler[Any, Any] | None:
+        handler = await continuation(handler_call_details)
+        method = handler_call_details.method
+        if handler is None or not rpc_tracing.is_traced(method):
+            return handler
+        if handler.unary_unary is not None:
+            return grpc.unary_unary_rpc_method_handler(
+                _unary(handler.unary_unary, method),
+                request_deserializer=handler.request_deserializer,
+                response_serializer=handler.response_serializer,
+            )
+        if handler.unary_stream is not None:
+            return grpc.unary_stream_rpc_method_handler(
+                _stream(handler.unary_stream, method),
+                request_deserializer=handler.request_deserializer,
+                response_serializer=handler.response_serializer,
+            )
+        return handler
+
+
+def _unary(handle: Any, method: str) -> Any:
+    async def call(request: Any, context: Any) -> Any:
+        async with _guarded(method, context):
+            return await handle(request, context)
+
+    return call
+
+
+def _stream(handle: Any, method: str) -> Any:
+    async def call(request: Any, context: Any) -> AsyncIterator[Any]:
+        async with _guarded(method, context):
+            async for answer in handle(request, context):
+                yield answer
+
+    return call
+
+
+@asynccontextmanager
+async def _guarded(method: str, context: Any) -> AsyncIterator[None]:
+    metadata = dict(context.invocation_metadata() or ())
+    request_context.begin(metadata.get(request_context.HEADER))
+    with rpc_tracing.serving(method, metadata):
+        async with _measured(method, context):
+            yield
+
+
+@asynccontextmanager
+async def _measured(method: str, context: Any) -> AsyncIterator[None]:
+    started = time.monotonic()
+    code = "OK"
+    try:
+        yield
+    except Fault as fault:
+        code = rpc_errors.CODES[fault.kind].name
+        if fault.kind in (Kind.INTERNAL, Kind.UNAVAILABLE):
+            log.warning("call_failed", action=method, code=fault.code, reason=repr(fault.__cause__ or fault)[:500])
+        await rpc_errors.abort(context, fault)
+    except asyncio.CancelledError:  # the caller left, or its deadline passed
+        code = "CANCELLED"
+        raise
+    except Exception:
+        code = "INTERNAL"
+        log.exception("call_failed", action=method)
+        await rpc_errors.abort(context, Fault("internal", "The service failed; the request id leads to its log."))
+    finally:
+        rpc_tracing.answered(code)
+        CALLS.labels(method.rsplit("/", 1)[-1], code).observe(time.monotonic() - started)
+
+
+@dataclass(frozen=True, slots=True)
+class Ports:
+    """Where a server listens; `health` is None when it is asked on the same port."""
+
+    rpc: int
+    health: int | None
+
+
+@asynccontextmanager
+async def serving(
+    settings: RpcSettings,
+    register: Callable[[grpc.aio.Server], None],
+    services: Sequence[str],
+    *,
+    ready: Callable[[], Awaitable[bool]],
+    certificates: Certificates | None,
+) -> AsyncIterator[Ports]:
+    """Serve what `register` adds, to clients with a certificate only unless `certificates` is None.
+
+    Health answers SERVING for "" and each name in `services` while `ready` holds (asked at every check), and for
+    `liveness` always. On leaving it answers NOT_SERVING for `shutdown_notice` seconds while calls are still taken;
+    then calls under way have `shutdown_grace` seconds.
+
+    Raises:
+        OSError: an address cannot be bound.
+    """
+    checks = HealthServicer(ready, frozenset(["", *services]))
+    server = grpc.aio.server(interceptors=[FaultInterceptor()], options=_OPTIONS)
+    health_pb2_grpc.add_HealthServicer_to_server(checks, server)
+    register(server)
+    reflection.enable_server_reflection([*services, health.SERVICE_NAME, reflection.SERVICE_NAME], server)
+    bound = _bound(server, settings.grpc_host, settings.grpc_port, certificates)
+    async with _health_listening(settings, checks) as health_port:
+        await server.start()
+        log.info("listening", action="start", rpc=f"{settings.grpc_host}:{bound}", tls=certificates is not None)
+        try:
+            yield Ports(bound, health_port)
+        finally:
+            checks.drain()
+            try:
+                await asyncio.sleep(settings.shutdown_notice)
+            finally:
+                await server.stop(settings.shutdown_grace)
+
+
+@asynccontextmanager
+async def _health_listening(settings: RpcSettings, checks: HealthServicer) -> AsyncIterator[int | None]:
+    """The health service alone, for probes that speak no TLS, if it has a port of its own."""
+    if settings.health_port is None:
+        yield None
+        return
+    server = grpc.aio.server(options=_OPTIONS)
+    health_pb2_grpc.add_HealthServicer_to_server(checks, server)
+    bound = _bound(server, settings.grpc_host, settings.health_port, None)
+    await server.start()
+    log.info("listening", action="start", health=f"{settings.grpc_host}:{bound}")
+    try:
+        yield bound
+    finally:
+        await server.stop(None)
+
+
+def _bound(server: grpc.aio.Server, host: str, port: int, certificates: Certificates | None) -> int:
+    try:
+        if certificates is None:
+            return server.add_insecure_port(f"{host}:{port}")
+        return server.add_secure_port(f"{host}:{port}", certificates.server_credentials())
+    except RuntimeError as exc:
+        raise OSError(f"gRPC cannot listen on {host}:{port}; is the port taken?") from exc

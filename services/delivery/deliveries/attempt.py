@@ -1,0 +1,226 @@
+"""One attempt at one delivery: settle the name, look what is there, send, and make out the receipt."""
+
+import time
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from contextlib import aclosing, suppress
+from dataclasses import dataclass
+from datetime import UTC
+
+from services.chassis import file_names
+from services.chassis.blobs.contract import BlobError, BlobMissing, BlobStore
+from services.chassis.telemetry import tracing
+from services.delivery.deliveries.delivery import Delivery, Receipt
+from services.delivery.deliveries.outcomes import Upload
+from services.delivery.deliveries.store import DeliveryStore, Lease
+from services.delivery.destinations.contract import (
+    Destination,
+    DestinationConfig,
+    DestinationError,
+    NameTaken,
+    Notes,
+    Payload,
+    RemoteFile,
+    Session,
+)
+from services.delivery.destinations.egress import Egress
+from services.delivery.errors import SourceError
+
+MOST_NAMES = 1_000
+"""Names `on_conflict: rename` tries."""
+
+
+class LeaseLost(Exception):
+    """Somebody else has the delivery now."""
+
+
+@dataclass(slots=True)
+class Progress:
+    """What an attempt shows to its heartbeat."""
+
+    sent: int = 0
+    verifying: bool = False
+
+    def report(self, sent: int) -> None:
+        """The destination has this many bytes."""
+        self.sent = sent
+
+    def verify(self) -> None:
+        """All bytes are there and are checked."""
+        self.verifying = True
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a delivery goes: an open way to its destination."""
+
+    destination: Destination
+    config: DestinationConfig
+    egress: Egress
+    pins: Notes
+
+
+class Attempt:
+    """One attempt.
+
+    Args:
+        notes: what the destination remembers from attempt to attempt.
+    """
+
+    def __init__(
+        self, lease: Lease, place: Place, store: DeliveryStore, blobs: BlobStore, notes: Notes, progress: Progress
+    ) -> None:
+        self._lease = lease
+        self._delivery = lease.delivery
+        self._place = place
+        self._store = store
+        self._upload = Upload()
+        self._progress = progress
+        self._payload = _payload(lease.delivery, blobs, notes, progress.report, self._verifying)
+        self._name = lease.delivery.remote_name
+
+    def _verifying(self) -> None:
+        self._progress.verify()
+        self._upload.verifying()
+
+    async def run(self) -> Receipt:
+        """Deliver.
+
+        Raises:
+            DestinationError, SourceError: it did not work.
+            LeaseLost: somebody else has the delivery.
+        """
+        started = time.monotonic()
+        place = self._place
+        async with place.destination.open(place.config, place.egress, place.pins) as session:
+            try:
+                outcome = await self._outcome(session)
+            except (DestinationError, SourceError) as exc:
+                if not exc.passing or self._delivery.attempt >= self._delivery.max_attempts:
+                    await self._tidy(session, self._name)
+                raise
+        return Receipt(
+            remote=outcome.file.remote,
+            url=outcome.file.url,
+            size=outcome.file.size,
+            sha256=self._delivery.file.sha256 if outcome.is_ours else "",
+            reported=dict(outcome.file.reported),
+            seconds=time.monotonic() - started,
+            was_there=outcome.was_there,
+        )
+
+    async def _outcome(self, session: Session) -> "_Outcome":
+        wanted = wanted_name(self._place.config, self._delivery)
+        earlier = self._name
+        if earlier is not None:
+            with tracing.span("look"):
+                found = await session.find(earlier)
+                is_ours = found is not None and await session.matches(found, self._payload)
+            if found is not None and is_ours:
+                await self._tidy(session, earlier)  # it may have gone on where another attempt had finished
+                return _Outcome(found, is_ours=True, was_there=True)
+        if earlier is not None and not is_name_for(earlier, wanted):  # the platform's template was changed
+            await self._tidy(session, earlier)
+            earlier = None
+        return await self._sent(session, [earlier or wanted, *self._others(wanted)])
+
+    def _others(self, wanted: str) -> Iterator[str]:
+        if self._place.config.on_conflict == "rename":
+            yield from (numbered(wanted, n) for n in range(1, MOST_NAMES))
+
+    async def _sent(self, session: Session, names: Iterable[str]) -> "_Outcome":
+        """Send under the first name that may be had; each is stored before anything is sent under it."""
+        conflict = self._place.config.on_conflict
+        for name in names:
+            found = None if conflict == "overwrite" else await _found(session, name)
+            if found is None:
+                await self._settle(name)
+                try:
+                    with self._upload:
+                        sent = await session.send(name, self._payload, replace=conflict == "overwrite")
+                    return _Outcome(sent, is_ours=True, was_there=False)
+                except NameTaken:
+                    await self._tidy(session, name)
+                    found = await _found(session, name)
+            if found is not None and conflict == "skip":
+                await self._tidy(session, name)
+                return _Outcome(found, is_ours=False, was_there=True)
+        raise NameTaken(name)
+
+    async def _settle(self, name: str) -> None:
+        if not await self._store.settle_name(self._lease, name):
+            raise LeaseLost
+        self._name = name
+
+    async def _tidy(self, session: Session, name: str | None) -> None:
+        """Remove what unfinished attempts left; when that fails, the delivery's own end is what counts."""
+        if name is not None:
+            with suppress(DestinationError):
+                await session.tidy(name, self._payload)
+
+
+@dataclass(frozen=True, slots=True)
+class _Outcome:
+    """What is at the destination now, and whether it is this delivery's file or another that `skip` left alone."""
+
+    file: RemoteFile
+    is_ours: bool
+    was_there: bool
+
+
+async def _found(session: Session, name: str) -> RemoteFile | None:
+    with tracing.span("look"):
+        return await session.find(name)
+
+
+def wanted_name(config: DestinationConfig, delivery: Delivery) -> str:
+    """The name by the platform's template, else the job's own file name."""
+    if config.file_name is None:
+        return delivery.file.name
+    at = delivery.file.created_at.astimezone(UTC)
+    values = {
+        "format": delivery.file.format,
+        "date": at.strftime("%Y-%m-%d"),
+        "time": at.strftime("%H%M%S"),
+        "schedule": delivery.file.schedule_name,
+        "job": delivery.job_id,
+    }
+    extension = delivery.file.extension
+    return file_names.filled(config.file_name, values, extension=extension, otherwise=delivery.file.format)
+
+
+def numbered(name: str, number: int) -> str:
+    """`shop.csv` becomes `shop (1).csv`."""
+    stem, dot, extension = name.rpartition(".")
+    return f"{stem} ({number}){dot}{extension}" if stem else f"{name} ({number})"
+
+
+def is_name_for(name: str, wanted: str) -> bool:
+    """Whether `name` is the wanted one, or one that `on_conflict: rename` makes of it."""
+    return name == wanted or any(name == numbered(wanted, number) for number in range(1, MOST_NAMES))
+
+
+def _payload(
+    delivery: Delivery, blobs: BlobStore, notes: Notes, progress: Callable[[int], None], verifying: Callable[[], None]
+) -> Payload:
+    async def read(offset: int) -> AsyncIterator[bytes]:
+        try:
+            async with aclosing(blobs.read(delivery.file.key, offset)) as chunks:
+                async for chunk in chunks:
+                    yield chunk
+        except BlobMissing as exc:
+            raise SourceError(
+                "file_expired", "The file was removed by retention; export it again.", passing=False
+            ) from exc
+        except BlobError as exc:
+            raise SourceError("artifact_store_unavailable", f"The file cannot be read: {exc}", passing=True) from exc
+
+    return Payload(
+        delivery_id=delivery.id,
+        size=delivery.file.size,
+        sha256=delivery.file.sha256,
+        media_type=delivery.file.media_type,
+        read=read,
+        progress=progress,
+        verifying=verifying,
+        notes=notes,
+    )

@@ -1,0 +1,131 @@
+"""From a completed job to its deliveries: which platforms it goes to is settled once, when it is first heard of.
+
+An event may come twice, late, or after a platform was added; what was settled is what is made.
+"""
+
+import json
+from collections.abc import Callable, Sequence
+from datetime import UTC
+from pathlib import PurePosixPath
+
+import structlog
+
+from services.chassis.mongo import Database, translated, upserted
+from services.chassis.telemetry import tracing
+from services.delivery.deliveries import outcomes as attempts
+from services.delivery.deliveries.delivery import File, NewDelivery, Trouble
+from services.delivery.deliveries.store import DeliveryStore
+from services.delivery.platforms.platform import Platform
+from services.delivery.platforms.store import PlatformStore
+from services.wire import exporter_pb2 as pb
+
+log = structlog.get_logger()
+
+NOT_FOUND = Trouble("platform_not_found", "The export names this platform, and there is no such platform any more.")
+INACTIVE = Trouble("platform_inactive", "The platform is not active; activate it and retry the delivery.")
+REMEMBERED_SECONDS = 30 * 86_400
+
+
+class FanOutStore:
+    """The `fan_outs` collection: which platforms a job goes to, and whether its deliveries are all stored."""
+
+    def __init__(self, database: Database) -> None:
+        self._fan_outs = database["fan_outs"]
+
+    async def prepare(self) -> None:
+        """Make the index that forgets old ones; it is far longer than completions are asked for again."""
+        await self._fan_outs.create_index("settled_at", expireAfterSeconds=REMEMBERED_SECONDS)
+
+    @translated
+    async def is_done(self, job_id: str) -> bool:
+        """Whether all deliveries of the job are stored."""
+        return await self._fan_outs.find_one({"_id": job_id, "is_done": True}, {"_id": 1}) is not None
+
+    @translated
+    async def settle(self, job_id: str, platform_ids: Sequence[str]) -> list[str]:
+        """Store the platforms a job goes to, unless some are stored already; returns those that are."""
+        is_new = {"$eq": [{"$type": "$settled_at"}, "missing"]}
+        fresh = {"_id": job_id, "platform_ids": {"$literal": list(platform_ids)}, "settled_at": "$$NOW"}
+        change = [{"$replaceWith": {"$cond": [is_new, fresh, "$$ROOT"]}}]
+        return list((await upserted(self._fan_outs, job_id, change))["platform_ids"])
+
+    @translated
+    async def done(self, job_id: str) -> None:
+        """All deliveries are stored."""
+        await self._fan_outs.update_one({"_id": job_id}, {"$set": {"is_done": True}})
+
+
+class FanOut:
+    """Makes the deliveries of completed jobs.
+
+    Args:
+        made: called when there are some.
+    """
+
+    def __init__(
+        self,
+        store: FanOutStore,
+        platforms: PlatformStore,
+        deliveries: DeliveryStore,
+        *,
+        max_attempts: int,
+        made: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._store = store
+        self._platforms = platforms
+        self._deliveries = deliveries
+        self._max_attempts = max_attempts
+        self._made = made
+
+    async def of(self, job: pb.Job) -> int:
+        """Store the deliveries of a completed job that are not stored yet; returns to how many platforms it goes."""
+        if await self._store.is_done(job.id):
+            return 0
+        attributes: dict[str, tracing.Attribute] = {"exports.job.id": job.id, "exports.tenant": job.tenant}
+        with tracing.span("fan out", parent=tracing.from_text(job.traceparent), attributes=attributes):
+            return await self._settled(job)
+
+    async def _settled(self, job: pb.Job) -> int:
+        asked = json.loads(job.options_json or "{}").get("platform_ids")
+        chosen = (
+            [p.id for p in await self._platforms.active(job.tenant)] if asked is None else list(dict.fromkeys(asked))
+        )
+        platform_ids = await self._store.settle(job.id, chosen)
+        known = {p.id: p for p in await self._platforms.named(job.tenant, platform_ids)}
+        for platform_id in platform_ids:
+            await self._add(job, platform_id, known.get(platform_id))
+        await self._store.done(job.id)
+        self._made()
+        log.info("fanned_out", action="fan_out", job_id=job.id, tenant=job.tenant, platforms=len(platform_ids))
+        return len(platform_ids)
+
+    async def _add(self, job: pb.Job, platform_id: str, platform: Platform | None) -> None:
+        trouble = NOT_FOUND if platform is None else None if platform.is_active else INACTIVE
+        if trouble is not None:
+            attempts.FAILURES.labels(platform.type if platform else "", trouble.code).inc()
+        await self._deliveries.add(new_delivery(job, platform_id, platform, self._max_attempts), failed=trouble)
+
+
+def new_delivery(job: pb.Job, platform_id: str, platform: Platform | None, max_attempts: int) -> NewDelivery:
+    """The delivery of a completed job to a platform, in the current trace."""
+    file = File(
+        key=job.artifact.key,
+        name=job.artifact.file_name,
+        extension=PurePosixPath(job.artifact.key).suffix,
+        media_type=job.artifact.media_type,
+        size=job.artifact.size,
+        sha256=job.artifact.sha256,
+        format=job.format,
+        schedule_name=job.schedule_name,
+        created_at=job.created_at.ToDatetime(UTC),
+    )
+    return NewDelivery(
+        tenant=job.tenant,
+        job_id=job.id,
+        platform_id=platform_id,
+        platform_name=platform.name if platform else "",
+        platform_type=platform.type if platform else "",
+        file=file,
+        max_attempts=max_attempts,
+        traceparent=tracing.traceparent(),
+    )

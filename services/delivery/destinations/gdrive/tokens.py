@@ -1,0 +1,104 @@
+"""Access tokens: asked for with a signed assertion or a refresh token, kept while they are good.
+
+google-auth signs; the requests are ours, since its own are synchronous and would not go through the egress rules.
+"""
+
+import asyncio
+import time
+
+from google.auth import jwt
+
+from services.delivery.destinations.contract import DestinationError, Step
+from services.delivery.destinations.gdrive.credentials import AuthorizedUser, Credentials, ServiceAccount
+from services.delivery.destinations.gdrive.errors import Answer, token_refused
+from services.delivery.destinations.gdrive.http import Http
+
+GOOGLE_TOKENS = "https://oauth2.googleapis.com/token"
+SCOPE = "https://www.googleapis.com/auth/drive"
+"""All of Drive: a folder that somebody shared cannot be reached with less."""
+ASSERTION_SECONDS = 3600
+EARLY_SECONDS = 120
+"""How long before its end a token is replaced."""
+
+
+class Tokens:
+    """Tokens of one account.
+
+    Args:
+        url: where tokens are given out.
+    """
+
+    def __init__(self, http: Http, credentials: Credentials, url: str) -> None:
+        self._http = http
+        self._credentials = credentials
+        self._url = url
+        self._token = ""
+        self._ends = 0.0
+        self._asking = asyncio.Lock()
+
+    async def get(self, step: Step = Step.AUTHENTICATE) -> str:
+        """A token that is good for a while.
+
+        Args:
+            step: what a connection that fails is part of.
+
+        Raises:
+            DestinationError: none could be had.
+        """
+        async with self._asking:
+            if time.monotonic() > self._ends:
+                answer = await self._http.patiently(lambda: self._ask(step))
+                if answer.status != 200 or not isinstance(answer.data.get("access_token"), str):
+                    raise token_refused(answer)
+                self._keep(answer)
+            return self._token
+
+    def forget(self, token: str) -> None:
+        """It was refused; the next one is a new one."""
+        if token == self._token:
+            self._ends = 0.0
+
+    def _keep(self, answer: Answer) -> None:
+        self._token = answer.data["access_token"]
+        seconds = answer.data.get("expires_in")
+        lasts = seconds if isinstance(seconds, int) else ASSERTION_SECONDS
+        self._ends = time.monotonic() + max(lasts - EARLY_SECONDS, 0)
+
+    async def _ask(self, step: Step) -> Answer:
+        form = await asyncio.to_thread(_request, self._credentials)
+        return await self._http.ask(step, "POST", self._url, data=form)
+
+
+def _request(credentials: Credentials) -> dict[str, str]:
+    """The form to send: RFC 7523 §2.1 for a service account, RFC 6749 §6 for a person."""
+    match credentials:
+        case ServiceAccount():
+            return {
+                "grant_type": "urn:ietf:params:oauth:grant-type:jwt-bearer",
+                "assertion": _assertion(credentials),
+            }
+        case AuthorizedUser():
+            return {
+                "grant_type": "refresh_token",
+                "client_id": credentials.client_id,
+                "client_secret": credentials.client_secret,
+                "refresh_token": credentials.refresh_token,
+            }
+
+
+def _assertion(account: ServiceAccount) -> str:
+    """Good for an hour, for Google alone: whoever else gets hold of it can do nothing with it."""
+    try:
+        signer = account.signer()
+    except ValueError as exc:
+        text = "private_key of the credentials cannot be read; send the credentials again."
+        raise DestinationError(Step.AUTHENTICATE, "bad_private_key", text, passing=False) from exc
+    now = int(time.time())
+    claims = {
+        "iss": account.email,
+        "scope": SCOPE,
+        "aud": GOOGLE_TOKENS,
+        "iat": now,
+        "exp": now + ASSERTION_SECONDS,
+    }
+    return bytes(jwt.encode(signer, claims)).decode()  # type: ignore[no-untyped-call]  # google-auth has no types here

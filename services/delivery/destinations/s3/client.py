@@ -1,0 +1,139 @@
+"""botocore's client for one place: the platform's own keys, checked addresses, nothing of this machine's AWS set-up."""
+
+import os
+import ssl
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from functools import cache, partial
+from typing import TYPE_CHECKING, Any
+
+import aiohttp
+from aiobotocore.config import AioConfig
+from aiobotocore.httpsession import AIOHTTPSession
+from aiobotocore.session import AioSession
+from botocore.loaders import Loader, create_loader
+
+from services.delivery.destinations.egress import CONNECT_SECONDS, Egress, checked_connector
+
+if TYPE_CHECKING:
+    from types_aiobotocore_s3 import S3Client
+
+ATTEMPTS = 3
+"""At one request, for faults that pass within seconds."""
+_CONNECTIONS = 4
+# Profiles and config files of this machine belong to the operator, not to a tenant's platform.
+_NOT_FROM_HERE: dict[str, Any] = {
+    "profile": (None, None, None, None),
+    "config_file": (None, None, os.devnull, None),
+    "credentials_file": (None, None, os.devnull, None),
+    "ca_bundle": (None, None, None, None),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """How to reach a bucket; without an endpoint it is AWS."""
+
+    bucket: str
+    access_key: str
+    secret_key: str
+    session_token: str | None
+    region: str
+    endpoint_url: str | None
+    ca_certificate: str | None
+
+
+@asynccontextmanager
+async def client_for(access: Access, egress: Egress, silence: float, attempts: int) -> AsyncIterator["S3Client"]:
+    """A client.
+
+    Args:
+        silence: seconds without a byte of an answer.
+        attempts: at each request.
+    """
+    config = AioConfig(
+        http_session_cls=partial(_CheckedSession, egress, access.ca_certificate),  # type: ignore[arg-type]  # only called
+        proxies={},  # a proxy would resolve names by itself
+        ignore_configured_endpoint_urls=True,
+        signature_version="s3v4",
+        s3={"addressing_style": "path" if access.endpoint_url else "auto"},
+        connect_timeout=CONNECT_SECONDS,
+        read_timeout=silence,
+        retries={"mode": "standard", "total_max_attempts": attempts},
+        max_pool_connections=_CONNECTIONS,
+        # Sums are sent as headers, which old servers ignore; botocore's own way is one that they refuse.
+        request_checksum_calculation="when_required",
+        response_checksum_validation="when_required",
+    )
+    session = AioSession(session_vars=_NOT_FROM_HERE)
+    session.register_component("data_loader", _models())
+    made = session.create_client(
+        "s3",
+        region_name=access.region,
+        endpoint_url=access.endpoint_url,
+        verify=True,
+        aws_access_key_id=access.access_key,
+        aws_secret_access_key=access.secret_key,
+        aws_session_token=access.session_token,
+        config=config,
+    )
+    async with made as client:
+        yield client
+
+
+@cache
+def _models() -> Loader:
+    """botocore's descriptions of services; for every client anew, reading them takes 150 ms of a processor."""
+    return create_loader()
+
+
+class _CheckedSession(AIOHTTPSession):
+    """aiobotocore's HTTP session with connections under the egress rules."""
+
+    def __init__(
+        self,
+        egress: Egress,
+        ca_certificate: str | None,
+        *,
+        timeout: tuple[float, float],
+        max_pool_connections: int,
+        **options: Any,
+    ) -> None:
+        super().__init__(max_pool_connections=max_pool_connections, **options)
+        self._egress = egress
+        self._ca_certificate = ca_certificate
+        self._limits = aiohttp.ClientTimeout(sock_connect=timeout[0], sock_read=timeout[1])
+        self._most = max_pool_connections
+        self._made: aiohttp.ClientSession | None = None
+
+    async def __aexit__(self, *exc_info: Any) -> None:
+        if self._made is not None:
+            await self._made.close()
+        await super().__aexit__(*exc_info)
+
+    async def _get_session(self, proxy_url: str | None) -> "_Requests":  # noqa: ARG002  there is no proxy
+        if self._made is None:
+            context = ssl.create_default_context()
+            if self._ca_certificate:
+                context.load_verify_locations(cadata=self._ca_certificate)
+            self._made = aiohttp.ClientSession(
+                connector=checked_connector(self._egress, limit=self._most, ssl=context),
+                timeout=self._limits,
+                skip_auto_headers={"CONTENT-TYPE"},
+                auto_decompress=False,
+            )
+        return _Requests(self._made)
+
+
+class _Requests:
+    """The one call of a `ClientSession` that aiobotocore makes."""
+
+    def __init__(self, session: aiohttp.ClientSession) -> None:
+        self._session = session
+
+    async def request(self, method: str, *, headers: Any, **options: Any) -> aiohttp.ClientResponse:
+        """Send a request; where it leads elsewhere is for botocore to follow, which signs anew."""
+        # aiohttp would wait for ever for the 100 that some servers and proxies never send.
+        headers.popall("Expect", None)
+        return await self._session.request(method, headers=headers, allow_redirects=False, **options)

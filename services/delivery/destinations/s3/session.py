@@ -1,0 +1,134 @@
+"""A bucket as a destination: an object is whole when it is there; what has to be shown is that it is the right one."""
+
+import hashlib
+import re
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing
+
+from services.delivery.destinations.contract import DestinationError, NameTaken, Payload, RemoteFile, Step
+from services.delivery.destinations.s3.objects import Objects, Piece
+from services.delivery.destinations.s3.upload import Upload, drop, pieces, require_same
+
+_MD5 = re.compile(r"[0-9a-f]{32}")
+
+
+class S3Session:
+    """See the contract.
+
+    Args:
+        part_bytes: of a part; a file that is not larger is sent at once.
+    """
+
+    def __init__(self, objects: Objects, part_bytes: int) -> None:
+        self._objects = objects
+        self._part_bytes = part_bytes
+
+    async def find(self, name: str) -> RemoteFile | None:
+        """The object of this name."""
+        return await self._objects.look(self._objects.key(name), Step.READ)
+
+    async def matches(self, found: RemoteFile, payload: Payload) -> bool:
+        """By the SHA-256 it was uploaded with; by its ETag, or its content, where it has none."""
+        if found.size != payload.size:
+            return False
+        if "sha256" in found.reported:
+            return found.reported["sha256"] == payload.sha256
+        etag = found.reported.get("etag", "")
+        # Only equality proves something: the ETag of an encrypted object is no MD5.
+        if _MD5.fullmatch(etag) and await _hash(payload.read(0), hashlib.md5(usedforsecurity=False)) == etag:
+            return True
+        key = found.remote.split("/", 3)[3]
+        return await _hash(self._objects.read(key), hashlib.sha256()) == payload.sha256
+
+    async def send(self, name: str, payload: Payload, *, replace: bool) -> RemoteFile:
+        """See the contract."""
+        key = self._objects.key(name)
+        there = None if replace else await self._objects.look(key, Step.WRITE)
+        if there is not None:
+            return await self._taken(name, there, payload)
+        try:
+            etag = await self._sent(key, payload, replace=replace)
+        except DestinationError as exc:
+            if exc.code == "name_taken":
+                return await self._taken(name, await self._objects.look(key, Step.WRITE), payload)
+            if exc.code == "upload_vanished":
+                return await self._completed_before(key, payload, exc)
+            raise
+        await drop(self._objects, payload)
+        return await self._verified(key, etag, payload)
+
+    async def read(self, name: str) -> AsyncGenerator[bytes, None]:
+        """The bytes of an object."""
+        async with aclosing(self._objects.read(self._objects.key(name))) as chunks:
+            async for chunk in chunks:
+                yield chunk
+
+    async def remove(self, name: str) -> None:
+        """Delete an object."""
+        await self._objects.remove(self._objects.key(name))
+
+    async def tidy(self, name: str, payload: Payload) -> None:  # noqa: ARG002  the note knows the key
+        """Abort the upload."""
+        await drop(self._objects, payload)
+
+    async def _sent(self, key: str, payload: Payload, *, replace: bool) -> str:
+        if payload.size > self._part_bytes:
+            return await Upload(self._objects, key, payload, self._part_bytes).run(replace=replace)
+        digest = hashlib.sha256()
+        # One byte more than there should be, to notice it.
+        async with aclosing(pieces(payload.read(0), payload.size + 1, digest)) as found:
+            piece = await anext(found, None)
+        require_same(digest, payload)
+        etag = await self._objects.put(key, piece or Piece.of(b""), payload, replace=replace)
+        payload.progress(payload.size)
+        payload.verifying()
+        return etag
+
+    async def _verified(self, key: str, etag: str, payload: Payload) -> RemoteFile:
+        """The object as the server has it now."""
+        found = await self._objects.look(key, Step.WRITE)
+        if found is None:
+            raise _other("is gone")
+        if found.reported.get("etag") != etag.strip('"') or found.size != payload.size:
+            raise _other("is another")
+        if found.reported.get("sha256", payload.sha256) != payload.sha256:
+            raise _other("has other metadata")
+        return found
+
+    async def _taken(self, name: str, there: RemoteFile | None, payload: Payload) -> RemoteFile:
+        """What is there may be this very delivery's, of an attempt whose answer was lost.
+
+        Raises:
+            NameTaken: it is not.
+        """
+        await drop(self._objects, payload)
+        if there is None or not _is_ours(there, payload):
+            raise NameTaken(name)
+        return there
+
+    async def _completed_before(self, key: str, payload: Payload, exc: DestinationError) -> RemoteFile:
+        """An upload vanishes by being completed, too."""
+        await drop(self._objects, payload)
+        found = await self._objects.look(key, Step.WRITE)
+        if found is None or not _is_ours(found, payload):
+            raise exc
+        return found
+
+
+def _is_ours(found: RemoteFile, payload: Payload) -> bool:
+    return (found.size, found.reported.get("sha256"), found.reported.get("delivery")) == (
+        payload.size,
+        payload.sha256,
+        payload.delivery_id,
+    )
+
+
+def _other(what: str) -> DestinationError:
+    text = f"The object {what}, a moment after it was written; somebody else may write this name too."
+    return DestinationError(Step.WRITE, "changed_meanwhile", text, passing=True)
+
+
+async def _hash(chunks: AsyncIterator[bytes], digest: "hashlib._Hash") -> str:
+    async for chunk in chunks:
+        digest.update(chunk)
+    return digest.hexdigest()

@@ -1,0 +1,242 @@
+"""An SSH connection to the one right host: its key is pinned, and nothing of this machine's own SSH set-up is used.
+
+A host often has several keys, and shows the one whose algorithm we prefer. A pinned key is therefore asked for by its
+own algorithm, a bare fingerprint by every one before the host is called another; the key found so is kept.
+"""
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+import asyncssh
+
+from services.delivery.destinations.contract import DestinationError, Notes, Step
+from services.delivery.destinations.egress import Egress, Forbidden, Unresolved
+from services.delivery.destinations.sftp.keys import HostPin, host_pin
+
+NOTE = "host_key"
+FAMILIES = (
+    ("ssh-ed25519",),
+    ("ecdsa-sha2-nistp256", "ecdsa-sha2-nistp384", "ecdsa-sha2-nistp521"),
+    # SHA-1 last: only for servers that know nothing else.
+    ("rsa-sha2-512", "rsa-sha2-256", "ssh-rsa"),
+)
+"""Algorithms of host keys, without certificates: a certificate would be no key that was pinned."""
+ALL = tuple(algorithm for family in FAMILIES for algorithm in family)
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Seconds that are waited."""
+
+    connect: float
+    silence: float
+
+
+@dataclass(frozen=True, slots=True)
+class Login:
+    """Where to, and as whom."""
+
+    host: str
+    port: int
+    username: str
+    password: str | None
+    key: asyncssh.SSHKey | None
+
+    pin: HostPin | None
+    """None: trust the key that is seen first."""
+
+    @property
+    def place(self) -> str:
+        """The host as known_hosts writes it."""
+        return f"[{self.host}]:{self.port}"
+
+
+class _Client(asyncssh.SSHClient):
+    """Checks the host's key at every key exchange, and offers our private key once; there is no agent and no file."""
+
+    def __init__(self, pin: HostPin | None, key: asyncssh.SSHKey | None) -> None:
+        self._pin = pin
+        self._key = key
+        self.connected = False
+        self.seen: asyncssh.SSHKey | None = None
+
+    def connection_made(self, conn: asyncssh.SSHClientConnection) -> None:  # noqa: ARG002 asyncssh's signature
+        self.connected = True
+
+    def validate_host_public_key(
+        self,
+        host: str,  # noqa: ARG002 asyncssh's signature
+        addr: str,  # noqa: ARG002
+        port: int,  # noqa: ARG002
+        key: asyncssh.SSHKey,
+    ) -> bool:
+        self.seen = self.seen or key
+        return self._pin.fits(key) if self._pin else key == self.seen
+
+    def public_key_auth_requested(self) -> list[asyncssh.SSHKey] | None:
+        offered, self._key = self._key, None
+        return [offered] if offered else None
+
+
+@asynccontextmanager
+async def connected(
+    login: Login, egress: Egress, pins: Notes, limits: Limits
+) -> AsyncIterator[asyncssh.SSHClientConnection]:
+    """A connection that is authenticated; the host's key is kept in `pins` then, if it is not there already.
+
+    Raises:
+        DestinationError: at the steps resolve, connect or authenticate.
+    """
+    connection = await _trusted(login, egress, _pin(login, pins), limits)
+    try:
+        await _keep(connection, login, pins)
+        yield connection
+    except BaseException:
+        connection.abort()
+        raise
+    connection.close()
+    try:
+        async with asyncio.timeout(limits.silence):
+            await connection.wait_closed()
+    except TimeoutError:
+        connection.abort()
+
+
+async def _trusted(login: Login, egress: Egress, pin: HostPin | None, limits: Limits) -> asyncssh.SSHClientConnection:
+    shown: list[str] = []
+    for algorithms in _offers(pin):
+        client = _Client(pin, login.key)
+        try:
+            return await _authenticated(login, client, algorithms, egress, limits)
+        except asyncssh.HostKeyNotVerifiable:
+            shown.append(client.seen.get_fingerprint() if client.seen else "none that can be read")
+    raise _changed(login, pin.fingerprint if pin else "the one seen first", shown)
+
+
+def _pin(login: Login, pins: Notes) -> HostPin | None:
+    """The config's key, else the one kept of this very host, which also completes a bare fingerprint."""
+    place, _, key = (pins.get(NOTE) or "").partition(" ")
+    kept = host_pin(key) if place == login.place else None
+    if login.pin and not (kept and kept.fingerprint == login.pin.fingerprint):
+        return login.pin
+    return kept
+
+
+async def _keep(connection: asyncssh.SSHClientConnection, login: Login, pins: Notes) -> None:
+    key = connection.get_server_host_key()
+    note = f"{login.place} {key.export_public_key().decode().strip()}" if key else None
+    if note != pins.get(NOTE):
+        await pins.keep(NOTE, note)
+
+
+def _offers(pin: HostPin | None) -> Sequence[Sequence[str]]:
+    """The algorithms of host keys in the order we prefer them, one connection each, until the pinned key is shown."""
+    if pin is None:
+        return [_preferring(FAMILIES[0])]
+    if pin.key is None:
+        return [_preferring(family) for family in FAMILIES]
+    return [_preferring([name for name in ALL if name.encode() in pin.key.sig_algorithms])]
+
+
+def _preferring(first: Sequence[str]) -> list[str]:
+    return [*first, *(name for name in ALL if name not in first)]
+
+
+def _changed(login: Login, expected: str, shown: Sequence[str]) -> DestinationError:
+    seen = ", ".join(dict.fromkeys(shown))
+    return DestinationError(
+        Step.CONNECT,
+        "host_key_changed",
+        f"{login.host} is not the host it was: its key should be {expected}, it shows {seen}. Nothing was sent. "
+        "Ask who runs the server; only if they changed the key, set `host_key` to the new fingerprint.",
+        passing=False,
+    )
+
+
+async def _authenticated(
+    login: Login, client: _Client, algorithms: Sequence[str], egress: Egress, limits: Limits
+) -> asyncssh.SSHClientConnection:
+    options = _options(login, client, algorithms, limits)
+    made = await _socket(login, egress, limits)
+    try:
+        async with asyncio.timeout(limits.silence):
+            # Host and port are said although the socket is connected: without them asyncssh asks the socket for its
+            # peer, and one that was reset meanwhile has none.
+            return await asyncssh.connect(login.host, login.port, sock=made, config=None, options=options)
+    except asyncssh.HostKeyNotVerifiable:
+        raise
+    except asyncssh.KeyExchangeFailed as exc:
+        message = f"The server and we have no algorithm in common; it may be very old: {exc.reason[:200]}"
+        raise DestinationError(Step.CONNECT, "no_common_algorithm", message, passing=False) from exc
+    except asyncssh.PermissionDenied as exc:
+        raise _denied(login) from exc
+    except Exception as exc:  # asyncssh passes on whatever a strange server makes it trip over
+        raise _failed(client, exc) from exc
+    finally:
+        if not client.connected:  # asyncssh never got to own it
+            made.close()
+
+
+async def _socket(login: Login, egress: Egress, limits: Limits) -> socket.socket:
+    try:
+        return await egress.connect(login.host, login.port, limits.connect)
+    except Forbidden as exc:
+        raise DestinationError(Step.RESOLVE, "egress_forbidden", str(exc), passing=False) from exc
+    except Unresolved as exc:
+        raise DestinationError(Step.RESOLVE, "unresolved", str(exc), passing=True) from exc
+    except OSError as exc:  # a TimeoutError is one too
+        why = str(exc) or f"no answer for {limits.connect:g} seconds"
+        message = f"{login.host} port {login.port} cannot be reached: {why}. Check host, port and firewalls."
+        raise DestinationError(Step.CONNECT, "unreachable", message, passing=True) from exc
+
+
+def _options(
+    login: Login, client: _Client, algorithms: Sequence[str], limits: Limits
+) -> asyncssh.SSHClientConnectionOptions:
+    """Everything asyncssh would otherwise take from this machine is said: files, agent, Kerberos, host keys."""
+    try:
+        return asyncssh.SSHClientConnectionOptions(
+            config=None,
+            client_factory=lambda: client,
+            # Empty lists, so that the client above decides; an empty text would mean ~/.ssh/known_hosts.
+            known_hosts=([], [], []),
+            server_host_key_algs=list(algorithms),
+            x509_trusted_certs=None,
+            x509_trusted_cert_paths=[],
+            username=login.username,
+            password=login.password,
+            client_keys=None,
+            agent_path=None,
+            gss_host=None,
+            preferred_auth=["publickey", "password", "keyboard-interactive"],
+            keepalive_interval=limits.silence / 3,
+            keepalive_count_max=3,
+        )
+    except ValueError as exc:  # a username with control characters, or this process has no name (see the docs)
+        message = f"SSH cannot be used with these settings: {exc}"
+        raise DestinationError(Step.CONNECT, "bad_login", message, passing=False) from exc
+
+
+def _denied(login: Login) -> DestinationError:
+    what = " and ".join(
+        name for name, given in (("private_key", login.key), ("password", login.password is not None)) if given
+    )
+    return DestinationError(
+        Step.AUTHENTICATE,
+        "wrong_credentials",
+        f"The server does not let {login.username!r} in with this {what}: correct it, or have the server accept it.",
+        passing=False,
+    )
+
+
+def _failed(client: _Client, exc: Exception) -> DestinationError:
+    step = Step.AUTHENTICATE if client.seen else Step.CONNECT
+    if isinstance(exc, TimeoutError):
+        message = "The server accepted the connection and then fell silent."
+        return DestinationError(step, "stalled", message, passing=True)
+    said = exc.reason if isinstance(exc, asyncssh.Error) else str(exc)
+    message = f"The server ended the connection, or speaks no SSH: {said[:200]}"
+    return DestinationError(step, "connection_lost", message, passing=True)

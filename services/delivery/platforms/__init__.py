@@ -1,0 +1,1 @@
+"""Platforms: the destinations a tenant has registered, their configuration and their secrets."""

@@ -1,0 +1,146 @@
+"""Tries a platform out: resolve, connect, authenticate, write, read back, delete; says which step failed, and why."""
+
+import asyncio
+import hashlib
+import os
+import time
+import uuid
+from collections.abc import AsyncIterator
+from contextlib import suppress
+from dataclasses import dataclass
+
+import structlog
+
+from services.delivery.deliveries.attempt import Place
+from services.delivery.destinations.contract import DestinationError, Payload, Session, Step
+from services.delivery.destinations.egress import Forbidden, Unresolved
+
+log = structlog.get_logger()
+
+WITHIN = 45.0
+SIZE = 64
+
+
+@dataclass(frozen=True, slots=True)
+class StepResult:
+    """How one step went; `code` and `message` of what went wrong."""
+
+    step: Step
+    ok: bool
+    seconds: float
+    code: str = ""
+    message: str = ""
+
+
+class NoNotes:
+    """The notes of something that is done at once: nothing outlives it."""
+
+    def __init__(self) -> None:
+        self._kept: dict[str, str] = {}
+
+    def get(self, name: str) -> str | None:
+        """What was kept."""
+        return self._kept.get(name)
+
+    async def keep(self, name: str, value: str | None) -> None:
+        """Keep it while the probe lasts."""
+        if value is None:
+            self._kept.pop(name, None)
+        else:
+            self._kept[name] = value
+
+
+async def probe(place: Place) -> list[StepResult]:
+    """The steps taken, in order, up to the first that failed."""
+    tried = _Probe(place, str(uuid.uuid4()))
+    try:
+        async with asyncio.timeout(WITHIN) as limit:
+            await tried.run()
+    except DestinationError as exc:
+        tried.failed(exc.step, exc.code, exc.message)
+    except Exception:
+        if limit.expired():
+            tried.failed(tried.step, "timeout", f"The destination did not answer within {WITHIN:.0f} s.")
+        else:
+            log.exception("probe_crashed", action="test")
+            tried.failed(tried.step, "internal", "The test failed in a way nobody foresaw; see the service's log.")
+    return tried.results
+
+
+class _Probe:
+    def __init__(self, place: Place, probe_id: str) -> None:
+        self._place = place
+        self._id = probe_id
+        self._started = time.monotonic()
+        self.step = Step.RESOLVE
+        self.results: list[StepResult] = []
+
+    async def run(self) -> None:
+        host, port = self._place.destination.address(self._place.config)
+        try:
+            await self._place.egress.addresses(host, port)
+        except Unresolved as exc:
+            raise DestinationError(Step.RESOLVE, "unresolved", str(exc), passing=True) from exc
+        except Forbidden as exc:
+            raise DestinationError(Step.RESOLVE, "egress_forbidden", str(exc), passing=False) from exc
+        self._passed(Step.RESOLVE)
+        async with self._place.destination.open(self._place.config, self._place.egress, self._place.pins) as session:
+            self._passed(Step.CONNECT)
+            self._passed(Step.AUTHENTICATE)
+            await self._round_trip(session)
+
+    async def _round_trip(self, session: Session) -> None:
+        data = os.urandom(SIZE).hex().encode()
+        payload = _payload(self._id, data)
+        name = f".catalog-exports-probe-{self._id}.txt"
+        try:
+            await session.send(name, payload, replace=True)
+            self._passed(Step.WRITE)
+            await self._read_back(session, name, data)
+            self._passed(Step.READ)
+        except DestinationError:
+            with suppress(DestinationError):
+                await session.tidy(name, payload)
+                await session.remove(name)
+            raise
+        await session.remove(name)
+        self._passed(Step.DELETE)
+
+    async def _read_back(self, session: Session, name: str, data: bytes) -> None:
+        found = b"".join([chunk async for chunk in session.read(name)])
+        if found != data:
+            text = "What was read back is not what was written; the destination changes files."
+            raise DestinationError(Step.READ, "content_changed", text, passing=False)
+
+    def _passed(self, step: Step) -> None:
+        self.results.append(StepResult(step, ok=True, seconds=self._lap()))
+        following = list(Step)[list(Step).index(step) + 1 :]
+        self.step = following[0] if following else step
+
+    def failed(self, step: Step, code: str, message: str) -> None:
+        """The steps before it went well, whoever noticed, and none after it counts."""
+        passed = {result.step: result for result in self.results}
+        earlier = list(Step)[: list(Step).index(step)]
+        self.results = [passed.get(one) or StepResult(one, ok=True, seconds=0.0) for one in earlier]
+        self.results.append(StepResult(step, ok=False, seconds=self._lap(), code=code, message=message))
+
+    def _lap(self) -> float:
+        now = time.monotonic()
+        seconds, self._started = now - self._started, now
+        return seconds
+
+
+def _payload(probe_id: str, data: bytes) -> Payload:
+    async def read(offset: int) -> AsyncIterator[bytes]:
+        yield data[offset:]
+
+    return Payload(
+        delivery_id=probe_id,
+        size=len(data),
+        sha256=hashlib.sha256(data).hexdigest(),
+        media_type="text/plain",
+        read=read,
+        progress=lambda _: None,
+        verifying=lambda: None,
+        notes=NoNotes(),
+    )

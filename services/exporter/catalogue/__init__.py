@@ -1,0 +1,1 @@
+"""Reading a tenant's MongoDB: snapshots, samples, and the columns its documents have."""

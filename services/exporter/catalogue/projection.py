@@ -1,0 +1,39 @@
+"""Which parts of a document MongoDB has to send for a selection of fields. Pure.
+
+Only saves work: transcoding selects again, so a projection may send too much and never too little.
+"""
+
+from services.exporter.catalogue.columns import Selection, lineage
+
+DEEPEST = 100
+"""Keys a path may have; documents are not nested deeper, and MongoDB refuses longer paths."""
+
+
+def projection(selection: Selection) -> dict[str, int] | None:
+    """A MongoDB projection that loses nothing the selection accepts; None: whole documents.
+
+    Exclusions are pushed down for whole top-level fields only: MongoDB would also cut inside of lists of objects, which
+    are exported whole. The name `id` may stand for `_id` or for a field of its own: either
+    way both are read whole.
+    """
+    if selection.include is not None:
+        if not all(_is_path(name) for name in selection.include):
+            return None
+        names = [_whole_id(name) for name in selection.include]
+        asked = set(names)
+        roots = [name for name in names if asked.intersection(lineage(name)) == {name}]
+        own_id = {"id": 1} if asked & {"id", "_id"} else {}
+        return {**dict.fromkeys(roots, 1), **own_id, "_id": 1}
+    whole = [name for name in selection.exclude if _is_path(name) and "." not in name and name not in ("id", "_id")]
+    return dict.fromkeys(whole, 0) or None
+
+
+def _whole_id(name: str) -> str:
+    root = name.partition(".")[0]
+    return root if root in ("id", "_id") else name
+
+
+def _is_path(name: str) -> bool:
+    """Whether MongoDB takes the name as a path; one with an escaped dot is a single key it has no path for."""
+    keys = name.split(".")
+    return "\\" not in name and "\0" not in name and len(keys) <= DEEPEST and all(k and k[0] != "$" for k in keys)

@@ -1,0 +1,127 @@
+"""Looks into a catalogue before a request is accepted, within so much time in all, however large the catalogue is.
+
+What is not found out in time counts as found: it becomes a warning on the job if it was wrong.
+"""
+
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from datetime import datetime
+from typing import Any, cast
+
+from bson import Binary, Decimal128, Int64, ObjectId
+from bson.datetime_ms import DatetimeMS
+from pymongo.collection import Collection
+from pymongo.errors import ExecutionTimeout
+
+from services.chassis.mongo import Document
+from services.exporter.catalogue.columns import Selection
+from services.exporter.requests.filters import name_problem, paths
+from services.exporter.transcode import discover
+from services.exporter.transcode.values import as_object, documents, parts
+
+SAMPLE = 1_000
+SAMPLE_BATCH = 100
+
+_KINDS: dict[type, str] = {
+    str: "string",
+    bool: "bool",
+    int: "int",
+    Int64: "long",
+    float: "double",
+    Decimal128: "decimal",
+    datetime: "date",
+    DatetimeMS: "date",
+    ObjectId: "objectId",
+    bytes: "binData",
+    Binary: "binData",
+    dict: "object",
+    type(None): "null",
+}
+
+
+class Look:
+    """Questions to one collection of a catalogue.
+
+    Args:
+        seconds: for all of them together.
+    """
+
+    def __init__(self, collection: Collection[Document], seconds: float) -> None:
+        self._collection = collection
+        self._deadline = time.monotonic() + seconds
+
+    def is_over(self) -> bool:
+        """Whether the time is used up."""
+        return time.monotonic() >= self._deadline
+
+    def finds(self, query: Mapping[str, Any]) -> bool:
+        """Whether a document matches, or the time is over before that is known."""
+        try:
+            found = self.is_over() or self._collection.find_one(query, {"_id": 1}, max_time_ms=self._millis())
+        except ExecutionTimeout:
+            return True
+        return bool(found)
+
+    def has_any(self, names: Iterable[str]) -> bool:
+        """Whether a document has one of the fields; names that MongoDB has no path for are not looked for."""
+        found = [{path: {"$exists": True}} for name in names if name_problem(name) is None for path in paths(name)]
+        return bool(found) and self.finds({"$or": found})
+
+    def sampled_names(self) -> tuple[tuple[str, ...], bool]:
+        """The names of the leaves of the first documents, and whether those are all documents."""
+        seen: dict[str, None] = {}
+        count = 0
+        for batch in self._sample({}, None):
+            discover(batch, Selection(), seen)
+            count += len(documents(batch))
+        return tuple(seen), count < SAMPLE and not self.is_over()
+
+    def kinds(self, name: str) -> frozenset[str]:
+        """MongoDB's names of the types a field holds, looking into lists, in the first documents that have it."""
+        where = paths(name)
+        roots = {path.partition(".")[0]: 1 for path in where} if len(where) > 1 else {where[0]: 1}
+        query = {"$or": [{path: {"$exists": True}} for path in where]}
+        found: set[str] = set()
+        for batch in self._sample(query, roots):
+            for document in documents(batch):
+                found.update(_kinds(document, _keys(document, name)))
+        return frozenset(found)
+
+    def _sample(self, query: Mapping[str, Any], projection: Mapping[str, Any] | None) -> Iterator[bytes]:
+        if self.is_over():
+            return
+        try:
+            cursor = self._collection.find_raw_batches(
+                query, projection, limit=SAMPLE, batch_size=SAMPLE_BATCH, max_time_ms=self._millis()
+            )
+            with cursor:
+                for batch in cursor:
+                    yield cast(bytes, batch)
+                    if self.is_over():
+                        return
+        except ExecutionTimeout:
+            return
+
+    def _millis(self) -> int:
+        return max(1, int(1000 * (self._deadline - time.monotonic())))
+
+
+def _keys(document: Document, name: str) -> list[str]:
+    """The keys to a field: `id` is `_id` unless the document has one of its own."""
+    first, *rest = parts(name)
+    return ["_id" if first == "id" and "id" not in document else first, *rest]
+
+
+def _kinds(value: Any, keys: list[str]) -> Iterator[str]:
+    if isinstance(value, list):
+        for item in value:
+            if not keys or isinstance(item, dict):
+                yield from _kinds(item, keys) if keys else [_kind(item)]
+    elif not keys:
+        yield _kind(value)
+    elif keys[0] in (inside := as_object(value) or {}):
+        yield from _kinds(inside[keys[0]], keys[1:])
+
+
+def _kind(value: Any) -> str:
+    return _KINDS.get(value.__class__, "other")

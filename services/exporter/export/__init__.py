@@ -1,0 +1,1 @@
+"""A claimed job becomes a file in the artifact store."""

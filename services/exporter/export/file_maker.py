@@ -1,0 +1,128 @@
+"""Turns a claimed job into a committed file: gathers what the attempt needs, runs it in a thread, remembers columns."""
+
+import threading
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+
+import structlog
+from pymongo import MongoClient
+
+from services.chassis.blobs.contract import BlobError, BlobStore, BlobWriter
+from services.chassis.faults import Unavailable
+from services.chassis.mongo import Document
+from services.chassis.threads import in_thread
+from services.exporter.catalogue.column_store import ColumnMemory, ColumnStore, request_key
+from services.exporter.errors import BadRequest, JobFault
+from services.exporter.export.attempt import Attempt, Progress, Written
+from services.exporter.export.plan import FILTERED_SHEET, Plan
+from services.exporter.formats.contract import ExportOptions, Format
+from services.exporter.jobs.artifacts import artifact_key
+from services.exporter.jobs.file_names import file_name
+from services.exporter.jobs.job import Artifact, Job, Notice
+from services.exporter.requests.filters import to_query
+from services.exporter.requests.request import CheckedRequest, check_request
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """A file in the artifact store that only waits for its job's commit."""
+
+    artifact: Artifact
+    records: Mapping[str, int]
+    warnings: tuple[Notice, ...]
+
+
+class FileMaker:
+    """Makes files, each in a thread of its own.
+
+    Args:
+        escape_formulas: the deployment's default of the option.
+    """
+
+    def __init__(
+        self,
+        formats: Mapping[str, Format],
+        client: MongoClient[Document],
+        blobs: BlobStore,
+        columns: ColumnStore,
+        *,
+        max_columns: int,
+        escape_formulas: bool,
+    ) -> None:
+        self._formats = formats
+        self._client = client
+        self._blobs = blobs
+        self._columns = columns
+        self._max_columns = max_columns
+        self._escape_formulas = escape_formulas
+
+    async def make(self, job: Job, progress: Progress, stop: threading.Event) -> Made:
+        """Make the job's file and leave it under a key that holds the job's fence.
+
+        Raises:
+            JobFault: with a code and a sentence for the job.
+            Stopped: `stop` was set.
+        """
+        request = self._request(job)
+        plan = await self._plan(job, request)
+        key = artifact_key(job, request.format.extension(request.options))
+        media_type = request.format.media_type(request.options)
+
+        def open_writer() -> BlobWriter:
+            return self._blobs.writer(key, media_type=media_type)
+
+        attempt = Attempt(plan, self._client, open_writer, progress, stop)
+        written = await in_thread(attempt.run, name=f"export-{job.id}")
+        await self._remember(plan, written)
+        name = file_name(
+            request.options.file_name,
+            extension=request.format.extension(request.options),
+            form=job.format,
+            job_id=job.id,
+            schedule=job.schedule_name,
+            created_at=job.created_at,
+        )
+        artifact = Artifact(key, name, media_type, written.size, written.sha256)
+        return Made(artifact, written.records, written.warnings)
+
+    async def discard(self, made: Made) -> None:
+        """Remove a file that lost the race for its job; what cannot be removed now is swept later."""
+        with suppress(BlobError):
+            await self._blobs.delete(made.artifact.key)
+
+    def _request(self, job: Job) -> CheckedRequest:
+        try:
+            return check_request(self._formats, job.format, job.options_json)
+        except BadRequest as exc:  # accepted by an older version of this service
+            raise JobFault("invalid_request", exc.message, passing=False) from exc
+
+    async def _plan(self, job: Job, request: CheckedRequest) -> Plan:
+        options = request.options
+        if "escape_formulas" in type(options).model_fields and getattr(options, "escape_formulas", None) is None:
+            options = options.model_copy(update={"escape_formulas": self._escape_formulas})
+        memory: dict[str, ColumnMemory] = {}
+        for sheet in request.format.sheets(options):
+            memory[sheet] = await self._columns.recall(job.tenant, sheet, _memory_key(options, sheet))
+        return Plan(job.tenant, request.format, options, to_query(request.filter), memory, self._max_columns)
+
+    async def _remember(self, plan: Plan, written: Written) -> None:
+        if not plan.format.flat:
+            return
+        for sheet, names in written.seen.items():
+            widths = written.widths.get(sheet, {})
+            if names != plan.memory[sheet].last or widths not in ({}, plan.memory[sheet].widths):
+                whole = plan.selection(sheet).include is None
+                key = _memory_key(plan.options, sheet)
+                try:
+                    await self._columns.remember(plan.tenant, sheet, key, names, widths, extends_order=whole)
+                except Unavailable as exc:  # a hint is not worth a finished file
+                    log.warning("columns_forgotten", action="remember", sheet=sheet, reason=exc.message)
+
+
+def _memory_key(options: ExportOptions, sheet: str) -> str:
+    if sheet != FILTERED_SHEET:
+        return request_key({}, None, ())
+    return request_key(options.filters, options.include_fields, options.exclude_fields or ())

@@ -1,0 +1,1 @@
+"""What a job is, where it is stored, and how workers are woken for it."""

@@ -1,0 +1,103 @@
+"""What is asked of jobs in MongoDB: one, pages, counts, ages; nothing here changes a job."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+from pymongo import ASCENDING, DESCENDING
+
+from services.chassis.mongo import Database, Document, translated
+from services.exporter.jobs.documents import from_document
+from services.exporter.jobs.job import LIVE, Job, JobState
+
+NOW = "$$NOW"
+
+
+def among(states: frozenset[JobState]) -> Document:
+    """A condition: the job is in one of these states."""
+    return {"state": {"$in": sorted(states)}}
+
+
+class JobQueries:
+    """The reading half of the `jobs` collection."""
+
+    def __init__(self, database: Database) -> None:
+        self._jobs = database["jobs"]
+
+    @translated
+    async def get(self, tenant: str, job_id: str) -> Job | None:
+        """A tenant's job."""
+        document = await self._jobs.find_one({"_id": job_id, "tenant": tenant})
+        return None if document is None else from_document(document)
+
+    @translated
+    async def live_count(self, tenant: str, at_most: int) -> int:
+        """How many jobs of the tenant wait or run, counted up to `at_most`."""
+        return await self._jobs.count_documents({"tenant": tenant, **among(LIVE)}, limit=at_most)
+
+    @translated
+    async def page(
+        self,
+        tenant: str,
+        *,
+        states: Sequence[JobState],
+        form: str,
+        schedule_id: str,
+        before: tuple[datetime, str] | None,
+        limit: int,
+    ) -> list[Job]:
+        """A tenant's jobs, newest first, after the position `before` (created_at, id)."""
+        where: Document = {"tenant": tenant}
+        if states:
+            where["$and"] = [{"$or": [_shown_as(state) for state in states]}]
+        if form:
+            where["format"] = form
+        if schedule_id:
+            where["schedule_id"] = schedule_id
+        if before is not None:
+            created_at, job_id = before
+            where["$or"] = [{"created_at": {"$lt": created_at}}, {"created_at": created_at, "_id": {"$lt": job_id}}]
+        order = [("created_at", DESCENDING), ("_id", DESCENDING)]
+        return [from_document(d) async for d in self._jobs.find(where).sort(order).limit(limit)]
+
+    @translated
+    async def completions(self, since: datetime, after: tuple[datetime, str] | None, limit: int) -> list[Job]:
+        """Completed jobs of all tenants, oldest completion first, after the position `after` (finished_at, id)."""
+        where: Document = {"state": JobState.COMPLETED.value, "finished_at": {"$gte": since}}
+        if after is not None:
+            finished_at, job_id = after
+            same = {"finished_at": finished_at, "_id": {"$gt": job_id}}
+            where = {"state": JobState.COMPLETED.value, "$or": [{"finished_at": {"$gt": finished_at}}, same]}
+        order = [("finished_at", ASCENDING), ("_id", ASCENDING)]
+        return [from_document(d) async for d in self._jobs.find(where).sort(order).limit(limit)]
+
+    @translated
+    async def by_ids(self, job_ids: Sequence[str]) -> dict[str, Job]:
+        """The jobs that exist among these."""
+        return {d["_id"]: from_document(d) async for d in self._jobs.find({"_id": {"$in": list(job_ids)}})}
+
+    @translated
+    async def live_counts(self) -> dict[JobState, int]:
+        """How many jobs wait and run, by state; read from an index alone. Ended ones are not counted, they are many."""
+        stages: list[Document] = [{"$match": among(LIVE)}, {"$group": {"_id": "$state", "count": {"$sum": 1}}}]
+        return {JobState(d["_id"]): d["count"] async for d in self._jobs.aggregate(stages)}
+
+    @translated
+    async def oldest_live_age(self) -> float:
+        """Seconds since the oldest waiting or running job was accepted, or retried; 0 when there is none."""
+        since = {"$ifNull": ["$retried_at", "$created_at"]}
+        age: dict[str, Any] = {"$divide": [{"$subtract": [NOW, since]}, 1000]}
+        cursor = self._jobs.aggregate(
+            [{"$match": among(LIVE)}, {"$project": {"age": age}}, {"$sort": {"age": -1}}, {"$limit": 1}]
+        )
+        return max([float(document["age"]) async for document in cursor], default=0.0)
+
+
+def _shown_as(state: JobState) -> Document:
+    """A condition: the API shows the job in this state; a file whose time is over is expired before it is swept."""
+    over: Document = {"state": JobState.COMPLETED.value, "$expr": {"$lte": ["$expires_at", NOW]}}
+    if state is JobState.EXPIRED:
+        return {"$or": [{"state": state.value}, over]}
+    if state is JobState.COMPLETED:
+        return {"state": state.value, "$expr": {"$gt": ["$expires_at", NOW]}}
+    return {"state": state.value}

@@ -1,0 +1,247 @@
+"""Jobs in MongoDB. Every state change is one compare-and-set on one document, with the server's clock (`$$NOW`).
+
+Field `dispatch_at` is the outbox: when somebody should be woken for this job next. It is set while the job is live (the
+end of the lease while it runs) and absent afterwards. `event_at` is the same for the event that tells of the end.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from pymongo import ASCENDING, DESCENDING, ReturnDocument
+
+from services.chassis.mongo import Document, translated, upserted
+from services.exporter.jobs.documents import artifact_document, from_document, new_document, notice_document
+from services.exporter.jobs.job import ENDED, LIVE, RETRIABLE, Artifact, Job, JobState, NewJob, Notice
+from services.exporter.jobs.queries import NOW, JobQueries, among
+
+_LEASE_FIELDS = ["lease_until", "lease_owner"]
+
+
+def later(seconds: float) -> Document:
+    """An expression: this many seconds from the server's now."""
+    return {"$add": [NOW, int(seconds * 1000)]}
+
+
+def literal(value: object) -> Document:
+    """An expression whose value is `value`, whatever `$` it holds."""
+    return {"$literal": value}
+
+
+def is_due(field: str) -> Document:
+    """A condition: the time in `field` has come."""
+    return {field: {"$type": "date"}, "$expr": {"$lte": [f"${field}", NOW]}}
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """The right to work on a job until somebody else is given a higher fence."""
+
+    job: Job
+
+    @property
+    def key(self) -> Document:
+        """The condition under which this lease still holds.
+
+        With the time of birth, for a job that was deleted and asked for again has the same id and fence 1 once more.
+        """
+        job = self.job
+        return {"_id": job.id, "fence": job.fence, "created_at": job.created_at, "state": JobState.RUNNING.value}
+
+
+class JobStore(JobQueries):
+    """The `jobs` collection."""
+
+    @translated
+    async def prepare(self) -> None:
+        """Make the indexes."""
+        await self._jobs.create_index([("dispatch_at", ASCENDING)], sparse=True)
+        await self._jobs.create_index([("event_at", ASCENDING)], sparse=True)
+        await self._jobs.create_index([("state", ASCENDING), ("expires_at", ASCENDING)])
+        await self._jobs.create_index([("tenant", ASCENDING), ("created_at", DESCENDING), ("_id", DESCENDING)])
+        await self._jobs.create_index([("tenant", ASCENDING), ("state", ASCENDING)])
+        await self._jobs.create_index([("finished_at", ASCENDING), ("_id", ASCENDING)])
+
+    async def _change(
+        self, where: Document, *stages: Document, sort: list[tuple[str, int]] | None = None
+    ) -> Job | None:
+        """The one compare-and-set: the changed job, or None when no job meets `where`."""
+        document = await self._jobs.find_one_and_update(
+            where, [*stages, {"$set": {"updated_at": NOW}}], sort=sort, return_document=ReturnDocument.AFTER
+        )
+        return None if document is None else from_document(document)
+
+    # Accepting and ending
+
+    @translated
+    async def accept(self, job: NewJob) -> Job:
+        """Store a new job with its outbox, or return the job that has this id already, unchanged."""
+        fresh = {"_id": job.id, "created_at": NOW, "updated_at": NOW, "dispatch_at": NOW}
+        is_new = {"$eq": [{"$type": "$state"}, "missing"]}
+        made = {"$mergeObjects": [fresh, literal(new_document(job))]}
+        change = [{"$replaceWith": {"$cond": [is_new, made, "$$ROOT"]}}]
+        return from_document(await upserted(self._jobs, job.id, change))
+
+    @translated
+    async def cancel(self, tenant: str, job_id: str) -> Job | None:
+        """End a live job; None when it is not live."""
+        where = {"_id": job_id, "tenant": tenant, **among(LIVE)}
+        return await self._change(where, *_ending(JobState.CANCELLED, {}))
+
+    @translated
+    async def retry(self, tenant: str, job_id: str) -> Job | None:
+        """Start a failed or cancelled job again with all its attempts; the fence goes on, so old workers stay out."""
+        where = {"_id": job_id, "tenant": tenant, **among(RETRIABLE)}
+        again = {"state": "accepted", "stage": "queued", "attempt": 0, "processed": 0}
+        again |= {"dispatch_at": NOW, "retried_at": NOW}
+        gone = ["error", "started_at", "finished_at", "event_at", "total", "warnings", "records"]
+        return await self._change(where, {"$set": again}, {"$unset": gone})
+
+    @translated
+    async def delete(self, tenant: str, job_id: str) -> Job | None:
+        """Forget an ended job; None when there is none. The sweep removes a file that is left behind."""
+        where = {"_id": job_id, "tenant": tenant, **among(ENDED)}
+        document = await self._jobs.find_one_and_delete(where)
+        return None if document is None else from_document(document)
+
+    # Waking
+
+    @translated
+    async def take_due(self, pause: float) -> Job | None:
+        """The live job that has waited longest for a worker; it is due again after `pause` seconds."""
+        where = {**is_due("dispatch_at"), **among(LIVE)}
+        return await self._change(where, {"$set": {"dispatch_at": later(pause)}}, sort=[("dispatch_at", ASCENDING)])
+
+    @translated
+    async def take_one_due(self, job_id: str, pause: float) -> Job | None:
+        """The same for one job that was just accepted."""
+        where = {"_id": job_id, **is_due("dispatch_at"), **among(LIVE)}
+        return await self._change(where, {"$set": {"dispatch_at": later(pause)}})
+
+    @translated
+    async def due_soon(self, job_id: str, pause: float) -> None:
+        """The wake-up could not be sent: try again in `pause` seconds."""
+        await self._change({"_id": job_id, **among(LIVE)}, {"$set": {"dispatch_at": later(pause)}})
+
+    @translated
+    async def take_event(self, pause: float) -> Job | None:
+        """An ended job whose event has not been confirmed; it is due again after `pause` seconds."""
+        return await self._change(
+            is_due("event_at"), {"$set": {"event_at": later(pause)}}, sort=[("event_at", ASCENDING)]
+        )
+
+    @translated
+    async def event_sent(self, job: Job) -> None:
+        """The event is stored in the stream."""
+        this_end = {"_id": job.id, "state": job.state.value, "finished_at": job.finished_at}
+        await self._change(this_end, {"$unset": ["event_at"]})
+
+    # Working
+
+    @translated
+    async def claim(self, job_id: str, owner: str, lease: float) -> Lease | None:
+        """Take a job that waits, or whose lease has run out: fence + 1, attempt + 1. None when it is not to be had."""
+        where = {"_id": job_id, "$expr": {"$and": [_IS_FREE, {"$lt": ["$attempt", "$max_attempts"]}]}}
+        taken = {
+            "state": JobState.RUNNING.value,
+            "stage": "reading",
+            "processed": 0,
+            "total": None,
+            "fence": {"$add": ["$fence", 1]},
+            "attempt": {"$add": ["$attempt", 1]},
+            "taken_over": {"$eq": ["$state", JobState.RUNNING.value]},
+            "started_at": {"$ifNull": ["$started_at", NOW]},
+            "lease_owner": literal(owner),
+            "lease_until": later(lease),
+            "dispatch_at": later(lease),
+        }
+        job = await self._change(where, {"$set": taken})
+        return None if job is None else Lease(job)
+
+    @translated
+    async def give_up(self, job_id: str, error: Notice) -> Job | None:
+        """Fail a job that nobody holds and that has used its attempts: it ended its process each time."""
+        where = {"_id": job_id, "$expr": {"$and": [_IS_FREE, {"$gte": ["$attempt", "$max_attempts"]}]}}
+        return await self._change(where, *_ending(JobState.FAILED, {"error": literal(notice_document(error))}))
+
+    @translated
+    async def heartbeat(self, lease: Lease, *, seconds: float, stage: str, processed: int, total: int | None) -> bool:
+        """Keep the lease and report progress. False: the job is somebody else's, or cancelled; stop at once."""
+        progress = {"stage": stage, "processed": processed, "total": total}
+        until = {"lease_until": later(seconds), "dispatch_at": later(seconds)}
+        return await self._change(lease.key, {"$set": {**progress, **until}}) is not None
+
+    @translated
+    async def complete(
+        self, lease: Lease, artifact: Artifact, *, records: dict[str, int], warnings: Sequence[Notice], keep: float
+    ) -> bool:
+        """Commit the file: the one moment at which the job becomes completed. False: the lease was lost."""
+        done = {
+            "artifact": literal(artifact_document(artifact)),
+            "records": literal(records),
+            "processed": sum(records.values()),
+            "total": sum(records.values()),
+            "warnings": literal([notice_document(w) for w in warnings]),
+            "expires_at": later(keep),
+        }
+        ending = _ending(JobState.COMPLETED, done)
+        return await self._change(lease.key, *ending, {"$unset": ["error"]}) is not None
+
+    @translated
+    async def fail(self, lease: Lease, error: Notice) -> bool:
+        """End the job without a file."""
+        return (
+            await self._change(lease.key, *_ending(JobState.FAILED, {"error": literal(notice_document(error))}))
+            is not None
+        )
+
+    @translated
+    async def wait_for_retry(self, lease: Lease, error: Notice, delay: float) -> bool:
+        """Let the job wait `delay` seconds for its next attempt."""
+        waiting = {
+            "state": JobState.RETRY_WAIT.value,
+            "stage": "queued",
+            "error": literal(notice_document(error)),
+            "retry_at": later(delay),
+            "dispatch_at": later(delay),
+        }
+        return await self._change(lease.key, {"$set": waiting}, {"$unset": _LEASE_FIELDS}) is not None
+
+    @translated
+    async def give_back(self, lease: Lease) -> bool:
+        """Return a job unharmed because this process stops: the attempt does not count and it is due at once."""
+        back = {
+            "state": JobState.ACCEPTED.value,
+            "stage": "queued",
+            "attempt": {"$subtract": ["$attempt", 1]},
+            "dispatch_at": NOW,
+        }
+        return await self._change(lease.key, {"$set": back}, {"$unset": _LEASE_FIELDS}) is not None
+
+    # Cleaning up
+
+    @translated
+    async def expire_one(self) -> Job | None:
+        """Mark a completed job whose retention is over; the caller then removes the file."""
+        return await self._change({"state": "completed", **is_due("expires_at")}, {"$set": {"state": "expired"}})
+
+    @translated
+    async def forget(self, older_than: float) -> int:
+        """Remove ended jobs that finished more than `older_than` seconds ago and have no file; returns how many."""
+        ended = among(ENDED - {JobState.COMPLETED})
+        old = {"$expr": {"$lt": ["$finished_at", later(-older_than)]}, "finished_at": {"$type": "date"}}
+        return (await self._jobs.delete_many({**ended, **old})).deleted_count
+
+
+_IS_FREE: Document = {
+    "$or": [
+        {"$eq": ["$state", JobState.ACCEPTED.value]},
+        {"$and": [{"$eq": ["$state", JobState.RETRY_WAIT.value]}, {"$lte": ["$retry_at", NOW]}]},
+        {"$and": [{"$eq": ["$state", JobState.RUNNING.value]}, {"$lte": ["$lease_until", NOW]}]},
+    ]
+}
+
+
+def _ending(state: JobState, fields: Document) -> list[Document]:
+    """The stages that end a job: its state and time, its event put in the outbox, its lease and wake-ups removed."""
+    end = {"state": state.value, "stage": "", "finished_at": NOW, "event_at": NOW, **fields}
+    return [{"$set": end}, {"$unset": ["dispatch_at", "retry_at", *_LEASE_FIELDS]}]

@@ -1,0 +1,81 @@
+"""Retention and cleaning: expired files, losers' files, leftovers of killed workers, jobs long over; what is left."""
+
+from collections.abc import AsyncIterator
+
+import structlog
+from prometheus_client import Counter, Gauge
+
+from services.chassis.blobs.contract import BlobStore
+from services.exporter.jobs.artifacts import is_garbage, place_of
+from services.exporter.jobs.job import LIVE
+from services.exporter.jobs.store import JobStore
+
+log = structlog.get_logger()
+
+SWEPT = Counter("exporter_files_swept_total", "Files removed, by reason.", ["reason"])
+OLDEST = Gauge("exporter_oldest_live_job_seconds", "Age of the oldest job that waits or runs.")
+JOBS = Gauge("exporter_jobs", "Jobs that have not ended, by state.", ["state"])
+FREE = Gauge("exporter_artifact_store_free_bytes", "Free in the file system of the artifacts; 0 for a bucket.")
+SIZE = Gauge("exporter_artifact_store_size_bytes", "Size of the file system of the artifacts; 0 for a bucket.")
+
+LOOKUP = 500
+
+
+class Sweeper:
+    """One round at a time; any number of replicas may do it at once.
+
+    Args:
+        history: seconds an ended job without a file is remembered.
+    """
+
+    def __init__(self, store: JobStore, blobs: BlobStore, *, history: float) -> None:
+        self._store = store
+        self._blobs = blobs
+        self._history = history
+
+    async def round(self) -> None:
+        """Expire, remove what nobody needs, forget what is over."""
+        await self._expire()
+        async for keys in self._chunks():
+            await self._remove_garbage(keys)
+        forgotten = await self._store.forget(self._history)
+        if forgotten:
+            log.info("jobs_forgotten", action="sweep", count=forgotten)
+
+    async def measure(self) -> None:
+        """Bring up to date what is the same on every replica: the oldest live job, jobs by state, the store's room."""
+        OLDEST.set(await self._store.oldest_live_age())
+        counts = await self._store.live_counts()
+        for state in LIVE:
+            JOBS.labels(state.value).set(counts.get(state, 0))
+        room = await self._blobs.room()
+        if room is not None:
+            FREE.set(room.free)
+            SIZE.set(room.size)
+
+    async def _expire(self) -> None:
+        while (job := await self._store.expire_one()) is not None:
+            if job.artifact is not None:
+                await self._blobs.delete(job.artifact.key)
+            SWEPT.labels("expired").inc()
+            log.info("job_expired", action="sweep", job_id=job.id, tenant=job.tenant)
+
+    async def _chunks(self) -> AsyncIterator[list[str]]:
+        """All keys, finished or not, some hundred at a time."""
+        keys: list[str] = []
+        async for key in self._blobs.keys():
+            keys.append(key)
+            if len(keys) >= LOOKUP:
+                yield keys
+                keys = []
+        if keys:
+            yield keys
+
+    async def _remove_garbage(self, keys: list[str]) -> None:
+        places = {key: place for key in keys if (place := place_of(key)) is not None}
+        jobs = await self._store.by_ids(sorted({place.job_id for place in places.values()}))
+        for key, place in places.items():
+            if is_garbage(key, jobs.get(place.job_id)):
+                await self._blobs.delete(key)
+                SWEPT.labels("garbage").inc()
+                log.info("file_swept", action="sweep", job_id=place.job_id, fence=place.fence)

@@ -1,0 +1,1 @@
+"""What a client asked for, checked before it becomes a job."""

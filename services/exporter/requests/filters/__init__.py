@@ -1,0 +1,33 @@
+"""Which products a request wants: filters are parsed, turned into a MongoDB query, and held against what fields hold.
+
+Pure; the rules are in docs/values.md. Nothing but the operators named there becomes a query: no `$`, no regex, no code.
+"""
+
+from services.exporter.requests.filters.conditions import (
+    Condition,
+    Filter,
+    FilterError,
+    fields,
+    name_problem,
+    parse_filter,
+    place,
+    shown,
+)
+from services.exporter.requests.filters.kinds import Misread, check_values, misread
+from services.exporter.requests.filters.query import paths, to_query
+
+__all__ = [
+    "Condition",
+    "Filter",
+    "FilterError",
+    "Misread",
+    "check_values",
+    "fields",
+    "misread",
+    "name_problem",
+    "parse_filter",
+    "paths",
+    "place",
+    "shown",
+    "to_query",
+]

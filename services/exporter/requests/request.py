@@ -1,0 +1,81 @@
+"""Checks what a request asks for, without looking at the catalogue: format, options, filters, file name. Pure."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from decimal import Decimal, InvalidOperation
+from typing import Any
+
+from pydantic import ValidationError
+
+from services.chassis.faults import Violation
+from services.chassis.violations import violations
+from services.exporter.errors import BadRequest, UnknownFormat
+from services.exporter.formats.contract import ExportOptions, Format
+from services.exporter.jobs.file_names import template_problem
+from services.exporter.requests.filters import Filter, FilterError, parse_filter
+
+MOST_OPTIONS = 2 * 1024 * 1024
+"""Bytes of a request's options; they are stored on the job."""
+
+
+@dataclass(frozen=True, slots=True)
+class CheckedRequest:
+    """A request whose every part is understood."""
+
+    format: Format
+    options: ExportOptions
+    filter: Filter
+    hash: str
+    """Of format and options; equal for requests that ask for the same."""
+
+
+def check_request(formats: Mapping[str, Format], name: str, options_json: str) -> CheckedRequest:
+    """Understand a request.
+
+    Raises:
+        UnknownFormat: there is no such format.
+        BadRequest: naming every field that is wrong.
+    """
+    form = formats.get(name)
+    if form is None:
+        raise UnknownFormat(name, formats)
+    body = _parse(options_json)
+    try:
+        options = form.Options.model_validate(body)
+    except ValidationError as exc:
+        raise BadRequest(violations(exc, unknown="is not an option of this format")) from exc
+    problem = template_problem(options.file_name) if options.file_name is not None else None
+    if problem is not None:
+        raise BadRequest([Violation("file_name", problem)])
+    try:
+        filters = parse_filter(options.filters)
+    except FilterError as exc:
+        raise BadRequest([Violation(where, what) for where, what in exc.problems]) from exc
+    canonical = json.dumps([name, body], sort_keys=True, default=repr, separators=(",", ":"))
+    return CheckedRequest(form, options, filters, hashlib.sha256(canonical.encode()).hexdigest())
+
+
+def _parse(options_json: str) -> dict[str, Any]:
+    if len(options_json.encode(errors="replace")) > MOST_OPTIONS:
+        raise BadRequest([Violation("options_json", f"is larger than {MOST_OPTIONS} bytes")])
+    try:
+        body = json.loads(options_json or "{}", parse_float=_exact, parse_constant=_refuse)
+        json.dumps(body, ensure_ascii=False, default=str).encode()  # half a surrogate pair is no text: ValueError
+    except (ValueError, RecursionError) as exc:
+        raise BadRequest([Violation("options_json", f"is not JSON: {exc}")]) from exc
+    if not isinstance(body, dict):
+        raise BadRequest([Violation("options_json", "must be a JSON object, such as {}")])
+    return body
+
+
+def _exact(digits: str) -> Decimal:
+    try:
+        return Decimal(digits)
+    except InvalidOperation as exc:
+        raise ValueError("a number has an exponent of too many digits") from exc
+
+
+def _refuse(constant: str) -> float:
+    raise ValueError(f"{constant} is not a JSON value")

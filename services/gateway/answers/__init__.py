@@ -1,0 +1,1 @@
+"""Messages of the services as JSON for REST clients."""

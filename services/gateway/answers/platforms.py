@@ -1,0 +1,206 @@
+"""Platforms and deliveries as REST takes and shows them."""
+
+import json
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from services.gateway.answers.jobs import DELIVERY_STATUSES, at
+from services.gateway.answers.json import Answer, DeliveryStatus, Instant, Notice, Page
+from services.wire import delivery_pb2 as pb
+
+Name = Annotated[str, Field(min_length=1, max_length=200)]
+PlatformId = Annotated[str, Field(pattern=r"^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$")]
+Active = Annotated[bool, Field(strict=True)]
+
+
+class Body(BaseModel):
+    """Base of all bodies: unknown keys are refused."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class NewPlatform(Body):
+    """A platform to register."""
+
+    name: Name
+    platform_type: str = Field(min_length=1, max_length=50, description="gdrive, minio, ftp, sftp or s3.")
+    config: dict[str, Any] = Field(description="As the type has it; see docs/destinations.")
+    is_active: Active = True
+
+
+class PlatformChange(Body):
+    """What is to change of a platform; what is absent stays."""
+
+    name: Name | None = None
+    config: dict[str, Any] | None = Field(
+        default=None, description="Merged key by key: null removes one, a masked secret stays as it is."
+    )
+    is_active: Active | None = None
+
+
+class NewDelivery(Body):
+    """Where a job's file is to be delivered."""
+
+    platform_id: PlatformId
+
+
+class RegisteredPlatform(Answer):
+    """A platform that was just registered."""
+
+    id: str
+    name: str
+    platform_type: str
+    is_active: bool
+    created_at: Instant
+
+
+class Platform(RegisteredPlatform):
+    """A platform, its secrets masked."""
+
+    config: dict[str, Any]
+    updated_at: Instant
+
+
+class PlatformPage(Page[Platform]):
+    """Platforms, newest first."""
+
+
+class TestStep(Answer):
+    """One step of a test."""
+
+    step: str
+    ok: bool
+    seconds: float
+    code: str | None = None
+    message: str | None = None
+
+
+class PlatformTest(Answer):
+    """How the test of a platform went; `failed_step` is the first that did not work."""
+
+    ok: bool
+    failed_step: str | None = None
+    steps: list[TestStep]
+
+
+class Receipt(Answer):
+    """Proof of a delivery."""
+
+    remote: str = Field(description="Path, key or file id at the destination.")
+    url: str | None = None
+    size: int = Field(description="Bytes.")
+    sha256: str | None = None
+    reported: dict[str, str] = Field(description="What the destination itself says: etag, md5, …")
+    seconds: float
+    bytes_per_second: float | None = None
+    was_there: bool = Field(description="An earlier attempt had done it, or on_conflict left what was there.")
+
+
+class Attempt(Answer):
+    """One attempt that ended."""
+
+    started_at: Instant
+    ended_at: Instant
+    step: str | None = None
+    error: Notice | None = None
+
+
+class Delivery(Answer):
+    """The upload of a job's file to a platform."""
+
+    id: str
+    job_id: str
+    platform_id: str
+    platform_name: str
+    platform_type: str
+    status: DeliveryStatus
+    file_name: str | None = Field(default=None, description="At the destination.")
+    size: int = Field(description="Bytes.")
+    bytes_sent: int
+    sha256: str
+    attempt: int
+    max_attempts: int
+    created_at: Instant
+    delivered_at: Instant | None = None
+    next_attempt_at: Instant | None = None
+    receipt: Receipt | None = None
+    error: Notice | None = None
+    attempts: list[Attempt] = Field(description="The last ones, oldest first.")
+
+
+class DeliveryPage(Page[Delivery]):
+    """Deliveries, newest first."""
+
+
+def registered(platform: pb.Platform) -> RegisteredPlatform:
+    """What the answer to a registration says."""
+    return RegisteredPlatform(
+        id=platform.id,
+        name=platform.name,
+        platform_type=platform.platform_type,
+        is_active=platform.is_active,
+        created_at=at(platform.created_at),
+    )
+
+
+def platform(found: pb.Platform) -> Platform:
+    """All there is to say of a platform."""
+    return Platform(
+        **registered(found).model_dump(), config=json.loads(found.config_json), updated_at=at(found.updated_at)
+    )
+
+
+def test(found: pb.TestPlatformResponse) -> PlatformTest:
+    """How a test went."""
+    steps = [
+        TestStep(step=s.name, ok=s.ok, seconds=round(s.seconds, 3), code=s.code or None, message=s.message or None)
+        for s in found.steps
+    ]
+    return PlatformTest(ok=found.ok, failed_step=next((s.step for s in steps if not s.ok), None), steps=steps)
+
+
+def delivery(found: pb.JobDelivery) -> Delivery:
+    """All there is to say of a delivery."""
+    return Delivery(
+        id=found.id,
+        job_id=found.job_id,
+        platform_id=found.platform_id,
+        platform_name=found.platform_name,
+        platform_type=found.platform_type,
+        status=DELIVERY_STATUSES[found.state],
+        file_name=found.file_name or None,
+        size=found.size,
+        bytes_sent=found.bytes_sent,
+        sha256=found.sha256,
+        attempt=found.attempt,
+        max_attempts=found.max_attempts,
+        created_at=at(found.created_at),
+        delivered_at=at(found.delivered_at) if found.HasField("delivered_at") else None,
+        next_attempt_at=at(found.next_attempt_at) if found.HasField("next_attempt_at") else None,
+        receipt=_receipt(found.receipt) if found.HasField("receipt") else None,
+        error=Notice(code=found.error.code, message=found.error.message) if found.HasField("error") else None,
+        attempts=[_attempt(past) for past in found.attempts],
+    )
+
+
+def _receipt(found: pb.Receipt) -> Receipt:
+    return Receipt(
+        remote=found.remote,
+        url=found.url or None,
+        size=found.size,
+        sha256=found.sha256 or None,
+        reported=dict(found.reported),
+        seconds=round(found.seconds, 3),
+        bytes_per_second=round(found.bytes_per_second) if found.bytes_per_second else None,
+        was_there=found.was_there,
+    )
+
+
+def _attempt(past: pb.Attempt) -> Attempt:
+    return Attempt(
+        started_at=at(past.started_at),
+        ended_at=at(past.ended_at),
+        step=past.step or None,
+        error=Notice(code=past.code, message=past.message) if past.code else None,
+    )

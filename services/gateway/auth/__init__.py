@@ -1,0 +1,1 @@
+"""Who a request comes from, what it may do, and how often."""

@@ -1,0 +1,113 @@
+"""Around every request: its id, span, log line and metrics, and an answer for whatever was raised."""
+
+import asyncio
+import re
+import time
+
+import structlog
+from aiohttp import web
+from aiohttp.typedefs import Handler
+from opentelemetry.trace import SpanKind
+from prometheus_client import Counter, Histogram
+
+from services.chassis.faults import Fault, Kind
+from services.chassis.telemetry import request_context, tracing
+from services.gateway.errors import BadHost
+from services.gateway.http import problems
+from services.gateway.http.route import PREFIX
+
+log = structlog.get_logger()
+
+REQUESTS = Histogram(
+    "gateway_request_seconds", "Duration of REST requests, by method, route and status.", ["method", "route", "status"]
+)
+BROKEN_OFF = Counter("gateway_requests_broken_off_total", "Requests whose client went away before the answer was out.")
+
+HEADER = "X-Request-Id"
+RESPONSE_HEADERS = web.RequestKey("response_headers", dict[str, str])
+"""What every answer to the request gets, a problem and a stream too."""
+# Anybody can send a method that nobody knows; it must not become a label of its own (semantic conventions for HTTP).
+_METHODS = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
+_REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
+# RFC 9112, 3.2: anything else is answered 400. Links are made from it.
+_HOST = re.compile(r"([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?")
+
+
+@web.middleware
+async def edge(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """The outermost layer; see the module."""
+    given = request.headers.get(HEADER, "")
+    request_id = request_context.begin(given if _REQUEST_ID.fullmatch(given) else None)
+    request[RESPONSE_HEADERS] = {HEADER: request_id}
+    if not _route(request).startswith(PREFIX):  # probes, metrics, pages: nothing follows from them
+        return await _measured(request, handler)
+    with tracing.span(
+        f"{_method(request)} {_route(request)}",
+        kind=SpanKind.SERVER,
+        parent=tracing.from_headers(request.headers),
+        attributes=_attributes(request),
+        raises_are_errors=False,
+    ):
+        return await _measured(request, handler)
+
+
+async def _measured(request: web.Request, handler: Handler) -> web.StreamResponse:
+    started = time.monotonic()
+    status = 499  # the client went away (a custom of nginx)
+    try:
+        response = await _answered(request, handler)
+        status = response.status
+        return response
+    finally:
+        seconds = time.monotonic() - started
+        REQUESTS.labels(_method(request), _route(request), status).observe(seconds)
+        tracing.note({"http.response.status_code": status})
+        if status >= 500:
+            tracing.failed(str(status))
+        log.debug("request", action="request", method=request.method, path=request.path, status=status, seconds=seconds)
+
+
+def _attributes(request: web.Request) -> dict[str, tracing.Attribute]:
+    """By the semantic conventions for HTTP, without the query: a link's signature is in it."""
+    return {
+        "http.request.method": _method(request),
+        "http.route": _route(request),
+        "url.path": request.path,
+        "url.scheme": request.scheme,
+        "exports.request.id": request_context.current(),
+    }
+
+
+def _method(request: web.Request) -> str:
+    return request.method if request.method in _METHODS else "_OTHER"
+
+
+async def add_headers(request: web.Request, response: web.StreamResponse) -> None:
+    """To be called when an answer's headers are about to be sent."""
+    response.headers.update(request.get(RESPONSE_HEADERS, {}))
+    # Which software of which version answers is nobody's business.
+    response.headers["Server"] = "catalog-exports"
+
+
+async def _answered(request: web.Request, handler: Handler) -> web.StreamResponse:
+    try:
+        if not _HOST.fullmatch(request.host):
+            raise BadHost
+        return await handler(request)
+    except Fault as fault:
+        if fault.kind in (Kind.INTERNAL, Kind.UNAVAILABLE):
+            log.warning("request_failed", action="request", path=request.path, code=fault.code, reason=fault.message)
+        return problems.of_fault(fault)
+    except web.HTTPException as exc:
+        return problems.of_http(exc)
+    except (asyncio.CancelledError, ConnectionError):
+        BROKEN_OFF.inc()
+        raise
+    except Exception:
+        log.exception("request_failed", action="request", path=request.path)
+        return problems.of_defect()
+
+
+def _route(request: web.Request) -> str:
+    resource = request.match_info.route.resource
+    return resource.canonical if resource is not None else "(none)"

@@ -1,0 +1,143 @@
+"""The OpenAPI 3.1 document, made from the routes, the models of the answers, and the exporter's own option models."""
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from pydantic.json_schema import models_json_schema
+
+from services.gateway.answers.json import Problem
+from services.gateway.http.problems import MEDIA_TYPE
+from services.gateway.http.route import PREFIX, Route
+from services.wire import exporter_pb2 as pb
+
+REF = "#/components/schemas/{model}"
+ALWAYS = (401, 403, 429, 503)
+PHRASES = {
+    400: "The body is not JSON.",
+    401: "No key, or one that does not count.",
+    403: "The key lacks the scope.",
+    404: "There is no such thing, or it is another tenant's.",
+    409: "Not possible in its present state; `code` says why.",
+    410: "The file was removed by retention.",
+    413: "The body is too large.",
+    415: "The body is not declared as JSON.",
+    416: "The range cannot be served.",
+    422: "Understood, but wrong; `errors` names the fields.",
+    429: "Too many requests; `Retry-After` says when to come back.",
+    503: "A service behind is down; `Retry-After` says when to come back.",
+}
+DESCRIPTION = """Exports of product catalogues as files. Ask for an export, look at its job until it is completed,
+download the file from `file_url`. Platforms are places completed exports are delivered to; schedules make exports by
+themselves. Errors are `application/problem+json` (RFC 9457) with a stable `code`."""
+
+
+def document(routes: Sequence[Route], formats: Sequence[pb.FormatDescription]) -> str:
+    """The document as JSON text."""
+    schemas = _schemas(routes)
+    paths: dict[str, dict[str, Any]] = {}
+    for route in routes:
+        for path, operation in _operations(route, formats, schemas):
+            paths.setdefault(PREFIX + path, {})[route.method.lower()] = operation
+    return json.dumps(
+        {
+            "openapi": "3.1.0",
+            "info": {"title": "Catalog Exports", "version": "1", "description": DESCRIPTION},
+            "security": [{"apiKey": []}],
+            "paths": paths,
+            "components": {
+                "schemas": schemas,
+                "securitySchemes": {"apiKey": {"type": "http", "scheme": "bearer", "bearerFormat": "cx_<id>_<secret>"}},
+            },
+        }
+    )
+
+
+def _schemas(routes: Sequence[Route]) -> dict[str, Any]:
+    """The models of all bodies and answers, by name."""
+    answers = {route.answer[1]: "serialization" for route in routes if route.answer[1] is not None}
+    bodies = {route.body: "validation" for route in routes if route.body is not None}
+    models = [*answers.items(), *bodies.items(), (Problem, "serialization")]
+    _, made = models_json_schema(models, ref_template=REF)  # type: ignore[arg-type]  # the pairs' literal is inferred as str
+    return dict(made["$defs"])
+
+
+def _operations(
+    route: Route, formats: Sequence[pb.FormatDescription], schemas: dict[str, Any]
+) -> list[tuple[str, dict[str, Any]]]:
+    """A route's operations: one, or one for each format."""
+    if not route.takes_options:
+        operation = _operation(route, route.summary)
+        if route.body is not None:
+            operation["requestBody"] = _body(route.body.__name__, required=True)
+        return [(route.path, operation)]
+    made = []
+    for form in formats:
+        name = f"{form.name.capitalize()}Options"
+        schema = json.loads(form.options_schema_json)
+        schemas.update(_hoisted(schema, name))
+        operation = _operation(route, f"{route.summary} as {form.name}", form.name)
+        operation["requestBody"] = _body(name, required=False)
+        made.append((route.path.replace("{format}", form.name), operation))
+    return made
+
+
+def _body(model: str, *, required: bool) -> dict[str, Any]:
+    return {"required": required, "content": {"application/json": {"schema": {"$ref": REF.format(model=model)}}}}
+
+
+def _hoisted(schema: dict[str, Any], name: str) -> dict[str, Any]:
+    """The schema under `name`, and its own definitions beside it."""
+    inner = schema.pop("$defs", {})
+    text = json.dumps({name: schema, **{f"{name}.{key}": value for key, value in inner.items()}})
+    return dict(json.loads(text.replace('"#/$defs/', f'"#/components/schemas/{name}.')))
+
+
+def _operation(route: Route, summary: str, form: str = "") -> dict[str, Any]:
+    parts = [part.strip("{}") for part in route.path.split("/")]
+    return {
+        "summary": summary,
+        "operationId": "_".join([route.method.lower(), *(form if p == "format" else p for p in parts if p)]),
+        "tags": [parts[1]],
+        "description": f"Needs the scope `{route.scope}`.",
+        "parameters": [*_path_parameters(route), *_parameters(route)],
+        "responses": {**_good(route), **{str(status): _problem(status) for status in sorted({*ALWAYS, *route.faults})}},
+    }
+
+
+def _path_parameters(route: Route) -> list[dict[str, Any]]:
+    ids = [part.strip("{}") for part in route.path.split("/") if part.startswith("{") and part != "{format}"]
+    schema = {"type": "string", "format": "uuid"}
+    return [{"name": name, "in": "path", "required": True, "schema": schema} for name in ids]
+
+
+def _parameters(route: Route) -> list[dict[str, Any]]:
+    return [
+        {"name": p.name, "in": p.where, "required": False, "description": p.description, "schema": dict(p.schema)}
+        for p in route.parameters
+    ]
+
+
+def _good(route: Route) -> Mapping[str, Any]:
+    status, model = route.answer
+    if route.is_file:
+        if route.method == "HEAD":
+            return {"200": {"description": "The headers of a download, without the file."}}
+        file: dict[str, Any] = {"content": {"application/octet-stream": {}}}
+        known = {"description": "The file is the one that If-None-Match names."}
+        return {
+            "200": {"description": "The file.", **file},
+            "206": {"description": "The range.", **file},
+            "304": known,
+        }
+    if model is None:
+        return {str(status): {"description": "Done."}}
+    content = {"application/json": {"schema": {"$ref": REF.format(model=model.__name__)}}}
+    return {str(status): {"description": model.__doc__ or "", "content": content}}
+
+
+def _problem(status: int) -> dict[str, Any]:
+    return {
+        "description": PHRASES[status],
+        "content": {MEDIA_TYPE: {"schema": {"$ref": REF.format(model="Problem")}}},
+    }

@@ -1,0 +1,1 @@
+"""Cron expressions, time zones and clock changes. Pure: no I/O."""

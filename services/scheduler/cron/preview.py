@@ -1,0 +1,68 @@
+"""The next fires of a cron with, in words, what a clock change does to them, so that nobody is surprised in March.
+
+Pure. What a clock change skips has no instant of its own; the fire that comes next tells of it.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+
+from services.scheduler.cron.cron import Cron, Fire, Note
+from services.scheduler.cron.expression import Times
+
+_LISTED = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Upcoming:
+    """One fire to come."""
+
+    at: datetime
+    """In UTC."""
+    local: datetime
+    """The same instant with the zone's offset."""
+    note: Note | None
+    """What a clock change does to this fire; SKIPPED when it leaves this one alone, but none of those before it."""
+    words: str
+    """The note as a sentence for people; empty without one."""
+
+
+def upcoming(cron: Cron, after: datetime, count: int) -> Iterator[Upcoming]:
+    """The first `count` fires later than `after`; fewer when no more come for fifty years."""
+    skipped: tuple[datetime, ...] = ()
+    fires = cron.fires(after)
+    while count > 0 and (fire := next(fires, None)) is not None:
+        if fire.note is Note.SKIPPED:
+            skipped += fire.missing
+            continue
+        yield _upcoming(cron, fire, skipped)
+        skipped = ()
+        count -= 1
+
+
+def _upcoming(cron: Cron, fire: Fire, skipped: tuple[datetime, ...]) -> Upcoming:
+    local = fire.at.astimezone(cron.zone)
+    sentences = [_words(cron, fire, local), f"Skipped before it: {_missing(skipped)}." if skipped else ""]
+    note = fire.note or (Note.SKIPPED if skipped else None)
+    return Upcoming(fire.at, local, note, " ".join(filter(None, sentences)))
+
+
+def _words(cron: Cron, fire: Fire, local: datetime) -> str:
+    match fire.note:
+        case Note.MOVED:
+            return f"Moved to the end of the clock's gap: {_missing(fire.missing)}."
+        case Note.MERGED:
+            return f"Runs once, together with what the clock leaves out: {_missing(fire.missing)}."
+        case Note.FIRST_OF_REPEATED:
+            only = " and the only one that runs" if cron.expression.times is Times.FIXED else ""
+            return f"{local:%H:%M} comes twice on {local:%Y-%m-%d}; this is the first time{only}."
+        case Note.REPEATED:
+            return f"{local:%H:%M} comes twice on {local:%Y-%m-%d}; this is the second time."
+        case _:
+            return ""
+
+
+def _missing(walls: tuple[datetime, ...]) -> str:
+    listed = ", ".join(f"{wall:%Y-%m-%d %H:%M}" for wall in walls[:_LISTED])
+    more = f" and {len(walls) - _LISTED} more" if len(walls) > _LISTED else ""
+    return f"{listed}{more} {'do' if len(walls) > 1 else 'does'} not exist"

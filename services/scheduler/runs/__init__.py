@@ -1,0 +1,1 @@
+"""Runs: what fires, becomes a job, and how it ended."""

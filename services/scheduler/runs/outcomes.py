@@ -1,0 +1,110 @@
+"""What became of submitted runs: from the exporter's events, at once, and by asking, so that none stays open."""
+
+from datetime import UTC, datetime
+
+import structlog
+from google.protobuf.message import DecodeError
+from nats.aio.msg import Msg
+from prometheus_client import Counter
+
+from services.chassis import loops
+from services.chassis.jetstream import Inbox, Stream
+from services.scheduler.exporter_client import ExporterClient
+from services.scheduler.runs.store import RunStore
+from services.scheduler.schedules.schedule import Run, RunState
+from services.wire import events_pb2
+from services.wire import exporter_pb2 as pb
+
+log = structlog.get_logger()
+
+# As in the exporter, which publishes them; whoever comes first makes the stream.
+EVENTS = Stream("EXPORT_EVENTS", "exports.events.*", work_queue=False)
+ACK_WAIT = 30.0
+LONGEST_REASON = 1_000
+JOB_DELETED = "job_deleted: The job was deleted before its outcome was seen."
+
+ENDED = Counter("scheduler_runs_ended_total", "Runs whose export ended, by outcome.", ["outcome"])
+
+STATES: dict[pb.JobState.ValueType, RunState] = {
+    pb.JOB_STATE_COMPLETED: RunState.COMPLETED,
+    pb.JOB_STATE_EXPIRED: RunState.COMPLETED,
+    pb.JOB_STATE_FAILED: RunState.FAILED,
+    pb.JOB_STATE_CANCELLED: RunState.CANCELLED,
+}
+FROM_EVENT = {"completed": RunState.COMPLETED, "failed": RunState.FAILED, "cancelled": RunState.CANCELLED}
+
+
+class Outcomes:
+    """Ends runs whose jobs have ended.
+
+    Args:
+        follow: seconds between two questions for a run.
+        batch: runs a round asks for, at most.
+        at_once: of these, at the same time.
+    """
+
+    def __init__(
+        self, runs: RunStore, exporter: ExporterClient, inbox: Inbox, *, follow: float, batch: int, at_once: int
+    ) -> None:
+        self._runs = runs
+        self._exporter = exporter
+        self._inbox = inbox
+        self._follow = follow
+        self._batch = batch
+        self._at_once = at_once
+
+    async def listen(self) -> None:
+        """Take one event; to be called for ever."""
+        await self._inbox.take(self._hear)
+
+    async def ask(self) -> int:
+        """Ask for runs that no event told of in time; returns how many were asked for."""
+        due = await self._runs.take_due(RunState.SUBMITTED, self._follow, self._batch)
+        await loops.for_each("ask", due, self.is_going, at_once=self._at_once)
+        return len(due)
+
+    async def is_going(self, run: Run) -> bool:
+        """Whether a submitted run's job has not ended, asked of the exporter; what has ended is recorded.
+
+        Raises:
+            Fault: the exporter or the database does not answer.
+        """
+        job = await self._exporter.job(run.tenant, run.job_id)
+        if job is None:
+            await self._finish(run.id, run.schedule_id, RunState.FAILED, JOB_DELETED, None)
+            return False
+        state = STATES.get(job.state)
+        if state is None:
+            return True
+        await self._finish(run.id, run.schedule_id, state, _reason(job), job.finished_at.ToDatetime(UTC))
+        return False
+
+    async def _hear(self, message: Msg) -> None:
+        event = events_pb2.ExportFinished()
+        try:
+            event.ParseFromString(message.data)
+            at = event.finished_at.ToDatetime(UTC)
+        except (DecodeError, ValueError, OverflowError):
+            log.warning("event_unreadable", action="listen", subject=message.subject)
+            return
+        state = FROM_EVENT.get(event.state)
+        if not event.schedule_id or state is None:
+            return
+        job = None
+        if state is RunState.FAILED:  # the event does not say why
+            job = await self._exporter.job(event.tenant, event.job_id)
+        await self._finish(event.job_id, event.schedule_id, state, _reason(job), at)
+
+    async def _finish(self, run_id: str, schedule_id: str, state: RunState, reason: str, at: datetime | None) -> None:
+        if await self._runs.ended(run_id, state, reason, at) is None:
+            return
+        ENDED.labels(state.value).inc()
+        log.info("run_ended", action="outcome", run_id=run_id, schedule_id=schedule_id, outcome=state.value)
+        await self._runs.wake(schedule_id)
+
+
+def _reason(job: pb.Job | None) -> str:
+    """Why the job failed; empty when it did not."""
+    if job is None or job.state != pb.JOB_STATE_FAILED:
+        return ""
+    return f"{job.error.code}: {job.error.message}"[:LONGEST_REASON]

@@ -1,0 +1,161 @@
+"""Turns waiting runs into jobs, in the order the schedule's overlap policy demands."""
+
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+
+import structlog
+from opentelemetry.trace import Span
+from prometheus_client import Gauge, Histogram
+
+from services.chassis import loops
+from services.chassis.faults import Fault, Kind
+from services.chassis.telemetry import tracing
+from services.scheduler.exporter_client import ExporterClient
+from services.scheduler.runs.outcomes import LONGEST_REASON, Outcomes
+from services.scheduler.runs.store import RunStore
+from services.scheduler.runs.tick import LATE, SKIPPED
+from services.scheduler.schedules.schedule import Overlap, Run, RunState, Schedule
+from services.scheduler.schedules.store import ScheduleStore
+
+log = structlog.get_logger()
+
+STARTED = Histogram(
+    "scheduler_start_lateness_seconds", "From when a run was due to when its job was accepted.", buckets=LATE
+)
+OLDEST_WAITING = Gauge(
+    "scheduler_oldest_waiting_seconds", "How long the run that waits longest for its job has waited."
+)
+
+PASSING = frozenset({Kind.UNAVAILABLE, Kind.EXHAUSTED, Kind.INTERNAL})
+
+OVERLAP = "overlap"
+QUEUE_FULL = "queue_full"
+PAUSED = "paused"
+DELETED = "schedule_deleted"
+
+
+class Submitter:
+    """Submits runs.
+
+    Args:
+        batch: runs a look takes, at most.
+        at_once: of these, submitted at the same time.
+        follow: seconds until a submitted run's outcome is asked for.
+        again: seconds until a run is looked at again that could not be submitted, or has to wait.
+    """
+
+    def __init__(
+        self,
+        schedules: ScheduleStore,
+        runs: RunStore,
+        exporter: ExporterClient,
+        outcomes: Outcomes,
+        *,
+        batch: int,
+        at_once: int,
+        follow: float,
+        again: float,
+    ) -> None:
+        self._schedules = schedules
+        self._runs = runs
+        self._exporter = exporter
+        self._outcomes = outcomes
+        self._batch = batch
+        self._at_once = at_once
+        self._follow = follow
+        self._again = again
+
+    async def round(self) -> int:
+        """Submit what waits and is due, batch after batch; returns how many runs were looked at."""
+        looked = 0
+        while due := await self._runs.take_due(RunState.WAITING, self._again, self._batch):
+            by_schedule: dict[str, list[Run]] = {}
+            for run in due:
+                by_schedule.setdefault(run.schedule_id, []).append(run)
+            await loops.for_each("submit", by_schedule.values(), self._all_of, at_once=self._at_once)
+            looked += len(due)
+        return looked
+
+    async def measure(self) -> None:
+        """Bring the age of the longest waiting run up to date."""
+        OLDEST_WAITING.set(await self._runs.longest_wait())
+
+    async def _all_of(self, runs: Sequence[Run]) -> None:
+        """Runs of one schedule one after the other, the oldest first."""
+        for run in runs:
+            with structlog.contextvars.bound_contextvars(run_id=run.id, schedule_id=run.schedule_id):
+                await self._one(run)
+
+    async def _one(self, run: Run) -> None:
+        schedule = await self._schedules.get(run.tenant, run.schedule_id)
+        if schedule is None:
+            await self._skip(run, DELETED)
+        elif not (schedule.is_active or run.is_manual):
+            await self._skip(run, PAUSED)
+        elif run.is_manual or await self._may_start(run, schedule):
+            with _span(run):
+                await self._submit(run, schedule)
+
+    async def _may_start(self, run: Run, schedule: Schedule) -> bool:
+        """Whether no predecessor is in the way; if one is, the run waits on or is skipped."""
+        before = await self._runs.live_before(run)
+        waiting = [one for one in before if one.state is RunState.WAITING]
+        if not waiting and not await self._any_goes(before):
+            return True
+        if run.waits:
+            return False
+        if schedule.overlap is Overlap.SKIP:
+            await self._skip(run, OVERLAP)
+        elif any(not one.waits for one in waiting):
+            await self._skip(run, QUEUE_FULL)
+        return False
+
+    async def _any_goes(self, submitted: Sequence[Run]) -> bool:
+        for run in submitted:
+            if await self._outcomes.is_going(run):
+                return True
+        return False
+
+    async def _submit(self, run: Run, schedule: Schedule) -> None:
+        try:
+            await self._exporter.submit(run, schedule)
+        except Fault as fault:
+            if fault.kind is not Kind.MISMATCH:
+                tracing.failed(fault.code)
+            if fault.kind in PASSING:  # it is due again in a while
+                log.warning("submit_postponed", action="submit", code=fault.code, reason=fault.message)
+                return
+            # A job of this id can only be this run's own, submitted by a replica that died before the schedule changed.
+            if fault.kind is not Kind.MISMATCH:
+                await self._drop(run, RunState.FAILED, f"{fault.code}: {fault.message}"[:LONGEST_REASON])
+                return
+        now = await self._runs.submitted(run.id, self._follow)
+        if now is not None and now.started_at is not None and not run.is_manual:
+            STARTED.observe(max(0.0, (now.started_at - run.fire_at - schedule.delay).total_seconds()))
+        log.info("submitted", action="submit", job_id=run.job_id, tenant=run.tenant)
+
+    async def _skip(self, run: Run, reason: str) -> None:
+        # A replica that died may have submitted it before there was a reason to skip it.
+        if await self._exporter.job(run.tenant, run.job_id) is not None:
+            await self._runs.submitted(run.id, self._follow)
+        elif await self._drop(run, RunState.SKIPPED, reason):
+            SKIPPED.labels(reason).inc()
+
+    async def _drop(self, run: Run, state: RunState, reason: str) -> bool:
+        """End the run without a job; False: it does not wait any more."""
+        if await self._runs.dropped(run.id, state, reason) is None:
+            return False
+        log.info("dropped", action="submit", outcome=state.value, reason=reason)
+        await self._runs.wake(run.schedule_id)
+        return True
+
+
+def _span(run: Run) -> AbstractContextManager[Span]:
+    """Around the submission of a run; its job, and what follows from that, is in this trace."""
+    attributes: dict[str, tracing.Attribute] = {
+        "exports.schedule.id": run.schedule_id,
+        "exports.run.id": run.id,
+        "exports.tenant": run.tenant,
+        "exports.run.fire_at": run.fire_at.isoformat(),
+    }
+    return tracing.span("submit run", parent=tracing.from_text(run.traceparent), attributes=attributes)

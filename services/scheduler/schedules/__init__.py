@@ -1,0 +1,1 @@
+"""Schedules: what a tenant registered, and where it is stored."""

@@ -1,0 +1,176 @@
+"""Makes, changes and removes schedules: what would fail at every run is refused now."""
+
+import json
+import uuid
+from dataclasses import replace
+from datetime import UTC, datetime
+
+from services.chassis.faults import Fault, Kind, Violation
+from services.scheduler.cron import time_zones
+from services.scheduler.cron.misfire import Policy
+from services.scheduler.delivery_client import DeliveryClient
+from services.scheduler.errors import BadRequest, IdReused, ScheduleChanging, ScheduleNotFound, TooManySchedules
+from services.scheduler.exporter_client import ExporterClient
+from services.scheduler.schedules.schedule import Overlap, Schedule
+from services.scheduler.schedules.spec import Wish, changes, cron_of
+from services.scheduler.schedules.store import ScheduleStore
+
+TRIES = 5
+MOST_OPTIONS = 256 * 1024
+"""Bytes; lists and the tick hold the options of some hundred schedules at once."""
+# Fields of the exporter's request that have another name, or none, in a schedule's options.
+NAMES = {"options_json": "options", "tenant": "tenant"}
+
+
+class Register:
+    """The tenants' schedules."""
+
+    def __init__(
+        self, store: ScheduleStore, exporter: ExporterClient, delivery: DeliveryClient, *, max_schedules: int
+    ) -> None:
+        self._store = store
+        self._exporter = exporter
+        self._delivery = delivery
+        self._max_schedules = max_schedules
+
+    async def create(self, tenant: str, wish: Wish, schedule_id: str) -> Schedule:
+        """Make a schedule; repeating with the same id makes one.
+
+        Raises:
+            BadRequest: naming every field that is wrong.
+            TooManySchedules, IdReused: see there.
+        """
+        chosen = _checked_id(schedule_id)
+        if await self._store.get(tenant, chosen) is None:
+            await self._check_limit(tenant)
+        now = await self._store.now()
+        blank = Schedule(
+            id=chosen,
+            tenant=tenant,
+            platform_id="",
+            name="",
+            cron_expression="",
+            timezone="UTC",
+            is_active=True,
+            format="csv",
+            options_json="{}",
+            misfire=Policy.LATEST,
+            overlap=Overlap.SKIP,
+            jitter_seconds=0,
+            created_at=now,
+            updated_at=now,
+            planned_until=now,
+            next_fire_at=None,
+            rules=time_zones.version(),
+        )
+        schedule = await self._checked(blank, wish, now, is_new=True)
+        kept = await self._store.add(schedule)
+        if _asked_for(kept) != _asked_for(schedule):
+            raise IdReused
+        return kept
+
+    async def get(self, tenant: str, schedule_id: str) -> Schedule:
+        """One schedule.
+
+        Raises:
+            ScheduleNotFound: the tenant has none of this id.
+        """
+        found = await self._store.get(tenant, schedule_id)
+        if found is None:
+            raise ScheduleNotFound(schedule_id)
+        return found
+
+    async def update(self, tenant: str, schedule_id: str, wish: Wish) -> Schedule:
+        """Change what is given.
+
+        Raises:
+            BadRequest, ScheduleNotFound: as above.
+            ScheduleChanging: others change it all the time.
+        """
+        for _ in range(TRIES):
+            old = await self.get(tenant, schedule_id)
+            now = await self._store.now()
+            kept = await self._store.change(await self._checked(old, wish, now, is_new=False))
+            if kept is not None:
+                return kept
+        raise ScheduleChanging
+
+    async def delete(self, tenant: str, schedule_id: str) -> None:
+        """Forget a schedule; its runs stay on record.
+
+        Raises:
+            ScheduleNotFound: the tenant has none of this id.
+        """
+        if not await self._store.delete(tenant, schedule_id):
+            raise ScheduleNotFound(schedule_id)
+
+    async def _check_limit(self, tenant: str) -> None:
+        if await self._store.count(tenant, self._max_schedules) >= self._max_schedules:
+            raise TooManySchedules(self._max_schedules)
+
+    async def _checked(self, old: Schedule, wish: Wish, now: datetime, *, is_new: bool) -> Schedule:
+        """The schedule as it shall be, every field of it checked."""
+        problems: list[Violation] = []
+        new = replace(old, updated_at=now, **changes(wish, problems))
+        cron = cron_of(new.cron_expression, new.timezone, problems)
+        known = {problem.field for problem in problems}
+        if "platform_id" not in known and (is_new or wish.platform_id is not None or wish.is_active):
+            problems += await self._platform_problems(new)
+        if is_new or wish.format is not None or wish.options_json is not None:
+            problems += await self._option_problems(new)
+        if problems or cron is None:
+            raise BadRequest(problems)
+        if not is_new and _times(new) == _times(old):
+            return new
+        # From now, without backfill. A run has its fire time in its id, so a clock that was set back repeats none.
+        following = cron.next_fire(now) if new.is_active else None
+        return replace(new, planned_until=now, next_fire_at=following, rules=time_zones.version())
+
+    async def _platform_problems(self, new: Schedule) -> list[Violation]:
+        platform = await self._delivery.platform(new.tenant, new.platform_id)
+        if platform is None:
+            return [Violation("platform_id", "there is no such platform; register it first")]
+        if not platform.is_active:
+            return [Violation("platform_id", "this platform is not active; activate it first")]
+        return []
+
+    async def _option_problems(self, new: Schedule) -> list[Violation]:
+        if len(new.options_json.encode()) > MOST_OPTIONS:
+            return [Violation("options", f"must be at most {MOST_OPTIONS} bytes of JSON")]
+        try:
+            options = json.loads(new.options_json)
+        except (ValueError, RecursionError) as exc:
+            return [Violation("options", f"is not JSON: {exc}")]
+        if not isinstance(options, dict):
+            return [Violation("options", "must be a JSON object")]
+        if "platform_ids" in options:
+            return [Violation("options.platform_ids", "a scheduled export goes to its schedule's platform only")]
+        try:
+            await self._exporter.check(new.tenant, new.format, new.options_json)
+        except Fault as fault:
+            if fault.kind is Kind.NOT_FOUND:
+                return [Violation("format", fault.message)]
+            if fault.kind is not Kind.INVALID:
+                raise
+            return [Violation(NAMES.get(v.field, f"options.{v.field}"), v.message) for v in fault.violations]
+        return []
+
+
+def _times(schedule: Schedule) -> tuple[str, str, bool]:
+    """What decides when it fires."""
+    return schedule.cron_expression, schedule.timezone, schedule.is_active
+
+
+def _asked_for(schedule: Schedule) -> Schedule:
+    """Only what a request says, to compare it with another's."""
+    then = datetime.min.replace(tzinfo=UTC)
+    return replace(
+        schedule, created_at=then, updated_at=then, planned_until=then, next_fire_at=None, rules="", version=1
+    )
+
+
+def _checked_id(text: str) -> str:
+    try:
+        return str(uuid.UUID(text)) if text else str(uuid.uuid4())
+    except ValueError as exc:
+        raise BadRequest([Violation("schedule_id", "is not a UUID")]) from exc

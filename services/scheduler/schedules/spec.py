@@ -1,0 +1,86 @@
+"""What somebody wants a schedule to be, and what is wrong with it as far as nobody else needs to be asked. Pure."""
+
+import uuid
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, TypeVar
+
+from services.chassis.faults import Violation
+from services.scheduler.cron.cron import Cron, parse
+from services.scheduler.cron.expression import CronError
+from services.scheduler.cron.misfire import Policy
+from services.scheduler.schedules.schedule import Overlap
+
+LONGEST_NAME = 200
+MOST_JITTER = 3_600
+
+E = TypeVar("E", bound=StrEnum)
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What a schedule should be; None: as it is, or the default."""
+
+    platform_id: str | None = None
+    name: str | None = None
+    cron_expression: str | None = None
+    timezone: str | None = None
+    is_active: bool | None = None
+    format: str | None = None
+    options_json: str | None = None
+    misfire: str | None = None
+    overlap: str | None = None
+    jitter_seconds: int | None = None
+
+
+def changes(wish: Wish, problems: list[Violation]) -> dict[str, Any]:
+    """The fields of a schedule that the wish sets; what is wrong with them is added to `problems`."""
+    found: dict[str, Any] = {}
+    for name in ("cron_expression", "timezone", "is_active", "format", "options_json"):
+        if getattr(wish, name) is not None:
+            found[name] = getattr(wish, name)
+    if wish.platform_id is not None:
+        found["platform_id"] = _platform_id(wish.platform_id, problems)
+    if wish.name is not None:
+        found["name"] = _name(wish.name, problems)
+    if wish.misfire is not None:
+        found["misfire"] = _one_of(Policy, "misfire", wish.misfire, problems)
+    if wish.overlap is not None:
+        found["overlap"] = _one_of(Overlap, "overlap", wish.overlap, problems)
+    if wish.jitter_seconds is not None:
+        found["jitter_seconds"] = wish.jitter_seconds
+        if not 0 <= wish.jitter_seconds <= MOST_JITTER:
+            problems.append(Violation("jitter_seconds", f"must be 0 to {MOST_JITTER}"))
+    return found
+
+
+def cron_of(expression: str, timezone: str, problems: list[Violation]) -> Cron | None:
+    """The expression in its zone; None when one of them is added to `problems`."""
+    try:
+        return parse(expression, timezone)
+    except CronError as exc:
+        problems.append(Violation(exc.field, exc.reason))
+        return None
+
+
+def _platform_id(text: str, problems: list[Violation]) -> str:
+    try:
+        return str(uuid.UUID(text))
+    except ValueError:
+        problems.append(Violation("platform_id", "must be a platform's id, a UUID"))
+        return text
+
+
+def _name(name: str, problems: list[Violation]) -> str:
+    stripped = name.strip()
+    if not stripped or len(stripped) > LONGEST_NAME or not stripped.isprintable():
+        problems.append(Violation("schedule_name", f"must be 1 to {LONGEST_NAME} printable characters"))
+    return stripped
+
+
+def _one_of(kind: type[E], name: str, value: str, problems: list[Violation]) -> E | str:
+    try:
+        return kind(value)
+    except ValueError:
+        problems.append(Violation(name, f"must be {' or '.join(kind)}"))
+        return value

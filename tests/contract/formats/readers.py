@@ -1,0 +1,137 @@
+"""Reads exported files with code that is not ours: csv, json, zipfile, openpyxl, calamine. One reader a format."""
+
+import csv
+import io
+import json
+import re
+import zipfile
+from collections.abc import Callable, Sequence
+from datetime import date, datetime
+from typing import Any
+
+import openpyxl
+import pytest
+from python_calamine import CalamineWorkbook
+
+from tests.contract.formats import rules
+
+Table = list[list[Any]]
+Records = dict[str, list[dict[str, Any]]]
+
+csv.field_size_limit(1 << 24)
+
+
+def csv_table(file: bytes, options: Any) -> Table:
+    """The cells of a CSV file, header first; fails on bytes that are not as promised: mark, CRLF, no blank line."""
+    assert file.startswith(b"\xef\xbb\xbf") is options.utf8_bom
+    text = file.decode("utf-8-sig" if options.utf8_bom else "utf-8")
+    assert text.endswith("\r\n")
+    rows = list(csv.reader(io.StringIO(text, newline=""), delimiter=options.delimiter, strict=True))
+    assert [] not in rows
+    return rows
+
+
+def zip_tables(file: bytes, options: Any) -> dict[str, Table]:
+    """The tables of a ZIP archive by file name; fails on a damaged archive."""
+    with zipfile.ZipFile(io.BytesIO(file)) as archive:
+        assert archive.testzip() is None
+        return {name: csv_table(archive.read(name), options) for name in archive.namelist()}
+
+
+def json_texts(file: bytes, options: Any) -> list[str]:
+    """The texts of the documents in a JSON file, or of its lines; a JSON array is taken apart by the json module."""
+    text = file.decode()
+    if options.json_lines:
+        assert text == "" or text.endswith("\n")
+        return text.split("\n")[:-1]
+    separators = None if options.pretty else (",", ":")
+    assert text.rstrip("\n") == relaid(text, 2 if options.pretty else None, separators)
+    return [relaid(text, None, (",", ":"), at) for at in range(len(json.loads(text)))]
+
+
+def relaid(text: str, indent: int | None, separators: tuple[str, str] | None, at: int | None = None) -> str:
+    """JSON text, or an element of its array, laid out by the json module; numbers keep their characters."""
+    # A lone surrogate, which no text holds, marks what was a number.
+    loaded = json.loads(text, parse_int="\ud800{}".format, parse_float="\ud800{}".format)
+    written = json.dumps(loaded if at is None else loaded[at], indent=indent, separators=separators, ensure_ascii=False)
+    return re.sub('"\ud800([^"]*)"', r"\1", written)
+
+
+def openpyxl_tables(file: bytes) -> dict[str, Table]:
+    """The cells of a workbook by sheet; openpyxl leaves escapes in texts as they are."""
+    book = openpyxl.load_workbook(io.BytesIO(file))
+    return {
+        sheet.title: [[unescaped(cell.value) for cell in row] for row in sheet.iter_rows()] for sheet in book.worksheets
+    }
+
+
+def calamine_tables(file: bytes) -> dict[str, Table]:
+    """The same by another reader, which calls midnight a date."""
+    book = CalamineWorkbook.from_filelike(io.BytesIO(file))
+    return {
+        name: [
+            [midnight(value) for value in row] for row in book.get_sheet_by_name(name).to_python(skip_empty_area=False)
+        ]
+        for name in book.sheet_names
+    }
+
+
+def midnight(value: Any) -> Any:
+    is_date = isinstance(value, date) and not isinstance(value, datetime)
+    return datetime(value.year, value.month, value.day) if is_date else value
+
+
+def unescaped(value: Any) -> Any:
+    """A text with its _xHHHH_ read as Excel reads them (ECMA-376 part 1, 22.9.2.19)."""
+    if not isinstance(value, str):
+        return value
+    return re.sub("_x([0-9A-Fa-f]{4})_", lambda found: chr(int(found.group(1), 16)), value)
+
+
+# Every format's records by sheet: what is not empty, by dotted name, in the file's order.
+
+
+def records(table: Sequence[Sequence[Any]]) -> list[dict[str, Any]]:
+    header, *rows = table
+    return [{n: v for n, v in zip(header, row, strict=True) if v not in ("", None)} for row in rows]
+
+
+def read_csv(file: bytes, options: Any) -> Records:
+    return {"products": records(csv_table(file, options))}
+
+
+def read_zip(file: bytes, options: Any) -> Records:
+    tables = zip_tables(file, options)
+    assert list(tables) == [f"products_{number:04}.csv" for number in range(1, len(tables) + 1)]
+    return {"products": [record for table in tables.values() for record in records(table)]}
+
+
+def read_json(file: bytes, options: Any) -> Records:
+    documents = [json.loads(text) for text in json_texts(file, options)]
+    flat = [{rules.dotted(path): value for path, value in rules.paths(document).items()} for document in documents]
+    return {"products": flat}
+
+
+def read_excel(file: bytes, options: Any) -> Records:
+    tables, again = openpyxl_tables(file), calamine_tables(file)
+    assert {name: records(table) for name, table in again.items()} == {n: records(t) for n, t in tables.items()}
+    found: Records = {}
+    for name, table in tables.items():
+        found.setdefault(re.sub(r" \(\d+\)$", "", name), []).extend(records(table))
+    assert tuple(found) == options.include_sheets
+    return found
+
+
+READERS: dict[str, Callable[[bytes, Any], Records]] = {
+    "csv": read_csv,
+    "excel": read_excel,
+    "json": read_json,
+    "zip": read_zip,
+}
+
+
+def read(form: str, file: bytes, options: Any) -> Records:
+    """The records of a file."""
+    if form not in READERS:
+        pytest.fail(f"the format {form!r} has no reader: add one to READERS in tests/contract/formats/readers.py")
+    return READERS[form](file, options)

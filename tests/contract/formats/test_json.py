@@ -1,0 +1,46 @@
+"""How JSON files are laid out, to the byte; what they hold is in test_values_in_files."""
+
+from typing import Any
+
+import bson
+import pytest
+
+from services.exporter.catalogue.columns import Selection
+from services.exporter.formats import formats
+from services.exporter.formats.contract import Sheet, Tally
+
+pytestmark = pytest.mark.usefixtures("every_transcoder")
+
+PRETTY, COMPACT, LINES = {"pretty": True}, {"pretty": False}, {"json_lines": True}
+
+
+@pytest.mark.parametrize(
+    ("options", "documents", "file"),
+    [
+        (PRETTY, 0, "[]\n"),
+        (COMPACT, 0, "[]"),
+        (LINES, 0, ""),
+        (PRETTY, 1, '[\n  {\n    "id": 0,\n    "ü": []\n  }\n]\n'),
+        (COMPACT, 1, '[{"id":0,"ü":[]}]'),
+        (LINES, 1, '{"id":0,"ü":[]}\n'),
+        (COMPACT, 2, '[{"id":0,"ü":[]},{"id":1,"ü":[]}]'),
+        (LINES, 2, '{"id":0,"ü":[]}\n{"id":1,"ü":[]}\n'),
+    ],
+)
+@pytest.mark.parametrize("empty_batches", [False, True])
+def test_a_file_is_one_array_or_one_object_a_line(
+    options: dict[str, Any], documents: int, file: str, empty_batches: bool
+) -> None:
+    batches = [bson.encode({"_id": n, "ü": []}) for n in range(documents)]
+    if empty_batches:
+        batches = [b"", *(piece for batch in batches for piece in (batch, b""))]
+    chosen = formats()["json"].Options.model_validate(options)
+    sheet = Sheet("products", (), Selection(), iter(batches))
+    assert b"".join(formats()["json"].encode([sheet], chosen, Tally())).decode() == file
+
+
+def test_lines_are_called_so() -> None:
+    form = formats()["json"]
+    lines, array = form.Options.model_validate(LINES), form.Options()
+    assert (form.extension(lines), form.media_type(lines)) == (".jsonl", "application/x-ndjson")
+    assert (form.extension(array), form.media_type(array)) == (".json", "application/json")

@@ -1,0 +1,143 @@
+"""Whatever MongoDB may hold, a file's reader finds what docs/values.md says (tests/contract/formats/rules.py)."""
+
+import json
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import bson
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from services.exporter.catalogue.columns import Selection
+from services.exporter.formats import formats
+from services.exporter.formats.contract import ExportOptions, Sheet, Tally
+from services.exporter.transcode import discover
+from tests.contract.bson_documents import DOCUMENTS, KEYS
+from tests.contract.formats import rules
+from tests.contract.formats.readers import calamine_tables, csv_table, json_texts, openpyxl_tables, zip_tables
+
+pytestmark = pytest.mark.usefixtures("every_transcoder")
+
+Documents = Sequence[dict[str, Any]]
+
+CATALOGUES = st.lists(DOCUMENTS, max_size=4)
+DELIMITED = {
+    "delimiter": st.sampled_from([",", ";", "\t", "|"]),
+    "escape_formulas": st.booleans(),
+    "utf8_bom": st.booleans(),
+}
+
+
+@st.composite
+def selections(draw: st.DrawFn, documents: Documents) -> Selection:
+    """Everything, or some names included or excluded: leaves, parents, and one that nobody has."""
+    leaves = [path for document in documents for path in rules.paths(rules.named(document))]
+    paths = {path[:depth] for path in leaves for depth in range(1, len(path) + 1)}
+    names = sorted({rules.dotted(path) for path in paths} - {""})
+    chosen = draw(st.lists(st.sampled_from([*names, "nobody has this"]), min_size=1, max_size=4, unique=True))
+    return draw(st.sampled_from([Selection(), Selection(tuple(chosen)), Selection(None, tuple(chosen))]))
+
+
+def encoded(form: str, documents: Documents, selection: Selection, options: ExportOptions) -> tuple[bytes, Tally]:
+    """A file of the documents, in batches of two, under the header that they make."""
+    header = rules.columns(documents, selection.include, selection.exclude) or ["id"]
+    batches = [b"".join(bson.encode(d) for d in documents[at : at + 2]) for at in range(0, len(documents), 2)]
+    tally = Tally()
+    sheet = Sheet("products", header, selection, iter(batches))
+    return b"".join(formats()[form].encode([sheet], options, tally)), tally
+
+
+def table(documents: Documents, selection: Selection, cell: Callable[[Any], Any], missing: Any) -> list[list[Any]]:
+    """The header, and a row a document."""
+    names = rules.columns(documents, selection.include, selection.exclude)
+    header = names or ["id"]
+    found = [rules.leaves(document) if names else {} for document in documents]
+    return [[cell(name) for name in header], *([cell(f[n]) if n in f else missing for n in header] for f in found)]
+
+
+@given(documents=CATALOGUES, data=st.data())
+def test_the_columns_found_are_those_of_the_rules(documents: Documents, data: st.DataObject) -> None:
+    selection = data.draw(selections(documents))
+    seen: dict[str, None] = {}
+    for document in documents:
+        discover(bson.encode(document), selection, seen)
+    assert list(selection.header(seen)) == rules.columns(documents, selection.include, selection.exclude)
+
+
+@given(path=st.lists(KEYS, min_size=1, max_size=4))
+def test_a_dotted_name_stands_for_one_path_only(path: list[str]) -> None:
+    assert rules.keys_of(rules.dotted(path)) == tuple(path)
+
+
+@given(documents=CATALOGUES, options=st.fixed_dictionaries(DELIMITED), data=st.data())
+def test_csv(documents: Documents, options: dict[str, Any], data: st.DataObject) -> None:
+    selection = data.draw(selections(documents))
+    chosen = formats()["csv"].Options(**options)
+    file, tally = encoded("csv", documents, selection, chosen)
+    cell = rules.harmless if options["escape_formulas"] else rules.cell
+    assert csv_table(file, chosen) == table(documents, selection, cell, "")
+    assert tally.records == {"products": len(documents)}
+
+
+@given(documents=CATALOGUES, options=st.fixed_dictionaries(DELIMITED), rows=st.integers(1, 4))
+def test_zip(documents: Documents, options: dict[str, Any], rows: int) -> None:
+    chosen = formats()["zip"].Options.model_validate({"max_rows_per_file": rows, **options})
+    file, _ = encoded("zip", documents, Selection(), chosen)
+    cell = rules.harmless if options["escape_formulas"] else rules.cell
+    header, *lines = table(documents, Selection(), cell, "")
+    parts = [[header, *lines[at : at + rows]] for at in range(0, len(lines) or 1, rows)]
+    assert list(zip_tables(file, chosen).values()) == parts
+
+
+@given(documents=CATALOGUES, pretty=st.booleans(), json_lines=st.booleans(), data=st.data())
+def test_json(documents: Documents, pretty: bool, json_lines: bool, data: st.DataObject) -> None:
+    selection = data.draw(selections(documents))
+    chosen = formats()["json"].Options.model_validate({"pretty": pretty, "json_lines": json_lines})
+    file, tally = encoded("json", documents, selection, chosen)
+    expected = [rules.selected(document, selection.include, selection.exclude) for document in documents]
+    texts = json_texts(file, chosen)
+    assert [rules.parsed(text) for text in texts] == [rules.json_value(document) for document in expected]
+    assert texts == [rules.compact(document) for document in expected]
+    assert tally.records == {"products": len(documents)}
+    assert json_lines or len(json.loads(file)) == len(documents)
+
+
+@given(documents=CATALOGUES, formatting=st.booleans(), data=st.data())
+def test_excel(documents: Documents, formatting: bool, data: st.DataObject) -> None:
+    selection = data.draw(selections(documents))
+    file, tally = encoded(
+        "excel", documents, selection, formats()["excel"].Options.model_validate({"formatting": formatting})
+    )
+    expected = table(documents, selection, rules.excel, None)
+    [(name, cells)] = openpyxl_tables(file).items()
+    assert name == "products"
+    assert padded(cells, expected, None) == typed(expected)
+    [again] = calamine_tables(file).values()
+    assert padded(again, expected, "") == typed([[as_calamine_sees(cell) for cell in row] for row in expected])
+    whole = table(
+        documents, selection, lambda value: rules.cell(value) if rules.excel(value).__class__ is str else "", ""
+    )
+    assert tally.texts_cut == sum(cell != rules.cut(cell) for row in whole for cell in row)
+
+
+def as_calamine_sees(cell: Any) -> Any:
+    """calamine has no empty cell but "", and leaves the escapes of two noncharacters as they are."""
+    if isinstance(cell, str):
+        return cell.replace("\ufffe", "_xFFFE_").replace("\uffff", "_xFFFF_")
+    return "" if cell is None else cell
+
+
+def typed(cells: Sequence[Sequence[Any]]) -> list[list[tuple[str, Any]]]:
+    """Cells with their kinds: True is not 1, and a text of digits is not a number."""
+    return [[("number" if type(cell) in (int, float) else type(cell).__name__, cell) for cell in row] for row in cells]
+
+
+def padded(
+    found: Sequence[Sequence[Any]], expected: Sequence[Sequence[Any]], empty: Any
+) -> list[list[tuple[str, Any]]]:
+    """What a reader found, with the empty cells at the end of rows and sheet that readers leave out."""
+    width = len(expected[0])
+    assert all(len(row) <= width for row in found)
+    rows = [[*row, *[empty] * (width - len(row))] for row in found]
+    return typed([*rows, *[[empty] * width] * (len(expected) - len(rows))])

@@ -1,0 +1,65 @@
+"""The limits of ZIP archives: parts by rows and by size, and more members and bytes than the classic format counts."""
+
+import io
+import zipfile
+from typing import Any
+
+import bson
+import pytest
+
+from services.exporter.catalogue.columns import Selection
+from services.exporter.formats import formats, package
+from services.exporter.formats import zip as zip_format
+from services.exporter.formats.contract import Sheet, Tally
+from tests.contract.formats.readers import zip_tables
+
+pytestmark = pytest.mark.usefixtures("every_transcoder")
+
+
+def archive(rows: int, options: dict[str, Any], size: int = 1_000) -> bytes:
+    chosen = formats()["zip"].Options.model_validate(options)
+    stored = [bson.encode({"_id": n}) for n in range(rows)]
+    batches = iter([b"".join(stored[at : at + size]) for at in range(0, rows, size)])
+    return b"".join(formats()["zip"].encode([Sheet("products", ["id"], Selection(), batches)], chosen, Tally()))
+
+
+def ids(file: bytes) -> list[list[str]]:
+    options = formats()["zip"].Options()
+    tables = zip_tables(file, options).values()
+    assert all(table[0] == ["id"] for table in tables)
+    return [[row[0] for row in table[1:]] for table in tables]
+
+
+@pytest.mark.parametrize("wrong", [0, -1, 1_000_001, "5", 1.5, True, None])
+def test_rows_of_a_part_are_checked(wrong: Any) -> None:
+    with pytest.raises(ValueError, match="max_rows_per_file"):
+        formats()["zip"].Options.model_validate({"max_rows_per_file": wrong})
+
+
+@pytest.mark.parametrize(("rows", "parts"), [(0, [0]), (1, [1]), (3, [3]), (4, [3, 1]), (6, [3, 3]), (7, [3, 3, 1])])
+@pytest.mark.parametrize("size", [1, 2, 3, 10])
+def test_parts_are_full_and_none_is_empty_but_that_of_no_rows(rows: int, parts: list[int], size: int) -> None:
+    found = ids(archive(rows, {"max_rows_per_file": 3}, size))
+    assert [len(part) for part in found] == parts
+    assert [id_ for part in found for id_ in part] == [str(n) for n in range(rows)]
+
+
+def test_a_part_is_ended_at_its_size_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(zip_format, "PART_BYTES", 1)
+    assert ids(archive(5, {}, size=2)) == [["0", "1"], ["2", "3"], ["4"]]
+
+
+def test_more_parts_than_the_classic_format_counts_are_all_there() -> None:
+    with zipfile.ZipFile(io.BytesIO(archive(65_600, {"max_rows_per_file": 1}))) as found:
+        names = found.namelist()
+        assert len(names) == 65_600
+        assert (names[0], names[9_999], names[-1]) == ("products_0001.csv", "products_10000.csv", "products_65600.csv")
+        assert found.read(names[-1]).endswith(b"\r\n65599\r\n")
+
+
+def test_members_after_much_content_are_of_the_64_bit_format(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(package, "CLASSIC_BYTES", 20)
+    file = archive(6, {"max_rows_per_file": 2})
+    assert ids(file) == [["0", "1"], ["2", "3"], ["4", "5"]]
+    with zipfile.ZipFile(io.BytesIO(file)) as found:
+        assert [info.create_version for info in found.infolist()] == [20, 20, 45]

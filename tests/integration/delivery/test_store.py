@@ -1,0 +1,243 @@
+"""Every state change of a delivery is one compare-and-set that a lost lease, an end or another state refuses."""
+
+import asyncio
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from services.chassis import mongo
+from services.delivery.deliveries.delivery import DeliveryState, File, NewDelivery, Receipt, Trouble
+from services.delivery.deliveries.store import DeliveryStore, Lease
+
+AT = datetime(2026, 3, 15, 9, tzinfo=UTC)
+FILE = File("t/j/1/p.csv", "p.csv", ".csv", "text/csv", 10, "0" * 64, "csv", "", AT)
+RECEIPT = Receipt("folder/p.csv", "", 10, "0" * 64, {"etag": "$x.y"}, 1.5, was_there=False)
+TROUBLE = Trouble("unreachable", "$$NOW is no answer", "connect")
+
+
+@pytest.fixture
+async def deliveries(database: mongo.Database) -> DeliveryStore:
+    store = DeliveryStore(database)
+    await store.prepare()
+    return store
+
+
+def new(job_id: str = "j1", platform_id: str = "p1", *, tenant: str = "acme", max_attempts: int = 3) -> NewDelivery:
+    return NewDelivery(tenant, job_id, platform_id, "$name", "sftp", FILE, max_attempts)
+
+
+async def claimed(store: DeliveryStore, seconds: float = 60.0) -> Lease:
+    lease = await store.claim("me", seconds)
+    assert lease is not None
+    return lease
+
+
+async def state(store: DeliveryStore) -> DeliveryState:
+    found = await store.get("acme", new().id)
+    assert found is not None
+    return found.state
+
+
+async def test_a_delivery_is_stored_once_however_often_it_is_added(deliveries: DeliveryStore) -> None:
+    made = await asyncio.gather(*(deliveries.add(new()) for _ in range(10)))
+    assert len({one.created_at for one in made}) == 1
+    lease = await claimed(deliveries)
+    again = await deliveries.add(new())
+    assert (again.state, again.fence) == (DeliveryState.SENDING, lease.delivery.fence)
+
+
+async def test_what_is_stored_is_what_was_given_whatever_dollars_it_holds(deliveries: DeliveryStore) -> None:
+    added = await deliveries.add(new())
+    assert (added.platform_name, added.file, added.state) == ("$name", FILE, DeliveryState.PENDING)
+    lease = await claimed(deliveries)
+    assert await deliveries.settle_name(lease, "$$ROOT.csv")
+    assert await deliveries.wait_for_retry(lease, TROUBLE, 0)
+    found = await deliveries.get("acme", added.id)
+    assert found is not None
+    assert (found.remote_name, found.error, found.attempts[0].trouble) == ("$$ROOT.csv", TROUBLE, TROUBLE)
+    assert await deliveries.deliver(await claimed(deliveries), RECEIPT)
+    done = await deliveries.get("acme", added.id)
+    assert done is not None
+    assert (done.receipt, done.error, done.notes, done.due_at) == (RECEIPT, None, {}, None)
+
+
+async def test_another_tenant_has_no_such_delivery(deliveries: DeliveryStore) -> None:
+    await deliveries.add(new(), failed=TROUBLE)
+    assert await deliveries.get("other", new().id) is None
+    assert await deliveries.again("other", new().id, frozenset({DeliveryState.FAILED})) is None
+
+
+async def test_one_of_many_claims_at_once_is_given_the_delivery(deliveries: DeliveryStore) -> None:
+    await deliveries.add(new())
+    leases = await asyncio.gather(*(deliveries.claim(f"w{n}", 60) for n in range(10)))
+    assert len([lease for lease in leases if lease is not None]) == 1
+
+
+async def test_what_is_due_longest_is_claimed_first_and_busy_platforms_are_left_out(deliveries: DeliveryStore) -> None:
+    await deliveries.add(new("j1", "p1"))
+    await asyncio.sleep(0.005)
+    await deliveries.add(new("j2", "p2"))
+    assert (await claimed(deliveries)).delivery.platform_id == "p1"
+    await deliveries.add(new("j3", "p1"))
+    lease = await deliveries.claim("me", 60, busy=["p1"])
+    assert lease is not None
+    assert lease.delivery.platform_id == "p2"
+    assert await deliveries.claim("me", 60, busy=["p1"]) is None
+
+
+async def test_a_lease_that_has_run_out_is_taken_over_and_the_first_holder_can_change_nothing(
+    deliveries: DeliveryStore,
+) -> None:
+    await deliveries.add(new())
+    first = await claimed(deliveries, seconds=0)
+    second = await claimed(deliveries)
+    assert (second.delivery.fence, second.delivery.attempt) == (2, 2)
+    assert [a.trouble.code for a in second.delivery.attempts if a.trouble] == ["interrupted"]
+    assert not await deliveries.heartbeat(first, seconds=60, sent=1, verifying=False)
+    assert not await deliveries.settle_name(first, "x")
+    assert not await deliveries.keep_note(first, "id", "x")
+    assert not await deliveries.deliver(first, RECEIPT)
+    assert not await deliveries.fail(first, TROUBLE)
+    assert not await deliveries.wait_for_retry(first, TROUBLE, 1)
+    assert not await deliveries.give_back(first)
+    found = await deliveries.get("acme", new().id)
+    assert found is not None
+    assert (found.state, found.fence, found.remote_name) == (DeliveryState.SENDING, 2, None)
+
+
+async def test_a_heartbeat_keeps_the_lease_and_tells_of_progress(deliveries: DeliveryStore) -> None:
+    await deliveries.add(new())
+    lease = await claimed(deliveries, seconds=0)
+    assert await deliveries.heartbeat(lease, seconds=60, sent=7, verifying=True)
+    found = await deliveries.get("acme", new().id)
+    assert found is not None
+    assert (found.state, found.bytes_sent) == (DeliveryState.VERIFYING, 7)
+    assert await deliveries.claim("other", 60) is None
+    assert await deliveries.deliver(lease, RECEIPT)
+
+
+async def test_what_waits_is_not_claimed_before_its_time(deliveries: DeliveryStore) -> None:
+    await deliveries.add(new())
+    assert await deliveries.wait_for_retry(await claimed(deliveries), TROUBLE, 60)
+    assert await deliveries.claim("me", 60) is None
+    assert await state(deliveries) is DeliveryState.RETRY_WAIT
+
+
+async def test_what_is_given_back_is_due_at_once_and_has_lost_no_attempt(deliveries: DeliveryStore) -> None:
+    await deliveries.add(new())
+    assert await deliveries.give_back(await claimed(deliveries))
+    lease = await claimed(deliveries)
+    assert (lease.delivery.attempt, lease.delivery.fence, lease.delivery.attempts) == (1, 2, ())
+
+
+async def test_a_delivery_that_ended_its_process_each_time_is_given_up(deliveries: DeliveryStore) -> None:
+    await deliveries.add(new(max_attempts=2))
+    assert await deliveries.give_up_one(TROUBLE) is None
+    await claimed(deliveries, seconds=0)
+    await claimed(deliveries, seconds=0)
+    assert await deliveries.claim("me", 60) is None
+    ended = await deliveries.give_up_one(TROUBLE)
+    assert ended is not None
+    assert (ended.state, ended.error, len(ended.attempts)) == (DeliveryState.FAILED, TROUBLE, 2)
+    assert await deliveries.give_up_one(TROUBLE) is None
+
+
+async def test_an_ended_delivery_is_changed_by_nobody_but_who_starts_it_again(deliveries: DeliveryStore) -> None:
+    await deliveries.add(new())
+    lease = await claimed(deliveries)
+    assert await deliveries.settle_name(lease, "p.csv")
+    assert await deliveries.fail(lease, TROUBLE)
+    assert not await deliveries.deliver(lease, RECEIPT)
+    assert not await deliveries.heartbeat(lease, seconds=60, sent=1, verifying=False)
+    assert await deliveries.claim("me", 60) is None
+    assert await deliveries.again("acme", new().id, frozenset({DeliveryState.DELIVERED})) is None
+    anew = await deliveries.again("acme", new().id, frozenset({DeliveryState.FAILED}))
+    assert anew is not None
+    assert (anew.state, anew.attempt, anew.fence, anew.attempts) == (DeliveryState.PENDING, 0, 1, ())
+    assert (anew.remote_name, anew.error) == ("p.csv", None)
+
+
+@pytest.mark.parametrize("live", sorted(DeliveryState))
+async def test_only_an_ended_delivery_can_be_started_again(
+    deliveries: DeliveryStore, database: mongo.Database, live: DeliveryState
+) -> None:
+    await deliveries.add(new())
+    await database["deliveries"].update_one({}, {"$set": {"state": live.value}})
+    again = await deliveries.again("acme", new().id, frozenset(DeliveryState))
+    assert (again is not None) == (live in (DeliveryState.DELIVERED, DeliveryState.FAILED))
+
+
+async def test_the_last_twenty_attempts_are_kept(deliveries: DeliveryStore) -> None:
+    await deliveries.add(new(max_attempts=100))
+    for _ in range(22):
+        assert await deliveries.wait_for_retry(await claimed(deliveries), TROUBLE, 0)
+    found = await deliveries.get("acme", new().id)
+    assert found is not None
+    assert (len(found.attempts), found.attempt) == (20, 22)
+    assert list(found.attempts) == sorted(found.attempts, key=lambda past: past.started_at)
+
+
+async def test_notes_are_kept_replaced_and_forgotten(deliveries: DeliveryStore) -> None:
+    await deliveries.add(new())
+    lease = await claimed(deliveries)
+    assert await deliveries.keep_note(lease, "id", "$1")
+    assert await deliveries.keep_note(lease, "url", "u")
+    assert await deliveries.keep_note(lease, "id", None)
+    [noted] = await deliveries.noted()
+    assert noted.notes == {"url": "u"}
+    assert not await deliveries.replace_note(noted.id, "url", "other", "v")
+    assert await deliveries.replace_note(noted.id, "url", "u", "v")
+    assert await deliveries.deliver(lease, RECEIPT)
+    assert await deliveries.noted() == []
+
+
+async def test_only_what_waits_for_a_platform_fails_when_it_is_removed(deliveries: DeliveryStore) -> None:
+    for number in range(3):
+        await deliveries.add(new(f"j{number}", "p1"))
+    other = await deliveries.add(new("j9", "p2"))
+    sending = (await claimed(deliveries)).delivery.id
+    assert await deliveries.fail_waiting("p1", TROUBLE) == 2
+    page: Any = await deliveries.page("acme", job_id="", platform_id="", states=[], before=None, limit=10)
+    states = {one.id: one.state for one in page}
+    assert states[sending] is DeliveryState.SENDING
+    assert states[other.id] is DeliveryState.PENDING
+    assert sorted(states.values()) == ["failed", "failed", "pending", "sending"]
+
+
+async def test_old_ends_are_forgotten_and_live_ones_never(deliveries: DeliveryStore, database: mongo.Database) -> None:
+    await deliveries.add(new("j1"), failed=TROUBLE)
+    await deliveries.add(new("j2"), failed=TROUBLE)
+    await deliveries.add(new("j3"))
+    long_ago = datetime.now(UTC) - timedelta(days=2)
+    where = {"_id": {"$in": [new("j1").id, new("j3").id]}}
+    await database["deliveries"].update_many(where, {"$set": {"updated_at": long_ago}})
+    assert await deliveries.forget(86_400) == 1
+    assert await deliveries.get("acme", new("j1").id) is None
+
+
+async def test_the_age_of_the_oldest_live_delivery_is_told(deliveries: DeliveryStore, database: mongo.Database) -> None:
+    assert await deliveries.oldest_live_age() == 0
+    await deliveries.add(new("j1"), failed=TROUBLE)
+    assert await deliveries.oldest_live_age() == 0
+    await deliveries.add(new("j2"))
+    hour_ago = {"$set": {"created_at": datetime.now(UTC) - timedelta(hours=1)}}
+    await database["deliveries"].update_many({}, hour_ago)
+    assert 3_600 <= await deliveries.oldest_live_age() < 3_660
+
+
+async def test_pages_go_on_after_the_position_and_are_narrowed(deliveries: DeliveryStore) -> None:
+    for number in range(5):
+        await deliveries.add(new(f"j{number}", f"p{number % 2}"), failed=TROUBLE if number < 2 else None)
+
+    async def page(**more: Any) -> list[str]:
+        asked = {"job_id": "", "platform_id": "", "states": [], "before": None, "limit": 100, **more}
+        return [one.job_id for one in await deliveries.page("acme", **asked)]
+
+    everything = await deliveries.page("acme", job_id="", platform_id="", states=[], before=None, limit=100)
+    third = everything[2]
+    assert await page(limit=3) == [one.job_id for one in everything[:3]]
+    assert await page(before=(third.created_at, third.id)) == [one.job_id for one in everything[3:]]
+    assert set(await page(platform_id="p1")) == {"j1", "j3"}
+    assert await page(job_id="j4") == ["j4"]
+    assert set(await page(states=[DeliveryState.FAILED])) == {"j0", "j1"}

@@ -1,0 +1,416 @@
+"""The exporter's calls over gRPC: what is accepted, what is refused and how, lists, watches."""
+
+import asyncio
+import json
+import uuid
+from itertools import pairwise
+from typing import Any
+
+import grpc
+import pytest
+from google.protobuf.timestamp_pb2 import Timestamp
+from prometheus_client import REGISTRY
+
+from services.exporter.jobs.job import id_for_key
+from services.wire import exporter_pb2 as pb
+from tests.integration.exporting import DEADLINE, LIVE, Exporter, eventually, new_tenant, products, refused
+
+INVALID = grpc.StatusCode.INVALID_ARGUMENT
+NOT_FOUND = grpc.StatusCode.NOT_FOUND
+PRECONDITION = grpc.StatusCode.FAILED_PRECONDITION
+
+
+@pytest.fixture
+async def tenant(idle: Exporter) -> str:
+    """A tenant with ten products."""
+    name = new_tenant()
+    await idle.fill(name, products(10))
+    return name
+
+
+# Creating
+
+
+async def test_a_job_is_answered_as_it_was_accepted(idle: Exporter, tenant: str) -> None:
+    options = {"include_fields": ["sku", "name"]}
+    job = await idle.create(tenant, "csv", options, schedule_id="s1", schedule_name="nightly")
+    assert (job.tenant, job.format, job.state, job.stage) == (tenant, "csv", pb.JOB_STATE_ACCEPTED, "queued")
+    assert (job.fence, job.attempt, job.processed, job.HasField("total")) == (0, 0, 0, False)
+    assert json.loads(job.options_json) == options
+    assert uuid.UUID(job.id).version == 4
+    assert job.schedule_id == "s1"
+    assert job.HasField("created_at") and not job.HasField("finished_at")
+    assert await idle.get(job) == job
+    assert (await idle.document(job))["schedule_name"] == "nightly"
+
+
+async def test_the_same_key_and_request_is_the_same_job(idle: Exporter, tenant: str) -> None:
+    first = await idle.create(tenant, "csv", {"utf8_bom": False, "delimiter": ";"}, idempotency_key="order 1")
+    again = await idle.create(tenant, "csv", {"delimiter": ";", "utf8_bom": False}, idempotency_key="order 1")
+    assert first.id == again.id == id_for_key(tenant, "order 1")
+    assert await idle.jobs.count_documents({"tenant": tenant}) == 1
+
+
+async def test_another_key_or_another_tenants_key_is_another_job(idle: Exporter, tenant: str) -> None:
+    other = new_tenant()
+    await idle.fill(other, products(1))
+    jobs = [
+        await idle.create(tenant, idempotency_key="k1"),
+        await idle.create(tenant, idempotency_key="k2"),
+        await idle.create(other, idempotency_key="k1"),
+    ]
+    assert len({job.id for job in jobs}) == 3
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        (("csv", {}), ("json", {})),
+        (("csv", {}), ("csv", {"utf8_bom": False})),
+        (("csv", {"filters": {"price": 1.50}}), ("csv", {"filters": {"price": "1.50"}})),
+        (("csv", {"filters": {"price": 1}}), ("csv", {"filters": {"price": 1.0}})),
+    ],
+)
+async def test_the_same_key_with_another_request_is_refused(
+    idle: Exporter, tenant: str, first: tuple[str, object], second: tuple[str, object]
+) -> None:
+    await idle.create(tenant, *first, idempotency_key="k")
+    async with refused(grpc.StatusCode.ALREADY_EXISTS, "idempotency_key_reused"):
+        await idle.create(tenant, *second, idempotency_key="k")
+
+
+async def test_an_id_may_be_chosen_and_is_refused_when_it_is_none(idle: Exporter, tenant: str) -> None:
+    chosen = str(uuid.uuid4())
+    assert (await idle.create(tenant, job_id=chosen.upper())).id == chosen
+    assert (await idle.create(tenant, job_id=chosen)).id == chosen
+    async with refused(grpc.StatusCode.ALREADY_EXISTS, "idempotency_key_reused"):
+        await idle.create(tenant, "json", job_id=chosen)
+    async with refused(INVALID, "invalid_request") as told:
+        await idle.create(tenant, job_id="seven")
+    assert told.fields == {"job_id": "is not a UUID"}
+
+
+async def test_an_id_of_another_tenants_job_tells_nothing_of_it(idle: Exporter, tenant: str) -> None:
+    other = new_tenant()
+    await idle.fill(other, products(1))
+    job = await idle.create(tenant)
+    async with refused(grpc.StatusCode.ALREADY_EXISTS, "idempotency_key_reused"):
+        await idle.create(other, job_id=job.id)
+    assert (await idle.get(job)).tenant == tenant
+
+
+async def test_wrong_options_name_every_field(idle: Exporter, tenant: str) -> None:
+    async with refused(INVALID, "invalid_request") as told:
+        await idle.create(tenant, "csv", {"utf8_bom": "yes", "delimiter": "::", "utf8_bomb": True})
+    assert told.fields.keys() == {"utf8_bom", "delimiter", "utf8_bomb"}
+    assert told.fields["utf8_bomb"] == "is not an option of this format"
+    assert told.domain == "exports.catalog"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[]",
+        "null",
+        "1",
+        "{",
+        "{'a': 1}",
+        '{"filters": NaN}',
+        '{"file_name": "\\ud800"}',
+        "[" * 100_000,
+        '{"a":' + "9" * 5000,
+    ],
+)
+async def test_options_that_are_no_json_object_are_refused(idle: Exporter, tenant: str, text: str) -> None:
+    request = pb.CreateJobRequest(tenant=tenant, format="csv", options_json=text)
+    async with refused(INVALID, "invalid_request") as told:
+        await idle.stub.CreateJob(request, timeout=DEADLINE)
+    assert told.fields.keys() == {"options_json"}
+
+
+async def test_options_larger_than_a_document_can_hold_are_refused(idle: Exporter, tenant: str) -> None:
+    async with refused(INVALID, "invalid_request") as told:
+        await idle.create(tenant, "csv", {"filters": {"sku": "x" * 3_000_000}})
+    assert "larger than" in told.fields["options_json"]
+
+
+async def test_thousands_of_wrong_fields_still_reach_the_caller(idle: Exporter, tenant: str) -> None:
+    unknown = {f"価格の長い名前フィールド{n}": True for n in range(3_000)}
+    async with refused(INVALID, "invalid_request") as told:
+        await idle.create(tenant, "csv", unknown)
+    assert any("more like these" in said for said in told.fields.values())
+
+
+async def test_an_unknown_format_is_named_beside_the_known_ones(idle: Exporter, tenant: str) -> None:
+    async with refused(NOT_FOUND, "unknown_format") as told:
+        await idle.create(tenant, "xml")
+    assert "csv, excel, json, zip" in told.message
+
+
+@pytest.mark.parametrize("name", ["", "ACME", "a.b", "a b", "a/b", "$where", "a" * 39, "-a", "ä"])
+async def test_what_cannot_be_a_tenant_is_refused(idle: Exporter, name: str) -> None:
+    async with refused(INVALID, "invalid_request") as told:
+        await idle.create(name)
+    assert told.fields.keys() == {"tenant"}
+
+
+async def test_a_tenant_without_a_catalogue_is_told_so(idle: Exporter) -> None:
+    async with refused(INVALID, "catalogue_missing"):
+        await idle.create(new_tenant())
+
+
+async def test_request_ids_follow_the_job(idle: Exporter, tenant: str) -> None:
+    request = pb.CreateJobRequest(tenant=tenant, format="csv")
+    job = await idle.stub.CreateJob(request, timeout=DEADLINE, metadata=(("x-request-id", "r-17"),))
+    assert (await idle.document(job))["request_id"] == "r-17"
+
+
+# One job
+
+
+async def test_another_tenants_job_is_not_found_by_any_call(idle: Exporter, tenant: str) -> None:
+    job = await idle.create(tenant)
+    stranger = pb.Job(id=job.id, tenant=new_tenant())
+    for call in (idle.get, idle.cancel, idle.retry, idle.delete):
+        async with refused(NOT_FOUND, "job_not_found"):
+            await call(stranger)
+    assert (await idle.get(job)).state == pb.JOB_STATE_ACCEPTED
+
+
+async def test_a_live_job_can_be_cancelled_once_and_started_again(idle: Exporter, tenant: str) -> None:
+    job = await idle.create(tenant)
+    async with refused(PRECONDITION, "job_not_retriable"):
+        await idle.retry(job)
+    async with refused(PRECONDITION, "job_not_ended"):
+        await idle.delete(job)
+    cancelled = await idle.cancel(job)
+    assert cancelled.state == pb.JOB_STATE_CANCELLED and cancelled.HasField("finished_at")
+    async with refused(PRECONDITION, "job_ended"):
+        await idle.cancel(job)
+    again = await idle.retry(job)
+    assert again.state == pb.JOB_STATE_ACCEPTED and not again.HasField("finished_at")
+    await idle.cancel(job)
+    await idle.delete(job)
+    async with refused(NOT_FOUND, "job_not_found"):
+        await idle.get(job)
+
+
+async def test_a_deleted_jobs_file_is_gone(running: Exporter) -> None:
+    tenant = new_tenant()
+    await running.fill(tenant, products(3))
+    job = await running.completed(tenant)
+    assert running.files() == [job.artifact.key]
+    await running.delete(job)
+    assert running.files() == []
+
+
+async def test_a_deleted_jobs_key_makes_a_new_job_with_a_file_of_its_own(running: Exporter) -> None:
+    tenant = new_tenant()
+    await running.fill(tenant, products(3))
+    first = await running.until(await running.create(tenant, idempotency_key="k"), pb.JOB_STATE_COMPLETED)
+    await running.delete(first)
+    second = await running.until(await running.create(tenant, idempotency_key="k"), pb.JOB_STATE_COMPLETED)
+    assert first.id == second.id
+    assert first.artifact.key != second.artifact.key
+    assert running.files() == [second.artifact.key]
+
+
+# Lists
+
+
+async def ask(exporter: Exporter, tenant: str, **more: Any) -> pb.ListJobsResponse:
+    request = pb.ListJobsRequest(tenant=tenant, **more)
+    return await exporter.stub.ListJobs(request, timeout=DEADLINE)
+
+
+async def test_pages_hold_every_job_once_and_newest_first(idle: Exporter, tenant: str) -> None:
+    # Made at once, so that several share a millisecond and the id has to decide.
+    made = await asyncio.gather(*(idle.create(tenant) for _ in range(23)))
+    seen: list[pb.Job] = []
+    cursor, pages = "", 0
+    while True:
+        page = await ask(idle, tenant, limit=5, cursor=cursor)
+        seen += page.jobs
+        cursor, pages = page.next_cursor, pages + 1
+        if not cursor:
+            break
+    assert pages == 5
+    assert sorted(job.id for job in seen) == sorted(job.id for job in made)
+    order = [(job.created_at.ToMilliseconds(), job.id) for job in seen]
+    assert order == sorted(order, reverse=True)
+
+
+async def test_a_full_last_page_has_no_next_one(idle: Exporter, tenant: str) -> None:
+    for _ in range(4):
+        await idle.create(tenant)
+    page = await ask(idle, tenant, limit=4)
+    assert (len(page.jobs), page.next_cursor) == (4, "")
+
+
+async def test_lists_are_narrowed_by_state_format_and_schedule(idle: Exporter, tenant: str) -> None:
+    nightly = await idle.create(tenant, "json", schedule_id="s1")
+    plain = await idle.create(tenant, "csv")
+    cancelled = await idle.cancel(await idle.create(tenant, "csv"))
+
+    async def ids(**more: object) -> set[str]:
+        return {job.id for job in (await ask(idle, tenant, **more)).jobs}
+
+    assert await ids() == {nightly.id, plain.id, cancelled.id}
+    assert await ids(format="csv") == {plain.id, cancelled.id}
+    assert await ids(schedule_id="s1") == {nightly.id}
+    assert await ids(states=[pb.JOB_STATE_CANCELLED]) == {cancelled.id}
+    assert await ids(states=list(LIVE), format="csv") == {plain.id}
+    assert await ids(states=[pb.JOB_STATE_FAILED, pb.JOB_STATE_EXPIRED]) == set()
+    assert (await ask(idle, new_tenant())).jobs == []
+
+
+async def test_a_page_of_jobs_with_long_options_ends_early_and_goes_on(idle: Exporter, tenant: str) -> None:
+    await idle.create(tenant)
+    long = {"options_json": json.dumps({"filters": {"sku": "x" * 1_000_000}})}
+    for _ in range(5):
+        job = await idle.create(tenant)
+        await idle.jobs.update_one({"_id": job.id}, {"$set": long})
+    found, cursor = 0, ""
+    while True:
+        page = await ask(idle, tenant, cursor=cursor)
+        found, cursor = found + len(page.jobs), page.next_cursor
+        if not cursor:
+            break
+    assert found == 6
+
+
+@pytest.mark.parametrize("cursor", ["x", "!!!!", "AAAA", "MTIz", "MTIzL2FiYw==x", "é", "LTk5OTk5OTk5OTk5OTk5OTk5L2E"])
+async def test_a_cursor_that_is_none_of_ours_is_refused(idle: Exporter, tenant: str, cursor: str) -> None:
+    async with refused(INVALID, "invalid_request") as told:
+        await ask(idle, tenant, cursor=cursor)
+    assert told.fields.keys() == {"cursor"}
+
+
+async def test_a_list_refuses_a_negative_limit_and_an_unknown_state(idle: Exporter, tenant: str) -> None:
+    async with refused(INVALID, "invalid_request") as told:
+        await ask(idle, tenant, limit=-1)
+    assert told.fields.keys() == {"limit"}
+    for state in (0, 99):
+        async with refused(INVALID, "invalid_request") as told:
+            await ask(idle, tenant, states=[state])
+        assert told.fields.keys() == {"states"}
+    assert len((await ask(idle, tenant, limit=1_000_000)).jobs) == 0
+
+
+# Completions
+
+
+async def test_completions_of_all_tenants_come_once_and_in_order(running: Exporter) -> None:
+    tenants = [new_tenant(), new_tenant()]
+    for tenant in tenants:
+        await running.fill(tenant, products(3))
+    jobs = [await running.create(tenants[n % 2]) for n in range(9)]
+    done = [await running.until(job, pb.JOB_STATE_COMPLETED) for job in jobs]
+    expected = sorted(done, key=lambda job: (job.finished_at.ToMilliseconds(), job.id))
+
+    async def listed(since: Timestamp | None) -> list[pb.Job]:
+        found: list[pb.Job] = []
+        request = pb.ListCompletionsRequest(since=since, limit=2)
+        while True:
+            page = await running.stub.ListCompletions(request, timeout=DEADLINE)
+            assert len(page.jobs) <= 2
+            found += page.jobs
+            if not page.next_cursor:
+                return found
+            request.cursor = page.next_cursor
+
+    assert await listed(None) == expected
+    since = expected[4].finished_at
+    later = [job for job in expected if job.finished_at.ToMilliseconds() >= since.ToMilliseconds()]
+    assert await listed(since) == later
+
+
+async def test_completions_refuse_what_is_no_time_cursor_or_limit(idle: Exporter) -> None:
+    wrong = {
+        "since": pb.ListCompletionsRequest(since=Timestamp(seconds=2**60)),
+        "cursor": pb.ListCompletionsRequest(cursor="?"),
+        "limit": pb.ListCompletionsRequest(limit=-1),
+    }
+    for field, request in wrong.items():
+        async with refused(INVALID, "invalid_request") as told:
+            await idle.stub.ListCompletions(request, timeout=DEADLINE)
+        assert told.fields.keys() == {field}
+
+
+# Watching
+
+
+async def test_a_watch_shows_the_job_at_once_and_at_every_change_until_its_end(idle: Exporter, tenant: str) -> None:
+    job = await idle.create(tenant)
+    states: list[int] = []
+
+    async def watch() -> None:
+        async for change in idle.stub.WatchJob(pb.WatchJobRequest(tenant=tenant, job_id=job.id), timeout=DEADLINE):
+            states.append(change.state)
+
+    async def seen() -> bool:
+        return bool(states)
+
+    watching = asyncio.create_task(watch())
+    await eventually("the first state is shown", seen)
+    await idle.jobs.update_one({"_id": job.id}, [{"$set": {"updated_at": "$$NOW"}}])  # as a wake-up does: nothing shows
+    await asyncio.sleep(0.6)
+    assert states == [pb.JOB_STATE_ACCEPTED]
+    await idle.cancel(job)
+    await asyncio.wait_for(watching, 10)
+    assert states == [pb.JOB_STATE_ACCEPTED, pb.JOB_STATE_CANCELLED]
+
+
+async def test_a_watch_of_an_export_ends_with_its_completion(running: Exporter) -> None:
+    tenant = new_tenant()
+    await running.fill(tenant, products(20_000))
+    job = await running.create(tenant, "zip")
+    watching = running.stub.WatchJob(pb.WatchJobRequest(tenant=tenant, job_id=job.id), timeout=DEADLINE)
+    changes = [change async for change in watching]
+    assert changes[-1].state == pb.JOB_STATE_COMPLETED
+    assert changes[-1].records == {"products": 20_000}
+    assert all(before != after for before, after in pairwise(changes))
+
+
+async def test_a_watcher_who_leaves_takes_nothing_with_him(idle: Exporter, tenant: str) -> None:
+    job = await idle.create(tenant)
+    watching = idle.stub.WatchJob(pb.WatchJobRequest(tenant=tenant, job_id=job.id), timeout=DEADLINE)
+    assert await watching.read() == job
+    before = calls("WatchJob", "CANCELLED")
+    watching.cancel()
+
+    async def gone() -> bool:
+        return calls("WatchJob", "CANCELLED") == before + 1
+
+    await eventually("the server's side has ended too", gone)
+    assert (await idle.get(job)).state == pb.JOB_STATE_ACCEPTED
+
+
+def calls(method: str, code: str) -> float:
+    """How many calls have ended so."""
+    return REGISTRY.get_sample_value("rpc_server_seconds_count", {"method": method, "code": code}) or 0.0
+
+
+async def test_watching_a_job_that_is_not_there_or_goes_away_is_not_found(idle: Exporter, tenant: str) -> None:
+    async with refused(NOT_FOUND, "job_not_found"):
+        request = pb.WatchJobRequest(tenant=tenant, job_id=str(uuid.uuid4()))
+        await idle.stub.WatchJob(request, timeout=DEADLINE).read()
+    job = await idle.create(tenant)
+    watching = idle.stub.WatchJob(pb.WatchJobRequest(tenant=tenant, job_id=job.id), timeout=DEADLINE)
+    await watching.read()
+    await idle.jobs.delete_one({"_id": job.id})
+    async with refused(NOT_FOUND, "job_not_found"):
+        await watching.read()
+
+
+# Formats
+
+
+async def test_formats_are_listed_with_the_schema_of_their_options(idle: Exporter) -> None:
+    listed = (await idle.stub.ListFormats(pb.ListFormatsRequest(), timeout=DEADLINE)).formats
+    assert [form.name for form in listed] == ["csv", "excel", "json", "zip"]
+    assert [form.extension for form in listed] == [".csv", ".xlsx", ".json", ".zip"]
+    schemas = {form.name: json.loads(form.options_schema_json) for form in listed}
+    assert schemas["zip"]["properties"]["max_rows_per_file"]["default"] == 30_000
+    assert all(schema["additionalProperties"] is False for schema in schemas.values())
+    assert all("include_fields" in schema["properties"] for schema in schemas.values())

@@ -1,0 +1,577 @@
+"""One attempt at a file, from a real mongod into a folder: columns, snapshots, cancellation, faults and warnings."""
+
+import csv
+import hashlib
+import io
+import json
+import os
+import resource
+import signal
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from unittest.mock import Mock
+from uuid import uuid4
+
+import openpyxl
+import pytest
+from bson import ObjectId
+from pymongo import MongoClient, monitoring
+from pymongo.errors import OperationFailure
+
+from deploy.local.servers import Mongod, free_port
+from services.chassis.blobs.contract import BlobWriter
+from services.chassis.blobs.local import LocalStore
+from services.chassis.mongo import connect_sync
+from services.exporter.catalogue import snapshot as catalogue
+from services.exporter.catalogue.column_store import ColumnMemory
+from services.exporter.errors import JobFault
+from services.exporter.export.attempt import Attempt, Progress, Written
+from services.exporter.export.pipeline import Stopped
+from services.exporter.export.plan import Plan
+from services.exporter.formats import excel, formats
+from services.exporter.jobs.job import Stage
+from tests.system import eventually
+
+Document = dict[str, Any]
+
+KEY = "t/j/1/export.bin"
+BATCH = catalogue.BATCH_DOCUMENTS
+SNAPSHOT_TOO_OLD = 239
+
+
+class Finds(monitoring.CommandListener):
+    """Counts the passes over the products."""
+
+    def __init__(self) -> None:
+        self.count = 0
+
+    def started(self, event: monitoring.CommandStartedEvent) -> None:
+        self.count += event.command_name == "find" and event.command["find"] == "products"
+
+    def succeeded(self, event: monitoring.CommandSucceededEvent) -> None:
+        """Nothing to count."""
+
+    def failed(self, event: monitoring.CommandFailedEvent) -> None:
+        """Nothing to count."""
+
+
+class Watched:
+    """A writer that does something before its n-th write."""
+
+    def __init__(self, writer: BlobWriter, at: int, action: Callable[[], None]) -> None:
+        self._writer, self._left, self._action = writer, at, action
+        self.commit, self.abort = writer.commit, writer.abort
+
+    def write(self, data: bytes) -> None:
+        self._left -= 1
+        if self._left == 0:
+            self._action()
+        self._writer.write(data)
+
+
+@dataclass
+class Bench:
+    """A tenant of its own, and a folder for its file."""
+
+    client: MongoClient[Document]
+    folder: Path
+    finds: Finds
+    tenant: str = field(default_factory=lambda: f"t{uuid4().hex[:12]}")
+    progress: Progress = field(default_factory=Progress)
+    stop: threading.Event = field(default_factory=threading.Event)
+    opened: int = 0
+
+    def fill(self, documents: list[Document], collection: str = "products") -> None:
+        self.client[catalogue.database_name(self.tenant)][collection].insert_many(documents)
+
+    @property
+    def products(self) -> Any:
+        return self.client[catalogue.database_name(self.tenant)]["products"]
+
+    def run(
+        self,
+        form: str = "csv",
+        options: Mapping[str, Any] | None = None,
+        *,
+        query: Mapping[str, Any] | None = None,
+        order: tuple[str, ...] = (),
+        last: tuple[str, ...] | None = None,
+        widths: Mapping[str, int] | None = None,
+        max_columns: int = 1_000,
+        at_write: tuple[int, Callable[[], None]] | None = None,
+    ) -> Written:
+        """Make the file; `at_write` does something before the n-th chunk of the first file is written."""
+        made = formats()[form]
+        chosen = made.Options.model_validate({"utf8_bom": False, **(options or {})} if form == "csv" else options or {})
+        memory = {sheet: ColumnMemory() for sheet in made.sheets(chosen)} | {
+            "products": ColumnMemory(order, last, widths or {})
+        }
+        plan = Plan(self.tenant, made, chosen, query or {}, memory, max_columns)
+
+        def open_writer() -> BlobWriter:
+            self.opened += 1
+            writer = LocalStore(self.folder).writer(KEY, media_type="")
+            return Watched(writer, *at_write) if at_write is not None and self.opened == 1 else writer
+
+        self.finds.count = 0
+        return Attempt(plan, self.client, open_writer, self.progress, self.stop).run()
+
+    @property
+    def file(self) -> bytes:
+        return (self.folder / KEY).read_bytes()
+
+    @property
+    def table(self) -> list[list[str]]:
+        return list(csv.reader(io.StringIO(self.file.decode(), newline="")))
+
+    def left(self) -> list[Path]:
+        return [path for path in self.folder.rglob("*") if path.is_file()]
+
+
+@pytest.fixture(scope="module")
+def finds() -> Finds:
+    return Finds()
+
+
+@pytest.fixture(scope="module")
+def client(mongo_uri: str, finds: Finds) -> Iterator[MongoClient[Document]]:
+    settings: dict[str, Any] = {"w": "majority", "journal": True, "readConcernLevel": "majority", "tz_aware": True}
+    with MongoClient[Document](mongo_uri, event_listeners=[finds], **settings) as made:
+        yield made
+
+
+@pytest.fixture
+def bench(client: MongoClient[Document], finds: Finds, tmp_path: Path) -> Iterator[Bench]:
+    made = Bench(client, tmp_path, finds)
+    yield made
+    client.drop_database(catalogue.database_name(made.tenant))
+
+
+def plain(count: int) -> list[Document]:
+    return [{"_id": n, "sku": f"S{n}"} for n in range(count)]
+
+
+def long(count: int) -> list[Document]:
+    """Enough of them are more than what waits between the stages of an export, and in the sockets."""
+    return [{"_id": n, "text": "x" * 4_000} for n in range(count)]
+
+
+def codes(written: Written) -> list[str]:
+    return [warning.code for warning in written.warnings]
+
+
+# Columns
+
+
+def test_a_column_first_seen_in_the_last_row_is_in_the_header(bench: Bench) -> None:
+    bench.fill([*plain(2 * BATCH), {"_id": 2 * BATCH, "late": {"x": 1}}])
+    written = bench.run()
+    assert bench.table[0] == ["id", "sku", "late.x"]
+    assert bench.table[-1] == [str(2 * BATCH), "", "1"]
+    assert len(bench.table) == 2 * BATCH + 2
+    assert written.records == {"products": 2 * BATCH + 1}
+    assert written.seen == {"products": ("id", "sku", "late.x")}
+    assert bench.finds.count == 2
+
+
+def test_columns_known_from_last_time_cost_one_pass(bench: Bench) -> None:
+    bench.fill(plain(3))
+    bench.run(last=("id", "sku"), order=("id", "sku"))
+    assert bench.finds.count == 1
+    assert bench.opened == 1
+
+
+def test_a_column_that_appeared_since_is_found_before_the_file_is_kept(bench: Bench) -> None:
+    bench.fill([*plain(BATCH), {"_id": BATCH, "new": 1}])
+    written = bench.run(last=("id", "sku"), order=("id", "sku"))
+    assert bench.table[0] == ["id", "sku", "new"]
+    assert written.seen == {"products": ("id", "sku", "new")}
+    assert bench.finds.count == 3
+    assert bench.left() == [bench.folder / KEY]
+
+
+def test_a_column_that_exists_no_longer_is_not_in_the_header(bench: Bench) -> None:
+    bench.fill(plain(3))
+    written = bench.run(last=("id", "ghost", "sku"), order=("id", "ghost", "sku"))
+    assert bench.table[0] == ["id", "sku"]
+    assert written.seen == {"products": ("id", "sku")}
+    assert bench.finds.count == 2
+
+
+def test_a_column_that_appeared_and_one_that_vanished_meet(bench: Bench) -> None:
+    bench.fill([*plain(BATCH), {"_id": BATCH, "new": 1}])
+    bench.run(last=("id", "ghost", "sku"), order=("id", "ghost", "sku"))
+    assert bench.table[0] == ["id", "sku", "new"]
+
+
+def test_columns_keep_the_order_of_earlier_exports(bench: Bench) -> None:
+    bench.fill([{"_id": 1, "n": 1, "a": 2, "b": 3}])
+    written = bench.run(order=("b", "gone", "a", "id"))
+    assert bench.table[0] == ["id", "b", "a", "n"]
+    assert set(written.seen["products"]) == {"id", "b", "a", "n"}
+
+
+def test_leaves_of_a_chosen_parent_keep_the_order_of_this_requests_last_export(bench: Bench) -> None:
+    bench.fill([{"_id": 1, "a": {"y": 1, "x": 2}}])
+    written = bench.run(options={"include_fields": ["a"]}, last=("a.x", "a.y"))
+    assert bench.table == [["a.x", "a.y"], ["2", "1"]]
+    assert written.seen == {"products": ("a.x", "a.y")}
+    assert bench.finds.count == 1
+
+
+def test_ids_of_their_own_keep_their_names_when_they_are_chosen(bench: Bench) -> None:
+    bench.fill([{"_id": {"x": 1}, "id": 5}, {"_id": {"x": 2}, "id": {"x": 6}}, {"_id": 7}])
+    bench.run(options={"include_fields": ["_id.x", "id.x", "id"]})
+    assert bench.table == [["_id.x", "id.x", "id"], ["", "", "7"], ["1", "", "5"], ["2", "6", ""]]
+
+
+def test_json_needs_one_pass_and_no_columns(bench: Bench) -> None:
+    bench.fill([{"_id": 1, "a": {"b": None}}, {"_id": 2, "c": []}])
+    written = bench.run("json", {"pretty": False})
+    assert json.loads(bench.file) == [{"id": 1, "a": {"b": None}}, {"id": 2, "c": []}]
+    assert bench.finds.count == 1
+    assert written.records == {"products": 2}
+
+
+def test_a_catalogue_without_a_collection_makes_a_file_without_rows(bench: Bench) -> None:
+    for form in formats():
+        assert bench.run(form).records == {"products": 0}
+        assert bench.file
+    bench.run("csv")
+    assert bench.table == [["id"]]
+
+
+def test_too_many_columns_end_the_job(bench: Bench) -> None:
+    bench.fill([{"_id": 1, "a": {"b": 1, "c": 2}, "d": 3}])
+    with pytest.raises(JobFault) as fault:
+        bench.run(max_columns=3)
+    assert (fault.value.code, fault.value.passing) == ("too_many_columns", False)
+    assert "4 columns, at most 3" in fault.value.message
+    bench.run(max_columns=4)
+
+
+def test_more_columns_than_a_workbook_holds_end_the_job(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(excel, "MOST_COLUMNS", 1)
+    bench.fill(plain(1))
+    with pytest.raises(JobFault) as fault:
+        bench.run("excel")
+    assert (fault.value.code, fault.value.passing) == ("too_many_columns", False)
+    assert bench.left() == []
+
+
+# Rows
+
+
+def test_documents_that_change_while_they_are_exported_do_not_mix(bench: Bench) -> None:
+    count = 3 * BATCH
+    bench.fill([{"_id": n, "version": 1} for n in range(count)])
+
+    def change() -> None:
+        bench.products.update_many({}, {"$set": {"version": 2, "new": True}})
+        bench.products.delete_many({"_id": {"$gte": count - 10}})
+        bench.fill([{"_id": count + n, "version": 2} for n in range(10)])
+
+    bench.run(last=("id", "version"), at_write=(2, change))
+    header, *rows = bench.table
+    assert header == ["id", "version"]
+    assert rows == [[str(n), "1"] for n in range(count)]
+
+
+def test_the_file_is_what_its_size_and_hash_say(bench: Bench) -> None:
+    bench.fill(plain(10))
+    for form in formats():
+        written = bench.run(form)
+        assert written.size == len(bench.file)
+        assert written.sha256 == hashlib.sha256(bench.file).hexdigest()
+
+
+def test_rows_come_in_the_order_of_the_id_also_with_a_filter(bench: Bench) -> None:
+    bench.products.create_index("group")
+    bench.fill([{"_id": n, "group": 7 - n} for n in (5, 3, 1, 4, 2)])
+    bench.run(query={"group": {"$gte": 3}})
+    assert [row[0] for row in bench.table[1:]] == ["1", "2", "3", "4"]
+
+
+def test_a_workbook_has_further_sheets_for_further_rows_and_all_suppliers(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(excel, "MOST_ROWS", 3)
+    bench.fill(plain(5))
+    bench.fill([{"_id": "s", "name": "Supplier"}], "suppliers")
+    options = {"include_sheets": ["products", "suppliers"], "include_fields": ["sku"]}
+    written = bench.run("excel", options, query={"_id": {"$lt": 3}})
+    book = openpyxl.load_workbook(io.BytesIO(bench.file))
+    assert {sheet.title: list(sheet.values) for sheet in book.worksheets} == {
+        "products": [("sku",), ("S0",), ("S1",)],
+        "products (2)": [("sku",), ("S2",)],
+        "suppliers": [("id", "name"), ("s", "Supplier")],
+    }
+    assert written.records == {"products": 3, "suppliers": 1}
+    assert (bench.progress.total, bench.progress.processed) == (4, 4)
+
+
+# Reading
+
+
+def test_a_filter_on_an_indexed_field_reads_only_what_it_finds(bench: Bench) -> None:
+    bench.fill(plain(5 * BATCH))
+    bench.products.create_index([("sku", 1)])
+    database = bench.products.database
+    database.command("profile", 2)
+    bench.run(query={"sku": {"$in": ["S7", "S4000"]}}, last=("id", "sku"))
+    database.command("profile", 0)
+    assert [row[0] for row in bench.table[1:]] == ["7", "4000"]
+    [find] = database["system.profile"].find({"op": "query", "command.find": "products"})
+    assert find["docsExamined"] == 2
+
+
+def test_a_catalogue_may_be_a_view(bench: Bench) -> None:
+    bench.fill([{"_id": n, "sku": f"S{n}", "cost": 1} for n in reversed(range(2 * BATCH))], "everything")
+    bench.products.database.command(
+        {"create": "products", "viewOn": "everything", "pipeline": [{"$project": {"cost": 0}}]}
+    )
+    written = bench.run()
+    assert bench.table == [["id", "sku"], *([str(n), f"S{n}"] for n in range(2 * BATCH))]
+    assert written.records == {"products": 2 * BATCH}
+
+
+# Widths
+
+
+def test_widths_fit_the_longest_cell_of_all_rows(bench: Bench) -> None:
+    bench.fill([*plain(2 * BATCH), {"_id": 2 * BATCH, "sku": "S" * 33}])
+    written = bench.run("excel")
+    assert written.widths == {"products": {"id": 8, "sku": 40}}
+    sheet = openpyxl.load_workbook(io.BytesIO(bench.file))["products"]
+    assert [sheet.column_dimensions[letter].width for letter in "AB"] == [8, 40]
+    assert bench.finds.count == 2  # to look, and to write
+
+
+@pytest.mark.parametrize(("known", "passes"), [({"id": 8, "sku": 12}, 1), ({"id": 8, "sku": 30}, 2)])
+def test_widths_of_last_time_save_a_pass_while_they_still_fit(bench: Bench, known: dict[str, int], passes: int) -> None:
+    bench.fill([*plain(20), {"_id": 20, "sku": "S" * 9}])
+    fresh = bench.run("excel")
+    file = bench.file
+    written = bench.run("excel", last=("id", "sku"), widths=known)
+    assert bench.finds.count == passes
+    assert bench.file == file
+    assert written == fresh
+
+
+def test_a_column_without_a_cell_is_as_wide_as_its_name(bench: Bench) -> None:
+    bench.fill(plain(3))
+    names = ("id", "a_name_of_twenty_signs")
+    bench.run("excel", {"include_fields": list(names)}, order=("id", "sku"), last=("id",), widths={"id": 8})
+    assert bench.finds.count == 1
+    sheet = openpyxl.load_workbook(io.BytesIO(bench.file))["products"]
+    assert [sheet.column_dimensions[letter].width for letter in "AB"] == [8, 25]
+
+
+# Progress and cancellation
+
+
+def test_progress_is_seen_while_the_file_is_written(bench: Bench) -> None:
+    bench.fill(plain(3 * BATCH))
+    seen: list[tuple[Stage, int, int | None]] = []
+
+    def look() -> None:
+        seen.append((bench.progress.stage, bench.progress.processed, bench.progress.total))
+
+    bench.run(last=("id", "sku"), query={"_id": {"$gte": 10}}, at_write=(3, look))
+    total = 3 * BATCH - 10
+    assert seen[0][0] == Stage.READING
+    assert BATCH <= seen[0][1] <= total
+    assert seen[0][2] == total
+    assert (bench.progress.stage, bench.progress.processed, bench.progress.total) == (Stage.FINALIZING, total, total)
+
+
+def test_a_stop_ends_what_reads_and_what_transcodes_ahead_and_leaves_nothing(bench: Bench) -> None:
+    bench.fill(long(16 * BATCH))
+    with pytest.raises(Stopped):
+        bench.run(last=("id", "text"), at_write=(2, bench.stop.set))
+    assert bench.progress.processed < 16 * BATCH
+    assert bench.left() == []
+    eventually("the threads have ended", lambda: not [t for t in threading.enumerate() if t.name.startswith("export-")])
+
+
+def test_a_stop_is_noticed_while_mongod_does_not_answer(bench: Bench, mongod: Mongod) -> None:
+    bench.fill(long(16 * BATCH))
+    pid = mongod.pid
+    assert pid is not None
+
+    def freeze() -> None:
+        os.kill(pid, signal.SIGSTOP)
+        threading.Timer(0.5, bench.stop.set).start()
+
+    try:
+        with pytest.raises(Stopped):
+            bench.run(last=("id", "text"), at_write=(2, freeze))
+        assert bench.left() == []
+    finally:
+        os.kill(pid, signal.SIGCONT)
+
+
+def test_a_stop_while_columns_are_looked_for_is_noticed_too(bench: Bench) -> None:
+    bench.fill(plain(1))
+    bench.stop.set()
+    with pytest.raises(Stopped):
+        bench.run()
+    assert bench.opened == 0
+
+
+def test_a_stop_after_the_last_row_keeps_the_file_from_being_committed(bench: Bench) -> None:
+    bench.fill(plain(1))
+    with pytest.raises(Stopped):
+        bench.run(last=("id", "sku"), at_write=(2, bench.stop.set))
+    assert bench.left() == []
+
+
+# Faults
+
+
+@pytest.fixture
+def forgetful(client: MongoClient[Document]) -> Iterator[Callable[[], None]]:
+    """Makes MongoDB forget the snapshots that are open now; afterwards it keeps them as before."""
+    window = "minSnapshotHistoryWindowInSeconds"
+    before = client.admin.command({"getParameter": 1, window: 1})[window]
+    noise = client["tests"]["noise"]
+    noise.insert_one({})
+
+    def forget() -> None:
+        with client.start_session(snapshot=True) as old:
+            noise.find_one(session=old)
+            client.admin.command({"setParameter": 1, window: 0})
+
+            def is_forgotten() -> bool:
+                noise.insert_one({})  # the oldest time moves on with writes
+                try:
+                    noise.find_one(session=old)
+                except OperationFailure as exc:
+                    assert exc.code == SNAPSHOT_TOO_OLD
+                    return True
+                return False
+
+            eventually("the snapshot is forgotten", is_forgotten)
+            client.admin.command({"setParameter": 1, window: before})
+
+    yield forget
+    client.admin.command({"setParameter": 1, window: before})
+    client.drop_database("tests")
+
+
+def test_a_snapshot_that_is_lost_is_begun_anew_and_never_mixed(bench: Bench, forgetful: Callable[[], None]) -> None:
+    bench.fill([{**product, "version": 1} for product in long(16 * BATCH)])
+
+    def change() -> None:
+        bench.products.update_many({}, {"$set": {"version": 2}})
+        forgetful()
+
+    written = bench.run(last=("id", "text", "version"), at_write=(2, change))
+    assert bench.opened == 2
+    assert [(row[0], row[2]) for row in bench.table[1:]] == [(str(n), "2") for n in range(16 * BATCH)]
+    assert written.records == {"products": 16 * BATCH}
+    assert bench.left() == [bench.folder / KEY]
+
+
+def test_snapshots_lost_again_and_again_are_a_passing_fault(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    lost = Mock(side_effect=catalogue.SnapshotLost)
+    monkeypatch.setattr(catalogue.Snapshot, "batches", lost)
+    with pytest.raises(JobFault) as fault:
+        bench.run()
+    assert (fault.value.code, fault.value.passing) == ("snapshot_too_old", True)
+    assert lost.call_count == 3
+
+
+def test_a_catalogue_that_is_away_is_a_passing_fault(bench: Bench) -> None:
+    with connect_sync(f"mongodb://127.0.0.1:{free_port()}", app="tests", selection_ms=100) as nobody:
+        away = Bench(nobody, bench.folder, bench.finds)
+        with pytest.raises(JobFault) as fault:
+            away.run()
+    assert (fault.value.code, fault.value.passing) == ("catalogue_unavailable", True)
+
+
+def test_a_query_mongodb_refuses_is_no_passing_fault(bench: Bench) -> None:
+    bench.fill(plain(1))
+    with pytest.raises(JobFault) as fault:
+        bench.run(query={"$nonsense": 1})
+    assert (fault.value.code, fault.value.passing) == ("catalogue_error", False)
+
+
+def test_a_full_store_is_a_passing_fault_and_nothing_is_left(bench: Bench) -> None:
+    bench.fill([{"_id": n, "text": "x" * 1_000} for n in range(2 * BATCH)])
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 20, hard))  # for this process: the kernel refuses more
+    try:
+        with pytest.raises(JobFault) as fault:
+            bench.run()
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert (fault.value.code, fault.value.passing) == ("artifact_store_full", True)
+    assert bench.left() == []
+
+
+def test_a_store_that_cannot_be_used_is_a_passing_fault(bench: Bench) -> None:
+    (bench.folder / "t").write_text("a file where the tenant's folder should be")
+    with pytest.raises(JobFault) as fault:
+        bench.run()
+    assert (fault.value.code, fault.value.passing) == ("artifact_store_unavailable", True)
+
+
+# Warnings
+
+
+def test_an_ordinary_export_has_no_warning(bench: Bench) -> None:
+    bench.fill(plain(1))
+    for form in formats():
+        assert bench.run(form, {"include_fields": ["sku"]}, query={"_id": 0}).warnings == ()
+
+
+@pytest.mark.parametrize("form", formats())
+def test_a_field_nobody_has_is_warned_of_with_near_names_also_in_a_first_export(bench: Bench, form: str) -> None:
+    bench.fill([{"_id": 1, "attributes": {"color": "black"}, "price": 5}])
+    written = bench.run(form, {"include_fields": ["color", "price", "prize"]})
+    assert codes(written) == ["unknown_field", "unknown_field"]
+    assert "'color'; near names: attributes.color." in written.warnings[0].message
+    assert "'prize'; near names: price." in written.warnings[1].message
+
+
+def test_near_names_are_those_of_earlier_exports_where_there_were_some(bench: Bench) -> None:
+    bench.fill([{"_id": 1, "price": 5}])
+    written = bench.run(options={"include_fields": ["price", "cots"]}, order=("id", "cost", "price"))
+    assert "near names: cost." in written.warnings[0].message
+
+
+def test_a_workbook_of_suppliers_only_is_not_warned_about_products(bench: Bench) -> None:
+    bench.fill([{"_id": "s", "name": "x" * 40_000}], "suppliers")
+    options = {"include_sheets": ["suppliers"], "include_fields": ["sku"]}
+    assert codes(bench.run("excel", options, query={"sku": "none"})) == ["text_cut"]
+
+
+def test_thousands_of_fields_nobody_has_are_summed_up(bench: Bench) -> None:
+    bench.fill(plain(1))
+    written = bench.run(options={"include_fields": [f"nope_{n}" for n in range(3_000)]})
+    assert codes(written) == ["unknown_field"] * 21
+    assert written.warnings[-1].message == "No exported product has 2980 more of the fields asked for."
+    assert len(bench.table[0]) == 3_000
+
+
+def test_texts_too_long_for_a_cell_are_counted_in_one_warning(bench: Bench) -> None:
+    bench.fill([{"_id": 1, "a": "x" * 32_768, "b": ["🎉" * 20_000]}, {"_id": 2, "a": "x" * 32_767}])
+    assert codes(bench.run("csv")) == []
+    [warning] = bench.run("excel").warnings
+    assert warning.code == "text_cut"
+    assert warning.message.endswith(": 2.")
+
+
+def test_filters_that_match_nothing_are_warned_of(bench: Bench) -> None:
+    bench.fill(plain(1))
+    assert codes(bench.run(query={"sku": "none"})) == ["no_match"]
+    assert bench.table == [["id"]]
+    assert codes(bench.run(query={"_id": ObjectId()}, options={"include_fields": ["sku"]})) == [
+        "unknown_field",
+        "no_match",
+    ]
+    assert bench.table == [["sku"]]

@@ -1,0 +1,249 @@
+"""Retention and cleaning: what nobody needs goes, what somebody needs stays, also while it is being written."""
+
+import asyncio
+import random
+import resource
+from collections.abc import Awaitable, Callable, Sequence
+from pathlib import Path
+
+import nats
+import pytest
+
+from services.chassis.blobs.contract import BlobStore
+from services.chassis.blobs.local import LocalStore
+from services.chassis.mongo import Database
+from services.exporter.jobs.artifacts import artifact_key
+from services.exporter.jobs.job import Artifact, Job, NewJob
+from services.exporter.jobs.store import JobStore, Lease
+from services.exporter.jobs.sweep import Sweeper
+from services.wire import exporter_pb2 as pb
+from tests.integration.exporting import DEADLINE, Exporter, eventually, exporter, new_tenant, products
+
+JOB_ID = "0b7c9c0e-5b1f-4d53-9a53-2f8b3f0a7a11"
+YEAR = 365 * 86_400.0
+NEW = NewJob(JOB_ID, "acme", "csv", "{}", "hash", max_attempts=5)
+
+
+@pytest.fixture
+def blobs(tmp_path: Path) -> LocalStore:
+    return LocalStore(tmp_path / "artifacts")
+
+
+async def write(blobs: BlobStore, job: Job, *, commit: bool = True) -> str:
+    """A file of this job's fence; returns its key as it is listed."""
+    key = artifact_key(job, ".csv")
+    writer = blobs.writer(key, media_type="text/csv")
+    writer.write(b"id\r\n")
+    if commit:
+        writer.commit()
+    return key if commit else f"{key}.part"
+
+
+async def kept(blobs: BlobStore) -> set[str]:
+    keys = blobs.keys()
+    return {key async for key in keys}
+
+
+async def claimed(store: JobStore, lease: float = 60.0) -> Lease:
+    taken: Lease = await eventually("the job is to be had", lambda: store.claim(JOB_ID, "w", lease))
+    return taken
+
+
+async def completed(store: JobStore, lease: Lease, key: str, keep: float = 60.0) -> None:
+    assert await store.complete(lease, Artifact(key, "f", "m", 4, "0"), records={}, warnings=(), keep=keep)
+
+
+# The sweep alone
+
+
+async def test_the_files_of_losers_are_swept_and_the_holders_stays(store: JobStore, blobs: LocalStore) -> None:
+    await store.accept(NEW)
+    loser = await claimed(store, 0.001)
+    lost = {await write(blobs, loser.job), await write(blobs, loser.job, commit=False)}
+    winner = await claimed(store)
+    writing = await write(blobs, winner.job, commit=False)
+    sweeper = Sweeper(store, blobs, history=YEAR)
+    await sweeper.round()
+    assert await kept(blobs) == {writing}
+    assert lost
+    done = await write(blobs, winner.job)
+    await completed(store, winner, done)
+    await sweeper.round()
+    assert await kept(blobs) == {done}
+
+
+async def test_what_a_cancelled_or_deleted_job_left_is_swept(store: JobStore, blobs: LocalStore) -> None:
+    await store.accept(NEW)
+    await write(blobs, (await claimed(store)).job, commit=False)
+    await store.cancel("acme", JOB_ID)
+    sweeper = Sweeper(store, blobs, history=YEAR)
+    await sweeper.round()
+    assert await kept(blobs) == set()
+    await store.retry("acme", JOB_ID)
+    lease = await claimed(store)
+    done = await write(blobs, lease.job)
+    await completed(store, lease, done)
+    await store.delete("acme", JOB_ID)
+    await sweeper.round()
+    assert await kept(blobs) == set()
+
+
+async def test_foreign_files_are_left_alone(store: JobStore, blobs: LocalStore) -> None:
+    foreign = {"readme.txt", "a/b/1/report.csv", f"acme/{JOB_ID}/1/notes.txt", "backups/2026/01/export-1.csv"}
+    for key in foreign:
+        writer = blobs.writer(key, media_type="text/plain")
+        writer.write(b"mine")
+        writer.commit()
+    await Sweeper(store, blobs, history=YEAR).round()
+    assert await kept(blobs) == foreign
+
+
+class SlowLooks(JobStore):
+    """A store in which something happens between the sweep's look at the jobs and what it does then."""
+
+    def __init__(self, database: Database, meanwhile: Callable[[], Awaitable[None]]) -> None:
+        super().__init__(database)
+        self._meanwhile = meanwhile
+
+    async def by_ids(self, job_ids: Sequence[str]) -> dict[str, Job]:
+        found = await super().by_ids(job_ids)
+        await self._meanwhile()
+        return found
+
+
+async def test_a_job_taken_over_and_completed_after_the_look_keeps_its_file(
+    store: JobStore, database: Database, blobs: LocalStore
+) -> None:
+    await store.accept(NEW)
+    await write(blobs, (await claimed(store, 0.001)).job, commit=False)
+    made: list[str] = []
+
+    async def meanwhile() -> None:
+        lease = await claimed(store)
+        made.append(await write(blobs, lease.job))
+        await completed(store, lease, made[0])
+
+    await Sweeper(SlowLooks(database, meanwhile), blobs, history=YEAR).round()
+    assert made[0] in await kept(blobs)
+
+
+async def test_a_job_made_again_under_its_id_after_the_look_keeps_its_file(
+    store: JobStore, database: Database, blobs: LocalStore
+) -> None:
+    await store.accept(NEW)
+    left = await write(blobs, (await claimed(store)).job)
+    await store.cancel("acme", JOB_ID)
+    await store.delete("acme", JOB_ID)
+    made: list[str] = []
+
+    async def meanwhile() -> None:
+        await store.accept(NEW)
+        lease = await claimed(store)
+        made.append(await write(blobs, lease.job))
+        await completed(store, lease, made[0])
+
+    await Sweeper(SlowLooks(database, meanwhile), blobs, history=YEAR).round()
+    assert await kept(blobs) == set(made)
+    assert left not in made
+
+
+# In a running exporter
+
+
+async def test_a_file_is_removed_when_its_retention_is_over(clean_uri: str, nats_url: str, tmp_path: Path) -> None:
+    tenant = new_tenant()
+    async with exporter(clean_uri, nats_url, tmp_path, retention_hours=1 / 3_600, sweep_seconds=0.2) as running:
+        await running.fill(tenant, products(3))
+        job = await running.completed(tenant)
+        assert job.expires_at.ToMilliseconds() - job.finished_at.ToMilliseconds() == 1_000
+
+        async def removed() -> bool:
+            return (await running.document(job))["state"] == "expired" and running.files() == []
+
+        await eventually("the file is removed", removed)
+        expired = await running.get(job)
+        assert (expired.state, dict(expired.records)) == (pb.JOB_STATE_EXPIRED, {"products": 3})
+
+
+async def test_a_file_whose_time_is_over_counts_as_expired_before_the_sweep(
+    clean_uri: str, nats_url: str, tmp_path: Path
+) -> None:
+    tenant = new_tenant()
+    async with exporter(clean_uri, nats_url, tmp_path, retention_hours=0.3 / 3_600, sweep_seconds=3_600) as running:
+        await running.fill(tenant, products(3))
+        job = await running.until(await running.create(tenant), pb.JOB_STATE_EXPIRED)
+        assert (await running.document(job))["state"] == "completed"
+
+        async def listed(*states: pb.JobState.ValueType) -> list[str]:
+            request = pb.ListJobsRequest(tenant=tenant, states=states)
+            return [found.id for found in (await running.stub.ListJobs(request, timeout=DEADLINE)).jobs]
+
+        assert await listed(pb.JOB_STATE_EXPIRED) == [job.id]
+        assert await listed(pb.JOB_STATE_COMPLETED) == []
+        assert await listed(pb.JOB_STATE_FAILED, pb.JOB_STATE_EXPIRED) == [job.id]
+
+
+async def test_ended_jobs_are_forgotten_when_their_history_is_over(
+    clean_uri: str, nats_url: str, tmp_path: Path
+) -> None:
+    tenant = new_tenant()
+    settings = {"history_days": 0.5 / 86_400, "sweep_seconds": 0.2}
+    async with exporter(clean_uri, nats_url, tmp_path, **settings) as running:
+        await running.fill(tenant, products(3))
+        done = await running.completed(tenant)
+        job = await running.create(tenant)
+        await running.cancel(job)
+
+        async def forgotten() -> bool:
+            return await running.jobs.find_one({"_id": job.id, "state": "cancelled"}) is None
+
+        await eventually("the cancelled job is forgotten", forgotten)
+        assert (await running.get(done)).state == pb.JOB_STATE_COMPLETED
+
+
+async def test_a_sweep_that_never_rests_takes_no_file_that_somebody_needs(
+    clean_uri: str, nats_url: str, tmp_path: Path
+) -> None:
+    tenant, chance = new_tenant(), random.Random(7)
+    client = await nats.connect(nats_url)
+    async with exporter(clean_uri, nats_url, tmp_path, sweep_seconds=0.001) as running:
+        await running.fill(tenant, products(20_000))
+        jobs = [await running.create(tenant, idempotency_key=f"k{n}") for n in range(20)]
+        past = {"$set": {"lease_until": jobs[0].created_at.ToDatetime()}}
+        for _ in range(100):
+            if found := await running.jobs.find_one_and_update({"state": "running", "attempt": 1}, past):
+                # It is taken over while its worker goes on, as after a pause longer than the lease.
+                await client.jetstream().publish("exports.jobs", found["_id"].encode())
+            number = chance.randrange(len(jobs))
+            job = jobs[number]
+            if (await running.get(job)).state == pb.JOB_STATE_COMPLETED and chance.random() < 0.3:
+                await running.delete(job)
+                jobs[number] = await running.create(tenant, idempotency_key=f"k{number}")
+            await asyncio.sleep(0.01)
+        done = [await running.until(job, pb.JOB_STATE_COMPLETED) for job in jobs]
+        assert max(job.fence for job in done) > 1
+        expected = sorted(job.artifact.key for job in done)
+
+        async def only_those() -> bool:
+            return running.files() == expected
+
+        await eventually("every job has its file, and nothing else is left", only_those)
+    await client.close()
+
+
+async def test_a_full_store_is_an_error_on_the_job_until_there_is_space(running: Exporter) -> None:
+    tenant = new_tenant()
+    await running.fill(tenant, products(2_000))
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, hard))  # a file of ours can grow no further, as on a full disk
+    try:
+        job = await running.create(tenant)
+        waiting = await running.until(job, pb.JOB_STATE_RETRY_WAIT)
+        assert waiting.error.code == "artifact_store_full"
+        assert running.files() == []
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    done = await running.until(job, pb.JOB_STATE_COMPLETED)
+    assert done.attempt >= 2
+    assert running.files() == [done.artifact.key]
+    assert not done.HasField("error")

@@ -1,0 +1,237 @@
+"""What the alerts ask for is counted when it happens, and not when something else does."""
+
+import asyncio
+import http.client
+import shutil
+import uuid
+from functools import partial
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+from prometheus_client import REGISTRY
+from pymongo.errors import PyMongoError
+
+from deploy.local.servers import NatsServer, free_port
+from services.chassis import jetstream, mongo
+from services.chassis.blobs.local import LocalStore
+from services.chassis.mongo import Database
+from services.delivery.deliveries import outcomes as deliveries_seen
+from services.delivery.deliveries import store as delivery_store
+from services.delivery.deliveries.delivery import Receipt
+from services.delivery.deliveries.store import DeliveryStore
+from services.delivery.deliveries.worker import Worker as DeliveryWorker
+from services.delivery.destinations.contract import DestinationError, Step
+from services.exporter.errors import JobFault
+from services.exporter.export import outcomes as jobs_seen
+from services.exporter.export.file_maker import FileMaker, Made
+from services.exporter.jobs.job import Job, JobState, NewJob, Notice
+from services.exporter.jobs.store import JobStore, Lease
+from services.exporter.jobs.sweep import Sweeper
+from services.wire import exporter_pb2 as pb
+from tests.integration.delivering import OpenShop
+from tests.integration.delivery.test_store import TROUBLE, new
+from tests.integration.exporting import Exporter, eventually, exporter, new_tenant, products
+from tests.integration.tracing.spans import door
+from tests.tcp_proxy import TcpProxy
+
+FAULT = Notice("catalogue_unavailable", "The catalogue does not answer.")
+OVER = 0.001
+"""A lease that has run out by the time anybody looks."""
+
+
+def value(name: str, **labels: str) -> float:
+    """A sample as it is now; 0 when it is not there."""
+    return REGISTRY.get_sample_value(name, labels) or 0.0
+
+
+def counts(name: str, label: str, *values: str, **others: str) -> list[float]:
+    return [value(name, **{label: each}, **others) for each in values]
+
+
+def grown(before: list[float], after: list[float]) -> list[float]:
+    return [late - early for early, late in zip(before, after, strict=True)]
+
+
+def new_job() -> NewJob:
+    return NewJob(str(uuid.uuid4()), "acme", "csv", "{}", "hash", max_attempts=9)
+
+
+async def claimed(store: JobStore, job_id: str, lease: float) -> Lease:
+    taken: Lease = await eventually("the job is to be had", lambda: store.claim(job_id, "w", lease))
+    return taken
+
+
+async def test_jobs_are_counted_by_state_and_the_room_of_a_folder_is_told(store: JobStore, tmp_path: Path) -> None:
+    waiting, going, failing, ended = [await store.accept(new_job()) for _ in range(4)]
+    await claimed(store, going.id, 60)
+    await store.wait_for_retry(await claimed(store, failing.id, 60), FAULT, 60)
+    await store.cancel(ended.tenant, ended.id)
+    await store.accept(new_job())
+    await Sweeper(store, LocalStore(tmp_path), history=60).measure()
+    assert counts("exporter_jobs", "state", "accepted", "running", "retry_wait") == [2, 1, 1]
+    await store.cancel(waiting.tenant, waiting.id)
+    await Sweeper(store, LocalStore(tmp_path), history=60).measure()
+    assert counts("exporter_jobs", "state", "accepted", "running", "retry_wait") == [1, 1, 1]
+    usage = shutil.disk_usage(tmp_path)
+    assert value("exporter_artifact_store_size_bytes") == usage.total
+    assert abs(value("exporter_artifact_store_free_bytes") - usage.free) < usage.total / 100
+
+
+async def test_counting_jobs_reads_an_index_and_no_job(store: JobStore, database: Database) -> None:
+    for _ in range(5):
+        await store.accept(new_job())
+    await database.command("profile", 2)
+    try:
+        assert await store.live_counts() == {JobState.ACCEPTED: 5}
+        [looked] = [seen async for seen in database["system.profile"].find({"command.aggregate": "jobs"})]
+    finally:
+        await database.command("profile", 0)
+    assert (looked["docsExamined"], looked["keysExamined"]) == (0, pytest.approx(5, abs=3))
+
+
+async def test_a_takeover_is_told_from_a_first_claim_and_from_another_attempt(store: JobStore) -> None:
+    kinds = ("first", "again", "takeover")
+    before = counts("exporter_claims_total", "kind", *kinds)
+    job = await store.accept(new_job())
+    for lease, ending in ((60.0, "fault"), (OVER, "silence"), (60.0, "goodbye"), (60.0, "")):
+        taken = await claimed(store, job.id, lease)
+        with jobs_seen.claimed(taken.job):
+            if ending == "fault":
+                await store.wait_for_retry(taken, FAULT, 0)
+            elif ending == "goodbye":
+                await store.give_back(taken)
+    assert grown(before, counts("exporter_claims_total", "kind", *kinds)) == [1, 2, 1]
+
+
+async def test_the_same_is_told_of_deliveries(database: Database) -> None:
+    store = DeliveryStore(database)
+    kinds = ("first", "again", "takeover")
+    before = counts("delivery_claims_total", "kind", *kinds)
+    await store.add(new(max_attempts=9))
+    for seconds, ending in ((60.0, "fault"), (OVER, "silence"), (60.0, "fault"), (60.0, "")):
+        lease: delivery_store.Lease = await eventually("it is to be had", partial(store.claim, "me", seconds))
+        with deliveries_seen.claimed(lease.delivery):
+            if ending == "fault":
+                await store.wait_for_retry(lease, TROUBLE, 0)
+    assert grown(before, counts("delivery_claims_total", "kind", *kinds)) == [1, 2, 1]
+
+
+async def test_a_failed_job_is_counted_by_its_code(clean_uri: str, nats_url: str, tmp_path: Path) -> None:
+    labels = {"format": "csv", "code": "artifact_store_unavailable"}
+    before = value("exporter_failures_total", **labels)
+    async with exporter(clean_uri, nats_url, tmp_path, max_attempts=2) as running:
+        tenant = new_tenant()
+        await running.fill(tenant, products(3))
+        shutil.rmtree(running.folder)
+        job = await running.create(tenant)
+
+        async def failed() -> bool:
+            return bool((await running.document(job))["state"] == "failed")
+
+        await eventually("the job has failed", failed)
+        await eventually("it is counted", lambda: _is(value("exporter_failures_total", **labels), before + 1))
+
+
+async def test_an_attempt_that_fails_when_its_job_is_no_longer_its_own_counts_as_fenced(
+    running: Exporter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tenant = new_tenant()
+    await running.fill(tenant, products(3))
+    outcomes = ("fenced", "retried", "failed")
+    before = counts("exporter_attempts_total", "outcome", *outcomes, format="csv")
+
+    async def cancelled_and_failed(_: FileMaker, job: Job, *__: object) -> Made:
+        await running.cancel(await running.get(pb.Job(tenant=tenant, id=job.id)))
+        raise JobFault("artifact_store_unavailable", "The file is gone.", passing=True)
+
+    monkeypatch.setattr(FileMaker, "make", cancelled_and_failed)
+    job = await running.create(tenant)
+
+    async def counted() -> bool:
+        return grown(before, counts("exporter_attempts_total", "outcome", *outcomes, format="csv")) == [1, 0, 0]
+
+    await eventually("it is counted", counted)
+    assert (await running.get(job)).state == pb.JOB_STATE_CANCELLED
+
+
+async def test_so_it_is_with_a_delivery(open_shop: OpenShop, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with open_shop() as shop:
+        await shop.platform()
+        outcomes = ("fenced", "retried", "failed")
+        before = counts("delivery_attempts_total", "outcome", *outcomes, type="sftp")
+
+        async def taken_over_and_failed(_: DeliveryWorker, lease: delivery_store.Lease, __: object) -> Receipt:
+            await shop.deliverer.database["deliveries"].update_one({"_id": lease.delivery.id}, {"$inc": {"fence": 1}})
+            monkeypatch.undo()
+            raise DestinationError(Step.WRITE, "no_answer", "The server is silent.", passing=True)
+
+        monkeypatch.setattr(DeliveryWorker, "_made", taken_over_and_failed)
+        job = await shop.exporter.create(shop.tenant)
+        await shop.deliverer.delivered(job)
+        assert grown(before, counts("delivery_attempts_total", "outcome", *outcomes, type="sftp")) == [1, 0, 0]
+
+
+async def test_a_failed_delivery_is_counted_by_type_and_code(open_shop: OpenShop) -> None:
+    async with open_shop() as shop:
+        await shop.platform(shop.rig.wrong_credentials())
+        job = await shop.exporter.create(shop.tenant)
+        labels = {"type": "sftp", "code": "wrong_credentials"}
+        before = value("delivery_failures_total", **labels)
+        assert (await shop.deliverer.failed(job)).error.code == labels["code"]
+        await eventually("it is counted", lambda: _is(value("delivery_failures_total", **labels), before + 1))
+
+
+async def test_a_lost_connection_to_nats_shows(tmp_path: Path) -> None:
+    server = NatsServer(tmp_path, free_port())
+    async with jetstream.connecting(server.url, name="tests") as _:
+        server.start()
+        await eventually("it is connected", lambda: _is(value("nats_connected"), 1))
+        server.stop()
+        await eventually("it is not", lambda: _is(value("nats_connected"), 0))
+
+
+async def test_trouble_with_connections_to_mongodb_is_counted(mongo_uri: str) -> None:
+    at = urlsplit(mongo_uri)
+    assert at.hostname and at.port
+    with TcpProxy(at.hostname, at.port) as proxy:
+        uri = f"mongodb://127.0.0.1:{proxy.port}/?directConnection=true"
+        client = mongo.connect(uri, app="tests", selection_ms=500)
+        assert await mongo.answers(client)
+        before = value("mongodb_pools_cleared_total")
+    try:
+        with pytest.raises(PyMongoError):
+            await client.admin.command("ping")
+        await eventually("it is counted", lambda: _is(value("mongodb_pools_cleared_total") > before, True))
+    finally:
+        client.close()
+
+
+async def test_no_client_makes_a_label_of_its_own(clean_uri: str, running: Exporter, open_shop: OpenShop) -> None:
+    async with open_shop() as shop, door(clean_uri, shop.tenant, running.folder, running, shop.deliverer) as client:
+        at = urlsplit(client.rest.url)
+
+        def ask(method: str, path: str) -> int:
+            assert at.hostname
+            connection = http.client.HTTPConnection(at.hostname, at.port, timeout=10)
+            connection.request(method, path)
+            status = connection.getresponse().status
+            connection.close()
+            return status
+
+        for method in ("PROPFIND", "MKCALENDAR", "GET"):
+            assert await asyncio.to_thread(ask, method, f"/some/path/{uuid.uuid4()}") == 404
+        await asyncio.to_thread(ask, "GET", f"/api/v1/exports/jobs/{uuid.uuid4()}")
+    seen = [
+        sample.labels
+        for metric in REGISTRY.collect()
+        for sample in metric.samples
+        if sample.name == "gateway_request_seconds_count"
+    ]
+    assert {"method": "_OTHER", "route": "(none)", "status": "404"} in seen
+    assert {"method": "GET", "route": "/api/v1/exports/jobs/{job_id}", "status": "401"} in seen
+    assert {labels["method"] for labels in seen} <= {"GET", "HEAD", "POST", "_OTHER"}
+
+
+async def _is(found: object, wanted: object) -> bool:
+    return found == wanted

@@ -1,0 +1,44 @@
+"""The page on deliveries: every state, code, setting and metric it should name, and none that is not there."""
+
+import re
+
+from services.delivery.deliveries.delivery import DeliveryState
+from services.delivery.settings import DeliverySettings
+from tests.system import ROOT
+
+PAGE = (ROOT / "docs" / "deliveries.md").read_text()
+SOURCES = "\n".join(source.read_text() for source in sorted((ROOT / "services" / "delivery").glob("*.py")))
+
+
+def table(heading: str) -> set[str]:
+    """The words in the first column of the first table after a line with this heading."""
+    rows = re.search(rf"^\| {heading} \|.*\n((?:\|.*\n)+)", PAGE, re.MULTILINE)
+    assert rows is not None
+    first = [line.split("|")[1] for line in rows[1].splitlines()]
+    return {word for cell in first for word in re.findall(r"`(\w+)`", cell)}
+
+
+def test_every_state_is_in_the_table() -> None:
+    assert table("status") == {state.value for state in DeliveryState}
+
+
+def test_every_code_that_is_no_destinations_is_in_the_table() -> None:
+    raised = re.findall(r"(?:Trouble|SourceError|Unplaceable)\(\s*\"([a-z_]+)\"", SOURCES)
+    assert len(set(raised)) > 5
+    assert table("code") == set(raised)
+
+
+def test_every_setting_and_every_metric_it_names_exists() -> None:
+    settings = {name.upper() for name in DeliverySettings.model_fields}
+    named = set(re.findall(r"`([A-Z]+_[A-Z_]+)\b", PAGE))
+    assert {"MASTER_KEYS", "EGRESS_ALLOW", "MAX_ATTEMPTS"} <= named <= settings
+    metrics = table("metric")
+    assert len(metrics) == 5
+    assert metrics <= set(re.findall(r"\"(delivery_\w+)\"", SOURCES))
+
+
+def test_its_numbers_are_the_defaults() -> None:
+    defaults = DeliverySettings.model_construct()
+    assert (defaults.delivery_slots, defaults.platform_slots, defaults.history_days) == (8, 2, 90)
+    assert (defaults.retry_seconds, defaults.retry_longest, defaults.max_attempts) == (5, 3600, 12)
+    assert (defaults.lease_seconds, defaults.reconcile_seconds) == (30, 60)

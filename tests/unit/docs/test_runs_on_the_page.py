@@ -1,0 +1,40 @@
+"""The page on schedules: every state, reason, setting and metric it should name, and none that is not there."""
+
+import re
+
+from services.scheduler.runs import submit, tick
+from services.scheduler.schedules.schedule import RunState
+from services.scheduler.settings import SchedulerSettings
+from tests.system import ROOT
+
+PAGE = (ROOT / "docs" / "schedules.md").read_text()
+SOURCES = "\n".join(source.read_text() for source in sorted((ROOT / "services" / "scheduler").glob("*.py")))
+
+
+def table(heading: str) -> set[str]:
+    """The words in the first column of the table with this heading."""
+    rows = re.search(rf"^\| {heading} \|.*\n((?:\|.*\n)+)", PAGE, re.MULTILINE)
+    assert rows is not None
+    first = [line.split("|")[1] for line in rows[1].splitlines()]
+    return {word for cell in first for word in re.findall(r"`(\w+)`", cell)}
+
+
+def test_every_state_and_every_reason_is_in_its_table() -> None:
+    assert table("`status`") == {state.value for state in RunState}
+    reasons = {tick.MISSED, submit.OVERLAP, submit.QUEUE_FULL, submit.PAUSED, submit.DELETED}
+    assert table("`reason` of a skipped one") == reasons
+
+
+def test_every_metric_is_in_the_table() -> None:
+    assert table("metric") == set(re.findall(r"\"(scheduler_\w+)\"", SOURCES))
+    assert len(table("metric")) == 7
+
+
+def test_every_setting_it_names_exists_with_the_default_it_says() -> None:
+    named = dict(re.findall(r"`([A-Z]+_[A-Z_]+)` \((\d+)\)", PAGE))
+    assert set(named) == {"GRACE_SECONDS", "FOLLOW_SECONDS", "RETRY_SECONDS", "MAX_SCHEDULES"}
+    defaults = SchedulerSettings.model_construct()
+    assert {name: float(value) for name, value in named.items()} == {
+        name: float(getattr(defaults, name.lower())) for name in named
+    }
+    assert (defaults.history_days, defaults.tick_seconds) == (90, 0.5)

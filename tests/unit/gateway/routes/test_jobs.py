@@ -1,0 +1,54 @@
+"""What a job's status adds of its deliveries, and that it waits for no delivery service."""
+
+from datetime import timedelta
+from typing import Any, cast
+
+from aiohttp import web
+from aiohttp.test_utils import make_mocked_request
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from services.chassis.faults import Unavailable
+from services.gateway.auth.file_urls import FileUrls
+from services.gateway.auth.links import Signer
+from services.gateway.clients.delivery import DeliveryClient
+from services.gateway.clients.exporter import ExporterClient
+from services.gateway.http.route import Caller
+from services.gateway.routes.jobs import JobRoutes
+from services.wire import exporter_pb2 as pb
+
+JOB_ID = "7d9f4c1a-0c0e-4a5e-9f3b-2d1c0b9a8f7e"
+
+
+class Exporter:
+    """Has one completed job."""
+
+    async def get(self, tenant: str, job_id: str) -> pb.Job:
+        at = Timestamp(seconds=1)
+        return pb.Job(
+            id=job_id, tenant=tenant, format="csv", state=pb.JOB_STATE_COMPLETED, created_at=at, finished_at=at
+        )
+
+
+class Away:
+    """A delivery service that does not answer."""
+
+    def __init__(self) -> None:
+        self.asked = 0
+
+    async def glance(self, tenant: str, job_id: str) -> Any:
+        self.asked += 1
+        raise Unavailable("delivery_unavailable", "Away.")
+
+
+async def test_a_delivery_service_that_is_away_is_not_asked_for_every_status() -> None:
+    away = Away()
+    urls = FileUrls(Signer(b"a key of a test", timedelta(hours=1)), "http://gateway.example")
+    routes = JobRoutes(cast(ExporterClient, Exporter()), urls, cast(DeliveryClient, away))
+    request = make_mocked_request("GET", f"/api/v1/exports/jobs/{JOB_ID}", match_info={"job_id": JOB_ID})
+    for _ in range(3):
+        answer = await routes.get(request, Caller("shop", "key"))
+        assert isinstance(answer, web.Response)
+        assert answer.status == 200
+        assert answer.text is not None
+        assert "deliveries" not in answer.text
+    assert away.asked == 1
