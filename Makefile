@@ -18,7 +18,7 @@ LABELS    = --build-arg VERSION=$(VERSION) --build-arg REVISION=$(REVISION) --bu
 
 export MONGODB_URI NATS_URL LOCAL_DIR GATEWAY_PORT
 
-.PHONY: help setup demo up load key test retest check format bench images stand-ins containers e2e-containers protos docs requirements clean
+.PHONY: help setup demo up load key test test-full check format bench images stand-ins containers e2e-containers protos docs requirements clean
 
 help:  ## show this list
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -53,11 +53,11 @@ load: setup  ## FILE=... [TENANT=default] [COLLECTION=products]: load JSON Lines
 key: setup  ## [TENANT=default] [SCOPES=*]: make an API key; LIST=1 lists them, REVOKE=<id> revokes one
 	@$(BIN)/python -m deploy.local.key $(if $(LIST),list,$(if $(REVOKE),revoke "$(REVOKE)",create --tenant "$(or $(TENANT),default)" --scopes "$(or $(SCOPES),*)"))
 
-test: setup  ## run all tests, against real servers
+test: setup  ## run the tests, against real servers
 	@$(BIN)/python -m pytest -n 3 --dist worksteal
 
-retest: setup  ## run what failed last time, alone
-	@$(BIN)/python -m pytest --last-failed --last-failed-no-failures none
+test-full: setup  ## run the long and rare tests, which `make test` leaves out
+	@$(BIN)/python -m pytest -n 2 --dist worksteal -m full
 
 check: setup  ## format, lint, types, import rules, generated code and docs
 	@$(BIN)/ruff format --check .
