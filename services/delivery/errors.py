@@ -55,11 +55,11 @@ class SourceError(Exception):
     """The file to deliver cannot be read.
 
     Args:
-        passing: a later attempt may go well.
+        transient: a later attempt may go well.
     """
 
-    def __init__(self, code: str, message: str, *, passing: bool) -> None:
+    def __init__(self, code: str, message: str, *, transient: bool) -> None:
         super().__init__(message)
         self.code = code
         self.message = message
-        self.passing = passing
+        self.transient = transient

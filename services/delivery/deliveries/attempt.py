@@ -95,7 +95,7 @@ class Attempt:
             try:
                 outcome = await self._outcome(session)
             except (DestinationError, SourceError) as exc:
-                if not exc.passing or self._delivery.attempt >= self._delivery.max_attempts:
+                if not exc.transient or self._delivery.attempt >= self._delivery.max_attempts:
                     await self._tidy(session, self._name)
                 raise
         return Receipt(
@@ -209,10 +209,10 @@ def _payload(
                     yield chunk
         except BlobMissing as exc:
             raise SourceError(
-                "file_expired", "The file was removed by retention; export it again.", passing=False
+                "file_expired", "The file was removed by retention; export it again.", transient=False
             ) from exc
         except BlobError as exc:
-            raise SourceError("artifact_store_unavailable", f"The file cannot be read: {exc}", passing=True) from exc
+            raise SourceError("artifact_store_unavailable", f"The file cannot be read: {exc}", transient=True) from exc
 
     return Payload(
         delivery_id=delivery.id,

@@ -162,7 +162,7 @@ class Worker:
             log.warning("lease_lost", action="deliver")
         except (DestinationError, SourceError, Unplaceable) as exc:
             step = exc.step.value if isinstance(exc, DestinationError) else ""
-            await self._explain(lease, Trouble(exc.code, exc.message[:LONGEST_MESSAGE], step), passing=exc.passing)
+            await self._explain(lease, Trouble(exc.code, exc.message[:LONGEST_MESSAGE], step), passing=exc.transient)
         except Unavailable:
             raise
         except Exception:

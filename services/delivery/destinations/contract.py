@@ -34,15 +34,15 @@ class DestinationError(Exception):
         step: the step that failed.
         code: stable, snake_case, for programs: `wrong_password`, `no_such_bucket`, `host_key_changed`.
         message: what happened and what to do, for people; never a secret.
-        passing: a later attempt may go well without anybody doing something.
+        transient: a later attempt may go well without anybody doing something.
     """
 
-    def __init__(self, step: Step, code: str, message: str, *, passing: bool) -> None:
+    def __init__(self, step: Step, code: str, message: str, *, transient: bool) -> None:
         super().__init__(message)
         self.step = step
         self.code = code
         self.message = message
-        self.passing = passing
+        self.transient = transient
 
 
 class NameTaken(DestinationError):
@@ -53,7 +53,7 @@ class NameTaken(DestinationError):
             Step.WRITE,
             "name_taken",
             f"There is a file {name!r} already, and on_conflict forbids to replace it.",
-            passing=False,
+            transient=False,
         )
 
 

@@ -80,9 +80,9 @@ class _Probe:
         try:
             await self._place.egress.addresses(host, port)
         except Unresolved as exc:
-            raise DestinationError(Step.RESOLVE, "unresolved", str(exc), passing=True) from exc
+            raise DestinationError(Step.RESOLVE, "unresolved", str(exc), transient=True) from exc
         except Forbidden as exc:
-            raise DestinationError(Step.RESOLVE, "egress_forbidden", str(exc), passing=False) from exc
+            raise DestinationError(Step.RESOLVE, "egress_forbidden", str(exc), transient=False) from exc
         self._passed(Step.RESOLVE)
         async with self._place.destination.open(self._place.config, self._place.egress, self._place.pins) as session:
             self._passed(Step.CONNECT)
@@ -110,7 +110,7 @@ class _Probe:
         found = b"".join([chunk async for chunk in session.read(name)])
         if found != data:
             text = "What was read back is not what was written; the destination changes files."
-            raise DestinationError(Step.READ, "content_changed", text, passing=False)
+            raise DestinationError(Step.READ, "content_changed", text, transient=False)
 
     def _passed(self, step: Step) -> None:
         self.results.append(StepResult(step, ok=True, seconds=self._lap()))

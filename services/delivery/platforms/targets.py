@@ -14,7 +14,7 @@ from services.delivery.platforms.secrets import Owner, Unsealable, Vault
 class Unplaceable(Exception):
     """A platform that cannot be used as it is stored."""
 
-    passing = False
+    transient = False
 
     def __init__(self, code: str, message: str) -> None:
         super().__init__(message)

@@ -169,7 +169,7 @@ async def test_a_file_that_is_not_there_is_not_found_and_cannot_be_read(place: P
         with pytest.raises(DestinationError) as caught:
             [chunk async for chunk in session.read(NAME)]
     assert caught.value.step == Step.READ
-    assert not caught.value.passing
+    assert not caught.value.transient
 
 
 async def test_a_success_that_was_not_heard_of_is_found_by_the_next_attempt(place: Place) -> None:
@@ -189,7 +189,7 @@ async def test_wherever_the_connection_is_cut_the_next_attempt_finishes_and_nobo
             try:
                 await place.send(NAME, file)
             except DestinationError as exc:
-                assert exc.passing, exc  # a client that sends again by itself is fine too
+                assert exc.transient, exc  # a client that sends again by itself is fine too
             assert place.faults.cuts == cuts + 1
             await place.deliver(NAME, file)
         assert_holds(place, **{NAME: file.data})
@@ -204,7 +204,7 @@ async def test_an_upload_that_is_cut_in_every_attempt_comes_to_an_end(place: Pla
             await place.deliver(NAME, file)
             break
         except DestinationError as exc:
-            assert exc.passing, exc
+            assert exc.transient, exc
             assert_files(place, {})
     assert_holds(place, **{NAME: LARGE})
 
@@ -222,7 +222,7 @@ async def test_wherever_an_answer_is_lost_the_next_attempt_finishes(place: Place
             try:
                 await place.deliver(NAME, file)
             except DestinationError as exc:
-                assert exc.passing, exc  # an attempt that gets through is fine too
+                assert exc.transient, exc  # an attempt that gets through is fine too
             place.faults.heal()
             await place.deliver(NAME, file)
         assert_holds(place, **{NAME: file.data})
@@ -255,7 +255,7 @@ async def test_a_server_that_falls_silent_is_a_passing_fault_and_no_hang(place: 
     with watched(place.rig, NAME, NEW):
         async with asyncio.timeout(15):
             error = await failure(place, NAME, file)
-        assert error.passing, error
+        assert error.transient, error
         place.faults.heal()
         place.destination = patient
         await place.deliver(NAME, file)
@@ -311,7 +311,7 @@ async def test_wrong_credentials_are_permanent_and_said_at_authentication(place:
     with pytest.raises(DestinationError) as caught:
         async with place.session(config):
             pass
-    assert (caught.value.step, caught.value.passing) == (Step.AUTHENTICATE, False), caught.value
+    assert (caught.value.step, caught.value.transient) == (Step.AUTHENTICATE, False), caught.value
     assert [word for word in secrets(place, config) if word in str(caught.value)] == []
     assert_holds(place)
 
@@ -339,7 +339,7 @@ async def test_a_server_that_is_not_there_is_a_passing_fault_at_the_connection(p
     with pytest.raises(DestinationError) as caught:
         async with place.session(place.rig.config(free_port())):
             pass
-    assert (caught.value.step, caught.value.passing) == (Step.CONNECT, True), caught.value
+    assert (caught.value.step, caught.value.transient) == (Step.CONNECT, True), caught.value
 
 
 async def test_an_address_that_is_forbidden_is_not_connected_to(place: Place) -> None:
@@ -349,7 +349,7 @@ async def test_an_address_that_is_forbidden_is_not_connected_to(place: Place) ->
                 pass
         assert proxy.connections == 0
     error = caught.value
-    assert (error.step, error.code, error.passing) == (Step.RESOLVE, "egress_forbidden", False)
+    assert (error.step, error.code, error.transient) == (Step.RESOLVE, "egress_forbidden", False)
 
 
 async def test_the_address_of_a_config_is_where_it_connects_first(place: Place) -> None:

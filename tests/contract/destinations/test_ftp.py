@@ -51,7 +51,7 @@ async def test_a_name_is_resolved_once_and_data_connections_go_to_the_address_fo
 
 async def test_a_server_where_deliveries_may_not_go_is_never_connected_to(rig: FtpRig) -> None:
     error = await failure(rig.config(), File(b"x"), egress=Egress(Rules()))
-    assert (error.step, error.code, error.passing) == ("resolve", "egress_forbidden", False)
+    assert (error.step, error.code, error.transient) == ("resolve", "egress_forbidden", False)
     assert rig.commands == []
 
 
@@ -59,7 +59,7 @@ async def test_a_cut_upload_goes_on_where_it_stopped(rig: FtpRig) -> None:
     file = File(some(8 * MIB))
     rig.cut_after(3 * MIB)
     error = await failure(rig.config(), file)
-    assert (error.code, error.passing) == ("connection_lost", True)
+    assert (error.code, error.transient) == ("connection_lost", True)
     assert rig.files() == {}
     await delivered(rig.config(), file, "shop.csv")
     assert rig.files() == {"shop.csv": file.data}
@@ -85,7 +85,7 @@ async def test_a_part_that_went_wrong_is_never_shown(rig: FtpRig, wrong: bytes) 
     (rig.folder / f".{file.delivery_id}.part").write_bytes(wrong)
     if len(wrong) <= 100:
         error = await failure(rig.config(), file)
-        assert (error.code, error.passing) == ("content_mismatch", True)
+        assert (error.code, error.transient) == ("content_mismatch", True)
         assert rig.files() == {}
     await delivered(rig.config(), file, "shop.csv")
     assert rig.files() == {"shop.csv": file.data}
@@ -185,7 +185,7 @@ async def test_a_name_that_would_be_a_command_never_reaches_the_wire(rig: FtpRig
         ):
             with pytest.raises(DestinationError) as caught:
                 await attempt
-            assert (caught.value.code, caught.value.passing) == ("bad_name", False)
+            assert (caught.value.code, caught.value.transient) == ("bad_name", False)
     assert rig.files() == {"shop.csv": b"x"}
     assert set(verbs(rig.commands)) == {"USER", "PASS", "TYPE", "FEAT", "OPTS", "QUIT"}
 
@@ -228,12 +228,12 @@ SILENT = ["USER", "PASS", "TYPE", "FEAT", "CWD", "SIZE", "EPSV", "STOR", "RETR",
 async def test_a_server_that_falls_silent_is_not_waited_for_for_ever(rig: FtpRig, command: str) -> None:
     rig.answers[command] = None
     error = await failure(rig.config(), File(b"x"), limits=SHORT)
-    assert (error.code, error.passing) == ("stalled", True)
+    assert (error.code, error.transient) == ("stalled", True)
     assert rig.files() == {}
 
 
 @pytest.mark.parametrize(
-    ("command", "answer", "step", "code", "passing"),
+    ("command", "answer", "step", "code", "transient"),
     [
         ("USER", "421 Too many connections", "authenticate", "too_many_connections", True),
         ("PASS", "530 Login incorrect.", "authenticate", "wrong_credentials", False),
@@ -260,11 +260,11 @@ async def test_a_server_that_falls_silent_is_not_waited_for_for_ever(rig: FtpRig
     ],
 )
 async def test_a_refusal_becomes_a_fault_in_words(
-    rig: FtpRig, command: str, answer: str, step: str, code: str, passing: bool
+    rig: FtpRig, command: str, answer: str, step: str, code: str, transient: bool
 ) -> None:
     rig.answers[command] = answer
     error = await failure(rig.config(), File(b"x"))
-    assert (error.step, error.code, error.passing) == (step, code, passing)
+    assert (error.step, error.code, error.transient) == (step, code, transient)
     assert rig.files() == {}
 
 
@@ -279,7 +279,7 @@ async def test_a_full_disk_is_said_to_be_full(rig: FtpRig) -> None:
     rig.fill()
     file = File(some(8 * MIB))
     error = await failure(rig.config(), file)
-    assert (error.code, error.passing) == ("no_space", True)
+    assert (error.code, error.transient) == ("no_space", True)
     rig.unfill()
     await delivered(rig.config(), file, "shop.csv")
     assert rig.files() == {"shop.csv": file.data}

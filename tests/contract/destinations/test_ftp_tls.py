@@ -66,13 +66,13 @@ async def test_sessions_of_tls_1_2_are_resumed_too(rig: FtpRig) -> None:
 async def test_a_server_that_accepts_no_resumption_is_named_as_such(rig: FtpRig) -> None:
     rig.accepts_resumption = False
     error = await failure(rig.config(), File(some(4 * MIB)))
-    assert (error.step, error.code, error.passing) == ("write", "tls_session_reuse_required", False)
+    assert (error.step, error.code, error.transient) == ("write", "tls_session_reuse_required", False)
     assert rig.files() == {}
 
 
 async def test_a_certificate_nobody_vouches_for_is_refused_before_the_password_is_sent(rig: FtpRig) -> None:
     error = await failure({**rig.config(), "ca_certificate": None}, File(b"x"))
-    assert (error.step, error.code, error.passing) == ("connect", "certificate_invalid", False)
+    assert (error.step, error.code, error.transient) == ("connect", "certificate_invalid", False)
     assert "verify_certificate" in error.message
     assert not [command for command in rig.commands if command.startswith(("USER", "PASS"))]
 
@@ -105,13 +105,13 @@ def test_tls_is_explicit_unless_something_else_is_said() -> None:
 async def test_a_server_without_tls_is_not_talked_to_in_the_clear(plain: FtpRig) -> None:
     plain.clear()
     error = await failure({**plain.config(), "tls": "explicit"}, File(b"x"))
-    assert (error.step, error.code, error.passing) == ("connect", "tls_not_offered", False)
+    assert (error.step, error.code, error.transient) == ("connect", "tls_not_offered", False)
     assert plain.commands == ["AUTH TLS"]
 
 
 async def test_implicit_tls_on_a_port_that_is_not_for_that_is_named(plain: FtpRig) -> None:
     error = await failure({**plain.config(), "tls": "implicit"}, File(b"x"))
-    assert (error.step, error.code, error.passing) == ("connect", "tls_failed", False)
+    assert (error.step, error.code, error.transient) == ("connect", "tls_failed", False)
 
 
 async def test_a_server_that_waits_for_tls_at_once_gets_a_hint(implicit: FtpRig) -> None:
@@ -123,7 +123,7 @@ async def test_a_server_that_waits_for_tls_at_once_gets_a_hint(implicit: FtpRig)
 async def test_a_login_in_the_clear_is_told_that_tls_is_wanted(explicit: FtpRig) -> None:
     explicit.clear()
     error = await failure({**explicit.config(), "tls": "none"}, File(b"x"))
-    assert (error.step, error.code, error.passing) == ("authenticate", "tls_required", False)
+    assert (error.step, error.code, error.transient) == ("authenticate", "tls_required", False)
 
 
 Talk = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Coroutine[Any, Any, None]]

@@ -111,7 +111,7 @@ async def test_a_session_that_expired_is_begun_anew_under_the_same_id(rig: Drive
 async def test_sessions_that_always_end_are_a_passing_fault(rig: DriveRig) -> None:
     rig.server.trouble(Refusal(404, "notFound", "gone"), times=100, where=PUT)
     error = await failure(rig, File(DATA))
-    assert (error.step, error.code, error.passing) == ("write", "session_expired", True)
+    assert (error.step, error.code, error.transient) == ("write", "session_expired", True)
 
 
 async def test_a_success_that_was_not_heard_of_makes_no_second_file_even_when_it_is_not_looked_for(
@@ -225,14 +225,14 @@ async def test_a_person_deletes_for_good(person: DriveRig) -> None:
 async def test_a_service_account_without_a_shared_drive_is_told_to_use_one(rig: DriveRig) -> None:
     rig.mine.roles[SERVICE] = "writer"
     error = await failure(rig, File(DATA), folder_id=rig.mine.id)
-    assert (error.step, error.code, error.passing) == ("write", "service_account_without_quota", False)
+    assert (error.step, error.code, error.transient) == ("write", "service_account_without_quota", False)
     assert "shared drive" in error.message
 
 
 async def test_a_full_shared_drive_is_not_the_service_accounts_fault(rig: DriveRig) -> None:
     rig.fill()
     error = await failure(rig, File(DATA))
-    assert (error.step, error.code, error.passing) == ("write", "quota_exceeded", True)
+    assert (error.step, error.code, error.transient) == ("write", "quota_exceeded", True)
 
 
 async def test_a_drive_that_fills_up_while_sending_shows_nothing(person: DriveRig) -> None:
@@ -255,7 +255,7 @@ async def test_a_drive_that_fills_up_while_sending_shows_nothing(person: DriveRi
 
 async def test_a_folder_that_is_not_shared_is_a_permanent_fault_that_says_with_whom_to_share_it(rig: DriveRig) -> None:
     error = await failure(rig, File(DATA), folder_id=rig.mine.id)
-    assert (error.step, error.code, error.passing) == ("write", "no_such_folder", False)
+    assert (error.step, error.code, error.transient) == ("write", "no_such_folder", False)
     assert SERVICE in error.message
     async with session(rig, folder_id=rig.mine.id) as opened:
         with pytest.raises(DestinationError, match="no folder"):
@@ -272,7 +272,7 @@ async def test_a_folder_that_is_a_file_or_in_the_trash_is_refused(rig: DriveRig)
 async def test_a_reader_of_the_folder_may_not_write(rig: DriveRig) -> None:
     rig.folder.roles[SERVICE] = "reader"
     error = await failure(rig, File(DATA))
-    assert (error.step, error.code, error.passing) == ("write", "permission_denied", False)
+    assert (error.step, error.code, error.transient) == ("write", "permission_denied", False)
     assert SERVICE in error.message
     assert rig.server.sessions.begun == 0
 
@@ -299,13 +299,13 @@ async def test_a_busy_moment_is_waited_out(rig: DriveRig, refusal: Refusal, wher
 async def test_a_long_busy_time_is_a_passing_fault(rig: DriveRig, where: str) -> None:
     rig.server.trouble(BUSY, times=100, where=where)
     error = await failure(rig, File(DATA))
-    assert (error.code, error.passing) == ("rate_limited", True)
+    assert (error.code, error.transient) == ("rate_limited", True)
 
 
 async def test_a_wait_that_is_too_long_is_left_to_the_next_attempt(rig: DriveRig) -> None:
     rig.server.trouble(Refusal(429, "rateLimitExceeded", "later", Retry_After="3600"), where=PUT)
     error = await failure(rig, File(DATA))
-    assert (error.code, error.passing) == ("rate_limited", True)
+    assert (error.code, error.transient) == ("rate_limited", True)
 
 
 async def test_a_wait_google_asks_for_is_kept(rig: DriveRig) -> None:
@@ -316,7 +316,7 @@ async def test_a_wait_google_asks_for_is_kept(rig: DriveRig) -> None:
 
 
 @pytest.mark.parametrize(
-    ("refusal", "code", "passing"),
+    ("refusal", "code", "transient"),
     [
         (Refusal(403, "teamDriveFileLimitExceeded", "limit"), "folder_full", False),
         (Refusal(403, "accessNotConfigured", "Drive API has not been used", "usageLimits"), "api_not_enabled", False),
@@ -327,10 +327,10 @@ async def test_a_wait_google_asks_for_is_kept(rig: DriveRig) -> None:
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
-async def test_refusals_are_told_in_plain_words(rig: DriveRig, refusal: Refusal, code: str, passing: bool) -> None:
+async def test_refusals_are_told_in_plain_words(rig: DriveRig, refusal: Refusal, code: str, transient: bool) -> None:
     rig.server.trouble(refusal, times=9, where=UPLOAD)
     error = await failure(rig, File(DATA))
-    assert (error.code, error.passing) == (code, passing)
+    assert (error.code, error.transient) == (code, transient)
     assert str(refusal) in error.message
 
 
@@ -347,7 +347,7 @@ async def test_content_that_changed_on_the_way_is_deleted_and_sent_again(
     with monkeypatch.context() as lying:
         lying.setattr(rig.server.sessions, "_finish", spoilt)
         error = await failure(rig, file)
-    assert (error.step, error.code, error.passing) == ("write", "content_mismatch", True)
+    assert (error.step, error.code, error.transient) == ("write", "content_mismatch", True)
     assert rig.files() == {}
     await delivered(rig, file)
     assert rig.files() == {NAME: DATA}

@@ -125,7 +125,7 @@ def test_a_folder_id_that_is_none_is_refused(given: str) -> None:
 async def test_a_revoked_key_and_an_unknown_account_are_wrong_credentials(rig: DriveRig) -> None:
     rig.server.logins.service_keys[SERVICE] = new_key().public
     error = await refusal(rig)
-    assert (error.step, error.code, error.passing) == ("authenticate", "wrong_credentials", False)
+    assert (error.step, error.code, error.transient) == ("authenticate", "wrong_credentials", False)
     assert "Invalid JWT Signature" in error.message
     rig.server.logins.service_keys.clear()
     assert (await refusal(rig)).code == "wrong_credentials"
@@ -134,7 +134,7 @@ async def test_a_revoked_key_and_an_unknown_account_are_wrong_credentials(rig: D
 @pytest.mark.parametrize("change", [{"client_secret": "x"}, {"refresh_token": "x"}, {"client_id": "x"}])
 async def test_a_persons_consent_that_is_gone_is_wrong_credentials(person: DriveRig, change: dict[str, str]) -> None:
     error = await refusal(person, credentials={**person.config()["credentials"], **change})
-    assert (error.step, error.code, error.passing) == ("authenticate", "wrong_credentials", False)
+    assert (error.step, error.code, error.transient) == ("authenticate", "wrong_credentials", False)
     assert not [word for word in (SECRET, REFRESH) if word in error.message]
 
 
@@ -143,7 +143,7 @@ async def test_a_wrong_clock_is_called_that(rig: DriveRig, monkeypatch: pytest.M
     monkeypatch.setattr("services.delivery.destinations.gdrive.tokens.time.time", lambda: now)
     monkeypatch.setattr("tests.contract.destinations.gdrive_login.time", _Clock(now + 7200))
     error = await refusal(rig)
-    assert (error.code, error.passing) == ("clock_wrong", False)
+    assert (error.code, error.transient) == ("clock_wrong", False)
 
 
 class _Clock:
@@ -160,7 +160,7 @@ async def test_a_token_endpoint_that_is_busy_for_a_moment_is_asked_again(rig: Dr
     await delivered(rig, File(DATA))
     rig.server.trouble(busy, times=9, where="POST /token")
     error = await refusal(rig)
-    assert (error.code, error.passing) == ("server_error", True)
+    assert (error.code, error.transient) == ("server_error", True)
 
 
 async def test_one_token_is_enough_for_a_session(rig: DriveRig) -> None:
@@ -197,7 +197,7 @@ async def test_a_token_that_is_refused_is_replaced_also_while_sending(rig: Drive
 async def test_tokens_that_are_always_refused_are_wrong_credentials(rig: DriveRig) -> None:
     rig.server.trouble(Refusal(401, "authError", "Invalid Credentials"), times=99, where="GET .*")
     error = await failure(rig, File(DATA))
-    assert (error.step, error.code, error.passing) == ("authenticate", "wrong_credentials", False)
+    assert (error.step, error.code, error.transient) == ("authenticate", "wrong_credentials", False)
 
 
 async def test_the_api_is_checked_by_the_egress_rules_too(rig: DriveRig) -> None:
@@ -223,7 +223,7 @@ async def test_a_token_endpoint_without_an_address_is_a_passing_fault(rig: Drive
     config = rig.config()
     config["credentials"]["token_uri"] = "http://tokens.test/token"
     error = await refusal(rig, Egress(Rules(), nowhere), **config)
-    assert (error.step, error.code, error.passing) == ("resolve", "unresolved", True)
+    assert (error.step, error.code, error.transient) == ("resolve", "unresolved", True)
 
 
 async def test_an_api_that_is_not_there_is_unreachable(rig: DriveRig) -> None:
@@ -232,4 +232,4 @@ async def test_an_api_that_is_not_there_is_unreachable(rig: DriveRig) -> None:
     async with drive.open(DriveConfig.model_validate(rig.config()), LOOPBACK, MemoryNotes()) as opened:
         with pytest.raises(DestinationError) as caught:
             await opened.find(NAME)
-    assert (caught.value.step, caught.value.code, caught.value.passing) == ("connect", "unreachable", True)
+    assert (caught.value.step, caught.value.code, caught.value.transient) == ("connect", "unreachable", True)

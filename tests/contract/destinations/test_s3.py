@@ -207,7 +207,7 @@ async def test_without_an_endpoint_it_is_aws_whatever_this_machine_says(monkeypa
 
 
 @pytest.mark.parametrize(
-    ("status", "code", "expected", "passing"),
+    ("status", "code", "expected", "transient"),
     [
         (403, "InvalidAccessKeyId", (Step.AUTHENTICATE, "wrong_access_key"), False),
         (403, "SignatureDoesNotMatch", (Step.AUTHENTICATE, "wrong_secret_key"), False),
@@ -231,12 +231,12 @@ async def test_without_an_endpoint_it_is_aws_whatever_this_machine_says(monkeypa
     ],
 )
 async def test_errors_of_s3_say_what_to_do(
-    place: Place, rig: S3Rig, status: int, code: str, expected: tuple[Step, str], *, passing: bool
+    place: Place, rig: S3Rig, status: int, code: str, expected: tuple[Step, str], *, transient: bool
 ) -> None:
     answering(rig, lambda request: request.method == "PUT", refusal(status, code))
     with pytest.raises(DestinationError, match=f"{code}: Not now") as caught:
         await place.send(NAME, File(SMALL))
-    assert ((caught.value.step, caught.value.code), caught.value.passing) == (expected, passing)
+    assert ((caught.value.step, caught.value.code), caught.value.transient) == (expected, transient)
 
 
 async def test_a_head_without_words_asks_why(place: Place, rig: S3Rig) -> None:
@@ -252,7 +252,7 @@ async def test_an_object_that_may_not_be_read_is_access_denied(place: Place, rig
     async with place.session() as session:
         with pytest.raises(DestinationError) as caught:
             await session.find(NAME)
-    assert (caught.value.step, caught.value.code, caught.value.passing) == (Step.READ, "access_denied", False)
+    assert (caught.value.step, caught.value.code, caught.value.transient) == (Step.READ, "access_denied", False)
 
 
 async def test_a_session_token_that_the_server_repeats_is_masked(place: Place, rig: S3Rig) -> None:
@@ -286,7 +286,7 @@ async def test_two_attempts_of_one_delivery_at_once_do_not_spoil_each_other(plac
     file = File(DATA)
     await broken_off(place, file)
     outcomes = await asyncio.gather(*(place.send(NAME, file) for _ in range(2)), return_exceptions=True)
-    assert [outcome for outcome in outcomes if isinstance(outcome, DestinationError) and not outcome.passing] == []
+    assert [outcome for outcome in outcomes if isinstance(outcome, DestinationError) and not outcome.transient] == []
     await place.deliver(NAME, file)
     assert (rig.files(), rig.leftovers()) == ({NAME: DATA}, [])
 

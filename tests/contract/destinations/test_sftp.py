@@ -73,7 +73,7 @@ async def test_a_cut_upload_is_continued_from_what_is_there(rig: SftpRig, proxy:
     source = Source(os.urandom(6 * MIB))
     proxy.cut_after(3 * MIB)
     error = await failure(rig, source, port=proxy.port)
-    assert (error.code, error.passing, error.step) == ("connection_lost", True, "write")
+    assert (error.code, error.transient, error.step) == ("connection_lost", True, "write")
     assert rig.files() == {}
     there = (rig.folder / rig.leftovers()[0]).stat().st_size
     assert 0 < there < len(source.data)
@@ -100,7 +100,7 @@ async def test_cuts_at_many_places_show_no_half_file_and_the_file_arrives(
         try:
             await send(rig, source, port=proxy.port)
         except DestinationError as exc:
-            assert exc.passing, exc
+            assert exc.transient, exc
         assert rig.files() in ({}, {NAME: source.data})
     proxy.heal()
     await send(rig, source, port=proxy.port)
@@ -134,7 +134,7 @@ async def test_only_what_is_right_of_a_part_is_kept(
 async def test_a_file_that_went_wrong_on_its_way_is_not_shown(rig: SftpRig) -> None:
     source = Source(os.urandom(MIB), sha256="0" * 64)
     error = await failure(rig, source)
-    assert (error.code, error.passing) == ("content_mismatch", True)
+    assert (error.code, error.transient) == ("content_mismatch", True)
     assert rig.files() == {}
     async with session(rig.config()) as opened:
         await opened.tidy(NAME, source.payload())
@@ -145,7 +145,7 @@ async def test_a_server_that_forbids_reading_is_served_with_verify_size(rig: Sft
     rig.denied = FXF_READ
     source = Source(os.urandom(MIB))
     error = await failure(rig, source)
-    assert (error.code, error.passing, error.step) == ("permission_denied", False, "read")
+    assert (error.code, error.transient, error.step) == ("permission_denied", False, "read")
     await send(rig, source, verify="size")
     assert rig.files() == {NAME: source.data}
     async with session(rig.config()) as opened:
@@ -219,7 +219,7 @@ async def test_a_full_disk_is_a_passing_error_and_the_upload_goes_on_afterwards(
     source = Source(os.urandom(MIB))
     rig.fill()
     error = await failure(rig, source)
-    assert (error.code, error.passing) == ("no_space", True)
+    assert (error.code, error.transient) == ("no_space", True)
     rig.unfill()
     await send(rig, source)
     assert rig.files() == {NAME: source.data}
@@ -228,27 +228,27 @@ async def test_a_full_disk_is_a_passing_error_and_the_upload_goes_on_afterwards(
 async def test_a_folder_nobody_may_write_to_is_a_permanent_error(rig: SftpRig) -> None:
     rig.denied = FXF_WRITE
     error = await failure(rig, Source(b"x"))
-    assert (error.code, error.passing, error.step) == ("permission_denied", False, "write")
+    assert (error.code, error.transient, error.step) == ("permission_denied", False, "write")
 
 
 async def test_a_file_in_the_place_of_a_folder_is_said(rig: SftpRig) -> None:
     (rig.root / "exports").write_bytes(b"")
     error = await failure(rig, Source(b"x"))
     (rig.root / "exports").unlink()
-    assert (error.code, error.passing) == ("not_a_folder", False)
+    assert (error.code, error.transient) == ("not_a_folder", False)
 
 
 async def test_a_folder_in_the_place_of_the_file_is_said(rig: SftpRig) -> None:
     (rig.folder / NAME).mkdir(parents=True)
     error = await failure(rig, Source(b"x"))
-    assert (error.code, error.passing) == ("not_a_file", False)
+    assert (error.code, error.transient) == ("not_a_file", False)
 
 
 async def test_a_name_that_is_too_long_is_refused_by_the_server_in_its_words(rig: SftpRig) -> None:
     async with session(rig.config()) as opened:
         with pytest.raises(DestinationError) as caught:
             await opened.send("n" * 300, Source(b"x").payload(), replace=True)
-    assert (caught.value.code, caught.value.passing) == ("bad_name", False)
+    assert (caught.value.code, caught.value.transient) == ("bad_name", False)
 
 
 @pytest.mark.parametrize("path", ["/absolute/a b", "relative/ä", ".", "", "with/end/"])
@@ -264,7 +264,7 @@ async def test_a_server_that_stalls_is_a_passing_error_in_time(rig: SftpRig, pro
     with pytest.raises(DestinationError) as caught:
         async with asyncio.timeout(15), session({**rig.config(), "port": proxy.port}, silence=1.0) as opened:
             await opened.send(NAME, Source(os.urandom(8 * MIB)).payload(), replace=True)
-    assert caught.value.passing
+    assert caught.value.transient
     assert caught.value.code in {"stalled", "connection_lost"}
 
 

@@ -58,7 +58,7 @@ async def test_the_first_key_is_kept_and_another_one_is_refused_with_both_finger
     before = rig.host_keys[0].get_fingerprint()
     rig.change_host_keys(asyncssh.generate_private_key("ssh-ed25519"))
     error = await failure(without_pin(rig), pins)
-    assert (error.step, error.code, error.passing) == ("connect", "host_key_changed", False)
+    assert (error.step, error.code, error.transient) == ("connect", "host_key_changed", False)
     assert before in error.message
     assert rig.host_keys[0].get_fingerprint() in error.message
     await enter(rig.config(), pins)  # the config's own fingerprint is the owner's word
@@ -134,7 +134,7 @@ async def test_keys_and_settings_of_this_machine_are_not_used(
 
 async def test_a_wrong_password_is_permanent_and_says_so(rig: SftpRig) -> None:
     error = await failure(rig.wrong_credentials())
-    assert (error.step, error.code, error.passing) == ("authenticate", "wrong_credentials", False)
+    assert (error.step, error.code, error.transient) == ("authenticate", "wrong_credentials", False)
     assert "battery" not in error.message
 
 
@@ -159,7 +159,7 @@ async def test_an_encrypted_private_key_lets_in_with_its_passphrase(rig: SftpRig
 async def test_a_private_key_the_server_does_not_know_is_permanent(rig: SftpRig) -> None:
     text = asyncssh.generate_private_key("ssh-ed25519").export_private_key().decode()
     error = await failure(with_key(rig, text))
-    assert (error.code, error.passing) == ("wrong_credentials", False)
+    assert (error.code, error.transient) == ("wrong_credentials", False)
     assert "private_key" in error.message
 
 
@@ -167,7 +167,7 @@ async def test_an_address_that_is_not_allowed_is_not_connected_to(rig: SftpRig) 
     with pytest.raises(DestinationError) as caught:
         async with Sftp().open(SftpConfig.model_validate(rig.config()), Egress(Rules()), MemoryNotes()):
             pass
-    assert (caught.value.step, caught.value.code, caught.value.passing) == ("resolve", "egress_forbidden", False)
+    assert (caught.value.step, caught.value.code, caught.value.transient) == ("resolve", "egress_forbidden", False)
 
 
 async def test_a_name_without_an_address_is_a_passing_error(rig: SftpRig) -> None:
@@ -178,14 +178,14 @@ async def test_a_name_without_an_address_is_a_passing_error(rig: SftpRig) -> Non
     with pytest.raises(DestinationError) as caught:
         async with Sftp().open(config, Egress(Rules(), nothing), MemoryNotes()):
             pass
-    assert (caught.value.step, caught.value.code, caught.value.passing) == ("resolve", "unresolved", True)
+    assert (caught.value.step, caught.value.code, caught.value.transient) == ("resolve", "unresolved", True)
 
 
 async def test_a_port_where_nobody_listens_is_a_passing_error(rig: SftpRig) -> None:
     with socket.create_server(("127.0.0.1", 0)) as gone:
         port = gone.getsockname()[1]
     error = await failure({**rig.config(), "port": port})
-    assert (error.step, error.code, error.passing) == ("connect", "unreachable", True)
+    assert (error.step, error.code, error.transient) == ("connect", "unreachable", True)
 
 
 async def test_a_server_that_says_nothing_is_given_up_in_time(rig: SftpRig) -> None:
@@ -195,12 +195,12 @@ async def test_a_server_that_says_nothing_is_given_up_in_time(rig: SftpRig) -> N
             session({**rig.config(), "port": silent.getsockname()[1]}, silence=0.5),
         ):
             pass
-    assert (caught.value.step, caught.value.code, caught.value.passing) == ("connect", "stalled", True)
+    assert (caught.value.step, caught.value.code, caught.value.transient) == ("connect", "stalled", True)
 
 
 async def test_a_username_no_server_can_know_is_said(rig: SftpRig) -> None:
     error = await failure({**rig.config(), "username": "a\0b"})
-    assert (error.code, error.passing) == ("bad_login", False)
+    assert (error.code, error.transient) == ("bad_login", False)
 
 
 async def test_something_that_is_no_ssh_server_is_said_and_tried_again(rig: SftpRig) -> None:
@@ -211,7 +211,7 @@ async def test_something_that_is_no_ssh_server_is_said_and_tried_again(rig: Sftp
     other = await asyncio.start_server(greet, "127.0.0.1", 0)
     error = await failure({**rig.config(), "port": other.sockets[0].getsockname()[1]})
     other.close()
-    assert (error.step, error.code, error.passing) == ("connect", "connection_lost", True)
+    assert (error.step, error.code, error.transient) == ("connect", "connection_lost", True)
 
 
 async def test_a_connection_that_is_reset_at_once_is_a_passing_error(rig: SftpRig) -> None:
@@ -220,7 +220,7 @@ async def test_a_connection_that_is_reset_at_once_is_a_passing_error(rig: SftpRi
         for sent in range(40):
             proxy.cut_after(sent, "down")
             error = await failure({**rig.config(), "port": proxy.port})
-            assert (error.step, error.passing) == ("connect", True)
+            assert (error.step, error.transient) == ("connect", True)
             assert error.code in {"unreachable", "connection_lost"}
 
 

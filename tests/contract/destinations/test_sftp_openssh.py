@@ -134,7 +134,7 @@ async def test_a_cut_upload_is_continued(server: Sshd) -> None:
         with pytest.raises(DestinationError) as caught:
             async with session(server.config(proxy.port)) as opened:
                 await opened.send("a.csv", source.payload(), replace=True)
-        assert caught.value.passing
+        assert caught.value.transient
         assert not (server.folder / "a.csv").exists()
         async with session(server.config(proxy.port)) as opened:
             await opened.send("a.csv", source.payload(), replace=True)
@@ -148,14 +148,14 @@ async def test_a_key_it_does_not_know_is_permanent(server: Sshd) -> None:
     with pytest.raises(DestinationError) as caught:
         async with session({**server.config(), "private_key": other}):
             pass
-    assert (caught.value.code, caught.value.passing) == ("wrong_credentials", False)
+    assert (caught.value.code, caught.value.transient) == ("wrong_credentials", False)
 
 
 async def test_a_name_that_is_too_long_is_permanent(server: Sshd) -> None:
     with pytest.raises(DestinationError) as caught:
         async with session(server.config()) as opened:
             await opened.send("n" * 300, Source(b"x").payload(), replace=True)
-    assert (caught.value.code, caught.value.passing) == ("bad_name", False)
+    assert (caught.value.code, caught.value.transient) == ("bad_name", False)
 
 
 async def test_a_file_in_the_place_of_a_folder_is_permanent(server: Sshd) -> None:
@@ -164,4 +164,4 @@ async def test_a_file_in_the_place_of_a_folder_is_permanent(server: Sshd) -> Non
         async with session(server.config()) as opened:
             await opened.send("a.csv", Source(b"x").payload(), replace=True)
     (server.files / "new").unlink()
-    assert (caught.value.code, caught.value.passing) == ("not_a_folder", False)
+    assert (caught.value.code, caught.value.transient) == ("not_a_folder", False)

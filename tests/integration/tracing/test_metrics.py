@@ -164,7 +164,7 @@ async def test_so_it_is_with_a_delivery(open_shop: OpenShop, monkeypatch: pytest
         async def taken_over_and_failed(_: DeliveryWorker, lease: delivery_store.Lease, __: object) -> Receipt:
             await shop.deliverer.database["deliveries"].update_one({"_id": lease.delivery.id}, {"$inc": {"fence": 1}})
             monkeypatch.undo()
-            raise DestinationError(Step.WRITE, "no_answer", "The server is silent.", passing=True)
+            raise DestinationError(Step.WRITE, "no_answer", "The server is silent.", transient=True)
 
         monkeypatch.setattr(DeliveryWorker, "_made", taken_over_and_failed)
         job = await shop.exporter.create(shop.tenant)

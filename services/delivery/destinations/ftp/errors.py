@@ -19,7 +19,7 @@ class Rule:
     words: str
     code: str
     what: str
-    passing: bool
+    transient: bool
     step: Step | None = None
     verbs: str = ".*"
 
@@ -140,7 +140,7 @@ def refusal(step: Step, refused: Refused) -> DestinationError:
     """What a server's no means."""
     rule = next((rule for rule in RULES if rule.fits(refused, step)), RULES[-1])
     said = f"The server said to {refused.verb}: {refused.code} {refused.text}"
-    return DestinationError(step, rule.code, f"{rule.what} {said}", passing=rule.passing)
+    return DestinationError(step, rule.code, f"{rule.what} {said}", transient=rule.transient)
 
 
 def no_tls(refused: Refused) -> DestinationError:
@@ -149,24 +149,24 @@ def no_tls(refused: Refused) -> DestinationError:
         "The server offers no TLS on this port. Turn it on there; or set `tls` to implicit if the port is for that, or "
         f"to none if password and files may travel readable. The server said: {refused.code} {refused.text}"
     )
-    return DestinationError(Step.CONNECT, "tls_not_offered", text, passing=refused.code.startswith("4"))
+    return DestinationError(Step.CONNECT, "tls_not_offered", text, transient=refused.code.startswith("4"))
 
 
 def _failure(step: Step, exc: Exception) -> DestinationError:
     match exc:
         case Forbidden():
-            return DestinationError(Step.RESOLVE, "egress_forbidden", str(exc), passing=False)
+            return DestinationError(Step.RESOLVE, "egress_forbidden", str(exc), transient=False)
         case Unresolved():
-            return DestinationError(Step.RESOLVE, "unresolved", str(exc), passing=True)
+            return DestinationError(Step.RESOLVE, "unresolved", str(exc), transient=True)
         case Unreachable():
             text = f"No connection to the server: {exc}. Check `host`, `port`, and firewalls."
-            return DestinationError(step, "unreachable", text, passing=True)
+            return DestinationError(step, "unreachable", text, transient=True)
         case NoDataConnection():
             text = f"No data connection ({exc}): open the server's passive ports in its firewall."
-            return DestinationError(step, "no_data_connection", text, passing=True)
+            return DestinationError(step, "no_data_connection", text, transient=True)
         case Garbled():
             text = f"The server does not speak FTP: check `host` and `port`. {exc}"
-            return DestinationError(step, "not_ftp", text, passing=step is not Step.CONNECT)
+            return DestinationError(step, "not_ftp", text, transient=step is not Step.CONNECT)
         case _:
             return _broken(step, exc)
 
@@ -178,17 +178,17 @@ def _broken(step: Step, exc: Exception) -> DestinationError:
                 f"The server's certificate is not trusted: {exc.verify_message or exc}. Give its issuer's certificate "
                 "as `ca_certificate`, use the host name that it is made for, or set `verify_certificate` to false."
             )
-            return DestinationError(step, "certificate_invalid", text, passing=False)
+            return DestinationError(step, "certificate_invalid", text, transient=False)
         case TimeoutError():
             hint = " If it expects TLS at once (often port 990), set `tls` to implicit." if step is Step.CONNECT else ""
-            return DestinationError(step, "stalled", f"The server did not answer in time.{hint}", passing=True)
+            return DestinationError(step, "stalled", f"The server did not answer in time.{hint}", transient=True)
         case ssl.SSLError() if step is Step.CONNECT and not isinstance(exc, ssl.SSLEOFError):
             text = (
                 f"TLS could not be agreed on ({exc.reason or exc}): TLS 1.2 or newer is needed, and `tls` must fit the "
                 "port (explicit: often 21, implicit: often 990)."
             )
-            return DestinationError(step, "tls_failed", text, passing=False)
+            return DestinationError(step, "tls_failed", text, transient=False)
         case _:
             return DestinationError(
-                step, "connection_lost", f"The connection was lost: {str(exc) or type(exc).__name__}", passing=True
+                step, "connection_lost", f"The connection was lost: {str(exc) or type(exc).__name__}", transient=True
             )

@@ -102,4 +102,4 @@ def check_name(name: str) -> None:
     """
     if not name or name in (".", "..") or "/" in name or any(ord(c) < 32 or ord(c) == 127 for c in name):
         text = "The file's name is empty, or has a slash or control characters in it: choose another `file_name`."
-        raise DestinationError(Step.WRITE, "bad_name", text, passing=False)
+        raise DestinationError(Step.WRITE, "bad_name", text, transient=False)

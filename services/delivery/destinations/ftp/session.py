@@ -127,7 +127,7 @@ class FtpSession:
             with told(Step.WRITE):
                 await self._folder.drop(part)
             text = f"What arrived is not what was sent ({size} of {payload.size} bytes); it was deleted."
-            raise DestinationError(Step.WRITE, "content_mismatch", text, passing=True)
+            raise DestinationError(Step.WRITE, "content_mismatch", text, transient=True)
         return proof
 
     async def _show(self, part: str, name: str, aside: str, *, replace: bool) -> None:

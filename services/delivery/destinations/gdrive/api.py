@@ -76,11 +76,11 @@ class DriveApi:
             raise no_such_folder(self.folder, self._email)
         if data.get("mimeType") != FOLDER:
             text = f"{self.folder!r} is a file and no folder: check `folder_id`."
-            raise DestinationError(Step.WRITE, "not_a_folder", text, passing=False)
+            raise DestinationError(Step.WRITE, "not_a_folder", text, transient=False)
         if not data.get("capabilities", {}).get("canAddChildren"):
             who = self._email or "the account"
             text = f"{who} may see the folder and not add files to it: make it an editor (or a content manager) there."
-            raise DestinationError(Step.WRITE, "permission_denied", text, passing=False)
+            raise DestinationError(Step.WRITE, "permission_denied", text, transient=False)
         self._shared, self._checked = bool(data.get("driveId")), True
 
     async def named(self, name: str, step: Step) -> list[DriveFile]:

@@ -128,7 +128,7 @@ def _credentials(config: DriveConfig) -> accounts.Credentials:
     try:
         return accounts.parse(config.credentials.get_secret_value())
     except ValueError as exc:
-        raise DestinationError(Step.AUTHENTICATE, "bad_credentials", f"credentials {exc}", passing=False) from exc
+        raise DestinationError(Step.AUTHENTICATE, "bad_credentials", f"credentials {exc}", transient=False) from exc
 
 
 DESTINATION = GoogleDrive()

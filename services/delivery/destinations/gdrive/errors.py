@@ -55,7 +55,7 @@ class Rule:
     reason: str
     code: str
     what: str
-    passing: bool
+    transient: bool
     step: Step | None = None
     """The step it belongs to, whatever was being done."""
     words: str = ""
@@ -141,21 +141,21 @@ def token_refused(answer: Answer) -> DestinationError:
     """No token."""
     rule = next(rule for rule in TOKEN_RULES if rule.fits(answer))
     text = f"{rule.what} Google said: {answer.status} {answer.reason} ({answer.said})"
-    return DestinationError(_LOGIN, rule.code, text, passing=rule.passing)
+    return DestinationError(_LOGIN, rule.code, text, transient=rule.transient)
 
 
 def refused(step: Step, answer: Answer) -> DestinationError:
     """A call of the Drive API that was refused."""
     rule = next(rule for rule in RULES if rule.fits(answer))
     text = f"{rule.what} Google said: {answer.status} {answer.reason} ({answer.said})"
-    return DestinationError(rule.step or step, rule.code, text, passing=rule.passing)
+    return DestinationError(rule.step or step, rule.code, text, transient=rule.transient)
 
 
 def no_such_folder(folder: str, email: str) -> DestinationError:
     """The account sees no folder of this id."""
     share = f"share it with {email} as editor" if email else "let the account that gave the refresh token edit it"
     text = f"There is no folder {folder!r} that the account can see: check `folder_id`, and {share}."
-    return DestinationError(Step.WRITE, "no_such_folder", text, passing=False)
+    return DestinationError(Step.WRITE, "no_such_folder", text, transient=False)
 
 
 def without_quota(refusal: DestinationError) -> DestinationError:
@@ -164,4 +164,4 @@ def without_quota(refusal: DestinationError) -> DestinationError:
         "A service account has no storage of its own: use a shared drive and give its folder_id, or an OAuth refresh "
         f"token instead. {refusal.message.partition('Google said:')[2].strip()}"
     )
-    return DestinationError(refusal.step, "service_account_without_quota", text, passing=False)
+    return DestinationError(refusal.step, "service_account_without_quota", text, transient=False)

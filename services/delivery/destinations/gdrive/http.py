@@ -156,16 +156,16 @@ def _failure(step: Step, exc: Exception) -> DestinationError:
     denied = refusal(exc)
     if denied is not None:
         code = "egress_forbidden" if isinstance(denied, Forbidden) else "unresolved"
-        return DestinationError(Step.RESOLVE, code, str(denied), passing=code == "unresolved")
+        return DestinationError(Step.RESOLVE, code, str(denied), transient=code == "unresolved")
     match exc:
         case aiohttp.ClientConnectorCertificateError():
             text = f"The certificate of {exc.host} is not trusted; something between here and Google may be listening."
-            return DestinationError(Step.CONNECT, "certificate_invalid", text, passing=False)
+            return DestinationError(Step.CONNECT, "certificate_invalid", text, transient=False)
         case aiohttp.ClientConnectorError():
             text = f"No connection to {exc.host}:{exc.port}: {exc.os_error.strerror or exc.os_error}. Check firewalls."
-            return DestinationError(Step.CONNECT, "unreachable", text, passing=True)
+            return DestinationError(Step.CONNECT, "unreachable", text, transient=True)
         case TimeoutError():
-            return DestinationError(step, "stalled", "Google did not answer in time.", passing=True)
+            return DestinationError(step, "stalled", "Google did not answer in time.", transient=True)
         case _:
             text = f"The connection to Google was lost ({type(exc).__name__})."
-            return DestinationError(step, "connection_lost", text, passing=True)
+            return DestinationError(step, "connection_lost", text, transient=True)

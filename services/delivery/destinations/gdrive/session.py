@@ -69,13 +69,13 @@ class DriveSession:
             else:
                 return await self._verified(target, uploaded, payload)
         text = "Google ended every upload that was begun; the next attempt begins anew."
-        raise DestinationError(Step.WRITE, "session_expired", text, passing=True)
+        raise DestinationError(Step.WRITE, "session_expired", text, transient=True)
 
     async def read(self, name: str) -> AsyncIterator[bytes]:
         """The bytes of a file."""
         found = await self.find(name)
         if found is None:
-            raise DestinationError(Step.READ, "no_such_file", f"There is no file {name!r}.", passing=False)
+            raise DestinationError(Step.READ, "no_such_file", f"There is no file {name!r}.", transient=False)
         async with self._api.content(found.remote) as response:
             chunks = response.content.iter_any()
             while True:
@@ -145,7 +145,7 @@ class DriveSession:
             await self._api.remove(target.id)
             await _keep(payload, None)
         text = "Drive's size or MD5 of the file is not that of what was sent; the next attempt sends it again."
-        raise DestinationError(Step.WRITE, "content_mismatch", text, passing=True)
+        raise DestinationError(Step.WRITE, "content_mismatch", text, transient=True)
 
 
 def _remote(file: DriveFile) -> RemoteFile:

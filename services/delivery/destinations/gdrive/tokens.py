@@ -92,7 +92,7 @@ def _assertion(account: ServiceAccount) -> str:
         signer = account.signer()
     except ValueError as exc:
         text = "private_key of the credentials cannot be read; send the credentials again."
-        raise DestinationError(Step.AUTHENTICATE, "bad_private_key", text, passing=False) from exc
+        raise DestinationError(Step.AUTHENTICATE, "bad_private_key", text, transient=False) from exc
     now = int(time.time())
     claims = {
         "iss": account.email,

@@ -72,7 +72,7 @@ async def begin(api: DriveApi, target: Target, payload: Payload) -> str:
         raise api.refused(Step.WRITE, answer) if target.new else Ended
     if not answer.headers.get("Location"):
         text = "Google began an upload without saying where to send it."
-        raise DestinationError(Step.WRITE, "server_error", text, passing=True)
+        raise DestinationError(Step.WRITE, "server_error", text, transient=True)
     return answer.headers["Location"]
 
 
@@ -128,7 +128,7 @@ class Transfer:
         if start + len(part) != self._payload.size or self._sha256.hexdigest() != self._payload.sha256:
             await cancel(self._api, self._uri)
             text = "What was read to be sent is not the file that was exported; nothing was shown."
-            raise DestinationError(Step.WRITE, "content_mismatch", text, passing=True)
+            raise DestinationError(Step.WRITE, "content_mismatch", text, transient=True)
         answer = await self._send(start, part)
         if answer is None:
             raise Ended
@@ -165,7 +165,7 @@ class Transfer:
 
     async def _again(self, answer: Answer) -> Answer | None:
         """After an answer that did not bring us on: wait, then ask how far the session is."""
-        self._raise_unless_passing(answer)
+        self._raise_unless_transient(answer)
         waits = self._api.http.limits.waits
         if self._tries >= len(waits):
             raise self._api.refused(Step.WRITE, answer)
@@ -191,7 +191,7 @@ class Transfer:
         if answer.status in (200, 201):
             return answer
         if answer.status != 308:
-            self._raise_unless_passing(answer)
+            self._raise_unless_transient(answer)
             raise self._api.refused(Step.WRITE, answer)
         self._take(answer)
         return None
@@ -205,7 +205,7 @@ class Transfer:
             raise Ended
         self._there = there
 
-    def _raise_unless_passing(self, answer: Answer) -> None:
+    def _raise_unless_transient(self, answer: Answer) -> None:
         if answer.status in _ENDED:
             raise Ended
         if answer.status == 409:

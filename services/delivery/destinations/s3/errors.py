@@ -65,34 +65,36 @@ class Calls:
         code, status = code_of(exc), status_of(exc)
         said = self._harmless(f"{code}: {exc.response.get('Error', {}).get('Message', '')}")
         words = WORDS.get(code) or _by_status(status)
-        return DestinationError(words.step or step, words.code, f"{words.what} It said: {said}", passing=words.passing)
+        return DestinationError(
+            words.step or step, words.code, f"{words.what} It said: {said}", transient=words.transient
+        )
 
     def _from_network(self, step: Step, exc: Exception) -> DestinationError:
         refused = refusal(exc)
         if refused is not None:
             forbidden = isinstance(refused, Forbidden)
             code = "egress_forbidden" if forbidden else "unresolved"
-            return DestinationError(Step.RESOLVE, code, str(refused), passing=not forbidden)
+            return DestinationError(Step.RESOLVE, code, str(refused), transient=not forbidden)
         early = step == Step.AUTHENTICATE or isinstance(exc, EndpointConnectionError | ConnectTimeoutError)
         step = Step.CONNECT if early else step
         if isinstance(exc, SSLError):
             return self._from_tls(exc)
         if isinstance(exc, TimeoutError | ReadTimeoutError | ConnectTimeoutError):
-            return DestinationError(step, "stalled", "The server did not answer in time.", passing=True)
+            return DestinationError(step, "stalled", "The server did not answer in time.", transient=True)
         if step == Step.CONNECT:
             what = f"The server cannot be reached: check the endpoint. {self._harmless(str(exc))}"
-            return DestinationError(step, "unreachable", what, passing=True)
+            return DestinationError(step, "unreachable", what, transient=True)
         return DestinationError(
-            step, "connection_lost", self._harmless(f"The connection was lost: {exc}"), passing=True
+            step, "connection_lost", self._harmless(f"The connection was lost: {exc}"), transient=True
         )
 
     def _from_tls(self, exc: SSLError) -> DestinationError:
         said = self._harmless(str(exc))
         if isinstance(exc.kwargs.get("error"), aiohttp.ClientConnectorCertificateError):
             what = "The certificate is not of a known authority, or made for another name: give `ca_certificate`"
-            return DestinationError(Step.CONNECT, "certificate_invalid", f"{what}. {said}", passing=False)
+            return DestinationError(Step.CONNECT, "certificate_invalid", f"{what}. {said}", transient=False)
         what = "TLS failed: check that the endpoint speaks https on this port"
-        return DestinationError(Step.CONNECT, "tls_failed", f"{what}. {said}", passing=False)
+        return DestinationError(Step.CONNECT, "tls_failed", f"{what}. {said}", transient=False)
 
     def _harmless(self, text: str) -> str:
         masked = text.replace(self.secret, "********") if self.secret else text
@@ -106,4 +108,4 @@ def _by_status(status: int) -> Words:
         return WORDS["SlowDown"]
     if status >= _SERVER_ERROR:
         return WORDS["InternalError"]
-    return Words("refused", "The server refused.", passing=False)
+    return Words("refused", "The server refused.", transient=False)

@@ -195,7 +195,7 @@ class Objects:
             )
         if not piece.is_at(answer):
             what = "The server got other bytes than were sent; the next attempt sends them again."
-            raise DestinationError(Step.WRITE, "content_mismatch", what, passing=True)
+            raise DestinationError(Step.WRITE, "content_mismatch", what, transient=True)
         return answer
 
     async def _conditional(self, call: Callable[..., Any], *, replace: bool) -> Any:

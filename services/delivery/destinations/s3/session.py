@@ -125,7 +125,7 @@ def _is_ours(found: RemoteFile, payload: Payload) -> bool:
 
 def _other(what: str) -> DestinationError:
     text = f"The object {what}, a moment after it was written; somebody else may write this name too."
-    return DestinationError(Step.WRITE, "changed_meanwhile", text, passing=True)
+    return DestinationError(Step.WRITE, "changed_meanwhile", text, transient=True)
 
 
 async def _hash(chunks: AsyncIterator[bytes], digest: "hashlib._Hash") -> str:

@@ -57,7 +57,7 @@ def require_same(digest: "hashlib._Hash", payload: Payload) -> None:
     """What was read must be what was promised, before anybody sees it."""
     if digest.hexdigest() != payload.sha256:
         what = "The file that was read is not the file that was exported; nothing was shown."
-        raise DestinationError(Step.WRITE, "content_mismatch", what, passing=True)
+        raise DestinationError(Step.WRITE, "content_mismatch", what, transient=True)
 
 
 class Upload:

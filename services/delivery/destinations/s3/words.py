@@ -11,7 +11,7 @@ class Words:
 
     code: str
     what: str
-    passing: bool
+    transient: bool
     step: Step | None = None
 
 

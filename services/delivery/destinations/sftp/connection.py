@@ -152,7 +152,7 @@ def _changed(login: Login, expected: str, shown: Sequence[str]) -> DestinationEr
         "host_key_changed",
         f"{login.host} is not the host it was: its key should be {expected}, it shows {seen}. Nothing was sent. "
         "Ask who runs the server; only if they changed the key, set `host_key` to the new fingerprint.",
-        passing=False,
+        transient=False,
     )
 
 
@@ -170,7 +170,7 @@ async def _authenticated(
         raise
     except asyncssh.KeyExchangeFailed as exc:
         message = f"The server and we have no algorithm in common; it may be very old: {exc.reason[:200]}"
-        raise DestinationError(Step.CONNECT, "no_common_algorithm", message, passing=False) from exc
+        raise DestinationError(Step.CONNECT, "no_common_algorithm", message, transient=False) from exc
     except asyncssh.PermissionDenied as exc:
         raise _denied(login) from exc
     except Exception as exc:  # asyncssh passes on whatever a strange server makes it trip over
@@ -184,13 +184,13 @@ async def _socket(login: Login, egress: Egress, limits: Limits) -> socket.socket
     try:
         return await egress.connect(login.host, login.port, limits.connect)
     except Forbidden as exc:
-        raise DestinationError(Step.RESOLVE, "egress_forbidden", str(exc), passing=False) from exc
+        raise DestinationError(Step.RESOLVE, "egress_forbidden", str(exc), transient=False) from exc
     except Unresolved as exc:
-        raise DestinationError(Step.RESOLVE, "unresolved", str(exc), passing=True) from exc
+        raise DestinationError(Step.RESOLVE, "unresolved", str(exc), transient=True) from exc
     except OSError as exc:  # a TimeoutError is one too
         why = str(exc) or f"no answer for {limits.connect:g} seconds"
         message = f"{login.host} port {login.port} cannot be reached: {why}. Check host, port and firewalls."
-        raise DestinationError(Step.CONNECT, "unreachable", message, passing=True) from exc
+        raise DestinationError(Step.CONNECT, "unreachable", message, transient=True) from exc
 
 
 def _options(
@@ -217,7 +217,7 @@ def _options(
         )
     except ValueError as exc:  # a username with control characters, or this process has no name (see the docs)
         message = f"SSH cannot be used with these settings: {exc}"
-        raise DestinationError(Step.CONNECT, "bad_login", message, passing=False) from exc
+        raise DestinationError(Step.CONNECT, "bad_login", message, transient=False) from exc
 
 
 def _denied(login: Login) -> DestinationError:
@@ -228,7 +228,7 @@ def _denied(login: Login) -> DestinationError:
         Step.AUTHENTICATE,
         "wrong_credentials",
         f"The server does not let {login.username!r} in with this {what}: correct it, or have the server accept it.",
-        passing=False,
+        transient=False,
     )
 
 
@@ -236,7 +236,7 @@ def _failed(client: _Client, exc: Exception) -> DestinationError:
     step = Step.AUTHENTICATE if client.seen else Step.CONNECT
     if isinstance(exc, TimeoutError):
         message = "The server accepted the connection and then fell silent."
-        return DestinationError(step, "stalled", message, passing=True)
+        return DestinationError(step, "stalled", message, transient=True)
     said = exc.reason if isinstance(exc, asyncssh.Error) else str(exc)
     message = f"The server ended the connection, or speaks no SSH: {said[:200]}"
-    return DestinationError(step, "connection_lost", message, passing=True)
+    return DestinationError(step, "connection_lost", message, transient=True)

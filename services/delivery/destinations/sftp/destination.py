@@ -116,7 +116,7 @@ class Sftp:
                 if exc.code not in _NO_SESSION:
                     raise
                 message = f"The server lets the user in but not use SFTP: {exc.reason[:200]}"
-                raise DestinationError(Step.AUTHENTICATE, "no_sftp", message, passing=False) from exc
+                raise DestinationError(Step.AUTHENTICATE, "no_sftp", message, transient=False) from exc
 
 
 def _login(config: SftpConfig) -> Login:
@@ -125,7 +125,7 @@ def _login(config: SftpConfig) -> Login:
     try:
         key = private_key(text, _plain(config.passphrase)) if text is not None else None
     except ValueError as exc:
-        raise DestinationError(Step.AUTHENTICATE, "bad_private_key", f"private_key {exc}.", passing=False) from exc
+        raise DestinationError(Step.AUTHENTICATE, "bad_private_key", f"private_key {exc}.", transient=False) from exc
     return Login(
         config.host, config.port, config.username, _plain(config.password), key, host_pin(pin) if pin else None
     )

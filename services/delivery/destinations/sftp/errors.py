@@ -36,7 +36,7 @@ async def calling(step: Step, seconds: float) -> AsyncIterator[None]:
             yield
     except TimeoutError as exc:
         raise DestinationError(
-            step, "stalled", f"The server did not answer for {seconds:g} seconds.", passing=True
+            step, "stalled", f"The server did not answer for {seconds:g} seconds.", transient=True
         ) from exc
     except (asyncssh.Error, OSError) as exc:
         raise translated(step, exc) from exc
@@ -46,27 +46,27 @@ def translated(step: Step, exc: Exception) -> DestinationError:
     """The failure of a call."""
     said = (exc.reason if isinstance(exc, asyncssh.Error) else str(exc))[:200]
     if not isinstance(exc, asyncssh.SFTPError) or isinstance(exc, _LOST):
-        return DestinationError(step, "connection_lost", f"The connection was lost: {said}", passing=True)
+        return DestinationError(step, "connection_lost", f"The connection was lost: {said}", transient=True)
     kind = _kind(exc, said)
     if issubclass(kind, _DENIED):
         what = "The server denies it: give the user the right to write, read and rename in the folder `path`."
-        return DestinationError(step, "permission_denied", f"{what} It said: {said}", passing=False)
+        return DestinationError(step, "permission_denied", f"{what} It said: {said}", transient=False)
     if issubclass(kind, _FULL):
         what = "The server has no space left, or the user's quota is used up: make room there."
-        return DestinationError(step, "no_space", f"{what} It said: {said}", passing=True)
+        return DestinationError(step, "no_space", f"{what} It said: {said}", transient=True)
     if issubclass(kind, _BAD_NAME):
         what = "The server does not take this name: choose another `file_name` or `path`."
-        return DestinationError(step, "bad_name", f"{what} It said: {said}", passing=False)
+        return DestinationError(step, "bad_name", f"{what} It said: {said}", transient=False)
     if issubclass(kind, _NO_FOLDER):
         what = "A part of `path` is a file and no folder, or the name is a folder's: choose another `path`."
-        return DestinationError(step, "not_a_folder", f"{what} It said: {said}", passing=False)
+        return DestinationError(step, "not_a_folder", f"{what} It said: {said}", transient=False)
     if issubclass(kind, MISSING):
         what = "A file or folder vanished while it was used; somebody else may have moved it."
-        return DestinationError(step, "vanished", f"{what} It said: {said}", passing=True)
+        return DestinationError(step, "vanished", f"{what} It said: {said}", transient=True)
     if issubclass(kind, asyncssh.SFTPOpUnsupported):
-        return DestinationError(step, "unsupported", f"The server cannot do this: {said}", passing=False)
+        return DestinationError(step, "unsupported", f"The server cannot do this: {said}", transient=False)
     what = "The server refused without a reason we know (often a full disk or a quota)."
-    return DestinationError(step, "refused", f"{what} It said: {said or 'nothing'}", passing=True)
+    return DestinationError(step, "refused", f"{what} It said: {said or 'nothing'}", transient=True)
 
 
 def _kind(exc: asyncssh.SFTPError, said: str) -> type[asyncssh.SFTPError]:

@@ -46,7 +46,7 @@ class Files:
                 return None
         if found.type == FILEXFER_TYPE_DIRECTORY:
             message = f"{path} is a folder there; choose another `file_name`."
-            raise DestinationError(step, "not_a_file", message, passing=False)
+            raise DestinationError(step, "not_a_file", message, transient=False)
         return found
 
     async def make_folder(self, path: str) -> None:

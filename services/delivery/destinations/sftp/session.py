@@ -67,7 +67,7 @@ class SftpSession:
         path = self._path(name)
         found = await self._files.look(path, Step.READ)
         if found is None:
-            raise DestinationError(Step.READ, "no_such_file", f"There is no file {name!r}.", passing=False)
+            raise DestinationError(Step.READ, "no_such_file", f"There is no file {name!r}.", transient=False)
         async with aclosing(self._files.read(path, 0, found.size or 0)) as pieces:
             async for piece in pieces:
                 yield piece
@@ -115,10 +115,10 @@ class SftpSession:
         found = await self._files.look(part, Step.WRITE)
         if found is None or found.size != payload.size:
             what = f"The server has {found.size if found else 'no'} bytes of {payload.size} after all were sent."
-            raise DestinationError(Step.WRITE, "size_mismatch", what, passing=True)
+            raise DestinationError(Step.WRITE, "size_mismatch", what, transient=True)
         if self._reads and await self._files.hash(part, start, payload.size, digest) != payload.sha256:
             what = "What was read back is not what was sent; it was not shown, and the next attempt mends it."
-            raise DestinationError(Step.WRITE, "content_mismatch", what, passing=True)
+            raise DestinationError(Step.WRITE, "content_mismatch", what, transient=True)
         return found
 
     async def _rename(self, part: str, path: str) -> None:
