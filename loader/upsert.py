@@ -15,7 +15,7 @@ from loader.catalogue import Documents
 from loader.entries import Entry, Refused
 from loader.errors import BadRecord
 from loader.identity import Key, Show, shown_as
-from services.chassis.mongo import is_passing
+from services.chassis.mongo import is_transient
 from services.exporter.transcode.values import CODEC, Document
 
 BATCH = 1_000
@@ -163,7 +163,7 @@ class Upsert:
                 raise
             failed = {error["index"]: _reason(error) for error in exc.details["writeErrors"]}
         except OperationFailure as exc:
-            if is_passing(exc) or exc.code in _NOT_ALLOWED:
+            if is_transient(exc) or exc.code in _NOT_ALLOWED:
                 raise
             if len(writes) > 1:  # one of them spoils the command: each by itself names it
                 return [refused for write in writes for refused in self._send([write])]

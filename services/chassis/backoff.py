@@ -35,13 +35,13 @@ class Retries:
     longest: float
 
     async def conclude(
-        self, store: Ends[_Lease, _Error], lease: _Lease, error: _Error, *, attempt: int, most: int, passing: bool
+        self, store: Ends[_Lease, _Error], lease: _Lease, error: _Error, *, attempt: int, most: int, transient: bool
     ) -> str:
-        """Store what follows attempt `attempt` (from 1) of `most`; `passing`: another one may go well.
+        """Store what follows attempt `attempt` (from 1) of `most`; `transient`: another one may go well.
 
         Returns the outcome: `retried`, `failed`, or `fenced` when the lease was lost before.
         """
-        if passing and attempt < most:
+        if transient and attempt < most:
             chance = random.random()  # noqa: S311  jitter
             pause = delay(attempt, first=self.first, longest=self.longest, random=chance)
             held, outcome = await store.wait_for_retry(lease, error, pause), "retried"

@@ -1,6 +1,7 @@
-"""The one place that knows MongoDB's asynchronous driver: clients, durable writes, and errors translated to faults.
+"""Connects to MongoDB through Motor: clients with durable writes, and driver errors translated to faults.
 
-Motor is in maintenance only; PyMongo's own asynchronous client replaces it here and in the stores.
+Motor is in maintenance mode. Only this module and the stores use it, so that PyMongo's own asynchronous client can
+replace it in one place.
 """
 
 import asyncio
@@ -72,13 +73,13 @@ def _uri_understood() -> Iterator[None]:
         raise OSError("the MongoDB URI is not mongodb://host:port/?replicaSet=name, or cannot be resolved") from exc
 
 
-def is_passing(exc: PyMongoError) -> bool:
+def is_transient(exc: PyMongoError) -> bool:
     """Whether the fault lies with the connection or the cluster's state and the same call may work later."""
-    passing = isinstance(exc, ConnectionFailure | ServerSelectionTimeoutError | ExecutionTimeout)
-    return passing or exc.timeout or exc.has_error_label("RetryableWriteError")
+    transient = isinstance(exc, ConnectionFailure | ServerSelectionTimeoutError | ExecutionTimeout)
+    return transient or exc.timeout or exc.has_error_label("RetryableWriteError")
 
 
-def translated(call: Callable[P, Awaitable[T]]) -> Callable[P, Awaitable[T]]:
+def translate_errors(call: Callable[P, Awaitable[T]]) -> Callable[P, Awaitable[T]]:
     """Decorate a store's method: a MongoDB that is away becomes `Unavailable`; other errors are defects and pass."""
 
     @functools.wraps(call)
@@ -86,7 +87,7 @@ def translated(call: Callable[P, Awaitable[T]]) -> Callable[P, Awaitable[T]]:
         try:
             return await call(*args, **kwargs)
         except PyMongoError as exc:
-            if not is_passing(exc):
+            if not is_transient(exc):
                 raise
             raise Unavailable("database_unavailable", "The database does not answer; try again shortly.") from exc
 

@@ -41,7 +41,7 @@ class DeliverySettings(VaultSettings):
     platform_slots: int = Field(default=2, ge=1, le=64, description="Of these, to one platform.")
     lease_seconds: float = Field(default=30.0, gt=0, description="A delivery that is silent this long is taken over.")
     max_attempts: int = Field(default=12, ge=1, le=100, description="Attempts at a delivery before it fails.")
-    retry_seconds: float = Field(default=5.0, gt=0, description="First delay after a passing fault; doubles.")
+    retry_seconds: float = Field(default=5.0, gt=0, description="First delay after a transient fault; doubles.")
     retry_longest: float = Field(default=3_600.0, gt=0, description="Longest delay between two attempts.")
     reconcile_seconds: float = Field(default=60.0, gt=0, description="Between two questions for completions missed.")
     lookback_seconds: float = Field(

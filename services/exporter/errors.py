@@ -72,11 +72,11 @@ class JobFault(Exception):
     Args:
         code: stable, for the job's `error.code`.
         message: what happened and what to do, for `error.message`.
-        passing: a later attempt may go well.
+        transient: a later attempt may go well.
     """
 
-    def __init__(self, code: str, message: str, *, passing: bool) -> None:
+    def __init__(self, code: str, message: str, *, transient: bool) -> None:
         super().__init__(message)
         self.code = code
         self.message = message
-        self.passing = passing
+        self.transient = transient

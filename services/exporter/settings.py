@@ -20,7 +20,7 @@ class ExporterSettings(RpcSettings):
     dispatch_seconds: float = Field(default=60.0, gt=0, description="After this long without a worker: woken again.")
     max_attempts: int = Field(default=10, ge=1, le=100, description="Attempts at a job before it fails.")
     retry_seconds: float = Field(
-        default=2.0, gt=0, description="First delay after a passing fault; doubles, up to 300."
+        default=2.0, gt=0, description="First delay after a transient fault; doubles, up to 300."
     )
     retention_hours: float = Field(default=168.0, gt=0, description="How long a finished file is kept.")
     history_days: float = Field(default=30.0, gt=0, description="How long an ended job is remembered.")

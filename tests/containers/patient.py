@@ -24,7 +24,7 @@ class Patient:
         """How often each status made it wait."""
 
     def call(self, method: str, path: str, body: object = None, *, key: str = "") -> Answer:
-        """The answer that is no passing one.
+        """The answer that is no transient one.
 
         Args:
             key: an Idempotency-Key, so that a repeated request is the same one.

@@ -7,7 +7,7 @@ from google.protobuf.message import DecodeError
 from nats.aio.msg import Msg
 
 from services.chassis.jetstream import Inbox, Stream
-from services.chassis.mongo import Database, Document, translated, upserted
+from services.chassis.mongo import Database, Document, translate_errors, upserted
 from services.delivery.deliveries.fan_out import FanOut
 from services.delivery.exporter_client import ExporterClient
 from services.wire import events_pb2
@@ -27,18 +27,18 @@ class Watermark:
     def __init__(self, database: Database) -> None:
         self._marks = database["watermarks"]
 
-    @translated
+    @translate_errors
     async def prepare(self) -> None:
         """Begin now, if there is no beginning yet."""
         await upserted(self._marks, "completions", _BEGUN)
 
-    @translated
+    @translate_errors
     async def get(self) -> datetime:
         """The time."""
         at: datetime = (await upserted(self._marks, "completions", _BEGUN))["at"]
         return at
 
-    @translated
+    @translate_errors
     async def raise_to(self, at: datetime) -> None:
         """Move it forward, never back."""
         await self._marks.update_one({"_id": "completions"}, {"$max": {"at": at}}, upsert=True)

@@ -10,7 +10,7 @@ from pathlib import PurePosixPath
 
 import structlog
 
-from services.chassis.mongo import Database, translated, upserted
+from services.chassis.mongo import Database, translate_errors, upserted
 from services.chassis.telemetry import tracing
 from services.delivery.deliveries import outcomes as attempts
 from services.delivery.deliveries.delivery import File, NewDelivery, Trouble
@@ -36,12 +36,12 @@ class FanOutStore:
         """Make the index that forgets old ones; it is far longer than completions are asked for again."""
         await self._fan_outs.create_index("settled_at", expireAfterSeconds=REMEMBERED_SECONDS)
 
-    @translated
+    @translate_errors
     async def is_done(self, job_id: str) -> bool:
         """Whether all deliveries of the job are stored."""
         return await self._fan_outs.find_one({"_id": job_id, "is_done": True}, {"_id": 1}) is not None
 
-    @translated
+    @translate_errors
     async def settle(self, job_id: str, platform_ids: Sequence[str]) -> list[str]:
         """Store the platforms a job goes to, unless some are stored already; returns those that are."""
         is_new = {"$eq": [{"$type": "$settled_at"}, "missing"]}
@@ -49,7 +49,7 @@ class FanOutStore:
         change = [{"$replaceWith": {"$cond": [is_new, fresh, "$$ROOT"]}}]
         return list((await upserted(self._fan_outs, job_id, change))["platform_ids"])
 
-    @translated
+    @translate_errors
     async def done(self, job_id: str) -> None:
         """All deliveries are stored."""
         await self._fan_outs.update_one({"_id": job_id}, {"$set": {"is_done": True}})

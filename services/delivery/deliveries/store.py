@@ -11,7 +11,7 @@ from typing import Any
 
 from pymongo import ASCENDING, DESCENDING, ReturnDocument
 
-from services.chassis.mongo import Database, Document, translated, upserted
+from services.chassis.mongo import Database, Document, translate_errors, upserted
 from services.delivery.deliveries.delivery import (
     ENDED,
     HELD,
@@ -88,7 +88,7 @@ class DeliveryStore:
 
     # Making and asking
 
-    @translated
+    @translate_errors
     async def add(self, new: NewDelivery, *, failed: Trouble | None = None) -> Delivery:
         """Store a delivery to be made, or return the one of this job and platform, unchanged.
 
@@ -103,13 +103,13 @@ class DeliveryStore:
         change = [{"$replaceWith": {"$cond": [is_new, fresh, "$$ROOT"]}}]
         return from_document(await upserted(self._deliveries, new.id, change))
 
-    @translated
+    @translate_errors
     async def get(self, tenant: str, delivery_id: str) -> Delivery | None:
         """A tenant's delivery."""
         document = await self._deliveries.find_one({"_id": delivery_id, "tenant": tenant})
         return None if document is None else from_document(document)
 
-    @translated
+    @translate_errors
     async def page(
         self,
         tenant: str,
@@ -134,7 +134,7 @@ class DeliveryStore:
         order = [("created_at", DESCENDING), ("_id", DESCENDING)]
         return [from_document(d) async for d in self._deliveries.find(where).sort(order).limit(limit)]
 
-    @translated
+    @translate_errors
     async def again(self, tenant: str, delivery_id: str, states: frozenset[DeliveryState]) -> Delivery | None:
         """Start an ended delivery anew with all its attempts; None when it is in none of these states.
 
@@ -147,7 +147,7 @@ class DeliveryStore:
 
     # Working
 
-    @translated
+    @translate_errors
     async def claim(self, owner: str, lease: float, *, busy: Sequence[str] = ()) -> Lease | None:
         """Take the delivery that is due longest, of a platform that is not busy: fence + 1, attempt + 1."""
         taken = {
@@ -165,45 +165,45 @@ class DeliveryStore:
         found = await self._change({**due, "$expr": left}, {"$set": taken}, sort=[("due_at", ASCENDING)])
         return None if found is None else Lease(found)
 
-    @translated
+    @translate_errors
     async def give_up_one(self, trouble: Trouble) -> Delivery | None:
         """Fail a delivery that nobody holds and that has used its attempts: it ended its process each time."""
         used = {"$and": [_DUE["$expr"], {"$gte": ["$attempt", "$max_attempts"]}]}
         return await self._change({**_DUE, **among(LIVE), "$expr": used}, *_failing(trouble))
 
-    @translated
+    @translate_errors
     async def heartbeat(self, lease: Lease, *, seconds: float, sent: int, verifying: bool) -> bool:
         """Keep the lease and report progress. False: somebody else has the delivery, or it was ended; stop at once."""
         state = DeliveryState.VERIFYING if verifying else DeliveryState.SENDING
         report = {"due_at": later(seconds), "bytes_sent": sent, "state": state.value}
         return await self._change(lease.key, {"$set": report}) is not None
 
-    @translated
+    @translate_errors
     async def settle_name(self, lease: Lease, name: str) -> bool:
         """Store the final name at the destination, before anything is sent under it."""
         return await self._change(lease.key, {"$set": {"remote_name": literal(name)}}) is not None
 
-    @translated
+    @translate_errors
     async def keep_note(self, lease: Lease, name: str, value: str | None) -> bool:
         """Keep what the destination wants to remember; None forgets it."""
         field = f"notes.{name}"
         stage = {"$unset": [field]} if value is None else {"$set": {field: literal(value)}}
         return await self._change(lease.key, stage) is not None
 
-    @translated
+    @translate_errors
     async def noted(self) -> list[Delivery]:
         """Deliveries that have notes."""
         where = {"notes": {"$exists": True}, **among(frozenset(DeliveryState) - {DeliveryState.DELIVERED})}
         return [from_document(d) async for d in self._deliveries.find(where)]
 
-    @translated
+    @translate_errors
     async def replace_note(self, delivery_id: str, name: str, old: str, new: str) -> bool:
         """Put a note in place of the one that was read; False: it is another by now."""
         field = f"notes.{name}"
         changed = await self._deliveries.update_one({"_id": delivery_id, field: old}, {"$set": {field: new}})
         return changed.modified_count == 1
 
-    @translated
+    @translate_errors
     async def deliver(self, lease: Lease, receipt: Receipt) -> bool:
         """The one moment at which it becomes delivered. False: the lease was lost."""
         done = {
@@ -216,12 +216,12 @@ class DeliveryStore:
         gone = {"$unset": ["due_at", "lease_owner", "error", "notes"]}
         return await self._change(lease.key, {"$set": done}, gone) is not None
 
-    @translated
+    @translate_errors
     async def fail(self, lease: Lease, trouble: Trouble) -> bool:
         """End the delivery."""
         return await self._change(lease.key, *_failing(trouble)) is not None
 
-    @translated
+    @translate_errors
     async def wait_for_retry(self, lease: Lease, trouble: Trouble, delay: float) -> bool:
         """Let it wait `delay` seconds for its next attempt."""
         waiting = {
@@ -232,7 +232,7 @@ class DeliveryStore:
         }
         return await self._change(lease.key, {"$set": waiting}, {"$unset": ["lease_owner"]}) is not None
 
-    @translated
+    @translate_errors
     async def give_back(self, lease: Lease) -> bool:
         """Return it unharmed because this process stops: the attempt does not count and it is due at once."""
         back = {
@@ -244,20 +244,20 @@ class DeliveryStore:
 
     # Cleaning up and measuring
 
-    @translated
+    @translate_errors
     async def fail_waiting(self, platform_id: str, trouble: Trouble) -> int:
         """Fail what waits for a platform that is gone; what is being sent ends by itself."""
         where = {"platform_id": platform_id, **among(LIVE - HELD)}
         ended = await self._deliveries.update_many(where, [*_failing(trouble), {"$set": {"updated_at": NOW}}])
         return ended.modified_count
 
-    @translated
+    @translate_errors
     async def forget(self, older_than: float) -> int:
         """Remove deliveries that ended more than `older_than` seconds ago; returns how many."""
         old = {"$expr": {"$lt": ["$updated_at", later(-older_than)]}}
         return (await self._deliveries.delete_many({**among(ENDED), **old})).deleted_count
 
-    @translated
+    @translate_errors
     async def oldest_live_age(self) -> float:
         """Seconds since the oldest delivery that has not ended was made; 0 when there is none."""
         age: dict[str, Any] = {"$divide": [{"$subtract": [NOW, "$created_at"]}, 1000]}

@@ -162,12 +162,12 @@ class Worker:
             log.warning("lease_lost", action="deliver")
         except (DestinationError, SourceError, Unplaceable) as exc:
             step = exc.step.value if isinstance(exc, DestinationError) else ""
-            await self._explain(lease, Trouble(exc.code, exc.message[:LONGEST_MESSAGE], step), passing=exc.transient)
+            await self._explain(lease, Trouble(exc.code, exc.message[:LONGEST_MESSAGE], step), transient=exc.transient)
         except Unavailable:
             raise
         except Exception:
             log.exception("attempt_crashed", action="deliver")
-            await self._explain(lease, BROKEN, passing=True)
+            await self._explain(lease, BROKEN, transient=True)
         else:
             await self._commit(lease, receipt)
 
@@ -245,12 +245,12 @@ class Worker:
             "delivered", action="deliver", bytes=receipt.size, seconds=receipt.seconds, was_there=receipt.was_there
         )
 
-    async def _explain(self, lease: Lease, trouble: Trouble, *, passing: bool) -> None:
+    async def _explain(self, lease: Lease, trouble: Trouble, *, transient: bool) -> None:
         found: Delivery = lease.delivery
         tracing.failed(trouble.code)
-        log.warning("attempt_failed", action="deliver", code=trouble.code, reason=trouble.message, passing=passing)
+        log.warning("attempt_failed", action="deliver", code=trouble.code, reason=trouble.message, transient=transient)
         outcome = await self._retries.conclude(
-            self._store, lease, trouble, attempt=found.attempt, most=found.max_attempts, passing=passing
+            self._store, lease, trouble, attempt=found.attempt, most=found.max_attempts, transient=transient
         )
         attempts.ended(found, outcome)
         if outcome == "fenced":

@@ -9,7 +9,7 @@ from bson import Binary
 from pymongo import ASCENDING, DESCENDING, ReturnDocument
 from pymongo.errors import DuplicateKeyError
 
-from services.chassis.mongo import Database, Document, translated
+from services.chassis.mongo import Database, Document, translate_errors
 from services.delivery.platforms.platform import Platform
 from services.delivery.platforms.secrets import Sealed
 
@@ -24,7 +24,7 @@ class PlatformStore:
         """Make the indexes."""
         await self._platforms.create_index([("tenant", ASCENDING), ("created_at", DESCENDING), ("_id", DESCENDING)])
 
-    @translated
+    @translate_errors
     async def add(self, platform: Platform) -> Platform:
         """Store a new platform, or return the one that has this id already, unchanged."""
         try:
@@ -34,13 +34,13 @@ class PlatformStore:
             return _platform(document) if document is not None else platform
         return platform
 
-    @translated
+    @translate_errors
     async def get(self, tenant: str, platform_id: str) -> Platform | None:
         """A tenant's platform."""
         document = await self._platforms.find_one({"_id": platform_id, "tenant": tenant})
         return None if document is None else _platform(document)
 
-    @translated
+    @translate_errors
     async def page(self, tenant: str, *, before: tuple[datetime, str] | None, limit: int) -> list[Platform]:
         """A tenant's platforms, newest first, after the position `before` (created_at, id)."""
         where: Document = {"tenant": tenant}
@@ -50,19 +50,19 @@ class PlatformStore:
         order = [("created_at", DESCENDING), ("_id", DESCENDING)]
         return [_platform(d) async for d in self._platforms.find(where).sort(order).limit(limit)]
 
-    @translated
+    @translate_errors
     async def active(self, tenant: str) -> list[Platform]:
         """The tenant's active platforms."""
         where = {"tenant": tenant, "is_active": True}
         return [_platform(d) async for d in self._platforms.find(where).sort("created_at", ASCENDING)]
 
-    @translated
+    @translate_errors
     async def named(self, tenant: str, platform_ids: Sequence[str]) -> list[Platform]:
         """Those of these platforms that the tenant has, active or not."""
         where = {"_id": {"$in": list(platform_ids)}, "tenant": tenant}
         return [_platform(d) async for d in self._platforms.find(where)]
 
-    @translated
+    @translate_errors
     async def change(self, platform: Platform) -> Platform | None:
         """Replace the version that was read with this one; None: somebody else was faster, or it is gone."""
         where = {"_id": platform.id, "tenant": platform.tenant, "version": platform.version}
@@ -70,7 +70,7 @@ class PlatformStore:
         kept = await self._platforms.find_one_and_replace(where, document, return_document=ReturnDocument.AFTER)
         return None if kept is None else _platform(kept)
 
-    @translated
+    @translate_errors
     async def pin(self, platform_id: str, name: str, value: str, *, known: str | None) -> str:
         """Keep what was learned of the peer in place of `known` (None: nothing yet); returns what is kept then.
 
@@ -83,12 +83,12 @@ class PlatformStore:
         document = await self._platforms.find_one({"_id": platform_id}, {"pins": 1})
         return str((document or {}).get("pins", {}).get(name, value))
 
-    @translated
+    @translate_errors
     async def delete(self, tenant: str, platform_id: str) -> bool:
         """Forget a platform."""
         return (await self._platforms.delete_one({"_id": platform_id, "tenant": tenant})).deleted_count == 1
 
-    @translated
+    @translate_errors
     async def sealed_with_another(self, version: int, limit: int) -> list[Platform]:
         """Platforms that hold a secret not wrapped by this master key."""
         found = {"$anyElementTrue": [{"$map": {"input": _SECRETS, "in": {"$ne": ["$$this.v.version", version]}}}]}

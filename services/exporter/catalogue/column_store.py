@@ -12,7 +12,7 @@ from itertools import accumulate
 
 from pymongo.errors import DuplicateKeyError
 
-from services.chassis.mongo import Database, Document, translated
+from services.chassis.mongo import Database, Document, translate_errors
 
 MOST_REMEMBERED = 20_000
 MOST_BYTES = 4 * 1024 * 1024
@@ -45,7 +45,7 @@ class ColumnStore:
     def __init__(self, database: Database) -> None:
         self._columns = database["columns"]
 
-    @translated
+    @translate_errors
     async def recall(self, tenant: str, collection: str, key: str) -> ColumnMemory:
         """What was remembered, empty when nothing was."""
         place = f"{tenant}/{collection}"
@@ -57,7 +57,7 @@ class ColumnStore:
             widths=dict(zip(last["names"], last.get("widths", ()), strict=False)) if last is not None else {},
         )
 
-    @translated
+    @translate_errors
     async def remember(
         self,
         tenant: str,

@@ -11,7 +11,7 @@ from pymongo import CursorType, MongoClient
 from pymongo.client_session import ClientSession
 from pymongo.errors import OperationFailure, PyMongoError
 
-from services.chassis.mongo import Document, is_passing
+from services.chassis.mongo import Document, is_transient
 from services.exporter.errors import JobFault
 
 BATCH_DOCUMENTS = 1_000
@@ -84,6 +84,8 @@ def _translated() -> Iterator[None]:
     except PyMongoError as exc:
         if isinstance(exc, OperationFailure) and exc.code in _SNAPSHOT_TOO_OLD:
             raise SnapshotLost(str(exc)) from exc
-        passing = is_passing(exc)
-        code, advice = ("catalogue_unavailable", "does not answer") if passing else ("catalogue_error", "is unreadable")
-        raise JobFault(code, f"The catalogue {advice}: {str(exc)[:300]}", passing=passing) from exc
+        transient = is_transient(exc)
+        code, advice = (
+            ("catalogue_unavailable", "does not answer") if transient else ("catalogue_error", "is unreadable")
+        )
+        raise JobFault(code, f"The catalogue {advice}: {str(exc)[:300]}", transient=transient) from exc

@@ -96,16 +96,16 @@ class Attempt:
                     continue
         except StoreFull as exc:
             message = f"The artifact store is full: {exc}. Free space or shorten the retention; it is tried again."
-            raise JobFault("artifact_store_full", message, passing=True) from exc
+            raise JobFault("artifact_store_full", message, transient=True) from exc
         except BlobError as exc:
-            raise JobFault("artifact_store_unavailable", f"The artifact store failed: {exc}", passing=True) from exc
+            raise JobFault("artifact_store_unavailable", f"The artifact store failed: {exc}", transient=True) from exc
         except TooManyColumns as exc:
             message = (
                 f"The file would have {exc.columns} columns, at most {exc.limit} are possible; use include_fields."
             )
-            raise JobFault("too_many_columns", message, passing=False) from exc
+            raise JobFault("too_many_columns", message, transient=False) from exc
         message = "The export took longer than MongoDB keeps a snapshot; raise minSnapshotHistoryWindowInSeconds."
-        raise JobFault("snapshot_too_old", message, passing=True)
+        raise JobFault("snapshot_too_old", message, transient=True)
 
     def _from_snapshot(self, view: catalogue.Snapshot) -> Written:
         sheets = self._plan.format.sheets(self._plan.options)

@@ -97,7 +97,7 @@ class FileMaker:
         try:
             return check_request(self._formats, job.format, job.options_json)
         except BadRequest as exc:  # accepted by an older version of this service
-            raise JobFault("invalid_request", exc.message, passing=False) from exc
+            raise JobFault("invalid_request", exc.message, transient=False) from exc
 
     async def _plan(self, job: Job, request: CheckedRequest) -> Plan:
         options = request.options

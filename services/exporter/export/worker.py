@@ -35,7 +35,7 @@ LONGEST_RETRY = 300.0
 GIVEN_UP = Notice(
     "attempts_exhausted", "Every attempt ended without a word: its process crashed or was killed. See the worker's log."
 )
-BROKEN = JobFault("internal_error", "The export failed unexpectedly; the worker's log says why.", passing=True)
+BROKEN = JobFault("internal_error", "The export failed unexpectedly; the worker's log says why.", transient=True)
 
 
 class Worker:
@@ -207,9 +207,9 @@ class Worker:
         job = lease.job
         error = Notice(fault.code, fault.message)
         tracing.failed(fault.code)
-        log.warning("attempt_failed", action="work", code=fault.code, reason=fault.message, passing=fault.passing)
+        log.warning("attempt_failed", action="work", code=fault.code, reason=fault.message, transient=fault.transient)
         outcome = await self._retries.conclude(
-            self._store, lease, error, attempt=job.attempt, most=job.max_attempts, passing=fault.passing
+            self._store, lease, error, attempt=job.attempt, most=job.max_attempts, transient=fault.transient
         )
         attempts.ended(job, outcome)
         if outcome == "fenced":

@@ -6,7 +6,7 @@ from typing import Any
 
 from pymongo import ASCENDING, DESCENDING
 
-from services.chassis.mongo import Database, Document, translated
+from services.chassis.mongo import Database, Document, translate_errors
 from services.exporter.jobs.documents import from_document
 from services.exporter.jobs.job import LIVE, Job, JobState
 
@@ -24,18 +24,18 @@ class JobQueries:
     def __init__(self, database: Database) -> None:
         self._jobs = database["jobs"]
 
-    @translated
+    @translate_errors
     async def get(self, tenant: str, job_id: str) -> Job | None:
         """A tenant's job."""
         document = await self._jobs.find_one({"_id": job_id, "tenant": tenant})
         return None if document is None else from_document(document)
 
-    @translated
+    @translate_errors
     async def live_count(self, tenant: str, at_most: int) -> int:
         """How many jobs of the tenant wait or run, counted up to `at_most`."""
         return await self._jobs.count_documents({"tenant": tenant, **among(LIVE)}, limit=at_most)
 
-    @translated
+    @translate_errors
     async def page(
         self,
         tenant: str,
@@ -60,7 +60,7 @@ class JobQueries:
         order = [("created_at", DESCENDING), ("_id", DESCENDING)]
         return [from_document(d) async for d in self._jobs.find(where).sort(order).limit(limit)]
 
-    @translated
+    @translate_errors
     async def completions(self, since: datetime, after: tuple[datetime, str] | None, limit: int) -> list[Job]:
         """Completed jobs of all tenants, oldest completion first, after the position `after` (finished_at, id)."""
         where: Document = {"state": JobState.COMPLETED.value, "finished_at": {"$gte": since}}
@@ -71,18 +71,18 @@ class JobQueries:
         order = [("finished_at", ASCENDING), ("_id", ASCENDING)]
         return [from_document(d) async for d in self._jobs.find(where).sort(order).limit(limit)]
 
-    @translated
+    @translate_errors
     async def by_ids(self, job_ids: Sequence[str]) -> dict[str, Job]:
         """The jobs that exist among these."""
         return {d["_id"]: from_document(d) async for d in self._jobs.find({"_id": {"$in": list(job_ids)}})}
 
-    @translated
+    @translate_errors
     async def live_counts(self) -> dict[JobState, int]:
         """How many jobs wait and run, by state; read from an index alone. Ended ones are not counted, they are many."""
         stages: list[Document] = [{"$match": among(LIVE)}, {"$group": {"_id": "$state", "count": {"$sum": 1}}}]
         return {JobState(d["_id"]): d["count"] async for d in self._jobs.aggregate(stages)}
 
-    @translated
+    @translate_errors
     async def oldest_live_age(self) -> float:
         """Seconds since the oldest waiting or running job was accepted, or retried; 0 when there is none."""
         since = {"$ifNull": ["$retried_at", "$created_at"]}

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from pymongo import ASCENDING, DESCENDING, ReturnDocument
 
-from services.chassis.mongo import Document, translated, upserted
+from services.chassis.mongo import Document, translate_errors, upserted
 from services.exporter.jobs.documents import artifact_document, from_document, new_document, notice_document
 from services.exporter.jobs.job import ENDED, LIVE, RETRIABLE, Artifact, Job, JobState, NewJob, Notice
 from services.exporter.jobs.queries import NOW, JobQueries, among
@@ -51,7 +51,7 @@ class Lease:
 class JobStore(JobQueries):
     """The `jobs` collection."""
 
-    @translated
+    @translate_errors
     async def prepare(self) -> None:
         """Make the indexes."""
         await self._jobs.create_index([("dispatch_at", ASCENDING)], sparse=True)
@@ -72,7 +72,7 @@ class JobStore(JobQueries):
 
     # Accepting and ending
 
-    @translated
+    @translate_errors
     async def accept(self, job: NewJob) -> Job:
         """Store a new job with its outbox, or return the job that has this id already, unchanged."""
         fresh = {"_id": job.id, "created_at": NOW, "updated_at": NOW, "dispatch_at": NOW}
@@ -81,13 +81,13 @@ class JobStore(JobQueries):
         change = [{"$replaceWith": {"$cond": [is_new, made, "$$ROOT"]}}]
         return from_document(await upserted(self._jobs, job.id, change))
 
-    @translated
+    @translate_errors
     async def cancel(self, tenant: str, job_id: str) -> Job | None:
         """End a live job; None when it is not live."""
         where = {"_id": job_id, "tenant": tenant, **among(LIVE)}
         return await self._change(where, *_ending(JobState.CANCELLED, {}))
 
-    @translated
+    @translate_errors
     async def retry(self, tenant: str, job_id: str) -> Job | None:
         """Start a failed or cancelled job again with all its attempts; the fence goes on, so old workers stay out."""
         where = {"_id": job_id, "tenant": tenant, **among(RETRIABLE)}
@@ -96,7 +96,7 @@ class JobStore(JobQueries):
         gone = ["error", "started_at", "finished_at", "event_at", "total", "warnings", "records"]
         return await self._change(where, {"$set": again}, {"$unset": gone})
 
-    @translated
+    @translate_errors
     async def delete(self, tenant: str, job_id: str) -> Job | None:
         """Forget an ended job; None when there is none. The sweep removes a file that is left behind."""
         where = {"_id": job_id, "tenant": tenant, **among(ENDED)}
@@ -105,31 +105,31 @@ class JobStore(JobQueries):
 
     # Waking
 
-    @translated
+    @translate_errors
     async def take_due(self, pause: float) -> Job | None:
         """The live job that has waited longest for a worker; it is due again after `pause` seconds."""
         where = {**is_due("dispatch_at"), **among(LIVE)}
         return await self._change(where, {"$set": {"dispatch_at": later(pause)}}, sort=[("dispatch_at", ASCENDING)])
 
-    @translated
+    @translate_errors
     async def take_one_due(self, job_id: str, pause: float) -> Job | None:
         """The same for one job that was just accepted."""
         where = {"_id": job_id, **is_due("dispatch_at"), **among(LIVE)}
         return await self._change(where, {"$set": {"dispatch_at": later(pause)}})
 
-    @translated
+    @translate_errors
     async def due_soon(self, job_id: str, pause: float) -> None:
         """The wake-up could not be sent: try again in `pause` seconds."""
         await self._change({"_id": job_id, **among(LIVE)}, {"$set": {"dispatch_at": later(pause)}})
 
-    @translated
+    @translate_errors
     async def take_event(self, pause: float) -> Job | None:
         """An ended job whose event has not been confirmed; it is due again after `pause` seconds."""
         return await self._change(
             is_due("event_at"), {"$set": {"event_at": later(pause)}}, sort=[("event_at", ASCENDING)]
         )
 
-    @translated
+    @translate_errors
     async def event_sent(self, job: Job) -> None:
         """The event is stored in the stream."""
         this_end = {"_id": job.id, "state": job.state.value, "finished_at": job.finished_at}
@@ -137,7 +137,7 @@ class JobStore(JobQueries):
 
     # Working
 
-    @translated
+    @translate_errors
     async def claim(self, job_id: str, owner: str, lease: float) -> Lease | None:
         """Take a job that waits, or whose lease has run out: fence + 1, attempt + 1. None when it is not to be had."""
         where = {"_id": job_id, "$expr": {"$and": [_IS_FREE, {"$lt": ["$attempt", "$max_attempts"]}]}}
@@ -157,20 +157,20 @@ class JobStore(JobQueries):
         job = await self._change(where, {"$set": taken})
         return None if job is None else Lease(job)
 
-    @translated
+    @translate_errors
     async def give_up(self, job_id: str, error: Notice) -> Job | None:
         """Fail a job that nobody holds and that has used its attempts: it ended its process each time."""
         where = {"_id": job_id, "$expr": {"$and": [_IS_FREE, {"$gte": ["$attempt", "$max_attempts"]}]}}
         return await self._change(where, *_ending(JobState.FAILED, {"error": literal(notice_document(error))}))
 
-    @translated
+    @translate_errors
     async def heartbeat(self, lease: Lease, *, seconds: float, stage: str, processed: int, total: int | None) -> bool:
         """Keep the lease and report progress. False: the job is somebody else's, or cancelled; stop at once."""
         progress = {"stage": stage, "processed": processed, "total": total}
         until = {"lease_until": later(seconds), "dispatch_at": later(seconds)}
         return await self._change(lease.key, {"$set": {**progress, **until}}) is not None
 
-    @translated
+    @translate_errors
     async def complete(
         self, lease: Lease, artifact: Artifact, *, records: dict[str, int], warnings: Sequence[Notice], keep: float
     ) -> bool:
@@ -186,7 +186,7 @@ class JobStore(JobQueries):
         ending = _ending(JobState.COMPLETED, done)
         return await self._change(lease.key, *ending, {"$unset": ["error"]}) is not None
 
-    @translated
+    @translate_errors
     async def fail(self, lease: Lease, error: Notice) -> bool:
         """End the job without a file."""
         return (
@@ -194,7 +194,7 @@ class JobStore(JobQueries):
             is not None
         )
 
-    @translated
+    @translate_errors
     async def wait_for_retry(self, lease: Lease, error: Notice, delay: float) -> bool:
         """Let the job wait `delay` seconds for its next attempt."""
         waiting = {
@@ -206,7 +206,7 @@ class JobStore(JobQueries):
         }
         return await self._change(lease.key, {"$set": waiting}, {"$unset": _LEASE_FIELDS}) is not None
 
-    @translated
+    @translate_errors
     async def give_back(self, lease: Lease) -> bool:
         """Return a job unharmed because this process stops: the attempt does not count and it is due at once."""
         back = {
@@ -219,12 +219,12 @@ class JobStore(JobQueries):
 
     # Cleaning up
 
-    @translated
+    @translate_errors
     async def expire_one(self) -> Job | None:
         """Mark a completed job whose retention is over; the caller then removes the file."""
         return await self._change({"state": "completed", **is_due("expires_at")}, {"$set": {"state": "expired"}})
 
-    @translated
+    @translate_errors
     async def forget(self, older_than: float) -> int:
         """Remove ended jobs that finished more than `older_than` seconds ago and have no file; returns how many."""
         ended = among(ENDED - {JobState.COMPLETED})

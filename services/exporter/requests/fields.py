@@ -6,7 +6,7 @@ from pymongo import MongoClient
 from pymongo.errors import PyMongoError
 
 from services.chassis.faults import Unavailable, Violation
-from services.chassis.mongo import Document, is_passing
+from services.chassis.mongo import Document, is_transient
 from services.exporter.catalogue.columns import lineage, near_names
 from services.exporter.catalogue.sample import Look
 from services.exporter.catalogue.snapshot import database_name
@@ -46,7 +46,7 @@ def check_fields(
         _check_names(look, request, tuple(known))
         _check_values(look, request.filter)
     except PyMongoError as exc:
-        if not is_passing(exc):
+        if not is_transient(exc):
             raise
         raise Unavailable("catalogue_unavailable", "The catalogue does not answer; try again shortly.") from exc
 

@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from services.chassis.mongo import Database, Document, translated
+from services.chassis.mongo import Database, Document, translate_errors
 from services.gateway.auth.api_keys import ApiKey
 
 
@@ -12,7 +12,7 @@ class KeyStore:
     def __init__(self, database: Database) -> None:
         self._keys = database["keys"]
 
-    @translated
+    @translate_errors
     async def add(self, key: ApiKey) -> None:
         """Store a new key."""
         await self._keys.insert_one(
@@ -27,19 +27,19 @@ class KeyStore:
             }
         )
 
-    @translated
+    @translate_errors
     async def get(self, key_id: str) -> ApiKey | None:
         """One key, also when it is revoked or expired."""
         document = await self._keys.find_one({"_id": key_id})
         return None if document is None else _from_document(document)
 
-    @translated
+    @translate_errors
     async def all(self, tenant: str | None = None) -> list[ApiKey]:
         """The keys of one tenant or of all, oldest first."""
         found = self._keys.find({} if tenant is None else {"tenant": tenant}).sort([("created_at", 1), ("_id", 1)])
         return [_from_document(document) async for document in found]
 
-    @translated
+    @translate_errors
     async def revoke(self, key_id: str, at: datetime) -> ApiKey | None:
         """End a key; one that was revoked before keeps its time. None: there is no such key."""
         first = {"$set": {"revoked_at": {"$ifNull": ["$revoked_at", at]}}}

@@ -7,7 +7,7 @@ from datetime import datetime
 from pymongo import ASCENDING, DESCENDING, ReturnDocument
 from pymongo.errors import DuplicateKeyError
 
-from services.chassis.mongo import Database, Document, translated
+from services.chassis.mongo import Database, Document, translate_errors
 from services.scheduler.schedules.documents import run_document, run_of
 from services.scheduler.schedules.schedule import ENDED, LIVE, Run, RunState
 
@@ -25,7 +25,7 @@ class RunStore:
     def __init__(self, database: Database) -> None:
         self._runs = database["runs"]
 
-    @translated
+    @translate_errors
     async def prepare(self) -> None:
         """Make the indexes."""
         await self._runs.create_index([("due_at", ASCENDING)], sparse=True)
@@ -33,7 +33,7 @@ class RunStore:
         await self._runs.create_index([("schedule_id", ASCENDING), ("state", ASCENDING)])
         await self._runs.create_index([("state", ASCENDING), ("created_at", ASCENDING)])
 
-    @translated
+    @translate_errors
     async def add(self, run: Run) -> Run:
         """Store a run, or return the one that has this id already."""
         try:
@@ -43,7 +43,7 @@ class RunStore:
             return run_of(document) if document is not None else run
         return run
 
-    @translated
+    @translate_errors
     async def page(self, schedule_id: str, *, before: tuple[datetime, str] | None, limit: int) -> list[Run]:
         """A schedule's runs, the newest fire time first, after the position `before` (fire_at, id)."""
         where: Document = {"schedule_id": schedule_id}
@@ -53,7 +53,7 @@ class RunStore:
         order = [("fire_at", DESCENDING), ("_id", DESCENDING)]
         return [run_of(d) async for d in self._runs.find(where).sort(order).limit(limit)]
 
-    @translated
+    @translate_errors
     async def newest(self, schedule_ids: Sequence[str]) -> dict[str, Run]:
         """The newest run of each of these schedules that has one."""
         stages: list[Document] = [
@@ -63,7 +63,7 @@ class RunStore:
         ]
         return {d["_id"]: run_of(d["run"]) async for d in self._runs.aggregate(stages)}
 
-    @translated
+    @translate_errors
     async def take_due(self, state: RunState, pause: float, limit: int) -> list[Run]:
         """Runs of this state that are due, each to one look; due again after `pause` seconds, for whoever looks then.
 
@@ -80,7 +80,7 @@ class RunStore:
         mine = self._runs.find({"_id": {"$in": ids}, "look": look}).sort("fire_at", ASCENDING)
         return [run_of(document) async for document in mine]
 
-    @translated
+    @translate_errors
     async def live_before(self, run: Run) -> list[Run]:
         """Other runs of the schedule that have not ended: all that are submitted, and those that wait from before."""
         earlier: Document = {"state": RunState.WAITING.value, "fire_at": {"$lt": run.fire_at}, "is_manual": False}
@@ -91,19 +91,19 @@ class RunStore:
         }
         return [run_of(d) async for d in self._runs.find(where).sort("fire_at", ASCENDING)]
 
-    @translated
+    @translate_errors
     async def submitted(self, run_id: str, follow: float) -> Run | None:
         """Its job is accepted; its outcome is asked for after `follow` seconds, if no event tells of it before."""
         fresh = {"state": RunState.SUBMITTED.value, "started_at": NOW, "due_at": later(follow)}
         return await self._change({"_id": run_id, "state": RunState.WAITING.value}, {"$set": fresh})
 
-    @translated
+    @translate_errors
     async def dropped(self, run_id: str, state: RunState, reason: str) -> Run | None:
         """End a run that waits, without a job; None when it does not wait any more."""
         done = {"state": state.value, "reason": {"$literal": reason}, "finished_at": NOW}
         return await self._change({"_id": run_id, "state": RunState.WAITING.value}, *_end(done))
 
-    @translated
+    @translate_errors
     async def ended(self, run_id: str, state: RunState, reason: str, at: datetime | None) -> Run | None:
         """End a run whose job ended at that time; None when it has ended already.
 
@@ -113,13 +113,13 @@ class RunStore:
         done["started_at"] = {"$ifNull": ["$started_at", at or NOW]}
         return await self._change({"_id": run_id, "state": {"$in": [s.value for s in LIVE]}}, *_end(done))
 
-    @translated
+    @translate_errors
     async def wake(self, schedule_id: str) -> None:
         """The run that has waited longest for a predecessor is due now, for one has ended; the others wait for it."""
         where = {"schedule_id": schedule_id, "state": RunState.WAITING.value}
         await self._runs.find_one_and_update(where, [{"$set": {"due_at": NOW}}], sort=[("fire_at", ASCENDING)])
 
-    @translated
+    @translate_errors
     async def longest_wait(self) -> float:
         """Seconds since the waiting run that was planned first was planned; 0 when none waits."""
         stages: list[Document] = [
@@ -131,7 +131,7 @@ class RunStore:
         waits = [float(document["millis"]) / 1_000 async for document in self._runs.aggregate(stages)]
         return max([0.0, *waits])
 
-    @translated
+    @translate_errors
     async def forget(self, older_than: float) -> int:
         """Remove runs that ended and were made more than `older_than` seconds ago; returns how many."""
         old = {"$expr": {"$lt": ["$created_at", later(-older_than)]}}

@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from pymongo import ASCENDING, DESCENDING, ReplaceOne, ReturnDocument, UpdateOne
 from pymongo.errors import DuplicateKeyError
 
-from services.chassis.mongo import Client, Database, Document, translated
+from services.chassis.mongo import Client, Database, Document, translate_errors
 from services.scheduler.schedules.documents import run_document, schedule_document, schedule_of
 from services.scheduler.schedules.schedule import Run, Schedule
 
@@ -51,7 +51,7 @@ class ScheduleStore:
         self._schedules = database["schedules"]
         self._runs = database["runs"]
 
-    @translated
+    @translate_errors
     async def prepare(self) -> None:
         """Make the indexes."""
         await self._schedules.create_index([("due_at", ASCENDING)], sparse=True)
@@ -59,14 +59,14 @@ class ScheduleStore:
         await self._schedules.create_index([("tenant", ASCENDING), ("platform_id", ASCENDING)])
         await self._schedules.create_index([("is_active", ASCENDING), ("rules", ASCENDING)])
 
-    @translated
+    @translate_errors
     async def now(self) -> datetime:
         """The server's clock."""
         hello = await self._client.admin.command("hello")
         at: datetime = hello["localTime"]
         return at if at.tzinfo else at.replace(tzinfo=UTC)
 
-    @translated
+    @translate_errors
     async def add(self, schedule: Schedule) -> Schedule:
         """Store a new schedule, or return the one that has this id already, unchanged."""
         try:
@@ -76,18 +76,18 @@ class ScheduleStore:
             return schedule_of(document) if document is not None else schedule
         return schedule
 
-    @translated
+    @translate_errors
     async def get(self, tenant: str, schedule_id: str) -> Schedule | None:
         """A tenant's schedule."""
         document = await self._schedules.find_one({"_id": schedule_id, "tenant": tenant})
         return None if document is None else schedule_of(document)
 
-    @translated
+    @translate_errors
     async def count(self, tenant: str, at_most: int) -> int:
         """How many schedules the tenant has, counted up to `at_most`."""
         return await self._schedules.count_documents({"tenant": tenant}, limit=at_most)
 
-    @translated
+    @translate_errors
     async def page(
         self, tenant: str, *, platform_id: str, before: tuple[datetime, str] | None, limit: int
     ) -> list[Schedule]:
@@ -101,19 +101,19 @@ class ScheduleStore:
         order = [("created_at", DESCENDING), ("_id", DESCENDING)]
         return [schedule_of(d) async for d in self._schedules.find(where).sort(order).limit(limit)]
 
-    @translated
+    @translate_errors
     async def change(self, schedule: Schedule) -> Schedule | None:
         """Replace the version that was read with this one; None: somebody else was faster, or it is gone."""
         where, document = _next_version(schedule, schedule)
         kept = await self._schedules.find_one_and_replace(where, document, return_document=ReturnDocument.AFTER)
         return None if kept is None else schedule_of(kept)
 
-    @translated
+    @translate_errors
     async def delete(self, tenant: str, schedule_id: str) -> bool:
         """Forget a schedule."""
         return (await self._schedules.delete_one({"_id": schedule_id, "tenant": tenant})).deleted_count == 1
 
-    @translated
+    @translate_errors
     async def due(self, limit: int) -> list[Due]:
         """Schedules whose time has come, the longest due first."""
         is_due = {"due_at": {"$type": "date"}, "$expr": {"$lte": ["$due_at", "$$NOW"]}}
@@ -125,7 +125,7 @@ class ScheduleStore:
         ]
         return [Due(schedule_of(d), d["now"]) async for d in self._schedules.aggregate(stages)]
 
-    @translated
+    @translate_errors
     async def planned(self, moves: Sequence[Move]) -> Planned:
         """Store the runs that are not there, then move on the schedules that others did not move or change before."""
         runs = [run for move in moves for run in move.runs]
@@ -138,13 +138,13 @@ class ScheduleStore:
         done = await self._schedules.bulk_write(replaced, ordered=False) if replaced else None
         return Planned(moved=done.modified_count if done else 0, runs=new)
 
-    @translated
+    @translate_errors
     async def with_other_rules(self, rules: str, limit: int) -> list[Schedule]:
         """Active schedules whose next time was computed by other time-zone rules."""
         found = self._schedules.find({"is_active": True, "rules": {"$ne": rules}}).limit(limit)
         return [schedule_of(d) async for d in found]
 
-    @translated
+    @translate_errors
     async def oldest_due_age(self) -> float:
         """Seconds since the schedule that is longest due became so; 0 when none is."""
         due = await self.due(1)

@@ -248,7 +248,7 @@ def test_too_many_columns_end_the_job(bench: Bench) -> None:
     bench.fill([{"_id": 1, "a": {"b": 1, "c": 2}, "d": 3}])
     with pytest.raises(JobFault) as fault:
         bench.run(max_columns=3)
-    assert (fault.value.code, fault.value.passing) == ("too_many_columns", False)
+    assert (fault.value.code, fault.value.transient) == ("too_many_columns", False)
     assert "4 columns, at most 3" in fault.value.message
     bench.run(max_columns=4)
 
@@ -258,7 +258,7 @@ def test_more_columns_than_a_workbook_holds_end_the_job(bench: Bench, monkeypatc
     bench.fill(plain(1))
     with pytest.raises(JobFault) as fault:
         bench.run("excel")
-    assert (fault.value.code, fault.value.passing) == ("too_many_columns", False)
+    assert (fault.value.code, fault.value.transient) == ("too_many_columns", False)
     assert bench.left() == []
 
 
@@ -481,7 +481,7 @@ def test_snapshots_lost_again_and_again_are_a_passing_fault(bench: Bench, monkey
     monkeypatch.setattr(catalogue.Snapshot, "batches", lost)
     with pytest.raises(JobFault) as fault:
         bench.run()
-    assert (fault.value.code, fault.value.passing) == ("snapshot_too_old", True)
+    assert (fault.value.code, fault.value.transient) == ("snapshot_too_old", True)
     assert lost.call_count == 3
 
 
@@ -490,14 +490,14 @@ def test_a_catalogue_that_is_away_is_a_passing_fault(bench: Bench) -> None:
         away = Bench(nobody, bench.folder, bench.finds)
         with pytest.raises(JobFault) as fault:
             away.run()
-    assert (fault.value.code, fault.value.passing) == ("catalogue_unavailable", True)
+    assert (fault.value.code, fault.value.transient) == ("catalogue_unavailable", True)
 
 
 def test_a_query_mongodb_refuses_is_no_passing_fault(bench: Bench) -> None:
     bench.fill(plain(1))
     with pytest.raises(JobFault) as fault:
         bench.run(query={"$nonsense": 1})
-    assert (fault.value.code, fault.value.passing) == ("catalogue_error", False)
+    assert (fault.value.code, fault.value.transient) == ("catalogue_error", False)
 
 
 def test_a_full_store_is_a_passing_fault_and_nothing_is_left(bench: Bench) -> None:
@@ -509,7 +509,7 @@ def test_a_full_store_is_a_passing_fault_and_nothing_is_left(bench: Bench) -> No
             bench.run()
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-    assert (fault.value.code, fault.value.passing) == ("artifact_store_full", True)
+    assert (fault.value.code, fault.value.transient) == ("artifact_store_full", True)
     assert bench.left() == []
 
 
@@ -517,7 +517,7 @@ def test_a_store_that_cannot_be_used_is_a_passing_fault(bench: Bench) -> None:
     (bench.folder / "t").write_text("a file where the tenant's folder should be")
     with pytest.raises(JobFault) as fault:
         bench.run()
-    assert (fault.value.code, fault.value.passing) == ("artifact_store_unavailable", True)
+    assert (fault.value.code, fault.value.transient) == ("artifact_store_unavailable", True)
 
 
 # Warnings

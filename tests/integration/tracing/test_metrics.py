@@ -143,7 +143,7 @@ async def test_an_attempt_that_fails_when_its_job_is_no_longer_its_own_counts_as
 
     async def cancelled_and_failed(_: FileMaker, job: Job, *__: object) -> Made:
         await running.cancel(await running.get(pb.Job(tenant=tenant, id=job.id)))
-        raise JobFault("artifact_store_unavailable", "The file is gone.", passing=True)
+        raise JobFault("artifact_store_unavailable", "The file is gone.", transient=True)
 
     monkeypatch.setattr(FileMaker, "make", cancelled_and_failed)
     job = await running.create(tenant)
