@@ -26,6 +26,15 @@ class Kind(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class ErrorInfo:
+    """A code for programs and a sentence for people; `step` names the step that failed, where there are steps."""
+
+    code: str
+    message: str
+    step: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Violation:
     """One field of a request and what is wrong with it."""
 

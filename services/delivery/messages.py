@@ -7,8 +7,8 @@ from datetime import datetime
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from services.chassis import paging as cursors
-from services.chassis.faults import Violation
-from services.delivery.deliveries.delivery import Delivery, DeliveryState, PastAttempt, Receipt, Trouble
+from services.chassis.faults import ErrorInfo, Violation
+from services.delivery.deliveries.delivery import Delivery, DeliveryState, PastAttempt, Receipt
 from services.delivery.errors import BadRequest
 from services.delivery.platforms.config import masked
 from services.delivery.platforms.platform import Platform
@@ -94,13 +94,13 @@ def _receipt(receipt: Receipt) -> pb.Receipt:
 
 def _attempt(past: PastAttempt) -> pb.Attempt:
     message = pb.Attempt(started_at=_stamp(past.started_at), ended_at=_stamp(past.ended_at))
-    if past.trouble is not None:
-        message.step, message.code, message.message = past.trouble.step, past.trouble.code, past.trouble.message
+    if past.error is not None:
+        message.step, message.code, message.message = past.error.step, past.error.code, past.error.message
     return message
 
 
-def _fault(trouble: Trouble) -> pb.Fault:
-    return pb.Fault(code=trouble.code, message=trouble.message)
+def _fault(error: ErrorInfo) -> pb.Fault:
+    return pb.Fault(code=error.code, message=error.message)
 
 
 def from_states(values: Iterable[pb.DeliveryState.ValueType]) -> list[DeliveryState]:

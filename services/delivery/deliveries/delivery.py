@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
+from services.chassis.faults import ErrorInfo
+
 
 class DeliveryState(StrEnum):
     """The states of the delivery's document in MongoDB."""
@@ -66,21 +68,12 @@ class Receipt:
 
 
 @dataclass(frozen=True, slots=True)
-class Trouble:
-    """Why an attempt failed; `step` is empty when no step at the destination did."""
-
-    code: str
-    message: str
-    step: str = ""
-
-
-@dataclass(frozen=True, slots=True)
 class PastAttempt:
     """One attempt that ended."""
 
     started_at: datetime
     ended_at: datetime
-    trouble: Trouble | None = None
+    error: ErrorInfo | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +115,7 @@ class Delivery:
     bytes_sent: int = 0
     receipt: Receipt | None = None
     attempts: tuple[PastAttempt, ...] = ()
-    error: Trouble | None = None
+    error: ErrorInfo | None = None
     delivered_at: datetime | None = None
     due_at: datetime | None = None
     started_at: datetime | None = None

@@ -3,6 +3,7 @@
 from dataclasses import asdict
 from typing import Any
 
+from services.chassis.faults import ErrorInfo
 from services.chassis.mongo import Document
 from services.delivery.deliveries.delivery import (
     Delivery,
@@ -11,7 +12,6 @@ from services.delivery.deliveries.delivery import (
     NewDelivery,
     PastAttempt,
     Receipt,
-    Trouble,
 )
 
 
@@ -23,7 +23,7 @@ def from_document(document: Document) -> Delivery:
         file=File(**document["file"]),
         state=DeliveryState(document["state"]),
         receipt=Receipt(**receipt) if receipt else None,
-        error=Trouble(**error) if error else None,
+        error=ErrorInfo(**error) if error else None,
         attempts=tuple(_attempt(past) for past in document.get("attempts", ())),
         **{name: document[name] for name in _PLAIN if name in document},
     )
@@ -52,8 +52,8 @@ _PLAIN = (
 
 
 def _attempt(document: Document) -> PastAttempt:
-    trouble = document.get("trouble")
-    return PastAttempt(document["started_at"], document["ended_at"], Trouble(**trouble) if trouble else None)
+    error = document.get("trouble")
+    return PastAttempt(document["started_at"], document["ended_at"], ErrorInfo(**error) if error else None)
 
 
 def new_document(delivery: NewDelivery) -> dict[str, Any]:
@@ -76,9 +76,9 @@ def new_document(delivery: NewDelivery) -> dict[str, Any]:
     }
 
 
-def trouble_document(trouble: Trouble) -> dict[str, str]:
+def error_document(error: ErrorInfo) -> dict[str, str]:
     """An error as stored."""
-    return {"code": trouble.code, "message": trouble.message, "step": trouble.step}
+    return {"code": error.code, "message": error.message, "step": error.step}
 
 
 def receipt_document(receipt: Receipt) -> dict[str, Any]:

@@ -10,10 +10,11 @@ from pathlib import PurePosixPath
 
 import structlog
 
+from services.chassis.faults import ErrorInfo
 from services.chassis.mongo import Database, translate_errors, upserted
 from services.chassis.telemetry import tracing
 from services.delivery.deliveries import outcomes as attempts
-from services.delivery.deliveries.delivery import File, NewDelivery, Trouble
+from services.delivery.deliveries.delivery import File, NewDelivery
 from services.delivery.deliveries.store import DeliveryStore
 from services.delivery.platforms.platform import Platform
 from services.delivery.platforms.store import PlatformStore
@@ -21,8 +22,8 @@ from services.wire import exporter_pb2 as pb
 
 log = structlog.get_logger()
 
-NOT_FOUND = Trouble("platform_not_found", "The export names this platform, and there is no such platform any more.")
-INACTIVE = Trouble("platform_inactive", "The platform is not active; activate it and retry the delivery.")
+NOT_FOUND = ErrorInfo("platform_not_found", "The export names this platform, and there is no such platform any more.")
+INACTIVE = ErrorInfo("platform_inactive", "The platform is not active; activate it and retry the delivery.")
 REMEMBERED_SECONDS = 30 * 86_400
 
 
@@ -100,10 +101,10 @@ class FanOut:
         return len(platform_ids)
 
     async def _add(self, job: pb.Job, platform_id: str, platform: Platform | None) -> None:
-        trouble = NOT_FOUND if platform is None else None if platform.is_active else INACTIVE
-        if trouble is not None:
-            attempts.FAILURES.labels(platform.type if platform else "", trouble.code).inc()
-        await self._deliveries.add(new_delivery(job, platform_id, platform, self._max_attempts), failed=trouble)
+        error = NOT_FOUND if platform is None else None if platform.is_active else INACTIVE
+        if error is not None:
+            attempts.FAILURES.labels(platform.type if platform else "", error.code).inc()
+        await self._deliveries.add(new_delivery(job, platform_id, platform, self._max_attempts), failed=error)
 
 
 def new_delivery(job: pb.Job, platform_id: str, platform: Platform | None, max_attempts: int) -> NewDelivery:

@@ -51,7 +51,7 @@ def ended(delivery: Delivery, outcome: str) -> None:
 
 
 def _kind(delivery: Delivery) -> str:
-    past = delivery.attempts[-1].trouble if delivery.attempts else None
+    past = delivery.attempts[-1].error if delivery.attempts else None
     if past == INTERRUPTED:
         return "takeover"
     return "first" if delivery.attempt == 1 else "again"

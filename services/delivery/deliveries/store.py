@@ -11,6 +11,7 @@ from typing import Any
 
 from pymongo import ASCENDING, DESCENDING, ReturnDocument
 
+from services.chassis.faults import ErrorInfo
 from services.chassis.mongo import Database, Document, translate_errors, upserted
 from services.delivery.deliveries.delivery import (
     ENDED,
@@ -20,13 +21,12 @@ from services.delivery.deliveries.delivery import (
     DeliveryState,
     NewDelivery,
     Receipt,
-    Trouble,
 )
-from services.delivery.deliveries.documents import from_document, new_document, receipt_document, trouble_document
+from services.delivery.deliveries.documents import error_document, from_document, new_document, receipt_document
 
 NOW = "$$NOW"
 ATTEMPTS_KEPT = 20
-INTERRUPTED = Trouble("interrupted", "The attempt ended without a word: its process was killed, or cut off.")
+INTERRUPTED = ErrorInfo("interrupted", "The attempt ended without a word: its process was killed, or cut off.")
 _GONE_ANEW = ["error", "receipt", "delivered_at", "attempts", "started_at"]
 
 
@@ -89,7 +89,7 @@ class DeliveryStore:
     # Making and asking
 
     @translate_errors
-    async def add(self, new: NewDelivery, *, failed: Trouble | None = None) -> Delivery:
+    async def add(self, new: NewDelivery, *, failed: ErrorInfo | None = None) -> Delivery:
         """Store a delivery to be made, or return the one of this job and platform, unchanged.
 
         Args:
@@ -97,7 +97,7 @@ class DeliveryStore:
         """
         fresh: Document = {**_literal_fields(new_document(new)), "created_at": NOW, "updated_at": NOW, "due_at": NOW}
         if failed is not None:
-            fresh |= {"state": DeliveryState.FAILED.value, "error": literal(trouble_document(failed))}
+            fresh |= {"state": DeliveryState.FAILED.value, "error": literal(error_document(failed))}
             del fresh["due_at"]
         is_new = {"$eq": [{"$type": "$state"}, "missing"]}
         change = [{"$replaceWith": {"$cond": [is_new, fresh, "$$ROOT"]}}]
@@ -166,10 +166,10 @@ class DeliveryStore:
         return None if found is None else Lease(found)
 
     @translate_errors
-    async def give_up_one(self, trouble: Trouble) -> Delivery | None:
+    async def give_up_one(self, error: ErrorInfo) -> Delivery | None:
         """Fail a delivery that nobody holds and that has used its attempts: it ended its process each time."""
         used = {"$and": [_DUE["$expr"], {"$gte": ["$attempt", "$max_attempts"]}]}
-        return await self._change({**_DUE, **among(LIVE), "$expr": used}, *_failing(trouble))
+        return await self._change({**_DUE, **among(LIVE), "$expr": used}, *_failing(error))
 
     @translate_errors
     async def heartbeat(self, lease: Lease, *, seconds: float, sent: int, verifying: bool) -> bool:
@@ -217,17 +217,17 @@ class DeliveryStore:
         return await self._change(lease.key, {"$set": done}, gone) is not None
 
     @translate_errors
-    async def fail(self, lease: Lease, trouble: Trouble) -> bool:
+    async def fail(self, lease: Lease, error: ErrorInfo) -> bool:
         """End the delivery."""
-        return await self._change(lease.key, *_failing(trouble)) is not None
+        return await self._change(lease.key, *_failing(error)) is not None
 
     @translate_errors
-    async def wait_for_retry(self, lease: Lease, trouble: Trouble, delay: float) -> bool:
+    async def wait_for_retry(self, lease: Lease, error: ErrorInfo, delay: float) -> bool:
         """Let it wait `delay` seconds for its next attempt."""
         waiting = {
             "state": DeliveryState.RETRY_WAIT.value,
-            "error": literal(trouble_document(trouble)),
-            "attempts": _with_attempt(trouble),
+            "error": literal(error_document(error)),
+            "attempts": _with_attempt(error),
             "due_at": later(delay),
         }
         return await self._change(lease.key, {"$set": waiting}, {"$unset": ["lease_owner"]}) is not None
@@ -245,10 +245,10 @@ class DeliveryStore:
     # Cleaning up and measuring
 
     @translate_errors
-    async def fail_waiting(self, platform_id: str, trouble: Trouble) -> int:
+    async def fail_waiting(self, platform_id: str, error: ErrorInfo) -> int:
         """Fail what waits for a platform that is gone; what is being sent ends by itself."""
         where = {"platform_id": platform_id, **among(LIVE - HELD)}
-        ended = await self._deliveries.update_many(where, [*_failing(trouble), {"$set": {"updated_at": NOW}}])
+        ended = await self._deliveries.update_many(where, [*_failing(error), {"$set": {"updated_at": NOW}}])
         return ended.modified_count
 
     @translate_errors
@@ -271,18 +271,18 @@ def _literal_fields(document: Document) -> Document:
     return {name: literal(value) for name, value in document.items()}
 
 
-def _with_attempt(trouble: Trouble | None) -> Document:
+def _with_attempt(error: ErrorInfo | None) -> Document:
     """The attempts with the one that ends now, the last `ATTEMPTS_KEPT` of them."""
     past: Document = {"started_at": {"$ifNull": ["$started_at", NOW]}, "ended_at": NOW}
-    if trouble is not None:
-        past["trouble"] = literal(trouble_document(trouble))
+    if error is not None:
+        past["trouble"] = literal(error_document(error))
     return {"$slice": [{"$concatArrays": [_ATTEMPTS, [past]]}, -ATTEMPTS_KEPT]}
 
 
-def _failing(trouble: Trouble) -> list[Document]:
+def _failing(error: ErrorInfo) -> list[Document]:
     failed = {
         "state": DeliveryState.FAILED.value,
-        "error": literal(trouble_document(trouble)),
-        "attempts": {"$cond": [_IS_HELD, _with_attempt(trouble), _ATTEMPTS]},
+        "error": literal(error_document(error)),
+        "attempts": {"$cond": [_IS_HELD, _with_attempt(error), _ATTEMPTS]},
     }
     return [{"$set": failed}, {"$unset": ["due_at", "lease_owner"]}]

@@ -10,12 +10,12 @@ import structlog
 from services.chassis import loops
 from services.chassis.backoff import Retries
 from services.chassis.blobs.contract import BlobStore
-from services.chassis.faults import Unavailable
+from services.chassis.faults import ErrorInfo, Unavailable
 from services.chassis.telemetry import tracing
 from services.delivery.deliveries import outcomes as attempts
 from services.delivery.deliveries.attempt import Attempt, LeaseLost, Progress
 from services.delivery.deliveries.attempt_state import DeliveryNotes, PlatformPins
-from services.delivery.deliveries.delivery import Delivery, Receipt, Trouble
+from services.delivery.deliveries.delivery import Delivery, Receipt
 from services.delivery.deliveries.fan_out import INACTIVE
 from services.delivery.deliveries.store import DeliveryStore, Lease
 from services.delivery.destinations.contract import DestinationError
@@ -38,12 +38,12 @@ CLOSING_SECONDS = 5.0
 LONGEST_MESSAGE = 1_000
 """Characters of what is stored of a destination's complaint."""
 
-GONE = Trouble("platform_deleted", "The platform was deleted.")
-GIVEN_UP = Trouble(
+GONE = ErrorInfo("platform_deleted", "The platform was deleted.")
+GIVEN_UP = ErrorInfo(
     "attempts_exhausted",
     "Every attempt ended without a word: its process crashed or was killed. See the service's log.",
 )
-BROKEN = Trouble("internal", "The attempt failed in a way nobody foresaw; see the service's log.")
+BROKEN = ErrorInfo("internal", "The attempt failed in a way nobody foresaw; see the service's log.")
 
 
 class Stopped(Exception):
@@ -162,7 +162,9 @@ class Worker:
             log.warning("lease_lost", action="deliver")
         except (DestinationError, SourceError, Unplaceable) as exc:
             step = exc.step.value if isinstance(exc, DestinationError) else ""
-            await self._explain(lease, Trouble(exc.code, exc.message[:LONGEST_MESSAGE], step), transient=exc.transient)
+            await self._explain(
+                lease, ErrorInfo(exc.code, exc.message[:LONGEST_MESSAGE], step), transient=exc.transient
+            )
         except Unavailable:
             raise
         except Exception:
@@ -245,15 +247,15 @@ class Worker:
             "delivered", action="deliver", bytes=receipt.size, seconds=receipt.seconds, was_there=receipt.was_there
         )
 
-    async def _explain(self, lease: Lease, trouble: Trouble, *, transient: bool) -> None:
+    async def _explain(self, lease: Lease, error: ErrorInfo, *, transient: bool) -> None:
         found: Delivery = lease.delivery
-        tracing.failed(trouble.code)
-        log.warning("attempt_failed", action="deliver", code=trouble.code, reason=trouble.message, transient=transient)
+        tracing.failed(error.code)
+        log.warning("attempt_failed", action="deliver", code=error.code, reason=error.message, transient=transient)
         outcome = await self._retries.conclude(
-            self._store, lease, trouble, attempt=found.attempt, most=found.max_attempts, transient=transient
+            self._store, lease, error, attempt=found.attempt, most=found.max_attempts, transient=transient
         )
         attempts.ended(found, outcome)
         if outcome == "fenced":
             log.info("failure_fenced", action="deliver", fence=found.fence)
         elif outcome == "failed":
-            attempts.FAILURES.labels(found.platform_type, trouble.code).inc()
+            attempts.FAILURES.labels(found.platform_type, error.code).inc()

@@ -16,6 +16,7 @@ from itertools import islice
 from pymongo import MongoClient
 
 from services.chassis.blobs.contract import BlobError, BlobWriter, StoreFull
+from services.chassis.faults import ErrorInfo
 from services.chassis.mongo import Document
 from services.exporter.catalogue import snapshot as catalogue
 from services.exporter.catalogue.projection import projection
@@ -23,9 +24,9 @@ from services.exporter.errors import JobFault
 from services.exporter.export.headers import Header, Headers
 from services.exporter.export.pipeline import Ahead, Stopped
 from services.exporter.export.plan import ALL_FIELDS, FILTERED_SHEET, Plan
-from services.exporter.export.warnings import notices
+from services.exporter.export.warnings import warnings_of
 from services.exporter.formats.contract import Sheet, Tally, TooManyColumns, UnforeseenColumn
-from services.exporter.jobs.job import Notice, Stage
+from services.exporter.jobs.job import Stage
 from services.exporter.transcode import discover
 
 SNAPSHOT_TRIES = 3
@@ -55,7 +56,7 @@ class Written:
     seen: Mapping[str, tuple[str, ...]]
     widths: Mapping[str, Mapping[str, int]]
     """Of the columns of the names that were seen, by sheet, where the file shows them."""
-    warnings: tuple[Notice, ...]
+    warnings: tuple[ErrorInfo, ...]
 
 
 class Attempt:
@@ -179,12 +180,12 @@ class Attempt:
         chunks = stack.enter_context(Ahead(encoded, self._stop, name="export-encode"))
         return stack.enter_context(Ahead(_hashed(chunks, digest), self._stop, name="export-hash"))
 
-    def _warnings(self, view: catalogue.Snapshot, tally: Tally) -> tuple[Notice, ...]:
+    def _warnings(self, view: catalogue.Snapshot, tally: Tally) -> tuple[ErrorInfo, ...]:
         plan = self._plan
         if FILTERED_SHEET not in tally.records:
-            return notices(tally, FILTERED_SHEET, ALL_FIELDS, filtered=False, known=tuple)
+            return warnings_of(tally, FILTERED_SHEET, ALL_FIELDS, filtered=False, known=tuple)
         known = plan.memory[FILTERED_SHEET].order
-        return notices(
+        return warnings_of(
             tally,
             FILTERED_SHEET,
             plan.options.selection,

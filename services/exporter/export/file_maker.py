@@ -9,7 +9,7 @@ import structlog
 from pymongo import MongoClient
 
 from services.chassis.blobs.contract import BlobError, BlobStore, BlobWriter
-from services.chassis.faults import Unavailable
+from services.chassis.faults import ErrorInfo, Unavailable
 from services.chassis.mongo import Document
 from services.chassis.threads import in_thread
 from services.exporter.catalogue.column_store import ColumnMemory, ColumnStore, request_key
@@ -19,7 +19,7 @@ from services.exporter.export.plan import FILTERED_SHEET, Plan
 from services.exporter.formats.contract import ExportOptions, Format
 from services.exporter.jobs.artifacts import artifact_key
 from services.exporter.jobs.file_names import file_name
-from services.exporter.jobs.job import Artifact, Job, Notice
+from services.exporter.jobs.job import Artifact, Job
 from services.exporter.requests.filters import to_query
 from services.exporter.requests.request import CheckedRequest, check_request
 
@@ -32,7 +32,7 @@ class Made:
 
     artifact: Artifact
     records: Mapping[str, int]
-    warnings: tuple[Notice, ...]
+    warnings: tuple[ErrorInfo, ...]
 
 
 class FileMaker:

@@ -2,17 +2,17 @@
 
 from collections.abc import Callable, Iterator, Sequence
 
+from services.chassis.faults import ErrorInfo
 from services.exporter.catalogue.columns import Selection, near_names
 from services.exporter.formats.contract import Tally
-from services.exporter.jobs.job import Notice
 
 MOST_UNKNOWN = 20
 """Warnings with near names; finding those takes its time, and nobody reads more."""
 
 
-def notices(
+def warnings_of(
     tally: Tally, sheet: str, selection: Selection, *, filtered: bool, known: Callable[[], Sequence[str]]
-) -> tuple[Notice, ...]:
+) -> tuple[ErrorInfo, ...]:
     """The warnings on a job.
 
     Args:
@@ -22,17 +22,17 @@ def notices(
     found = list(_unknown_fields(selection.missing(tally.seen.get(sheet, ())), known))
     if tally.texts_cut:
         text = f"Texts cut at 32,767 characters, the most a cell holds: {tally.texts_cut}."
-        found.append(Notice("text_cut", text))
+        found.append(ErrorInfo("text_cut", text))
     if filtered and not tally.records.get(sheet, 0):
-        found.append(Notice("no_match", "No product matched the filters."))
+        found.append(ErrorInfo("no_match", "No product matched the filters."))
     return tuple(found)
 
 
-def _unknown_fields(missing: Sequence[str], known: Callable[[], Sequence[str]]) -> Iterator[Notice]:
+def _unknown_fields(missing: Sequence[str], known: Callable[[], Sequence[str]]) -> Iterator[ErrorInfo]:
     names = known() if missing else ()
     for name in missing[:MOST_UNKNOWN]:
         near = near_names(name, names)
         hint = f"; near names: {', '.join(near)}" if near else ""
-        yield Notice("unknown_field", f"No exported product has the field {name!r}{hint}.")
+        yield ErrorInfo("unknown_field", f"No exported product has the field {name!r}{hint}.")
     if left := len(missing[MOST_UNKNOWN:]):
-        yield Notice("unknown_field", f"No exported product has {left} more of the fields asked for.")
+        yield ErrorInfo("unknown_field", f"No exported product has {left} more of the fields asked for.")

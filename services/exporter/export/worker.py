@@ -10,7 +10,7 @@ from nats.aio.msg import Msg
 
 from services.chassis import loops
 from services.chassis.backoff import Retries
-from services.chassis.faults import Unavailable
+from services.chassis.faults import ErrorInfo, Unavailable
 from services.chassis.jetstream import FAULTS, Inbox
 from services.chassis.telemetry import tracing
 from services.exporter.errors import JobFault
@@ -18,7 +18,6 @@ from services.exporter.export import outcomes as attempts
 from services.exporter.export.attempt import Progress
 from services.exporter.export.file_maker import FileMaker, Made
 from services.exporter.export.pipeline import Stopped
-from services.exporter.jobs.job import Notice
 from services.exporter.jobs.store import JobStore, Lease
 
 log = structlog.get_logger()
@@ -32,7 +31,7 @@ GOODBYE_SECONDS = 10.0
 LONGEST_RETRY = 300.0
 """Seconds between two attempts, at most."""
 
-GIVEN_UP = Notice(
+GIVEN_UP = ErrorInfo(
     "attempts_exhausted", "Every attempt ended without a word: its process crashed or was killed. See the worker's log."
 )
 BROKEN = JobFault("internal_error", "The export failed unexpectedly; the worker's log says why.", transient=True)
@@ -205,7 +204,7 @@ class Worker:
 
     async def _explain(self, lease: Lease, fault: JobFault) -> None:
         job = lease.job
-        error = Notice(fault.code, fault.message)
+        error = ErrorInfo(fault.code, fault.message)
         tracing.failed(fault.code)
         log.warning("attempt_failed", action="work", code=fault.code, reason=fault.message, transient=fault.transient)
         outcome = await self._retries.conclude(

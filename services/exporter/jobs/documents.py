@@ -2,8 +2,9 @@
 
 from typing import Any
 
+from services.chassis.faults import ErrorInfo
 from services.chassis.mongo import Document
-from services.exporter.jobs.job import Artifact, Job, JobState, NewJob, Notice
+from services.exporter.jobs.job import Artifact, Job, JobState, NewJob
 
 
 def from_document(document: Document) -> Job:
@@ -14,8 +15,8 @@ def from_document(document: Document) -> Job:
         id=document["_id"],
         state=JobState(document["state"]),
         artifact=Artifact(**artifact) if artifact else None,
-        error=Notice(**error) if error else None,
-        warnings=tuple(Notice(**warning) for warning in document.get("warnings", ())),
+        error=ErrorInfo(**error) if error else None,
+        warnings=tuple(ErrorInfo(**warning) for warning in document.get("warnings", ())),
         **{name: document[name] for name in _PLAIN if name in document},
     )
 
@@ -66,7 +67,7 @@ def new_document(job: NewJob) -> Document:
     }
 
 
-def notice_document(notice: Notice) -> dict[str, Any]:
+def error_document(notice: ErrorInfo) -> dict[str, Any]:
     """A warning or error as stored."""
     return {"code": notice.code, "message": notice.message}
 

@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
+from services.chassis.faults import ErrorInfo
+
 
 class JobState(StrEnum):
     """The states of the job's document in MongoDB."""
@@ -50,14 +52,6 @@ class Artifact:
 
 
 @dataclass(frozen=True, slots=True)
-class Notice:
-    """A code for programs and a sentence for people: a warning, or the error of a job."""
-
-    code: str
-    message: str
-
-
-@dataclass(frozen=True, slots=True)
 class NewJob:
     """A request that was checked and may become a job."""
 
@@ -93,8 +87,8 @@ class Job:
     started_at: datetime | None = None
     finished_at: datetime | None = None
     expires_at: datetime | None = None
-    warnings: tuple[Notice, ...] = ()
-    error: Notice | None = None
+    warnings: tuple[ErrorInfo, ...] = ()
+    error: ErrorInfo | None = None
     schedule_id: str = ""
     schedule_name: str = ""
     request_id: str = ""

@@ -9,9 +9,10 @@ from dataclasses import dataclass
 
 from pymongo import ASCENDING, DESCENDING, ReturnDocument
 
+from services.chassis.faults import ErrorInfo
 from services.chassis.mongo import Document, translate_errors, upserted
-from services.exporter.jobs.documents import artifact_document, from_document, new_document, notice_document
-from services.exporter.jobs.job import ENDED, LIVE, RETRIABLE, Artifact, Job, JobState, NewJob, Notice
+from services.exporter.jobs.documents import artifact_document, error_document, from_document, new_document
+from services.exporter.jobs.job import ENDED, LIVE, RETRIABLE, Artifact, Job, JobState, NewJob
 from services.exporter.jobs.queries import NOW, JobQueries, among
 
 _LEASE_FIELDS = ["lease_until", "lease_owner"]
@@ -158,10 +159,10 @@ class JobStore(JobQueries):
         return None if job is None else Lease(job)
 
     @translate_errors
-    async def give_up(self, job_id: str, error: Notice) -> Job | None:
+    async def give_up(self, job_id: str, error: ErrorInfo) -> Job | None:
         """Fail a job that nobody holds and that has used its attempts: it ended its process each time."""
         where = {"_id": job_id, "$expr": {"$and": [_IS_FREE, {"$gte": ["$attempt", "$max_attempts"]}]}}
-        return await self._change(where, *_ending(JobState.FAILED, {"error": literal(notice_document(error))}))
+        return await self._change(where, *_ending(JobState.FAILED, {"error": literal(error_document(error))}))
 
     @translate_errors
     async def heartbeat(self, lease: Lease, *, seconds: float, stage: str, processed: int, total: int | None) -> bool:
@@ -172,7 +173,7 @@ class JobStore(JobQueries):
 
     @translate_errors
     async def complete(
-        self, lease: Lease, artifact: Artifact, *, records: dict[str, int], warnings: Sequence[Notice], keep: float
+        self, lease: Lease, artifact: Artifact, *, records: dict[str, int], warnings: Sequence[ErrorInfo], keep: float
     ) -> bool:
         """Commit the file: the one moment at which the job becomes completed. False: the lease was lost."""
         done = {
@@ -180,27 +181,27 @@ class JobStore(JobQueries):
             "records": literal(records),
             "processed": sum(records.values()),
             "total": sum(records.values()),
-            "warnings": literal([notice_document(w) for w in warnings]),
+            "warnings": literal([error_document(w) for w in warnings]),
             "expires_at": later(keep),
         }
         ending = _ending(JobState.COMPLETED, done)
         return await self._change(lease.key, *ending, {"$unset": ["error"]}) is not None
 
     @translate_errors
-    async def fail(self, lease: Lease, error: Notice) -> bool:
+    async def fail(self, lease: Lease, error: ErrorInfo) -> bool:
         """End the job without a file."""
         return (
-            await self._change(lease.key, *_ending(JobState.FAILED, {"error": literal(notice_document(error))}))
+            await self._change(lease.key, *_ending(JobState.FAILED, {"error": literal(error_document(error))}))
             is not None
         )
 
     @translate_errors
-    async def wait_for_retry(self, lease: Lease, error: Notice, delay: float) -> bool:
+    async def wait_for_retry(self, lease: Lease, error: ErrorInfo, delay: float) -> bool:
         """Let the job wait `delay` seconds for its next attempt."""
         waiting = {
             "state": JobState.RETRY_WAIT.value,
             "stage": "queued",
-            "error": literal(notice_document(error)),
+            "error": literal(error_document(error)),
             "retry_at": later(delay),
             "dispatch_at": later(delay),
         }

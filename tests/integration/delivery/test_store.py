@@ -7,13 +7,14 @@ from typing import Any
 import pytest
 
 from services.chassis import mongo
-from services.delivery.deliveries.delivery import DeliveryState, File, NewDelivery, Receipt, Trouble
+from services.chassis.faults import ErrorInfo
+from services.delivery.deliveries.delivery import DeliveryState, File, NewDelivery, Receipt
 from services.delivery.deliveries.store import DeliveryStore, Lease
 
 AT = datetime(2026, 3, 15, 9, tzinfo=UTC)
 FILE = File("t/j/1/p.csv", "p.csv", ".csv", "text/csv", 10, "0" * 64, "csv", "", AT)
 RECEIPT = Receipt("folder/p.csv", "", 10, "0" * 64, {"etag": "$x.y"}, 1.5, was_there=False)
-TROUBLE = Trouble("unreachable", "$$NOW is no answer", "connect")
+ERROR = ErrorInfo("unreachable", "$$NOW is no answer", "connect")
 
 
 @pytest.fixture
@@ -52,10 +53,10 @@ async def test_what_is_stored_is_what_was_given_whatever_dollars_it_holds(delive
     assert (added.platform_name, added.file, added.state) == ("$name", FILE, DeliveryState.PENDING)
     lease = await claimed(deliveries)
     assert await deliveries.settle_name(lease, "$$ROOT.csv")
-    assert await deliveries.wait_for_retry(lease, TROUBLE, 0)
+    assert await deliveries.wait_for_retry(lease, ERROR, 0)
     found = await deliveries.get("acme", added.id)
     assert found is not None
-    assert (found.remote_name, found.error, found.attempts[0].trouble) == ("$$ROOT.csv", TROUBLE, TROUBLE)
+    assert (found.remote_name, found.error, found.attempts[0].error) == ("$$ROOT.csv", ERROR, ERROR)
     assert await deliveries.deliver(await claimed(deliveries), RECEIPT)
     done = await deliveries.get("acme", added.id)
     assert done is not None
@@ -63,7 +64,7 @@ async def test_what_is_stored_is_what_was_given_whatever_dollars_it_holds(delive
 
 
 async def test_another_tenant_has_no_such_delivery(deliveries: DeliveryStore) -> None:
-    await deliveries.add(new(), failed=TROUBLE)
+    await deliveries.add(new(), failed=ERROR)
     assert await deliveries.get("other", new().id) is None
     assert await deliveries.again("other", new().id, frozenset({DeliveryState.FAILED})) is None
 
@@ -93,13 +94,13 @@ async def test_a_lease_that_has_run_out_is_taken_over_and_the_first_holder_can_c
     first = await claimed(deliveries, seconds=0)
     second = await claimed(deliveries)
     assert (second.delivery.fence, second.delivery.attempt) == (2, 2)
-    assert [a.trouble.code for a in second.delivery.attempts if a.trouble] == ["interrupted"]
+    assert [a.error.code for a in second.delivery.attempts if a.error] == ["interrupted"]
     assert not await deliveries.heartbeat(first, seconds=60, sent=1, verifying=False)
     assert not await deliveries.settle_name(first, "x")
     assert not await deliveries.keep_note(first, "id", "x")
     assert not await deliveries.deliver(first, RECEIPT)
-    assert not await deliveries.fail(first, TROUBLE)
-    assert not await deliveries.wait_for_retry(first, TROUBLE, 1)
+    assert not await deliveries.fail(first, ERROR)
+    assert not await deliveries.wait_for_retry(first, ERROR, 1)
     assert not await deliveries.give_back(first)
     found = await deliveries.get("acme", new().id)
     assert found is not None
@@ -119,7 +120,7 @@ async def test_a_heartbeat_keeps_the_lease_and_tells_of_progress(deliveries: Del
 
 async def test_what_waits_is_not_claimed_before_its_time(deliveries: DeliveryStore) -> None:
     await deliveries.add(new())
-    assert await deliveries.wait_for_retry(await claimed(deliveries), TROUBLE, 60)
+    assert await deliveries.wait_for_retry(await claimed(deliveries), ERROR, 60)
     assert await deliveries.claim("me", 60) is None
     assert await state(deliveries) is DeliveryState.RETRY_WAIT
 
@@ -133,21 +134,21 @@ async def test_what_is_given_back_is_due_at_once_and_has_lost_no_attempt(deliver
 
 async def test_a_delivery_that_ended_its_process_each_time_is_given_up(deliveries: DeliveryStore) -> None:
     await deliveries.add(new(max_attempts=2))
-    assert await deliveries.give_up_one(TROUBLE) is None
+    assert await deliveries.give_up_one(ERROR) is None
     await claimed(deliveries, seconds=0)
     await claimed(deliveries, seconds=0)
     assert await deliveries.claim("me", 60) is None
-    ended = await deliveries.give_up_one(TROUBLE)
+    ended = await deliveries.give_up_one(ERROR)
     assert ended is not None
-    assert (ended.state, ended.error, len(ended.attempts)) == (DeliveryState.FAILED, TROUBLE, 2)
-    assert await deliveries.give_up_one(TROUBLE) is None
+    assert (ended.state, ended.error, len(ended.attempts)) == (DeliveryState.FAILED, ERROR, 2)
+    assert await deliveries.give_up_one(ERROR) is None
 
 
 async def test_an_ended_delivery_is_changed_by_nobody_but_who_starts_it_again(deliveries: DeliveryStore) -> None:
     await deliveries.add(new())
     lease = await claimed(deliveries)
     assert await deliveries.settle_name(lease, "p.csv")
-    assert await deliveries.fail(lease, TROUBLE)
+    assert await deliveries.fail(lease, ERROR)
     assert not await deliveries.deliver(lease, RECEIPT)
     assert not await deliveries.heartbeat(lease, seconds=60, sent=1, verifying=False)
     assert await deliveries.claim("me", 60) is None
@@ -171,7 +172,7 @@ async def test_only_an_ended_delivery_can_be_started_again(
 async def test_the_last_twenty_attempts_are_kept(deliveries: DeliveryStore) -> None:
     await deliveries.add(new(max_attempts=100))
     for _ in range(22):
-        assert await deliveries.wait_for_retry(await claimed(deliveries), TROUBLE, 0)
+        assert await deliveries.wait_for_retry(await claimed(deliveries), ERROR, 0)
     found = await deliveries.get("acme", new().id)
     assert found is not None
     assert (len(found.attempts), found.attempt) == (20, 22)
@@ -197,7 +198,7 @@ async def test_only_what_waits_for_a_platform_fails_when_it_is_removed(deliverie
         await deliveries.add(new(f"j{number}", "p1"))
     other = await deliveries.add(new("j9", "p2"))
     sending = (await claimed(deliveries)).delivery.id
-    assert await deliveries.fail_waiting("p1", TROUBLE) == 2
+    assert await deliveries.fail_waiting("p1", ERROR) == 2
     page: Any = await deliveries.page("acme", job_id="", platform_id="", states=[], before=None, limit=10)
     states = {one.id: one.state for one in page}
     assert states[sending] is DeliveryState.SENDING
@@ -206,8 +207,8 @@ async def test_only_what_waits_for_a_platform_fails_when_it_is_removed(deliverie
 
 
 async def test_old_ends_are_forgotten_and_live_ones_never(deliveries: DeliveryStore, database: mongo.Database) -> None:
-    await deliveries.add(new("j1"), failed=TROUBLE)
-    await deliveries.add(new("j2"), failed=TROUBLE)
+    await deliveries.add(new("j1"), failed=ERROR)
+    await deliveries.add(new("j2"), failed=ERROR)
     await deliveries.add(new("j3"))
     long_ago = datetime.now(UTC) - timedelta(days=2)
     where = {"_id": {"$in": [new("j1").id, new("j3").id]}}
@@ -218,7 +219,7 @@ async def test_old_ends_are_forgotten_and_live_ones_never(deliveries: DeliverySt
 
 async def test_the_age_of_the_oldest_live_delivery_is_told(deliveries: DeliveryStore, database: mongo.Database) -> None:
     assert await deliveries.oldest_live_age() == 0
-    await deliveries.add(new("j1"), failed=TROUBLE)
+    await deliveries.add(new("j1"), failed=ERROR)
     assert await deliveries.oldest_live_age() == 0
     await deliveries.add(new("j2"))
     hour_ago = {"$set": {"created_at": datetime.now(UTC) - timedelta(hours=1)}}
@@ -228,7 +229,7 @@ async def test_the_age_of_the_oldest_live_delivery_is_told(deliveries: DeliveryS
 
 async def test_pages_go_on_after_the_position_and_are_narrowed(deliveries: DeliveryStore) -> None:
     for number in range(5):
-        await deliveries.add(new(f"j{number}", f"p{number % 2}"), failed=TROUBLE if number < 2 else None)
+        await deliveries.add(new(f"j{number}", f"p{number % 2}"), failed=ERROR if number < 2 else None)
 
     async def page(**more: Any) -> list[str]:
         asked = {"job_id": "", "platform_id": "", "states": [], "before": None, "limit": 100, **more}

@@ -8,13 +8,14 @@ from typing import Any
 
 import pytest
 
+from services.chassis.faults import ErrorInfo
 from services.chassis.mongo import Database, Document
-from services.exporter.jobs.job import Artifact, Job, JobState, NewJob, Notice
+from services.exporter.jobs.job import Artifact, Job, JobState, NewJob
 from services.exporter.jobs.store import JobStore, Lease
 from tests.integration.exporting import eventually
 
 FILE = Artifact("k", "products.csv", "text/csv", 10, "0" * 64)
-FAULT = Notice("catalogue_unavailable", "The catalogue does not answer.")
+FAULT = ErrorInfo("catalogue_unavailable", "The catalogue does not answer.")
 LONG = 60.0
 OVER = 0.001
 """A lease that has run out by the time anybody looks."""
@@ -82,9 +83,9 @@ async def test_values_with_dollars_stay_text(store: JobStore) -> None:
     job = await store.accept(new_job(options_json="$$NOW", schedule_name="$state", request_hash="$literal"))
     assert (job.options_json, job.schedule_name, job.request_hash) == ("$$NOW", "$state", "$literal")
     lease = await claimed(store, job, owner="$$ROOT")
-    await store.wait_for_retry(lease, Notice("$code", "$$NOW {$set: 1}"), 0.0)
+    await store.wait_for_retry(lease, ErrorInfo("$code", "$$NOW {$set: 1}"), 0.0)
     found = await store.get("acme", job.id)
-    assert found is not None and found.error == Notice("$code", "$$NOW {$set: 1}")
+    assert found is not None and found.error == ErrorInfo("$code", "$$NOW {$set: 1}")
 
 
 async def test_another_tenants_job_is_not_there(store: JobStore) -> None:
@@ -232,7 +233,7 @@ async def test_completing_commits_the_file_and_puts_the_event_into_its_outbox(
 ) -> None:
     job = await store.accept(new_job())
     lease = await claimed(store, job)
-    warning = Notice("text_cut", "1 text was cut.")
+    warning = ErrorInfo("text_cut", "1 text was cut.")
     assert await store.complete(lease, FILE, records={"products": 7, "suppliers": 2}, warnings=[warning], keep=LONG)
     done = await store.get("acme", job.id)
     assert done is not None

@@ -15,6 +15,7 @@ from pymongo.errors import PyMongoError
 from deploy.local.servers import NatsServer, free_port
 from services.chassis import jetstream, mongo
 from services.chassis.blobs.local import LocalStore
+from services.chassis.faults import ErrorInfo
 from services.chassis.mongo import Database
 from services.delivery.deliveries import outcomes as deliveries_seen
 from services.delivery.deliveries import store as delivery_store
@@ -25,17 +26,17 @@ from services.delivery.destinations.contract import DestinationError, Step
 from services.exporter.errors import JobFault
 from services.exporter.export import outcomes as jobs_seen
 from services.exporter.export.file_maker import FileMaker, Made
-from services.exporter.jobs.job import Job, JobState, NewJob, Notice
+from services.exporter.jobs.job import Job, JobState, NewJob
 from services.exporter.jobs.store import JobStore, Lease
 from services.exporter.jobs.sweep import Sweeper
 from services.wire import exporter_pb2 as pb
 from tests.integration.delivering import OpenShop
-from tests.integration.delivery.test_store import TROUBLE, new
+from tests.integration.delivery.test_store import ERROR, new
 from tests.integration.exporting import Exporter, eventually, exporter, new_tenant, products
 from tests.integration.tracing.spans import door
 from tests.tcp_proxy import TcpProxy
 
-FAULT = Notice("catalogue_unavailable", "The catalogue does not answer.")
+FAULT = ErrorInfo("catalogue_unavailable", "The catalogue does not answer.")
 OVER = 0.001
 """A lease that has run out by the time anybody looks."""
 
@@ -113,7 +114,7 @@ async def test_the_same_is_told_of_deliveries(database: Database) -> None:
         lease: delivery_store.Lease = await eventually("it is to be had", partial(store.claim, "me", seconds))
         with deliveries_seen.claimed(lease.delivery):
             if ending == "fault":
-                await store.wait_for_retry(lease, TROUBLE, 0)
+                await store.wait_for_retry(lease, ERROR, 0)
     assert grown(before, counts("delivery_claims_total", "kind", *kinds)) == [1, 2, 1]
 
 

@@ -23,7 +23,7 @@ def test_every_state_is_in_the_table() -> None:
 
 
 def test_every_code_that_is_no_destinations_is_in_the_table() -> None:
-    raised = re.findall(r"(?:Trouble|SourceError|Unplaceable)\(\s*\"([a-z_]+)\"", SOURCES)
+    raised = re.findall(r"(?:ErrorInfo|SourceError|Unplaceable)\(\s*\"([a-z_]+)\"", SOURCES)
     assert len(set(raised)) > 5
     assert table("code") == set(raised)
 
