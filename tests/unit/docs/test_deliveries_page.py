@@ -7,7 +7,7 @@ from services.delivery.settings import DeliverySettings
 from tests.system import ROOT
 
 PAGE = (ROOT / "docs" / "deliveries.md").read_text()
-SOURCES = "\n".join(source.read_text() for source in sorted((ROOT / "services" / "delivery").glob("*.py")))
+SOURCES = "\n".join(source.read_text() for source in sorted((ROOT / "services" / "delivery").rglob("*.py")))
 
 
 def table(heading: str) -> set[str]:
