@@ -1,4 +1,4 @@
-"""Shell sessions in documents: their commands are run as they stand, and what is shown is compared with what came."""
+"""Runs the shell sessions in Markdown documents and compares their output with what the document shows."""
 
 import os
 import re
@@ -8,11 +8,11 @@ from pathlib import Path
 
 from tests.system import ROOT
 
-WITHIN = 120.0
+TIMEOUT = 120.0
 MARK = "\x1e"
-# The Makefile's own recipes, without the step that would install things.
+# Runs the Makefile's recipes without the step that installs packages.
 PRELUDE = 'make() { command make --silent --old-file=setup "$@"; }'
-# What is another one each time. The order counts: longer ones first.
+# Values that differ in every run. Longer patterns come first.
 MASKS = (
     (re.compile(r"cx_[0-9a-f]{12}_[A-Za-z0-9_-]{43}"), "<key>"),
     (re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}"), "<uuid>"),
@@ -24,7 +24,7 @@ MASKS = (
     (re.compile(r"expires=\d+"), "expires=<number>"),
     (re.compile(r"\b([qrt])=\d+"), r"\1=<number>"),
     (re.compile(r'("(?:seconds|bytes_per_second)": ?)[\d.]+'), r"\1<number>"),
-    # Of a destination: the reader's own.
+    # The reader's own destination.
     (re.compile(r'("host": ?)"[^"]+"'), r"\1<host>"),
     (re.compile(r'("port": ?)\d+'), r"\1<port>"),
     (re.compile(r'("(?:next_)?cursor": ?")[A-Za-z0-9_-]+'), r"\1<cursor>"),
@@ -33,7 +33,7 @@ MASKS = (
 
 @dataclass(frozen=True)
 class Step:
-    """A command as a reader types it, and what the document shows of its output."""
+    """A command and the output that the document shows for it."""
 
     command: str
     output: str
@@ -64,7 +64,7 @@ def _steps(lines: list[str]) -> list[Step]:
 
 
 def run(steps: list[Step], folder: Path, **env: str) -> list[str]:
-    """What each command prints, all of them in one bash in a folder that looks like a checkout."""
+    """The output of each command. All run in one bash, in a folder that looks like a checkout."""
     (folder / "Makefile").symlink_to(ROOT / "Makefile")
     (folder / ".venv").symlink_to(ROOT / ".venv")
     script = [PRELUDE, *(f"{step.command}\nprintf '{MARK}'" for step in steps)]
@@ -75,14 +75,14 @@ def run(steps: list[Step], folder: Path, **env: str) -> list[str]:
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
-        timeout=WITHIN,
+        timeout=TIMEOUT,
         check=True,
     )
     return done.stdout.decode().split(MARK)[:-1]
 
 
 def masked(output: str) -> str:
-    """An output without what is another one each time."""
+    """The output with values that differ in every run replaced."""
     text = "\n".join(line.rstrip() for line in output.strip("\n").splitlines())
     for pattern, name in MASKS:
         text = pattern.sub(name, text)
@@ -90,7 +90,7 @@ def masked(output: str) -> str:
 
 
 def check_session(document: Path, folder: Path, **env: str) -> None:
-    """Every command of the document prints what it shows, up to ids, times and hashes."""
+    """Assert that every command prints what the document shows, except for ids, times and hashes."""
     steps = session(document)
     assert steps, f"{document} has no session"
     for step, output in zip(steps, run(steps, folder, **env), strict=True):

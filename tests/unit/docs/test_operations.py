@@ -1,4 +1,4 @@
-"""docs/operations.md agrees with the code: every setting, every alert, and every place it links to."""
+"""docs/operations.md agrees with the code: settings, alerts and link targets."""
 
 import re
 import subprocess
@@ -19,35 +19,35 @@ LINKS = sorted(set(re.findall(r"\]\(([^)\s]+)\)", TEXT)))
 
 
 def anchors(text: str) -> set[str]:
-    """Of a page's headings, as GitHub makes them."""
+    """The anchors that GitHub generates for a page's headings."""
     headings = re.findall(r"^#+ (.+)$", text, re.MULTILINE)
     return {re.sub(r"[^\w\- ]", "", heading).strip().lower().replace(" ", "-") for heading in headings}
 
 
 @pytest.mark.parametrize("alert", ALERTS, ids=lambda alert: str(alert["alert"]))
-def test_every_alert_has_a_section_of_its_name_to_which_it_links(alert: dict[str, dict[str, str]]) -> None:
+def test_every_alert_links_to_the_section_with_its_name(alert: dict[str, dict[str, str]]) -> None:
     assert f"\n#### {alert['alert']}\n" in TEXT
     assert alert["annotations"]["runbook_url"] == f"docs/operations.md#{str(alert['alert']).lower()}"
 
 
-def test_no_section_is_about_an_alert_that_is_gone() -> None:
+def test_every_section_describes_an_existing_alert() -> None:
     sections = re.findall(r"^#### (\w+)$", TEXT.partition("\n## Alerts\n")[2], re.MULTILINE)
     assert sections == [alert["alert"] for alert in ALERTS]
 
 
 @pytest.mark.parametrize("link", [link for link in LINKS if "://" not in link])
-def test_what_it_links_to_is_there(link: str) -> None:
+def test_links_resolve(link: str) -> None:
     path, _, anchor = link.partition("#")
     target = (PAGE.parent / path).resolve() if path else PAGE
     assert target.exists()
     assert not anchor or anchor in anchors(target.read_text())
 
 
-def test_the_table_of_settings_is_that_of_the_code() -> None:
+def test_the_settings_table_matches_the_code() -> None:
     assert settings_table.table() in TEXT
 
 
-def test_a_page_that_differs_fails_the_check(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_page_that_differs_from_the_code_fails_the_check(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     page = tmp_path / "operations.md"
     page.write_text(TEXT.replace("| `LOG_LEVEL` | `INFO`", "| `LOG_LEVEL` | `DEBUG`"))
     monkeypatch.setattr(settings_table, "PAGE", page)
@@ -58,6 +58,6 @@ def test_a_page_that_differs_fails_the_check(tmp_path: Path, monkeypatch: pytest
     assert page.read_text() == TEXT
 
 
-def test_make_check_looks_at_it() -> None:
+def test_make_check_verifies_the_page() -> None:
     shown = subprocess.run(["make", "--dry-run", "check"], cwd=ROOT, capture_output=True, text=True, check=True)
     assert "deploy.settings_table --check" in shown.stdout

@@ -1,4 +1,4 @@
-"""The examples of docs/schedules.md are run, so that the page cannot say what the scheduler does not do."""
+"""Runs the examples of docs/schedules.md against the scheduler's own code."""
 
 import re
 from datetime import UTC, date, datetime, timedelta
@@ -14,7 +14,7 @@ ROW = re.compile(r"\| `([^`]+)` \| ([^|]+) \|")
 
 
 def _examples(header: re.Pattern[str]) -> list[tuple[str, ...]]:
-    """Header's groups, expression, what the page says, of each row below such a header."""
+    """For each row below a matching header: the header's groups, the expression and the expected times."""
     found: list[tuple[str, ...]] = []
     groups: tuple[str, ...] | None = None
     for line in PAGE.splitlines():
@@ -28,7 +28,7 @@ def _examples(header: re.Pattern[str]) -> list[tuple[str, ...]]:
 
 
 def _fires(expression: str, timezone: str, first: date, days: int) -> list[datetime]:
-    """Those whose local date is one of so many days from the first."""
+    """The fire times whose local date is in the `days` days from `first` on."""
     cron = parse(expression, timezone)
     midnight = datetime(first.year, first.month, first.day, tzinfo=UTC)
     between = cron.fires_between(midnight - timedelta(days=1), midnight + timedelta(days=days + 1))
@@ -36,10 +36,10 @@ def _fires(expression: str, timezone: str, first: date, days: int) -> list[datet
     return [at for at in local if first <= at.date() < first + timedelta(days=days)]
 
 
-@pytest.mark.parametrize(("day", "timezone", "expression", "said"), _examples(CLOCK_HEADER))
-def test_an_example_of_a_clock_change_is_true(day: str, timezone: str, expression: str, said: str) -> None:
+@pytest.mark.parametrize(("day", "timezone", "expression", "expected"), _examples(CLOCK_HEADER))
+def test_an_example_of_a_clock_change_is_true(day: str, timezone: str, expression: str, expected: str) -> None:
     found = [at.isoformat(timespec="minutes")[11:] for at in _fires(expression, timezone, date.fromisoformat(day), 1)]
-    listed = [] if said == "none" else said.split(", ")
+    listed = [] if expected == "none" else expected.split(", ")
     if listed[-1:] == ["…"]:
         assert found[: len(listed) - 1] == listed[:-1]
         assert len(found) > len(listed) - 1
@@ -47,9 +47,9 @@ def test_an_example_of_a_clock_change_is_true(day: str, timezone: str, expressio
         assert found == listed
 
 
-@pytest.mark.parametrize(("expression", "said"), _examples(re.compile(r"\| expression \| in March 2026 \| why \|")))
-def test_an_example_of_days_is_true(expression: str, said: str) -> None:
-    assert ", ".join(str(at.day) for at in _fires(expression, "UTC", date(2026, 3, 1), 31)) == said
+@pytest.mark.parametrize(("expression", "expected"), _examples(re.compile(r"\| expression \| in March 2026 \| why \|")))
+def test_an_example_of_days_is_true(expression: str, expected: str) -> None:
+    assert ", ".join(str(at.day) for at in _fires(expression, "UTC", date(2026, 3, 1), 31)) == expected
 
 
 def test_the_page_has_examples_of_both_kinds() -> None:
