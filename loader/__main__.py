@@ -20,10 +20,10 @@ from loader.entries import Refused
 from loader.errors import BadFile
 from loader.loading import Load, Stopped, Watch
 from loader.upsert import Outcome
+from services.chassis.faults import BadRequest
 from services.chassis.mongo import Document, connect_sync
 from services.exporter.catalogue.snapshot import database_name
 from services.exporter.catalogue.tenants import check_tenant
-from services.exporter.errors import BadRequest
 
 LOADED, SOME_REFUSED, NOT_DONE, INTERRUPTED = 0, 1, 2, 130
 MOST_NAMED = 1_000

@@ -1,11 +1,13 @@
-"""The faults a service answers with: kind, stable code for programs, sentence for people, fields at fault.
+"""The faults a service answers with: a kind, a stable code for programs, a message for people, the invalid fields.
 
-Pure. `rpc_errors` carries a fault over gRPC and back; the gateway maps its kind to an HTTP status.
+Pure. `rpc.errors` carries a fault over gRPC and back; the gateway maps its kind to an HTTP status.
 """
 
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
+
+from pydantic import ValidationError
 
 
 class Kind(StrEnum):
@@ -16,9 +18,9 @@ class Kind(StrEnum):
     DENIED = "denied"
     NOT_FOUND = "not_found"
     CONFLICT = "conflict"
-    """The thing is in another state than the call needs."""
+    """The resource is not in a state in which the call is possible."""
     MISMATCH = "mismatch"
-    """The same id was used before for another request."""
+    """The id was already used for a different request."""
     GONE = "gone"
     EXHAUSTED = "exhausted"
     UNAVAILABLE = "unavailable"
@@ -43,13 +45,13 @@ class Violation:
 
 
 class Fault(Exception):
-    """Base of every error that a caller is told about.
+    """Base of every error that is reported to a caller.
 
     Args:
         code: stable, snake_case, for programs.
         message: a sentence for people that says what to do.
-        violations: the fields at fault, for `Kind.INVALID`.
-        retry_after: seconds after which trying again makes sense; None when it does not.
+        violations: the invalid fields, for `Kind.INVALID`.
+        retry_after: seconds after which a retry makes sense; None when it does not.
     """
 
     kind: Kind = Kind.INTERNAL
@@ -72,10 +74,35 @@ class Fault(Exception):
             self.kind = kind
 
 
+class BadRequest(Fault):
+    """The request cannot be carried out as written; `violations` name the fields."""
+
+    kind = Kind.INVALID
+
+    def __init__(self, violations: Iterable[Violation], *, code: str = "invalid_request") -> None:
+        listed = tuple(violations)
+        super().__init__(code, "; ".join(f"{v.field}: {v.message}" for v in listed)[:2_000], violations=listed)
+
+
 class Unavailable(Fault):
-    """A service or store behind this one does not answer; trying again helps."""
+    """A service or store that this process depends on does not answer; a retry may succeed."""
 
     kind = Kind.UNAVAILABLE
 
     def __init__(self, code: str, message: str, *, retry_after: float = 5.0) -> None:
         super().__init__(code, message, retry_after=retry_after)
+
+
+def violations_of(error: ValidationError, *, unknown: str, prefix: str = "") -> list[Violation]:
+    """What is wrong with a body: each field as a dotted path with a message, and never the value that was sent.
+
+    Args:
+        unknown: the message for an unknown key.
+        prefix: the field that holds the body, when the body is only a part of the request.
+    """
+    found = []
+    for problem in error.errors(include_url=False, include_context=False, include_input=False):
+        path = [part for part in (prefix, *(str(part) for part in problem["loc"])) if part]
+        message = unknown if problem["type"] == "extra_forbidden" else problem["msg"].removeprefix("Value error, ")
+        found.append(Violation(".".join(path) or "body", message))
+    return found

@@ -6,81 +6,138 @@ replace it in one place.
 
 import asyncio
 import functools
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from dataclasses import fields
 from typing import Any, ParamSpec, TypeVar
 
 from motor.motor_asyncio import AsyncIOMotorClient, AsyncIOMotorCollection, AsyncIOMotorDatabase
-from pymongo import MongoClient, ReturnDocument
+from prometheus_client import Counter
+from pymongo import ASCENDING, DESCENDING, MongoClient, ReturnDocument
 from pymongo.errors import (
+    BulkWriteError,
     ConfigurationError,
     ConnectionFailure,
     DuplicateKeyError,
     ExecutionTimeout,
     PyMongoError,
     ServerSelectionTimeoutError,
+    WriteConcernError,
 )
+from pymongo.monitoring import ConnectionCheckOutFailedEvent, ConnectionPoolListener, PoolClearedEvent
 
 from services.chassis.faults import Unavailable
-from services.chassis.mongo_pool import PoolWatch
+from services.chassis.mongo_expressions import Expression, literal
+from services.chassis.paging import Position
+from services.chassis.telemetry import metrics
 
 Document = dict[str, Any]
 Client = AsyncIOMotorClient[Document]
 Database = AsyncIOMotorDatabase[Document]
 Collection = AsyncIOMotorCollection[Document]
 
-# A step-down takes 1 s, an election after kill -9 about 12 s (field notes): calls wait it out instead of failing.
-SELECTION_MS = 20_000
-
-_DURABLE: dict[str, Any] = {
-    "w": "majority",
-    "journal": True,
-    "readConcernLevel": "majority",
-    "retryWrites": True,
-    "retryReads": True,
-    "tz_aware": True,
-    "uuidRepresentation": "standard",
-    "connectTimeoutMS": 5_000,
-    "event_listeners": [PoolWatch()],
-}
-
 P = ParamSpec("P")
 T = TypeVar("T")
 
+# A step-down takes 1 s, an election after kill -9 about 12 s (field notes): calls wait for it instead of failing.
+SELECTION_MS = 20_000
+MAX_SOCKET_MS = 20_000
+"""How long a call waits for an answer. Without a limit, a server that hangs would block a heartbeat for ever."""
+MIN_SOCKET_MS = 5_000
+BATCH_SOCKET_MS = 300_000
+"""The same for those who read a catalogue: finding one batch may take a scan of the whole collection."""
 
-def connect(uri: str, *, app: str, selection_ms: int = SELECTION_MS) -> Client:
+CHECKOUT_FAILURES = Counter(
+    "mongodb_checkout_failures_total", "Connections to MongoDB that could not be obtained, by reason.", ["reason"]
+)
+CLEARED = Counter("mongodb_pools_cleared_total", "Connection pools that were cleared after a connection failed.")
+
+metrics.initialize_labels(CHECKOUT_FAILURES, "timeout", "poolClosed", "connectionError")
+
+
+class PoolWatch(ConnectionPoolListener):
+    """Counts connection problems, which the driver recovers from without reporting them."""
+
+    def connection_check_out_failed(self, event: ConnectionCheckOutFailedEvent) -> None:
+        """A call got no connection in time."""
+        CHECKOUT_FAILURES.labels(event.reason).inc()
+
+    def pool_cleared(self, event: PoolClearedEvent) -> None:  # noqa: ARG002  the driver's signature
+        """A connection failed, so all connections to that server were closed."""
+        CLEARED.inc()
+
+    def _ignored(self, event: object) -> None:
+        """Part of normal operation."""
+
+    pool_created = pool_ready = pool_closed = _ignored
+    connection_created = connection_ready = connection_closed = _ignored
+    connection_check_out_started = connection_checked_out = connection_checked_in = _ignored
+
+
+def connect(uri: str, *, app: str, selection_ms: int = SELECTION_MS, socket_ms: int = MAX_SOCKET_MS) -> Client:
     """A client whose writes are acknowledged by a majority and journalled; it connects on first use.
 
     Raises:
-        OSError: the URI cannot be understood.
+        OSError: the URI is invalid.
     """
-    with _uri_understood():
-        return AsyncIOMotorClient(uri, appname=app, serverSelectionTimeoutMS=selection_ms, **_DURABLE)
+    with _uri_errors():
+        return AsyncIOMotorClient(uri, appname=app, **_options(selection_ms, socket_ms))
 
 
-def connect_sync(uri: str, *, app: str, selection_ms: int = SELECTION_MS) -> MongoClient[Document]:
-    """The same for a worker thread, where the synchronous client is the right one."""
-    with _uri_understood():
-        return MongoClient(uri, appname=app, serverSelectionTimeoutMS=selection_ms, **_DURABLE)
+def connect_sync(
+    uri: str, *, app: str, selection_ms: int = SELECTION_MS, socket_ms: int = BATCH_SOCKET_MS
+) -> MongoClient[Document]:
+    """The same for worker threads, where the synchronous client is the right one."""
+    with _uri_errors():
+        return MongoClient(uri, appname=app, **_options(selection_ms, socket_ms))
+
+
+def socket_ms_for(lease: float) -> int:
+    """The socket timeout of a process that holds leases of `lease` seconds.
+
+    A third of the lease, which is the interval of the heartbeats: one that hangs fails, and is tried again, before the
+    lease ends. Within 5 s, which a healthy but busy server may need, and 20 s.
+    """
+    return min(MAX_SOCKET_MS, max(MIN_SOCKET_MS, round(lease / 3 * 1_000)))
+
+
+def _options(selection_ms: int, socket_ms: int) -> dict[str, Any]:
+    return {
+        "w": "majority",
+        "journal": True,
+        "readConcernLevel": "majority",
+        "retryWrites": True,
+        "retryReads": True,
+        "tz_aware": True,
+        "uuidRepresentation": "standard",
+        "connectTimeoutMS": 5_000,
+        "serverSelectionTimeoutMS": selection_ms,
+        "socketTimeoutMS": socket_ms,
+        "event_listeners": [PoolWatch()],
+    }
 
 
 @contextmanager
-def _uri_understood() -> Iterator[None]:
+def _uri_errors() -> Iterator[None]:
     try:
         yield
-    except (ConfigurationError, ValueError) as exc:  # ValueError: a port that is no number
-        # The driver's words may hold the URI's password.
+    except (ConfigurationError, ValueError) as exc:  # ValueError: a port that is not a number
+        # The driver's message may contain the URI's password.
         raise OSError("the MongoDB URI is not mongodb://host:port/?replicaSet=name, or cannot be resolved") from exc
 
 
 def is_transient(exc: PyMongoError) -> bool:
-    """Whether the fault lies with the connection or the cluster's state and the same call may work later."""
-    transient = isinstance(exc, ConnectionFailure | ServerSelectionTimeoutError | ExecutionTimeout)
-    return transient or exc.timeout or exc.has_error_label("RetryableWriteError")
+    """Whether the connection or the state of the cluster is at fault, so that the same call may succeed later."""
+    if isinstance(exc, BulkWriteError):
+        return not exc.details.get("writeErrors")  # what remains are write concern errors
+    # A write concern error: the write was not confirmed by a majority, as while a server shuts down.
+    if isinstance(exc, ConnectionFailure | ServerSelectionTimeoutError | ExecutionTimeout | WriteConcernError):
+        return True
+    return exc.timeout or exc.has_error_label("RetryableWriteError")
 
 
 def translate_errors(call: Callable[P, Awaitable[T]]) -> Callable[P, Awaitable[T]]:
-    """Decorate a store's method: a MongoDB that is away becomes `Unavailable`; other errors are defects and pass."""
+    """Decorate a store's method: transient MongoDB errors become `Unavailable`; others are defects and are raised."""
 
     @functools.wraps(call)
     async def translate(*args: P.args, **kwargs: P.kwargs) -> T:
@@ -94,11 +151,17 @@ def translate_errors(call: Callable[P, Awaitable[T]]) -> Callable[P, Awaitable[T
     return translate
 
 
-async def upserted(collection: Collection, key: str, change: list[Document]) -> Document:
-    """The document with this `_id` after a change by pipeline, made by it when there is none.
+async def insert_or_get(collection: Collection, new: Document, computed: Expression | None = None) -> Document:
+    """Insert a document, or return the one that already has its `_id`, unchanged.
 
-    Of two first calls at once, the server refuses the loser, which finds the winner's document at its second try.
+    Args:
+        computed: fields whose values are expressions, such as the server's time.
+
+    Of two concurrent first calls the server refuses one, which finds the other's document at its second try.
     """
+    key = new["_id"]
+    is_new = {"$eq": ["$$ROOT", {"_id": literal(key)}]}
+    change = [{"$replaceWith": {"$cond": [is_new, {"$mergeObjects": [literal(new), computed or {}]}, "$$ROOT"]}}]
     for _ in range(2):
         with suppress(DuplicateKeyError):
             found = await collection.find_one_and_update(
@@ -108,10 +171,38 @@ async def upserted(collection: Collection, key: str, change: list[Document]) -> 
     raise AssertionError(f"{collection.name} has a second unique key")
 
 
-async def answers(client: Client, within: float = 2.0) -> bool:
-    """Whether MongoDB answers a ping within so many seconds."""
+async def page(
+    collection: Collection,
+    where: Document,
+    *,
+    after: Position | None,
+    limit: int,
+    by: str = "created_at",
+    newest_first: bool = True,
+) -> list[Document]:
+    """The documents that meet `where`, ordered by the time `by` and `_id`, from the position `after` on."""
+    if after is not None:
+        at, last = after
+        beyond = "$lt" if newest_first else "$gt"
+        where = {"$and": [where, {"$or": [{by: {beyond: at}}, {by: at, "_id": {beyond: last}}]}]}
+    order = DESCENDING if newest_first else ASCENDING
+    return [document async for document in collection.find(where).sort([(by, order), ("_id", order)]).limit(limit)]
+
+
+def load(kind: Callable[..., T], document: Mapping[str, Any], **given: object) -> T:
+    """A dataclass from the fields of a document.
+
+    Fields that only a newer version knows are ignored; missing ones get the default of the class. `given` replaces
+    fields whose stored form differs.
+    """
+    names = (field.name for field in fields(kind))  # type: ignore[arg-type]  # a dataclass
+    return kind(**{**{name: document[name] for name in names if name in document}, **given})
+
+
+async def answers(client: Client, timeout: float = 2.0) -> bool:
+    """Whether MongoDB answers a ping within `timeout` seconds."""
     try:
-        await asyncio.wait_for(client.admin.command("ping"), timeout=within)
+        await asyncio.wait_for(client.admin.command("ping"), timeout=timeout)
     except (PyMongoError, TimeoutError):
         return False
     return True

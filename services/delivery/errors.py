@@ -1,22 +1,10 @@
 """What the delivery service refuses or reports, each with its stable code."""
 
-from collections.abc import Iterable
-
-from services.chassis.faults import Fault, Kind, Violation
+from services.chassis.faults import Fault, Kind
 
 
 class DeliveryError(Fault):
     """Base of the delivery service's faults."""
-
-
-class BadRequest(DeliveryError):
-    """The request cannot be carried out as it is written; `violations` name the fields."""
-
-    kind = Kind.INVALID
-
-    def __init__(self, violations: Iterable[Violation], *, code: str = "invalid_request") -> None:
-        listed = tuple(violations)
-        super().__init__(code, "; ".join(f"{v.field}: {v.message}" for v in listed)[:2000], violations=listed)
 
 
 class PlatformNotFound(DeliveryError):

@@ -7,9 +7,8 @@ from datetime import datetime
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from services.chassis import paging as cursors
-from services.chassis.faults import ErrorInfo, Violation
+from services.chassis.faults import BadRequest, ErrorInfo, Violation
 from services.delivery.deliveries.delivery import Delivery, DeliveryState, PastAttempt, Receipt
-from services.delivery.errors import BadRequest
 from services.delivery.platforms.config import masked
 from services.delivery.platforms.platform import Platform
 from services.delivery.platforms.probe import StepResult

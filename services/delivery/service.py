@@ -138,7 +138,7 @@ class DeliveryService(delivery_pb2_grpc.DeliveryServicer):
     async def RetryDelivery(self, request: pb.RetryDeliveryRequest, context: Any) -> pb.JobDelivery:
         """Start a failed delivery again."""
         states = frozenset({DeliveryState.FAILED})
-        found = await self._deliveries.again(request.tenant, request.delivery_id, states)
+        found = await self._deliveries.restart(request.tenant, request.delivery_id, states)
         if found is None:
             state = (await self._found(request.tenant, request.delivery_id)).state
             message = f"The delivery is {state.value}; only a failed one can be started again."
@@ -159,7 +159,7 @@ class DeliveryService(delivery_pb2_grpc.DeliveryServicer):
         if not platform.is_active:
             raise WrongState("platform_inactive", "The platform is not active; activate it first.")
         wanted = new_delivery(job, platform.id, platform, self._max_attempts)
-        found = await self._deliveries.again(request.tenant, wanted.id, ENDED) or await self._deliveries.add(wanted)
+        found = await self._deliveries.restart(request.tenant, wanted.id, ENDED) or await self._deliveries.add(wanted)
         self._worker.nudge()
         return delivery_message(found)
 

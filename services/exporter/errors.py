@@ -2,21 +2,11 @@
 
 from collections.abc import Iterable
 
-from services.chassis.faults import Fault, Kind, Violation
+from services.chassis.faults import Fault, Kind
 
 
 class ExporterError(Fault):
     """Base of the exporter's faults."""
-
-
-class BadRequest(ExporterError):
-    """The request cannot be carried out as it is written; `violations` name the fields."""
-
-    kind = Kind.INVALID
-
-    def __init__(self, violations: Iterable[Violation], *, code: str = "invalid_request") -> None:
-        listed = tuple(violations)
-        super().__init__(code, "; ".join(f"{v.field}: {v.message}" for v in listed)[:2000], violations=listed)
 
 
 class UnknownFormat(ExporterError):

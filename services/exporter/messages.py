@@ -6,8 +6,7 @@ from datetime import UTC, datetime
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from services.chassis import paging as cursors
-from services.chassis.faults import Violation
-from services.exporter.errors import BadRequest
+from services.chassis.faults import BadRequest, Violation
 from services.exporter.jobs.job import Job, JobState
 from services.wire import exporter_pb2 as pb
 

@@ -13,13 +13,13 @@ from google.protobuf.empty_pb2 import Empty
 from pymongo import MongoClient
 
 from services.chassis.blobs.contract import BlobError, BlobStore
-from services.chassis.faults import Unavailable, Violation
+from services.chassis.faults import BadRequest, Unavailable, Violation
 from services.chassis.mongo import Document
 from services.chassis.paging import to_cursor
 from services.chassis.telemetry import request_context, tracing
 from services.exporter.catalogue.column_store import ColumnStore, request_key
 from services.exporter.catalogue.tenants import check_tenant
-from services.exporter.errors import BadRequest, JobNotFound, RequestReused, TooManyJobs, WrongState
+from services.exporter.errors import JobNotFound, RequestReused, TooManyJobs, WrongState
 from services.exporter.export.plan import FILTERED_SHEET
 from services.exporter.formats.contract import Format
 from services.exporter.jobs.dispatch import Dispatcher

@@ -1,22 +1,10 @@
 """What the scheduler refuses, each with its stable code."""
 
-from collections.abc import Iterable
-
-from services.chassis.faults import Fault, Kind, Violation
+from services.chassis.faults import Fault, Kind
 
 
 class SchedulerError(Fault):
     """Base of the scheduler's faults."""
-
-
-class BadRequest(SchedulerError):
-    """The request cannot be carried out as it is written; `violations` name the fields."""
-
-    kind = Kind.INVALID
-
-    def __init__(self, violations: Iterable[Violation], *, code: str = "invalid_request") -> None:
-        listed = tuple(violations)
-        super().__init__(code, "; ".join(f"{v.field}: {v.message}" for v in listed)[:2000], violations=listed)
 
 
 class ScheduleNotFound(SchedulerError):

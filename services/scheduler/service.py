@@ -7,11 +7,10 @@ from typing import Any
 import structlog
 from google.protobuf.empty_pb2 import Empty
 
-from services.chassis.faults import Violation
+from services.chassis.faults import BadRequest, Violation
 from services.chassis.paging import from_cursor, to_cursor
 from services.chassis.telemetry import tracing
 from services.scheduler.cron import preview
-from services.scheduler.errors import BadRequest
 from services.scheduler.messages import new_wish, run_message, schedule_message, times_message, wish_of
 from services.scheduler.runs.store import RunStore
 from services.scheduler.schedules.registry import Register

@@ -1,11 +1,17 @@
-"""Prometheus metrics of the process, on a port of their own, with a liveness answer beside them."""
+"""Prometheus metrics of the process, served on their own port together with a liveness endpoint."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from aiohttp import web
-from prometheus_client import REGISTRY, CollectorRegistry
+from prometheus_client import REGISTRY, CollectorRegistry, Counter
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
+
+
+def initialize_labels(counter: Counter, *values: str) -> None:
+    """Start a series at 0 for each value of the counter's label: a series that starts at 1 shows no increase."""
+    for value in values:
+        counter.labels(value)
 
 
 async def _healthz(_: web.Request) -> web.Response:

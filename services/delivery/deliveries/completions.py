@@ -7,7 +7,8 @@ from google.protobuf.message import DecodeError
 from nats.aio.msg import Msg
 
 from services.chassis.jetstream import Inbox, Stream
-from services.chassis.mongo import Database, Document, translate_errors, upserted
+from services.chassis.mongo import Database, insert_or_get, translate_errors
+from services.chassis.mongo_expressions import NOW
 from services.delivery.deliveries.fan_out import FanOut
 from services.delivery.exporter_client import ExporterClient
 from services.wire import events_pb2
@@ -18,7 +19,6 @@ log = structlog.get_logger()
 # As in the exporter, which publishes them; whoever comes first makes the stream.
 EVENTS = Stream("EXPORT_EVENTS", "exports.events.*", work_queue=False)
 ACK_WAIT = 30.0
-_BEGUN: list[Document] = [{"$set": {"at": {"$ifNull": ["$at", "$$NOW"]}}}]
 
 
 class Watermark:
@@ -30,12 +30,12 @@ class Watermark:
     @translate_errors
     async def prepare(self) -> None:
         """Begin now, if there is no beginning yet."""
-        await upserted(self._marks, "completions", _BEGUN)
+        await self.get()
 
     @translate_errors
     async def get(self) -> datetime:
         """The time."""
-        at: datetime = (await upserted(self._marks, "completions", _BEGUN))["at"]
+        at: datetime = (await insert_or_get(self._marks, {"_id": "completions"}, {"at": NOW}))["at"]
         return at
 
     @translate_errors

@@ -1,10 +1,10 @@
-"""Deliveries to and from their MongoDB documents; the only place that knows the fields' names in the database."""
+"""Converts deliveries to and from MongoDB documents; the only module that knows the names of the stored fields."""
 
 from dataclasses import asdict
 from typing import Any
 
 from services.chassis.faults import ErrorInfo
-from services.chassis.mongo import Document
+from services.chassis.mongo import Document, load
 from services.delivery.deliveries.delivery import (
     Delivery,
     DeliveryState,
@@ -17,47 +17,27 @@ from services.delivery.deliveries.delivery import (
 
 def from_document(document: Document) -> Delivery:
     """The delivery in a document of the `deliveries` collection."""
-    receipt, error = document.get("receipt"), document.get("error")
-    return Delivery(
+    receipt, attempts = document.get("receipt"), document.get("attempts", ())
+    return load(
+        Delivery,
+        document,
         id=document["_id"],
-        file=File(**document["file"]),
+        file=load(File, document["file"]),
         state=DeliveryState(document["state"]),
-        receipt=Receipt(**receipt) if receipt else None,
-        error=ErrorInfo(**error) if error else None,
-        attempts=tuple(_attempt(past) for past in document.get("attempts", ())),
-        **{name: document[name] for name in _PLAIN if name in document},
+        receipt=load(Receipt, receipt) if receipt else None,
+        error=_error(document.get("error")),
+        attempts=tuple(
+            load(PastAttempt, past, error=_error(past.get("trouble"))) for past in document.get("attempts", ())
+        ),
     )
 
 
-_PLAIN = (
-    "tenant",
-    "job_id",
-    "platform_id",
-    "platform_name",
-    "platform_type",
-    "created_at",
-    "updated_at",
-    "remote_name",
-    "bytes_sent",
-    "delivered_at",
-    "due_at",
-    "started_at",
-    "fence",
-    "attempt",
-    "max_attempts",
-    "request_id",
-    "traceparent",
-    "notes",
-)
-
-
-def _attempt(document: Document) -> PastAttempt:
-    error = document.get("trouble")
-    return PastAttempt(document["started_at"], document["ended_at"], ErrorInfo(**error) if error else None)
+def _error(document: Document | None) -> ErrorInfo | None:
+    return load(ErrorInfo, document) if document else None
 
 
 def new_document(delivery: NewDelivery) -> dict[str, Any]:
-    """The fields of a delivery that is to be made, without its times."""
+    """The fields of a new delivery, without its times."""
     return {
         "_id": delivery.id,
         "tenant": delivery.tenant,

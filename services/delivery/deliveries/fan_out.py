@@ -11,7 +11,8 @@ from pathlib import PurePosixPath
 import structlog
 
 from services.chassis.faults import ErrorInfo
-from services.chassis.mongo import Database, translate_errors, upserted
+from services.chassis.mongo import Database, insert_or_get, translate_errors
+from services.chassis.mongo_expressions import NOW
 from services.chassis.telemetry import tracing
 from services.delivery.deliveries import outcomes as attempts
 from services.delivery.deliveries.delivery import File, NewDelivery
@@ -28,13 +29,13 @@ REMEMBERED_SECONDS = 30 * 86_400
 
 
 class FanOutStore:
-    """The `fan_outs` collection: which platforms a job goes to, and whether its deliveries are all stored."""
+    """The `fan_outs` collection: the platforms a job is delivered to, and whether all its deliveries are stored."""
 
     def __init__(self, database: Database) -> None:
         self._fan_outs = database["fan_outs"]
 
     async def prepare(self) -> None:
-        """Make the index that forgets old ones; it is far longer than completions are asked for again."""
+        """Create the index that removes old documents, long after their completions could be reported again."""
         await self._fan_outs.create_index("settled_at", expireAfterSeconds=REMEMBERED_SECONDS)
 
     @translate_errors
@@ -44,15 +45,13 @@ class FanOutStore:
 
     @translate_errors
     async def settle(self, job_id: str, platform_ids: Sequence[str]) -> list[str]:
-        """Store the platforms a job goes to, unless some are stored already; returns those that are."""
-        is_new = {"$eq": [{"$type": "$settled_at"}, "missing"]}
-        fresh = {"_id": job_id, "platform_ids": {"$literal": list(platform_ids)}, "settled_at": "$$NOW"}
-        change = [{"$replaceWith": {"$cond": [is_new, fresh, "$$ROOT"]}}]
-        return list((await upserted(self._fan_outs, job_id, change))["platform_ids"])
+        """Store the platforms a job is delivered to, unless that was decided before; returns what is stored."""
+        new = {"_id": job_id, "platform_ids": list(platform_ids)}
+        return list((await insert_or_get(self._fan_outs, new, {"settled_at": NOW}))["platform_ids"])
 
     @translate_errors
     async def done(self, job_id: str) -> None:
-        """All deliveries are stored."""
+        """Record that all deliveries of the job are stored."""
         await self._fan_outs.update_one({"_id": job_id}, {"$set": {"is_done": True}})
 
 

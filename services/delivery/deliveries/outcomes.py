@@ -6,8 +6,7 @@ from typing import Self
 from opentelemetry.trace import Span
 from prometheus_client import Counter, Gauge, Histogram
 
-from services.chassis import series
-from services.chassis.telemetry import tracing
+from services.chassis.telemetry import metrics, tracing
 from services.delivery.deliveries.delivery import Delivery
 from services.delivery.deliveries.store import INTERRUPTED
 
@@ -25,7 +24,7 @@ SECONDS = Histogram(
     buckets=(0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1800),
 )
 
-series.begin(CLAIMS, "first", "again", "takeover")
+metrics.initialize_labels(CLAIMS, "first", "again", "takeover")
 
 
 def claimed(delivery: Delivery) -> AbstractContextManager[Span]:

@@ -1,18 +1,19 @@
 """Deliveries in MongoDB. Every state change is one compare-and-set on one document, with the server's clock (`$$NOW`).
 
-Field `due_at` is when somebody should take the delivery next: now when it waits, at the end of the lease while it is
-sent, after the delay when it is to be tried again; absent once it has ended. No message is needed to find it.
+Field `due_at` is when a worker should next take the delivery: now while it is pending, at the end of the lease while it
+is held, after the delay while it waits for a retry. It is absent once the delivery has ended.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
-from typing import Any
 
 from pymongo import ASCENDING, DESCENDING, ReturnDocument
 
+from services.chassis import mongo
 from services.chassis.faults import ErrorInfo
-from services.chassis.mongo import Database, Document, translate_errors, upserted
+from services.chassis.mongo import Database, Document, insert_or_get, translate_errors
+from services.chassis.mongo_expressions import NOW, among, is_due, later, literal, seconds_since
+from services.chassis.paging import Position
 from services.delivery.deliveries.delivery import (
     ENDED,
     HELD,
@@ -24,35 +25,19 @@ from services.delivery.deliveries.delivery import (
 )
 from services.delivery.deliveries.documents import error_document, from_document, new_document, receipt_document
 
-NOW = "$$NOW"
 ATTEMPTS_KEPT = 20
-INTERRUPTED = ErrorInfo("interrupted", "The attempt ended without a word: its process was killed, or cut off.")
-_GONE_ANEW = ["error", "receipt", "delivered_at", "attempts", "started_at"]
-
-
-def later(seconds: float) -> Document:
-    """An expression: this many seconds from the server's now."""
-    return {"$add": [NOW, int(seconds * 1000)]}
-
-
-def literal(value: object) -> Document:
-    """An expression whose value is `value`, whatever `$` it holds."""
-    return {"$literal": value}
-
-
-def among(states: frozenset[DeliveryState]) -> Document:
-    """A condition: the delivery is in one of these states."""
-    return {"state": {"$in": sorted(states)}}
+INTERRUPTED = ErrorInfo("interrupted", "The attempt ended without a result: its process was killed or cut off.")
+_RESET_AT_RESTART = ["error", "receipt", "delivered_at", "attempts", "started_at"]
 
 
 _IS_HELD: Document = {"$in": ["$state", sorted(HELD)]}
 _ATTEMPTS: Document = {"$ifNull": ["$attempts", []]}
-_DUE: Document = {"due_at": {"$type": "date"}, "$expr": {"$lte": ["$due_at", NOW]}}
+_DUE = is_due("due_at")
 
 
 @dataclass(frozen=True, slots=True)
 class Lease:
-    """The right to make a delivery until somebody else is given a higher fence."""
+    """The right to work on a delivery until another worker gets a higher fence."""
 
     delivery: Delivery
 
@@ -69,7 +54,7 @@ class DeliveryStore:
         self._deliveries = database["deliveries"]
 
     async def prepare(self) -> None:
-        """Make the indexes."""
+        """Create the indexes."""
         await self._deliveries.create_index([("due_at", ASCENDING)], sparse=True)
         newest = [("created_at", DESCENDING), ("_id", DESCENDING)]
         await self._deliveries.create_index([("tenant", ASCENDING), *newest])
@@ -86,22 +71,21 @@ class DeliveryStore:
         )
         return None if document is None else from_document(document)
 
-    # Making and asking
+    # Creating and reading
 
     @translate_errors
     async def add(self, new: NewDelivery, *, failed: ErrorInfo | None = None) -> Delivery:
-        """Store a delivery to be made, or return the one of this job and platform, unchanged.
+        """Store a new delivery, or return the existing one of this job and platform, unchanged.
 
         Args:
-            failed: it cannot be made, and says why from the start.
+            failed: why it cannot be made; it is stored as failed.
         """
-        fresh: Document = {**_literal_fields(new_document(new)), "created_at": NOW, "updated_at": NOW, "due_at": NOW}
-        if failed is not None:
-            fresh |= {"state": DeliveryState.FAILED.value, "error": literal(error_document(failed))}
-            del fresh["due_at"]
-        is_new = {"$eq": [{"$type": "$state"}, "missing"]}
-        change = [{"$replaceWith": {"$cond": [is_new, fresh, "$$ROOT"]}}]
-        return from_document(await upserted(self._deliveries, new.id, change))
+        document, times = new_document(new), {"created_at": NOW, "updated_at": NOW}
+        if failed is None:
+            times["due_at"] = NOW
+        else:
+            document |= {"state": DeliveryState.FAILED.value, "error": error_document(failed)}
+        return from_document(await insert_or_get(self._deliveries, document, times))
 
     @translate_errors
     async def get(self, tenant: str, delivery_id: str) -> Delivery | None:
@@ -117,7 +101,7 @@ class DeliveryStore:
         job_id: str,
         platform_id: str,
         states: Sequence[DeliveryState],
-        before: tuple[datetime, str] | None,
+        before: Position | None,
         limit: int,
     ) -> list[Delivery]:
         """A tenant's deliveries, newest first, after the position `before` (created_at, id)."""
@@ -128,28 +112,24 @@ class DeliveryStore:
             where["platform_id"] = platform_id
         if states:
             where["state"] = {"$in": [state.value for state in states]}
-        if before is not None:
-            at, last = before
-            where["$or"] = [{"created_at": {"$lt": at}}, {"created_at": at, "_id": {"$lt": last}}]
-        order = [("created_at", DESCENDING), ("_id", DESCENDING)]
-        return [from_document(d) async for d in self._deliveries.find(where).sort(order).limit(limit)]
+        return [from_document(d) for d in await mongo.page(self._deliveries, where, after=before, limit=limit)]
 
     @translate_errors
-    async def again(self, tenant: str, delivery_id: str, states: frozenset[DeliveryState]) -> Delivery | None:
-        """Start an ended delivery anew with all its attempts; None when it is in none of these states.
+    async def restart(self, tenant: str, delivery_id: str, states: frozenset[DeliveryState]) -> Delivery | None:
+        """Restart an ended delivery with all its attempts; None when it is in none of these states.
 
-        The fence goes on, so that an old worker stays out. Name and notes stay: an attempt whose end nobody heard of
-        may have delivered it.
+        The fence is kept, so that old workers stay out. Remote name and notes are kept too: an attempt whose result
+        was lost may have delivered the file.
         """
         where = {"_id": delivery_id, "tenant": tenant, **among(states & ENDED)}
-        anew = {"state": DeliveryState.PENDING.value, "attempt": 0, "bytes_sent": 0, "due_at": NOW}
-        return await self._change(where, {"$set": anew}, {"$unset": _GONE_ANEW})
+        restarted = {"state": DeliveryState.PENDING.value, "attempt": 0, "bytes_sent": 0, "due_at": NOW}
+        return await self._change(where, {"$set": restarted}, {"$unset": _RESET_AT_RESTART})
 
     # Working
 
     @translate_errors
     async def claim(self, owner: str, lease: float, *, busy: Sequence[str] = ()) -> Lease | None:
-        """Take the delivery that is due longest, of a platform that is not busy: fence + 1, attempt + 1."""
+        """Take the delivery that has been due longest, of a platform that is not busy: fence + 1, attempt + 1."""
         taken = {
             "state": DeliveryState.SENDING.value,
             "bytes_sent": 0,
@@ -167,13 +147,13 @@ class DeliveryStore:
 
     @translate_errors
     async def give_up_one(self, error: ErrorInfo) -> Delivery | None:
-        """Fail a delivery that nobody holds and that has used its attempts: it ended its process each time."""
+        """Fail a delivery that nobody holds and that has used all attempts: each one ended with its process."""
         used = {"$and": [_DUE["$expr"], {"$gte": ["$attempt", "$max_attempts"]}]}
         return await self._change({**_DUE, **among(LIVE), "$expr": used}, *_failing(error))
 
     @translate_errors
     async def heartbeat(self, lease: Lease, *, seconds: float, sent: int, verifying: bool) -> bool:
-        """Keep the lease and report progress. False: somebody else has the delivery, or it was ended; stop at once."""
+        """Renew the lease and report progress. False: the lease was lost or the delivery ended; stop immediately."""
         state = DeliveryState.VERIFYING if verifying else DeliveryState.SENDING
         report = {"due_at": later(seconds), "bytes_sent": sent, "state": state.value}
         return await self._change(lease.key, {"$set": report}) is not None
@@ -185,7 +165,7 @@ class DeliveryStore:
 
     @translate_errors
     async def keep_note(self, lease: Lease, name: str, value: str | None) -> bool:
-        """Keep what the destination wants to remember; None forgets it."""
+        """Store a value that the destination needs at the next attempt; None removes it."""
         field = f"notes.{name}"
         stage = {"$unset": [field]} if value is None else {"$set": {field: literal(value)}}
         return await self._change(lease.key, stage) is not None
@@ -198,7 +178,7 @@ class DeliveryStore:
 
     @translate_errors
     async def replace_note(self, delivery_id: str, name: str, old: str, new: str) -> bool:
-        """Put a note in place of the one that was read; False: it is another by now."""
+        """Replace the note that was read; False: it has changed since."""
         field = f"notes.{name}"
         changed = await self._deliveries.update_one({"_id": delivery_id, field: old}, {"$set": {field: new}})
         return changed.modified_count == 1
@@ -213,8 +193,8 @@ class DeliveryStore:
             "bytes_sent": 0 if receipt.was_there else receipt.size,
             "attempts": _with_attempt(None),
         }
-        gone = {"$unset": ["due_at", "lease_owner", "error", "notes"]}
-        return await self._change(lease.key, {"$set": done}, gone) is not None
+        outdated = {"$unset": ["due_at", "lease_owner", "error", "notes"]}
+        return await self._change(lease.key, {"$set": done}, outdated) is not None
 
     @translate_errors
     async def fail(self, lease: Lease, error: ErrorInfo) -> bool:
@@ -223,7 +203,7 @@ class DeliveryStore:
 
     @translate_errors
     async def wait_for_retry(self, lease: Lease, error: ErrorInfo, delay: float) -> bool:
-        """Let it wait `delay` seconds for its next attempt."""
+        """Let the delivery wait `delay` seconds for its next attempt."""
         waiting = {
             "state": DeliveryState.RETRY_WAIT.value,
             "error": literal(error_document(error)),
@@ -234,7 +214,7 @@ class DeliveryStore:
 
     @translate_errors
     async def give_back(self, lease: Lease) -> bool:
-        """Return it unharmed because this process stops: the attempt does not count and it is due at once."""
+        """Return it because this process stops: the attempt does not count and the delivery is due immediately."""
         back = {
             "state": DeliveryState.PENDING.value,
             "attempt": {"$subtract": ["$attempt", 1]},
@@ -246,7 +226,7 @@ class DeliveryStore:
 
     @translate_errors
     async def fail_waiting(self, platform_id: str, error: ErrorInfo) -> int:
-        """Fail what waits for a platform that is gone; what is being sent ends by itself."""
+        """Fail deliveries that wait for a deleted platform; those that are being sent end by themselves."""
         where = {"platform_id": platform_id, **among(LIVE - HELD)}
         ended = await self._deliveries.update_many(where, [*_failing(error), {"$set": {"updated_at": NOW}}])
         return ended.modified_count
@@ -259,20 +239,14 @@ class DeliveryStore:
 
     @translate_errors
     async def oldest_live_age(self) -> float:
-        """Seconds since the oldest delivery that has not ended was made; 0 when there is none."""
-        age: dict[str, Any] = {"$divide": [{"$subtract": [NOW, "$created_at"]}, 1000]}
-        cursor = self._deliveries.aggregate(
-            [{"$match": among(LIVE)}, {"$sort": {"created_at": 1}}, {"$limit": 1}, {"$project": {"age": age}}]
-        )
+        """Seconds since the oldest live delivery was created; 0 when there is none."""
+        oldest: list[Document] = [{"$match": among(LIVE)}, {"$sort": {"created_at": 1}}, {"$limit": 1}]
+        cursor = self._deliveries.aggregate([*oldest, {"$project": {"age": seconds_since("$created_at")}}])
         return max([float(document["age"]) async for document in cursor], default=0.0)
 
 
-def _literal_fields(document: Document) -> Document:
-    return {name: literal(value) for name, value in document.items()}
-
-
 def _with_attempt(error: ErrorInfo | None) -> Document:
-    """The attempts with the one that ends now, the last `ATTEMPTS_KEPT` of them."""
+    """The attempts, including the one that ends now; the last `ATTEMPTS_KEPT` of them."""
     past: Document = {"started_at": {"$ifNull": ["$started_at", NOW]}, "ended_at": NOW}
     if error is not None:
         past["trouble"] = literal(error_document(error))

@@ -6,11 +6,9 @@ from typing import Any
 
 from pydantic import SecretStr, ValidationError
 
-from services.chassis.faults import Violation
+from services.chassis.faults import BadRequest, Violation, violations_of
 from services.chassis.file_names import template_problem
-from services.chassis.violations import violations
 from services.delivery.destinations.contract import DestinationConfig
-from services.delivery.errors import BadRequest
 
 MASK = "********"
 """What a secret looks like in an answer; sent back, it means: as it is."""
@@ -43,7 +41,7 @@ def checked(model: type[DestinationConfig], values: Mapping[str, Any]) -> Destin
         config = model.model_validate(dict(values))
     except ValidationError as exc:
         unknown = "is not an option of this type of platform"
-        raise BadRequest(violations(exc, unknown=unknown, within="config")) from exc
+        raise BadRequest(violations_of(exc, unknown=unknown, prefix="config")) from exc
     masked = sorted(name for name, value in _secrets(config).items() if value == MASK)
     if masked:
         raise BadRequest([Violation(f"config.{name}", "is masked; send the secret itself") for name in masked])

@@ -6,11 +6,11 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
-from services.chassis.faults import Violation
+from services.chassis.faults import BadRequest, Violation
 from services.delivery.deliveries.store import DeliveryStore
 from services.delivery.deliveries.worker import GONE
 from services.delivery.destinations.contract import Destination
-from services.delivery.errors import BadRequest, IdReused, PlatformNotFound, WrongState
+from services.delivery.errors import IdReused, PlatformNotFound, WrongState
 from services.delivery.platforms.config import checked, merged, parse_object, split
 from services.delivery.platforms.platform import Platform
 from services.delivery.platforms.secrets import Owner, Sealed, Vault

@@ -2,10 +2,10 @@
 
 from collections.abc import Mapping
 
+from services.chassis.faults import BadRequest
 from services.delivery.deliveries.attempt import Place
 from services.delivery.destinations.contract import Destination, Notes
 from services.delivery.destinations.egress import Egress
-from services.delivery.errors import BadRequest
 from services.delivery.platforms.config import checked
 from services.delivery.platforms.platform import Platform
 from services.delivery.platforms.secrets import Owner, Unsealable, Vault

@@ -2,8 +2,7 @@
 
 import re
 
-from services.chassis.faults import Violation
-from services.exporter.errors import BadRequest
+from services.chassis.faults import BadRequest, Violation
 
 # MongoDB takes database names of up to 63 bytes; `catalogue_` takes ten.
 NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,37}")

@@ -9,11 +9,11 @@ import structlog
 from pymongo import MongoClient
 
 from services.chassis.blobs.contract import BlobError, BlobStore, BlobWriter
-from services.chassis.faults import ErrorInfo, Unavailable
+from services.chassis.faults import BadRequest, ErrorInfo, Unavailable
 from services.chassis.mongo import Document
 from services.chassis.threads import in_thread
 from services.exporter.catalogue.column_store import ColumnMemory, ColumnStore, request_key
-from services.exporter.errors import BadRequest, JobFault
+from services.exporter.errors import JobFault
 from services.exporter.export.attempt import Attempt, Progress, Written
 from services.exporter.export.plan import FILTERED_SHEET, Plan
 from services.exporter.formats.contract import ExportOptions, Format

@@ -5,8 +5,8 @@ from contextlib import AbstractContextManager
 from opentelemetry.trace import Span, SpanKind
 from prometheus_client import Counter, Gauge, Histogram
 
-from services.chassis import jetstream, series
-from services.chassis.telemetry import tracing
+from services.chassis import jetstream
+from services.chassis.telemetry import metrics, tracing
 from services.exporter.jobs.dispatch import EXPORTS
 from services.exporter.jobs.job import Job
 
@@ -22,8 +22,8 @@ SECONDS = Histogram(
     buckets=(0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1800),
 )
 
-series.begin(CLAIMS, "first", "again", "takeover")
-series.begin(LOST, "gone", "unrenewed")
+metrics.initialize_labels(CLAIMS, "first", "again", "takeover")
+metrics.initialize_labels(LOST, "gone", "unrenewed")
 
 
 def claimed(job: Job) -> AbstractContextManager[Span]:

@@ -1,53 +1,28 @@
-"""Jobs to and from their MongoDB documents; the only place that knows the fields' names in the database."""
+"""Converts jobs to and from MongoDB documents; the only module that knows the names of the stored fields."""
 
 from typing import Any
 
 from services.chassis.faults import ErrorInfo
-from services.chassis.mongo import Document
+from services.chassis.mongo import Document, load
 from services.exporter.jobs.job import Artifact, Job, JobState, NewJob
 
 
 def from_document(document: Document) -> Job:
     """The job in a document of the `jobs` collection."""
-    artifact = document.get("artifact")
-    error = document.get("error")
-    return Job(
+    artifact, error = document.get("artifact"), document.get("error")
+    return load(
+        Job,
+        document,
         id=document["_id"],
         state=JobState(document["state"]),
-        artifact=Artifact(**artifact) if artifact else None,
-        error=ErrorInfo(**error) if error else None,
-        warnings=tuple(ErrorInfo(**warning) for warning in document.get("warnings", ())),
-        **{name: document[name] for name in _PLAIN if name in document},
+        artifact=load(Artifact, artifact) if artifact else None,
+        error=load(ErrorInfo, error) if error else None,
+        warnings=tuple(load(ErrorInfo, warning) for warning in document.get("warnings", ())),
     )
 
 
-_PLAIN = (
-    "tenant",
-    "format",
-    "options_json",
-    "request_hash",
-    "created_at",
-    "updated_at",
-    "stage",
-    "processed",
-    "total",
-    "records",
-    "started_at",
-    "finished_at",
-    "expires_at",
-    "schedule_id",
-    "schedule_name",
-    "request_id",
-    "traceparent",
-    "fence",
-    "attempt",
-    "max_attempts",
-    "taken_over",
-)
-
-
 def new_document(job: NewJob) -> Document:
-    """The fields of a job that was just accepted, without its id and times."""
+    """The fields of a newly accepted job, without its id and times."""
     return {
         "tenant": job.tenant,
         "format": job.format,

@@ -1,21 +1,14 @@
-"""What is asked of jobs in MongoDB: one, pages, counts, ages; nothing here changes a job."""
+"""Reads jobs from MongoDB: one, pages, counts, ages. Nothing here changes a job."""
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any
 
-from pymongo import ASCENDING, DESCENDING
-
+from services.chassis import mongo
 from services.chassis.mongo import Database, Document, translate_errors
+from services.chassis.mongo_expressions import NOW, among, seconds_since
+from services.chassis.paging import Position
 from services.exporter.jobs.documents import from_document
 from services.exporter.jobs.job import LIVE, Job, JobState
-
-NOW = "$$NOW"
-
-
-def among(states: frozenset[JobState]) -> Document:
-    """A condition: the job is in one of these states."""
-    return {"state": {"$in": sorted(states)}}
 
 
 class JobQueries:
@@ -32,7 +25,7 @@ class JobQueries:
 
     @translate_errors
     async def live_count(self, tenant: str, at_most: int) -> int:
-        """How many jobs of the tenant wait or run, counted up to `at_most`."""
+        """How many jobs of the tenant are waiting or running, counted up to `at_most`."""
         return await self._jobs.count_documents({"tenant": tenant, **among(LIVE)}, limit=at_most)
 
     @translate_errors
@@ -43,33 +36,25 @@ class JobQueries:
         states: Sequence[JobState],
         form: str,
         schedule_id: str,
-        before: tuple[datetime, str] | None,
+        before: Position | None,
         limit: int,
     ) -> list[Job]:
         """A tenant's jobs, newest first, after the position `before` (created_at, id)."""
         where: Document = {"tenant": tenant}
         if states:
-            where["$and"] = [{"$or": [_shown_as(state) for state in states]}]
+            where["$or"] = [_shown_as(state) for state in states]
         if form:
             where["format"] = form
         if schedule_id:
             where["schedule_id"] = schedule_id
-        if before is not None:
-            created_at, job_id = before
-            where["$or"] = [{"created_at": {"$lt": created_at}}, {"created_at": created_at, "_id": {"$lt": job_id}}]
-        order = [("created_at", DESCENDING), ("_id", DESCENDING)]
-        return [from_document(d) async for d in self._jobs.find(where).sort(order).limit(limit)]
+        return [from_document(d) for d in await mongo.page(self._jobs, where, after=before, limit=limit)]
 
     @translate_errors
-    async def completions(self, since: datetime, after: tuple[datetime, str] | None, limit: int) -> list[Job]:
+    async def completions(self, since: datetime, after: Position | None, limit: int) -> list[Job]:
         """Completed jobs of all tenants, oldest completion first, after the position `after` (finished_at, id)."""
-        where: Document = {"state": JobState.COMPLETED.value, "finished_at": {"$gte": since}}
-        if after is not None:
-            finished_at, job_id = after
-            same = {"finished_at": finished_at, "_id": {"$gt": job_id}}
-            where = {"state": JobState.COMPLETED.value, "$or": [{"finished_at": {"$gt": finished_at}}, same]}
-        order = [("finished_at", ASCENDING), ("_id", ASCENDING)]
-        return [from_document(d) async for d in self._jobs.find(where).sort(order).limit(limit)]
+        where = {"state": JobState.COMPLETED.value, "finished_at": {"$gte": since}}
+        found = await mongo.page(self._jobs, where, after=after, limit=limit, by="finished_at", newest_first=False)
+        return [from_document(d) for d in found]
 
     @translate_errors
     async def by_ids(self, job_ids: Sequence[str]) -> dict[str, Job]:
@@ -78,15 +63,14 @@ class JobQueries:
 
     @translate_errors
     async def live_counts(self) -> dict[JobState, int]:
-        """How many jobs wait and run, by state; read from an index alone. Ended ones are not counted, they are many."""
+        """How many jobs are live, by state; read from an index alone. Ended jobs are too many to count."""
         stages: list[Document] = [{"$match": among(LIVE)}, {"$group": {"_id": "$state", "count": {"$sum": 1}}}]
         return {JobState(d["_id"]): d["count"] async for d in self._jobs.aggregate(stages)}
 
     @translate_errors
     async def oldest_live_age(self) -> float:
-        """Seconds since the oldest waiting or running job was accepted, or retried; 0 when there is none."""
-        since = {"$ifNull": ["$retried_at", "$created_at"]}
-        age: dict[str, Any] = {"$divide": [{"$subtract": [NOW, since]}, 1000]}
+        """Seconds since the oldest live job was accepted or retried; 0 when there is none."""
+        age = seconds_since({"$ifNull": ["$retried_at", "$created_at"]})
         cursor = self._jobs.aggregate(
             [{"$match": among(LIVE)}, {"$project": {"age": age}}, {"$sort": {"age": -1}}, {"$limit": 1}]
         )
@@ -94,7 +78,7 @@ class JobQueries:
 
 
 def _shown_as(state: JobState) -> Document:
-    """A condition: the API shows the job in this state; a file whose time is over is expired before it is swept."""
+    """A condition: the API shows the job in this state. A file past its retention is expired before it is swept."""
     over: Document = {"state": JobState.COMPLETED.value, "$expr": {"$lte": ["$expires_at", NOW]}}
     if state is JobState.EXPIRED:
         return {"$or": [{"state": state.value}, over]}

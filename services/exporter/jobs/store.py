@@ -1,7 +1,7 @@
 """Jobs in MongoDB. Every state change is one compare-and-set on one document, with the server's clock (`$$NOW`).
 
-Field `dispatch_at` is the outbox: when somebody should be woken for this job next. It is set while the job is live (the
-end of the lease while it runs) and absent afterwards. `event_at` is the same for the event that tells of the end.
+Field `dispatch_at` is the outbox: when a worker should next be woken for this job. It is set while the job is live (to
+the end of the lease while it runs) and absent afterwards. `event_at` is the same for the event that reports the end.
 """
 
 from collections.abc import Sequence
@@ -10,32 +10,18 @@ from dataclasses import dataclass
 from pymongo import ASCENDING, DESCENDING, ReturnDocument
 
 from services.chassis.faults import ErrorInfo
-from services.chassis.mongo import Document, translate_errors, upserted
+from services.chassis.mongo import Document, insert_or_get, translate_errors
+from services.chassis.mongo_expressions import NOW, among, is_due, later, literal
 from services.exporter.jobs.documents import artifact_document, error_document, from_document, new_document
 from services.exporter.jobs.job import ENDED, LIVE, RETRIABLE, Artifact, Job, JobState, NewJob
-from services.exporter.jobs.queries import NOW, JobQueries, among
+from services.exporter.jobs.queries import JobQueries
 
 _LEASE_FIELDS = ["lease_until", "lease_owner"]
 
 
-def later(seconds: float) -> Document:
-    """An expression: this many seconds from the server's now."""
-    return {"$add": [NOW, int(seconds * 1000)]}
-
-
-def literal(value: object) -> Document:
-    """An expression whose value is `value`, whatever `$` it holds."""
-    return {"$literal": value}
-
-
-def is_due(field: str) -> Document:
-    """A condition: the time in `field` has come."""
-    return {field: {"$type": "date"}, "$expr": {"$lte": [f"${field}", NOW]}}
-
-
 @dataclass(frozen=True, slots=True)
 class Lease:
-    """The right to work on a job until somebody else is given a higher fence."""
+    """The right to work on a job until another worker gets a higher fence."""
 
     job: Job
 
@@ -43,7 +29,7 @@ class Lease:
     def key(self) -> Document:
         """The condition under which this lease still holds.
 
-        With the time of birth, for a job that was deleted and asked for again has the same id and fence 1 once more.
+        It includes the creation time: a job that was deleted and requested again has the same id and starts at fence 1.
         """
         job = self.job
         return {"_id": job.id, "fence": job.fence, "created_at": job.created_at, "state": JobState.RUNNING.value}
@@ -54,7 +40,7 @@ class JobStore(JobQueries):
 
     @translate_errors
     async def prepare(self) -> None:
-        """Make the indexes."""
+        """Create the indexes."""
         await self._jobs.create_index([("dispatch_at", ASCENDING)], sparse=True)
         await self._jobs.create_index([("event_at", ASCENDING)], sparse=True)
         await self._jobs.create_index([("state", ASCENDING), ("expires_at", ASCENDING)])
@@ -76,11 +62,9 @@ class JobStore(JobQueries):
     @translate_errors
     async def accept(self, job: NewJob) -> Job:
         """Store a new job with its outbox, or return the job that has this id already, unchanged."""
-        fresh = {"_id": job.id, "created_at": NOW, "updated_at": NOW, "dispatch_at": NOW}
-        is_new = {"$eq": [{"$type": "$state"}, "missing"]}
-        made = {"$mergeObjects": [fresh, literal(new_document(job))]}
-        change = [{"$replaceWith": {"$cond": [is_new, made, "$$ROOT"]}}]
-        return from_document(await upserted(self._jobs, job.id, change))
+        new = {"_id": job.id, **new_document(job)}
+        times = dict.fromkeys(("created_at", "updated_at", "dispatch_at"), NOW)
+        return from_document(await insert_or_get(self._jobs, new, times))
 
     @translate_errors
     async def cancel(self, tenant: str, job_id: str) -> Job | None:
@@ -90,16 +74,16 @@ class JobStore(JobQueries):
 
     @translate_errors
     async def retry(self, tenant: str, job_id: str) -> Job | None:
-        """Start a failed or cancelled job again with all its attempts; the fence goes on, so old workers stay out."""
+        """Restart a failed or cancelled job with all its attempts. The fence is kept, so that old workers stay out."""
         where = {"_id": job_id, "tenant": tenant, **among(RETRIABLE)}
-        again = {"state": "accepted", "stage": "queued", "attempt": 0, "processed": 0}
-        again |= {"dispatch_at": NOW, "retried_at": NOW}
-        gone = ["error", "started_at", "finished_at", "event_at", "total", "warnings", "records"]
-        return await self._change(where, {"$set": again}, {"$unset": gone})
+        restarted = {"state": "accepted", "stage": "queued", "attempt": 0, "processed": 0}
+        restarted |= {"dispatch_at": NOW, "retried_at": NOW}
+        outdated = ["error", "started_at", "finished_at", "event_at", "total", "warnings", "records"]
+        return await self._change(where, {"$set": restarted}, {"$unset": outdated})
 
     @translate_errors
     async def delete(self, tenant: str, job_id: str) -> Job | None:
-        """Forget an ended job; None when there is none. The sweep removes a file that is left behind."""
+        """Remove an ended job; None when there is none. The sweep removes a file that is left behind."""
         where = {"_id": job_id, "tenant": tenant, **among(ENDED)}
         document = await self._jobs.find_one_and_delete(where)
         return None if document is None else from_document(document)
@@ -120,7 +104,7 @@ class JobStore(JobQueries):
 
     @translate_errors
     async def due_soon(self, job_id: str, pause: float) -> None:
-        """The wake-up could not be sent: try again in `pause` seconds."""
+        """The wake-up could not be sent: make the job due in `pause` seconds."""
         await self._change({"_id": job_id, **among(LIVE)}, {"$set": {"dispatch_at": later(pause)}})
 
     @translate_errors
@@ -132,7 +116,7 @@ class JobStore(JobQueries):
 
     @translate_errors
     async def event_sent(self, job: Job) -> None:
-        """The event is stored in the stream."""
+        """The stream has stored the event."""
         this_end = {"_id": job.id, "state": job.state.value, "finished_at": job.finished_at}
         await self._change(this_end, {"$unset": ["event_at"]})
 
@@ -140,7 +124,7 @@ class JobStore(JobQueries):
 
     @translate_errors
     async def claim(self, job_id: str, owner: str, lease: float) -> Lease | None:
-        """Take a job that waits, or whose lease has run out: fence + 1, attempt + 1. None when it is not to be had."""
+        """Take a job that waits, or whose lease has expired: fence + 1, attempt + 1. None when it is not available."""
         where = {"_id": job_id, "$expr": {"$and": [_IS_FREE, {"$lt": ["$attempt", "$max_attempts"]}]}}
         taken = {
             "state": JobState.RUNNING.value,
@@ -160,13 +144,13 @@ class JobStore(JobQueries):
 
     @translate_errors
     async def give_up(self, job_id: str, error: ErrorInfo) -> Job | None:
-        """Fail a job that nobody holds and that has used its attempts: it ended its process each time."""
+        """Fail a job that nobody holds and that has used all attempts: each one ended with its process."""
         where = {"_id": job_id, "$expr": {"$and": [_IS_FREE, {"$gte": ["$attempt", "$max_attempts"]}]}}
         return await self._change(where, *_ending(JobState.FAILED, {"error": literal(error_document(error))}))
 
     @translate_errors
     async def heartbeat(self, lease: Lease, *, seconds: float, stage: str, processed: int, total: int | None) -> bool:
-        """Keep the lease and report progress. False: the job is somebody else's, or cancelled; stop at once."""
+        """Renew the lease and report progress. False: the lease was lost or the job cancelled; stop immediately."""
         progress = {"stage": stage, "processed": processed, "total": total}
         until = {"lease_until": later(seconds), "dispatch_at": later(seconds)}
         return await self._change(lease.key, {"$set": {**progress, **until}}) is not None
@@ -209,7 +193,7 @@ class JobStore(JobQueries):
 
     @translate_errors
     async def give_back(self, lease: Lease) -> bool:
-        """Return a job unharmed because this process stops: the attempt does not count and it is due at once."""
+        """Return a job because this process stops: the attempt does not count and the job is due immediately."""
         back = {
             "state": JobState.ACCEPTED.value,
             "stage": "queued",
@@ -227,7 +211,7 @@ class JobStore(JobQueries):
 
     @translate_errors
     async def forget(self, older_than: float) -> int:
-        """Remove ended jobs that finished more than `older_than` seconds ago and have no file; returns how many."""
+        """Remove jobs without a file that ended more than `older_than` seconds ago; returns how many."""
         ended = among(ENDED - {JobState.COMPLETED})
         old = {"$expr": {"$lt": ["$finished_at", later(-older_than)]}, "finished_at": {"$type": "date"}}
         return (await self._jobs.delete_many({**ended, **old})).deleted_count
@@ -243,6 +227,6 @@ _IS_FREE: Document = {
 
 
 def _ending(state: JobState, fields: Document) -> list[Document]:
-    """The stages that end a job: its state and time, its event put in the outbox, its lease and wake-ups removed."""
+    """The stages that end a job: set state and time, put the event in the outbox, remove lease and wake-ups."""
     end = {"state": state.value, "stage": "", "finished_at": NOW, "event_at": NOW, **fields}
     return [{"$set": end}, {"$unset": ["dispatch_at", "retry_at", *_LEASE_FIELDS]}]

@@ -5,12 +5,11 @@ from collections.abc import Iterable, Sequence
 from pymongo import MongoClient
 from pymongo.errors import PyMongoError
 
-from services.chassis.faults import Unavailable, Violation
+from services.chassis.faults import BadRequest, Unavailable, Violation
 from services.chassis.mongo import Document, is_transient
 from services.exporter.catalogue.columns import lineage, near_names
 from services.exporter.catalogue.sample import Look
 from services.exporter.catalogue.snapshot import database_name
-from services.exporter.errors import BadRequest
 from services.exporter.export.plan import FILTERED_SHEET
 from services.exporter.requests.filters import Filter, fields, misread, name_problem, paths, place, shown
 from services.exporter.requests.request import CheckedRequest

@@ -9,9 +9,8 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from services.chassis.faults import Violation
-from services.chassis.violations import violations
-from services.exporter.errors import BadRequest, UnknownFormat
+from services.chassis.faults import BadRequest, Violation, violations_of
+from services.exporter.errors import UnknownFormat
 from services.exporter.formats.contract import ExportOptions, Format
 from services.exporter.jobs.file_names import template_problem
 from services.exporter.requests.filters import Filter, FilterError, parse_filter
@@ -45,7 +44,7 @@ def check_request(formats: Mapping[str, Format], name: str, options_json: str) -
     try:
         options = form.Options.model_validate(body)
     except ValidationError as exc:
-        raise BadRequest(violations(exc, unknown="is not an option of this format")) from exc
+        raise BadRequest(violations_of(exc, unknown="is not an option of this format")) from exc
     problem = template_problem(options.file_name) if options.file_name is not None else None
     if problem is not None:
         raise BadRequest([Violation("file_name", problem)])

@@ -7,8 +7,7 @@ from typing import Any, NoReturn, TypeVar
 from aiohttp import web
 from pydantic import BaseModel, ValidationError
 
-from services.chassis.faults import Fault, Kind, Violation
-from services.chassis.violations import violations
+from services.chassis.faults import Fault, Kind, Violation, violations_of
 from services.gateway.errors import BodyTooLarge, NotAnObject, NotJson, WrongMediaType
 
 _WORDS = {list: "an array", str: "a string", bool: "true or false", type(None): "null"}
@@ -28,7 +27,7 @@ async def parsed(request: web.Request, model: type[Model]) -> Model:
     try:
         return model.model_validate_json(text)
     except ValidationError as exc:
-        found = violations(exc, unknown="is not a field of this body")
+        found = violations_of(exc, unknown="is not a field of this body")
         message = "; ".join(f"{v.field}: {v.message}" for v in found)[:2000]
         raise Fault("invalid_request", message, kind=Kind.INVALID, violations=found) from exc
 

@@ -5,11 +5,11 @@ import uuid
 from dataclasses import replace
 from datetime import UTC, datetime
 
-from services.chassis.faults import Fault, Kind, Violation
+from services.chassis.faults import BadRequest, Fault, Kind, Violation
 from services.scheduler.cron import time_zones
 from services.scheduler.cron.misfire import Policy
 from services.scheduler.delivery_client import DeliveryClient
-from services.scheduler.errors import BadRequest, IdReused, ScheduleChanging, ScheduleNotFound, TooManySchedules
+from services.scheduler.errors import IdReused, ScheduleChanging, ScheduleNotFound, TooManySchedules
 from services.scheduler.exporter_client import ExporterClient
 from services.scheduler.schedules.schedule import Overlap, Schedule
 from services.scheduler.schedules.spec import Wish, changes, cron_of

@@ -9,11 +9,11 @@ import pytest
 from pydantic import ValidationError
 
 from deploy.local.servers import free_port
+from services.chassis.faults import BadRequest
 from services.delivery.destinations.contract import DestinationError
 from services.delivery.destinations.egress import Egress, Rules, parse_networks
 from services.delivery.destinations.gdrive.destination import DriveConfig, Endpoints, GoogleDrive
 from services.delivery.destinations.gdrive.http import Limits
-from services.delivery.errors import BadRequest
 from services.delivery.platforms.config import checked, split
 from tests.contract.destinations.gdrive_login import new_key
 from tests.contract.destinations.gdrive_store import Refusal

@@ -66,7 +66,7 @@ async def test_what_is_stored_is_what_was_given_whatever_dollars_it_holds(delive
 async def test_another_tenant_has_no_such_delivery(deliveries: DeliveryStore) -> None:
     await deliveries.add(new(), failed=ERROR)
     assert await deliveries.get("other", new().id) is None
-    assert await deliveries.again("other", new().id, frozenset({DeliveryState.FAILED})) is None
+    assert await deliveries.restart("other", new().id, frozenset({DeliveryState.FAILED})) is None
 
 
 async def test_one_of_many_claims_at_once_is_given_the_delivery(deliveries: DeliveryStore) -> None:
@@ -152,8 +152,8 @@ async def test_an_ended_delivery_is_changed_by_nobody_but_who_starts_it_again(de
     assert not await deliveries.deliver(lease, RECEIPT)
     assert not await deliveries.heartbeat(lease, seconds=60, sent=1, verifying=False)
     assert await deliveries.claim("me", 60) is None
-    assert await deliveries.again("acme", new().id, frozenset({DeliveryState.DELIVERED})) is None
-    anew = await deliveries.again("acme", new().id, frozenset({DeliveryState.FAILED}))
+    assert await deliveries.restart("acme", new().id, frozenset({DeliveryState.DELIVERED})) is None
+    anew = await deliveries.restart("acme", new().id, frozenset({DeliveryState.FAILED}))
     assert anew is not None
     assert (anew.state, anew.attempt, anew.fence, anew.attempts) == (DeliveryState.PENDING, 0, 1, ())
     assert (anew.remote_name, anew.error) == ("p.csv", None)
@@ -165,7 +165,7 @@ async def test_only_an_ended_delivery_can_be_started_again(
 ) -> None:
     await deliveries.add(new())
     await database["deliveries"].update_one({}, {"$set": {"state": live.value}})
-    again = await deliveries.again("acme", new().id, frozenset(DeliveryState))
+    again = await deliveries.restart("acme", new().id, frozenset(DeliveryState))
     assert (again is not None) == (live in (DeliveryState.DELIVERED, DeliveryState.FAILED))
 
 

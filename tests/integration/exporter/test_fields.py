@@ -10,8 +10,7 @@ import pytest
 from bson import ObjectId
 from pymongo import MongoClient
 
-from services.chassis.faults import Unavailable
-from services.exporter.errors import BadRequest
+from services.chassis.faults import BadRequest, Unavailable
 from services.exporter.formats import formats
 from services.exporter.requests.fields import check_fields
 from services.exporter.requests.request import check_request

@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 from pydantic import Field, SecretStr, ValidationError
 
+from services.chassis.faults import BadRequest
 from services.delivery.destinations.contract import DestinationConfig
-from services.delivery.errors import BadRequest
 from services.delivery.platforms.config import MASK, checked, masked, merged, parse_object, split
 
 CANARY = "canary-2718281828"

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from services.exporter.errors import BadRequest
+from services.chassis.faults import BadRequest
 from services.exporter.formats import formats
 from services.exporter.requests.filters import (
     Condition,
