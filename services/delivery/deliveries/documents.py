@@ -26,9 +26,7 @@ def from_document(document: Document) -> Delivery:
         state=DeliveryState(document["state"]),
         receipt=load(Receipt, receipt) if receipt else None,
         error=_error(document.get("error")),
-        attempts=tuple(
-            load(PastAttempt, past, error=_error(past.get("trouble"))) for past in document.get("attempts", ())
-        ),
+        attempts=tuple(load(PastAttempt, past, error=_error(past.get("trouble"))) for past in attempts),
     )
 
 
