@@ -1,12 +1,13 @@
 """A plain REST client for tests: what a user's script would do, with the standard library alone."""
 
 import json
-import time
 import urllib.error
 import urllib.request
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
+
+from tests.waiting import DEADLINE, eventually
 
 ENDED = {"completed", "failed", "cancelled", "expired"}
 
@@ -64,20 +65,19 @@ class Rest:
         assert answer.status == 200, answer
         return answer.json
 
-    def ended(self, job_id: str, within: float = 60.0) -> Any:
+    def ended(self, job_id: str, within: float = DEADLINE) -> Any:
         """The job once it has ended."""
-        deadline = time.monotonic() + within
-        while time.monotonic() < deadline:
+
+        def ended() -> Any:
             job = self.job(job_id)
-            if job["status"] in ENDED:
-                return job
-            time.sleep(0.05)
-        raise AssertionError(f"not ended within {within} s: {job}")
+            return job if job["status"] in ENDED else None
+
+        return eventually(f"job {job_id} has ended", ended, within)
 
     def download(self, job_id: str, **headers: str) -> Answer:
         return self.call("GET", f"/exports/jobs/{job_id}/download", headers=headers)
 
-    def file(self, form: str, body: object = None, within: float = 60.0) -> tuple[Any, bytes]:
+    def file(self, form: str, body: object = None, within: float = DEADLINE) -> tuple[Any, bytes]:
         """A finished export: the job, and its file."""
         accepted = self.export(form, body)
         assert accepted.status == 202, accepted

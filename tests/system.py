@@ -6,73 +6,53 @@ import os
 import signal
 import subprocess
 import sys
-import time
-import urllib.error
-import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from pymongo import MongoClient
 
+from deploy.local.children import ROOT, Child
 from deploy.local.servers import Mongod, NatsServer, free_port
-from deploy.local.services import rpc_is_ready
+from deploy.local.services import http_is_ready, rpc_is_ready
 from tests.rest import Rest
+from tests.waiting import eventually
 
-ROOT = Path(__file__).parent.parent
-
-
-def eventually(what: str, holds: Callable[[], Any], within: float = 30.0, every: float = 0.05) -> Any:
-    """The first true answer of `holds`, asked every so many seconds; fails after `within`."""
-    deadline = time.monotonic() + within
-    while time.monotonic() < deadline:
-        if answer := holds():
-            return answer
-        time.sleep(every)
-    raise AssertionError(f"not within {within} s: {what}")
+__all__ = ["ROOT", "Process", "System", "eventually", "running", "wide_products"]
 
 
-class Process:
-    """One service as a child process with a log file."""
+class Process(Child):
+    """One service as a child process; `start` does not wait until it is ready."""
 
-    def __init__(self, module: str, env: dict[str, str], log: Path) -> None:
+    def __init__(self, module: str, env: Mapping[str, str], log: Path) -> None:
+        super().__init__(log.stem, log)
         self.module = module
         self._env = env
-        self._log = log
-        self._child: subprocess.Popen[bytes] | None = None
 
-    def start(self) -> None:
-        with self._log.open("ab") as log:
-            command = [sys.executable, "-m", self.module]
-            env = {**os.environ, **self._env}
-            self._child = subprocess.Popen(command, cwd=ROOT, env=env, stdout=log, stderr=log)
+    def launch(self) -> None:
+        self.spawn([sys.executable, "-m", self.module], self._env)
 
-    @property
-    def has_ended(self) -> bool:
-        return self._child is not None and self._child.poll() is not None
-
-    @property
-    def pid(self) -> int:
-        assert self._child is not None
-        return self._child.pid
+    def is_ready(self) -> bool:
+        return True
 
     def send(self, number: int) -> None:
+        assert self.pid is not None, self.exit_status
         os.kill(self.pid, number)
 
-    def end(self, number: int = signal.SIGTERM, within: float = 30.0) -> None:
+    def end(self, number: int = signal.SIGTERM) -> None:
         """Send the signal and wait for the end."""
-        if self._child is None or self._child.poll() is not None:
-            return
-        self._child.send_signal(number)
-        self._child.wait(within)
+        if self.pid is not None:
+            self.send(number)
+            eventually(f"{self.name} has ended", lambda: self.pid is None)
 
     @property
-    def log(self) -> str:
-        return self._log.read_text(errors="replace")
+    def output(self) -> str:
+        """All that it has logged."""
+        return self.log.read_text(errors="replace")
 
 
 class System:
-    """mongod, nats-server, an exporter and a gateway on free ports below one folder; the others if wanted."""
+    """mongod, nats-server, an exporter and a gateway on free ports below one folder; the other services on request."""
 
     def __init__(
         self, folder: Path, *, with_delivery: bool = False, with_scheduler: bool = False, **settings: str
@@ -83,27 +63,28 @@ class System:
         self._settings = settings
         self.rpc_port, self.http_port = free_port(), free_port()
         self.url = f"http://127.0.0.1:{self.http_port}"
-        self.exporter = Process("services.exporter", {}, folder / "exporter.log")
-        self.gateway = Process("services.gateway", {}, folder / "gateway.log")
         self.delivery_port = free_port() if with_delivery or with_scheduler else 0
         self.scheduler_port = free_port() if with_scheduler else 0
-        self.delivery = Process("tests.delivery_process", {}, folder / "delivery.log")
-        self.scheduler = Process("services.scheduler", {}, folder / "scheduler.log")
-
-    def start(self) -> None:
-        self.mongod.start()
-        self.nats.start()
         self.exporter = self.service("services.exporter", "exporter", GRPC_PORT=str(self.rpc_port))
         self.gateway = self.service("services.gateway", "gateway")
         self.delivery = self.service("tests.delivery_process", "delivery", GRPC_PORT=str(self.delivery_port))
         self.scheduler = self.service("services.scheduler", "scheduler", GRPC_PORT=str(self.scheduler_port))
+
+    def start(self) -> None:
+        """Start whatever does not run, and wait until everything is ready."""
+        servers = [server for server in (self.mongod, self.nats) if server.pid is None]
+        for server in servers:
+            server.launch()
+        for server in servers:
+            server.wait_ready()
         for process in self._processes:
-            process.start()
+            if process.pid is None:
+                process.start()
         self.wait_ready()
 
     @property
     def _processes(self) -> list[Process]:
-        """Those wanted, in the order of their start."""
+        """The wanted services in the order of their start."""
         extras = [(self.delivery_port, self.delivery), (self.scheduler_port, self.scheduler)]
         return [self.exporter, *(process for port, process in extras if port), self.gateway]
 
@@ -129,28 +110,24 @@ class System:
         return Process(module, {**shared, **self._settings, **env}, self.folder / f"{name}.log")
 
     def stop(self) -> None:
+        """End everything, in the order that production uses."""
         for process in reversed(self._processes):
             process.end()
         self.nats.stop()
         self.mongod.stop()
 
-    def wait_ready(self, within: float = 30.0) -> None:
+    def wait_ready(self) -> None:
         def ready() -> bool:
-            ended = [process.module for process in self._processes if process.has_ended]
+            ended = [process.name for process in self._processes if process.pid is None]
             assert not ended, f"ended while they started: {ended}"
-            with (
-                contextlib.suppress(urllib.error.URLError, OSError),
-                urllib.request.urlopen(f"{self.url}/readyz") as answer,
-            ):
-                return bool(answer.status == 200) and all(map(rpc_is_ready, others))
-            return False
+            return http_is_ready(self.http_port) and all(map(rpc_is_ready, others))
 
         others = [port for port in (self.delivery_port, self.scheduler_port) if port]
 
         try:
-            eventually("all services are ready", ready, within)
+            eventually("all services are ready", ready)
         except AssertionError as exc:
-            logs = "\n".join(process.log[-3000:] for process in self._processes)
+            logs = "\n".join(process.output[-3000:] for process in self._processes)
             raise AssertionError(f"{exc}\n{logs}") from exc
 
     def key(self, tenant: str, scopes: str = "*", *more: str) -> str:
@@ -161,7 +138,7 @@ class System:
         return subprocess.run(command, cwd=ROOT, env=env, check=True, capture_output=True, text=True).stdout.strip()
 
     def client(self, tenant: str) -> Rest:
-        """A REST client with a key of its own."""
+        """A REST client with a new key."""
         return Rest(self.url, self.key(tenant))
 
     @contextlib.contextmanager
@@ -170,7 +147,7 @@ class System:
             yield client
 
     def fill(self, tenant: str, documents: list[dict[str, Any]], collection: str = "products") -> None:
-        """Put documents into a tenant's catalogue as they are."""
+        """Insert documents into a tenant's catalogue."""
         with self.mongo() as client:
             found = client[f"catalogue_{tenant}"][collection]
             for start in range(0, len(documents), 10_000):
@@ -178,7 +155,7 @@ class System:
 
 
 def wide_products(count: int) -> list[dict[str, Any]]:
-    """Products of 60 columns: 100,000 keep an Excel export busy for seconds, so that a test can meet its midst."""
+    """Products of 60 columns: an Excel export of 100,000 takes seconds, so a test can act in the middle of it."""
     columns = {f"text{column}": "x" * 20 for column in range(60)}
     return [{"_id": n, **columns} for n in range(count)]
 
@@ -187,7 +164,7 @@ def wide_products(count: int) -> list[dict[str, Any]]:
 def running(
     folder: Path, *, with_delivery: bool = False, with_scheduler: bool = False, **settings: str
 ) -> Iterator[System]:
-    """A system that is stopped at the end, whatever happened."""
+    """A system that is stopped at the end, also after a failure."""
     folder.mkdir(parents=True, exist_ok=True)
     system = System(folder, with_delivery=with_delivery, with_scheduler=with_scheduler, **settings)
     try:

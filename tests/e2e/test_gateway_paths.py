@@ -128,7 +128,7 @@ def test_an_odd_request_id_is_replaced(shop: Rest, given: bytes) -> None:
 
 def test_a_request_id_leads_to_the_exporters_log(system: System, shop: Rest) -> None:
     accepted = shop.call("POST", "/exports/csv/products", {}, headers={"X-Request-Id": "find-me-4711"}).json
-    lines = [json.loads(line) for line in system.exporter.log.splitlines() if "find-me-4711" in line]
+    lines = [json.loads(line) for line in system.exporter.output.splitlines() if "find-me-4711" in line]
     assert ("job_accepted", accepted["id"]) in {(line["event"], line.get("job_id")) for line in lines}
 
 

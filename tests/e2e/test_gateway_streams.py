@@ -95,7 +95,7 @@ def test_clients_that_go_away_in_the_middle_leave_no_file_open_and_no_memory_beh
 
 def test_a_client_that_stalls_is_broken_off_and_does_not_believe_to_have_it_all(large: Large) -> None:
     with downloading(large, window=64 * 1024) as response:
-        eventually("given up", lambda: "download_broken_off" in large.front.process.log, within=STALL + 5)
+        eventually("given up", lambda: "download_broken_off" in large.front.process.output, within=STALL + 5)
         large.check_all_closed()
         with pytest.raises((http.client.IncompleteRead, ConnectionResetError)):
             response.read()

@@ -75,6 +75,7 @@ def start(system: System) -> None:
     system.wait_ready()
 
 
+@pytest.mark.full
 def test_an_older_database_and_an_empty_nats_end_in_the_same_files_at_the_platform(
     system: System, rig: SftpRig, tmp_path: Path
 ) -> None:

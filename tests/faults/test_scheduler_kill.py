@@ -1,12 +1,11 @@
 """Replicas of the scheduler are killed while thousands of schedules are due: every fire time runs, and runs once."""
 
-import os
 import random
 import signal
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -18,12 +17,22 @@ from services.scheduler.schedules.documents import schedule_document
 from services.scheduler.schedules.schedule import Overlap, Schedule, run_id
 from tests.system import Process, System, eventually, running
 
-# The promise is about 2,000 schedules and a kill every second until all are submitted: SCHEDULER_KILL=full.
-FULL = os.environ.get("SCHEDULER_KILL") == "full"
-SCHEDULES = 2_000 if FULL else 300
-KILLS = 1_000 if FULL else 2
 REPLICAS = 4
-WITHIN = 300.0 if FULL else 60.0
+
+
+@dataclass(frozen=True)
+class Size:
+    """How many schedules are due together, and how many kills there are at most while they are submitted."""
+
+    schedules: int
+    kills: int
+    seconds: float
+    """Until all of them are submitted."""
+
+
+SHORT = Size(schedules=150, kills=2, seconds=60)
+# What is promised: 2,000 schedules, and a kill every second until all of them are submitted.
+FULL = Size(schedules=2_000, kills=1_000, seconds=300)
 
 
 @pytest.fixture(scope="module")
@@ -50,34 +59,28 @@ def replicas(system: System) -> Iterator[list[Process]]:
             process.end()
 
 
-@contextmanager
-def killing(processes: list[Process]) -> Iterator[list[float]]:
-    """At once, and then every second, one of them is killed and started again; yields when that was."""
-    kills: list[float] = []
-    stop = threading.Event()
+def kill_until_submitted(system: System, processes: list[Process], size: Size) -> int:
+    """Kill and restart one of the processes every second until all runs are submitted; returns the number of kills.
 
-    def kill() -> None:
-        while len(kills) < KILLS:
+    In the main thread: the kernel kills a child when the thread that started it ends.
+    """
+    kills, next_kill = 0, time.monotonic()
+    deadline = time.monotonic() + size.seconds
+    while kills == 0 or submitted(system) < size.schedules:
+        assert time.monotonic() < deadline, "not all are submitted"
+        if kills < size.kills and time.monotonic() >= next_kill:
             victim = random.choice(processes)
             victim.end(signal.SIGKILL)
-            kills.append(time.monotonic())
             victim.start()
-            if stop.wait(1.0):
-                return
-
-    thread = threading.Thread(target=kill)
-    thread.start()
-    try:
-        yield kills
-    finally:
-        stop.set()
-        thread.join()
+            kills, next_kill = kills + 1, time.monotonic() + 1.0
+        time.sleep(0.05)
+    return kills
 
 
-def due_together(system: System, fire_at: datetime) -> list[str]:
+def due_together(system: System, fire_at: datetime, count: int) -> list[str]:
     """Schedules of one tenant that fire at that time, and nothing else anywhere; returns their ids."""
     expression = f"{fire_at.minute} {fire_at.hour} * * *"
-    made = [_schedule(number, expression, fire_at) for number in range(SCHEDULES)]
+    made = [_schedule(number, expression, fire_at) for number in range(count)]
     with system.mongo() as client:
         for database, collection in (("scheduler", "schedules"), ("scheduler", "runs"), ("exporter", "jobs")):
             client[database][collection].delete_many({})
@@ -127,17 +130,17 @@ def check(system: System, schedule_ids: list[str], fire_at: datetime) -> None:
     assert due == 0
 
 
-@pytest.mark.timeout(WITHIN + 60)
+@pytest.mark.timeout(FULL.seconds + 120)
 @pytest.mark.parametrize("mongod", ["stays", "restarts"])
-def test_replicas_that_are_killed_run_every_schedule_once(system: System, mongod: str) -> None:
+@pytest.mark.parametrize("size", [SHORT, pytest.param(FULL, marks=pytest.mark.full)], ids=["short", "full"])
+def test_replicas_that_are_killed_run_every_schedule_once(system: System, mongod: str, size: Size) -> None:
     fire_at = datetime.now(UTC).replace(second=0, microsecond=0)
     with replicas(system) as processes:
-        ids = due_together(system, fire_at)
-        eventually("some are submitted", lambda: submitted(system) > 0, WITHIN)
-        with killing(processes) as kills:
-            if mongod == "restarts":
-                system.mongod.kill()
-                system.mongod.start()
-            eventually("all are submitted", lambda: submitted(system) >= SCHEDULES, WITHIN)
-    assert len(kills) >= (10 if FULL else 1), kills
+        ids = due_together(system, fire_at, size.schedules)
+        eventually("some are submitted", lambda: submitted(system) > 0, size.seconds)
+        if mongod == "restarts":
+            system.mongod.kill()
+            system.mongod.start()
+        kills = kill_until_submitted(system, processes, size)
+    assert kills >= (10 if size is FULL else 1)
     check(system, ids, fire_at)

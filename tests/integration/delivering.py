@@ -89,7 +89,9 @@ class Deliverer:
         request = pb.ListDeliveriesRequest(tenant=tenant, limit=200, **more)
         return (await self.stub.ListDeliveries(request, timeout=DEADLINE)).deliveries
 
-    async def until(self, job: jobs_pb.Job, state: pb.DeliveryState.ValueType, within: float = 30.0) -> pb.JobDelivery:
+    async def until(
+        self, job: jobs_pb.Job, state: pb.DeliveryState.ValueType, within: float = DEADLINE
+    ) -> pb.JobDelivery:
         """The only delivery of the job once it is in this state."""
 
         async def reached() -> pb.JobDelivery | None:
@@ -100,11 +102,11 @@ class Deliverer:
         found: pb.JobDelivery = await eventually(f"the delivery is {pb.DeliveryState.Name(state)}", reached, within)
         return found
 
-    async def delivered(self, job: jobs_pb.Job, within: float = 30.0) -> pb.JobDelivery:
+    async def delivered(self, job: jobs_pb.Job, within: float = DEADLINE) -> pb.JobDelivery:
         """The only delivery of the job once it is delivered."""
         return await self.until(job, pb.DELIVERY_STATE_DELIVERED, within)
 
-    async def failed(self, job: jobs_pb.Job, within: float = 30.0) -> pb.JobDelivery:
+    async def failed(self, job: jobs_pb.Job, within: float = DEADLINE) -> pb.JobDelivery:
         """The only delivery of the job once it has failed."""
         return await self.until(job, pb.DELIVERY_STATE_FAILED, within)
 

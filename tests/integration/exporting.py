@@ -2,12 +2,10 @@
 
 from __future__ import annotations  # grpcio's classes take type arguments in its stubs only
 
-import asyncio
 import json
 import os
-import time
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -23,19 +21,11 @@ from services.exporter.app import Running, build
 from services.exporter.settings import ExporterSettings
 from services.wire import exporter_pb2 as pb
 from services.wire import exporter_pb2_grpc
+from tests import waiting
 
+DEADLINE = waiting.DEADLINE
+eventually = waiting.eventually_async
 LIVE = {pb.JOB_STATE_ACCEPTED, pb.JOB_STATE_RUNNING, pb.JOB_STATE_RETRY_WAIT}
-DEADLINE = 30.0
-
-
-async def eventually(what: str, holds: Callable[[], Awaitable[Any]], within: float = 30.0) -> Any:
-    """The first true answer of `holds`, without stalling the loop the exporter runs in."""
-    deadline = time.monotonic() + within
-    while time.monotonic() < deadline:
-        if answer := await holds():
-            return answer
-        await asyncio.sleep(0.02)
-    raise AssertionError(f"not within {within} s: {what}")
 
 
 def products(count: int) -> list[dict[str, Any]]:
@@ -86,7 +76,7 @@ class Exporter:
         """Forget the job."""
         await self.stub.DeleteJob(pb.DeleteJobRequest(tenant=job.tenant, job_id=job.id), timeout=DEADLINE)
 
-    async def until(self, job: pb.Job, state: pb.JobState.ValueType, within: float = 30.0) -> pb.Job:
+    async def until(self, job: pb.Job, state: pb.JobState.ValueType, within: float = DEADLINE) -> pb.Job:
         """The job once it is in this state."""
 
         async def reached() -> pb.Job | None:

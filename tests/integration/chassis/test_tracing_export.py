@@ -84,7 +84,7 @@ def test_a_process_with_only_otel_variables_set_sends_its_spans(
     ):
         assert _status(f"{url}/api/v1/exports/jobs") == 401
         [span] = eventually("a span arrived", lambda: collector.received)
-        log = [json.loads(line) for line in process.log.splitlines()]
+        log = [json.loads(line) for line in process.output.splitlines()]
     assert (span.name, span.trace) == (NAME, TRACE)
     assert (
         span.resource.items()
@@ -143,7 +143,7 @@ def test_a_collector_that_is_away_holds_up_neither_requests_nor_the_end(
         started = time.monotonic()
         process.end(signal.SIGTERM)
         assert time.monotonic() - started < GOODBYE_SECONDS + 5
-        assert '"event": "stopped"' in process.log
+        assert '"event": "stopped"' in process.output
 
 
 def test_without_the_variables_nothing_of_the_sdk_is_loaded() -> None:
