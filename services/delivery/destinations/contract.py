@@ -1,8 +1,8 @@
-"""What a destination is: one module in this folder that defines `DESTINATION`, found by its file name.
+"""What a destination is: a sub-package whose module `destination` defines `DESTINATION` or `DESTINATIONS`.
 
-A destination declares its config as a pydantic model, which checks a platform's config, marks its secrets (`SecretStr`)
-and makes its JSON Schema, and opens sessions in which one file at a time is looked for, sent and read. It promises one
-thing: a reader of the destination sees under the final name a whole file, or what was there before.
+A destination declares its config as a pydantic model, which validates a platform's config, marks its secrets
+(`SecretStr`) and gives its JSON Schema. It opens sessions that find, send, read and remove files. It guarantees that a
+reader of the target sees the whole file under its final name, or what was there before, never a part of a file.
 """
 
 from collections.abc import AsyncIterator, Callable, Mapping
@@ -17,7 +17,7 @@ from services.delivery.destinations.egress import Egress
 
 
 class Step(StrEnum):
-    """Where on the way to a destination something failed, in the order they are taken."""
+    """The steps of a delivery, in order; an error names the one that failed."""
 
     RESOLVE = "resolve"
     CONNECT = "connect"
@@ -28,13 +28,13 @@ class Step(StrEnum):
 
 
 class DestinationError(Exception):
-    """Why a destination did not take a file.
+    """Why a destination did not accept a file.
 
     Args:
         step: the step that failed.
-        code: stable, snake_case, for programs: `wrong_password`, `no_such_bucket`, `host_key_changed`.
+        code: stable, in snake_case, for programs: `wrong_credentials`, `no_such_bucket`, `host_key_changed`.
         message: what happened and what to do, for people; never a secret.
-        transient: a later attempt may go well without anybody doing something.
+        transient: a later attempt may succeed without anyone changing something.
     """
 
     def __init__(self, step: Step, code: str, message: str, *, transient: bool) -> None:
@@ -46,51 +46,55 @@ class DestinationError(Exception):
 
 
 class NameTaken(DestinationError):
-    """There is a file under the name already, and it may not be replaced."""
+    """There is already a file of this name, and it may not be replaced."""
 
     def __init__(self, name: str) -> None:
         super().__init__(
             Step.WRITE,
             "name_taken",
-            f"There is a file {name!r} already, and on_conflict forbids to replace it.",
+            f"There is already a file {name!r}, and `on_conflict` does not allow replacing it.",
             transient=False,
         )
 
 
 class DestinationConfig(BaseModel):
-    """What every type takes; a destination's own model extends it. Unknown keys are refused."""
+    """The fields that every type has; each destination extends them. Unknown keys are refused."""
 
-    # Inputs are hidden, so that no error that is logged by mistake shows a secret.
+    # Inputs are hidden, so that an error that is logged by mistake shows no secret.
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
     file_name: str | None = Field(
         default=None,
         min_length=1,
         max_length=200,
-        description="Template of the name there: `{format} {date} {time} {schedule} {job}`; absent: the job's name.",
+        description="Template of the file name: `{format} {date} {time} {schedule} {job}`; default: that of the job.",
     )
     on_conflict: Literal["overwrite", "rename", "skip", "fail"] = Field(
-        default="overwrite", description="What to do when another file has the name."
+        default="overwrite", description="What to do if another file has the name."
     )
 
 
 class Notes(Protocol):
-    """What a delivery remembers from attempt to attempt, durable before `keep` returns and encrypted at rest."""
+    """Values that a delivery or a platform keeps; they are durable before `keep` returns, and encrypted at rest."""
 
     def get(self, name: str) -> str | None:
-        """What was kept."""
+        """The value, if there is one."""
 
     async def keep(self, name: str, value: str | None) -> None:
-        """Keep a value; None forgets it."""
+        """Store a value; None deletes it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Payload:
     """The file to send.
 
-    `delivery_id` is the same for all attempts: names of parts are made of it. `read(offset)` yields bytes from there.
-    `progress(bytes)` is to be called now and then with the number of bytes the destination has, `verifying()` once
-    all are there and are checked. What `read` raises is not the destination's fault and passes through as it is.
+    Args:
+        delivery_id: the same for all attempts; names of parts contain it.
+        size: in bytes.
+        sha256: in hex.
+        read: yields the bytes from an offset on. Its errors are not the destination's fault and are not translated.
+        progress: to be called with the number of bytes that the destination has.
+        verifying: to be called once, when all bytes are sent and their verification starts.
     """
 
     delivery_id: str
@@ -105,9 +109,13 @@ class Payload:
 
 @dataclass(frozen=True, slots=True)
 class RemoteFile:
-    """A whole file at the destination, under its final name.
+    """A complete file at the destination, under its final name.
 
-    `remote` is its path, key or id there; `reported` what the destination itself says of it (etag, md5, …).
+    Args:
+        remote: its path, key or id there.
+        size: in bytes.
+        reported: what the destination itself reports (etag, md5, …).
+        url: where people can open it; empty if there is no such place.
     """
 
     remote: str
@@ -117,16 +125,16 @@ class RemoteFile:
 
 
 class Session(Protocol):
-    """A connection to one place. Every method raises DestinationError; names are final names, without a folder."""
+    """A connection to one target. Every method raises DestinationError; names are final names, without a folder."""
 
     async def find(self, name: str) -> RemoteFile | None:
-        """The whole file under this name, if there is one."""
+        """The file of this name, if there is one."""
 
     async def matches(self, found: RemoteFile, payload: Payload) -> bool:
-        """Whether the file there is the payload: by size and hash; read back where the destination has no hash."""
+        """Whether the file is the payload: by size and hash; it is read back where the destination has no hash."""
 
     async def send(self, name: str, payload: Payload, *, replace: bool) -> RemoteFile:
-        """Upload, resuming what an earlier attempt of this delivery left, verify size and hash, then show it as `name`.
+        """Upload, resuming what an earlier attempt of this delivery left; verify size and hash; then show it as `name`.
 
         Raises:
             NameTaken: `replace` is false and there is a file of that name.
@@ -136,27 +144,27 @@ class Session(Protocol):
         """The bytes of a file."""
 
     async def remove(self, name: str) -> None:
-        """Delete a file; one that is not there is no error."""
+        """Delete a file; no error if it does not exist."""
 
     async def tidy(self, name: str, payload: Payload) -> None:
-        """Remove what unfinished attempts of this delivery left, if anything: parts, open uploads."""
+        """Remove what unfinished attempts of this delivery left: parts, open uploads."""
 
 
 class Destination(Protocol):
     """One type of destination. Implementations are stateless; `config` is always an instance of their own `Config`."""
 
     name: ClassVar[str]
-    """The word in `platform_type`."""
+    """The value of `platform_type`."""
     Config: ClassVar[type[DestinationConfig]]
 
     def address(self, config: Any) -> tuple[str, int]:
-        """Host and port it will connect to first, for the step `resolve` of a test."""
+        """Host and port of the first connection, for the step `resolve` of a test."""
 
     def open(self, config: Any, egress: Egress, pins: Notes) -> AbstractAsyncContextManager[Session]:
         """Connect and authenticate; every connection goes through `egress`.
 
         Args:
-            pins: what the platform remembers of its peer, such as the host key seen first.
+            pins: what the platform keeps about the server, such as the first host key seen.
 
         Raises:
             DestinationError: at the steps resolve, connect or authenticate.

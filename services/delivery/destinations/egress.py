@@ -130,7 +130,7 @@ class Egress:
         if not self._rules.permits(address):
             raise Forbidden(host, address)
 
-    async def connect(self, host: str, port: int, within: float = CONNECT_SECONDS) -> socket.socket:
+    async def connect(self, host: str, port: int, timeout: float = CONNECT_SECONDS) -> socket.socket:
         """A connected, non-blocking socket to the first allowed address that answers.
 
         Raises:
@@ -139,18 +139,18 @@ class Egress:
         failure: OSError | None = None
         for address in (await self.addresses(host, port))[:MOST_ADDRESSES]:
             try:
-                return await self._connected(address, port, within)
+                return await self._connected(address, port, timeout)
             except OSError as exc:  # a TimeoutError is one too
                 failure = exc
         raise failure or OSError(f"{host} has no address")
 
-    async def _connected(self, address: str, port: int, within: float) -> socket.socket:
+    async def _connected(self, address: str, port: int, timeout: float) -> socket.socket:
         family = socket.AF_INET6 if ":" in address else socket.AF_INET
         made = socket.socket(family, socket.SOCK_STREAM)
         try:
             made.setblocking(False)
             made.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            async with asyncio.timeout(within):
+            async with asyncio.timeout(timeout):
                 await asyncio.get_running_loop().sock_connect(made, (address, port))
         except BaseException:
             made.close()

@@ -9,20 +9,20 @@ import pytest
 from services.delivery.destinations.contract import DestinationError, RemoteFile, Session
 from services.delivery.destinations.egress import Egress, Rules, parse_networks, system_lookup
 from services.delivery.destinations.ftp.destination import FtpConfig, FtpDestination
-from services.delivery.destinations.ftp.words import Limits
+from services.delivery.destinations.kit.timeouts import Timeouts
 from tests.contract.destinations.payloads import File, MemoryNotes
 
-LIMITS = Limits(connect=5.0, silence=5.0, work=10.0)
-SHORT = Limits(connect=0.5, silence=0.5, work=1.0)
+TIMEOUTS = Timeouts(connect=5.0, silence=5.0, work=10.0)
+SHORT = Timeouts(connect=0.5, silence=0.5, work=1.0)
 RULES = Rules(allow=parse_networks("127.0.0.0/8"))
 LOOPBACK = Egress(RULES)
 
 
 def session(
-    config: dict[str, Any], egress: Egress = LOOPBACK, limits: Limits = LIMITS
+    config: dict[str, Any], egress: Egress = LOOPBACK, timeouts: Timeouts = TIMEOUTS
 ) -> AbstractAsyncContextManager[Session]:
     """A session with this config."""
-    return FtpDestination(limits).open(FtpConfig.model_validate(config), egress, MemoryNotes())
+    return FtpDestination(timeouts).open(FtpConfig.model_validate(config), egress, MemoryNotes())
 
 
 async def delivered(config: dict[str, Any], file: File, name: str, *, replace: bool = True, **more: Any) -> RemoteFile:
@@ -47,9 +47,9 @@ class Watched(Egress):
         self._names = names or {}
         super().__init__(RULES, self._look_up)
 
-    async def connect(self, host: str, port: int, within: float = 10.0) -> Any:
+    async def connect(self, host: str, port: int, timeout: float = 10.0) -> Any:
         self.went.append((host, port))
-        return await super().connect(host, port, within)
+        return await super().connect(host, port, timeout)
 
     async def _look_up(self, host: str, port: int) -> Sequence[str]:
         self.looked_up.append(host)

@@ -7,10 +7,10 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from typing import Any
 
-from services.delivery.destinations.contract import Payload
+from services.delivery.destinations.contract import Payload, Session
 from services.delivery.destinations.egress import Egress, Rules, parse_networks
+from services.delivery.destinations.kit.timeouts import Timeouts
 from services.delivery.destinations.sftp.destination import Sftp, SftpConfig
-from services.delivery.destinations.sftp.session import SftpSession
 
 LOOPBACK = Egress(Rules(allow=parse_networks("127.0.0.0/8")))
 CHUNK = 300_000
@@ -60,7 +60,7 @@ class Source:
 
 def session(
     config: dict[str, Any], pins: MemoryNotes | None = None, silence: float = 10.0
-) -> AbstractAsyncContextManager[SftpSession]:
+) -> AbstractAsyncContextManager[Session]:
     """A session with this config."""
-    destination = Sftp(connect_seconds=5.0, silence_seconds=silence)
+    destination = Sftp(Timeouts(connect=5.0, silence=silence))
     return destination.open(SftpConfig.model_validate(config), LOOPBACK, pins or MemoryNotes())

@@ -227,7 +227,7 @@ SILENT = ["USER", "PASS", "TYPE", "FEAT", "CWD", "SIZE", "EPSV", "STOR", "RETR",
 @pytest.mark.parametrize("command", SILENT)
 async def test_a_server_that_falls_silent_is_not_waited_for_for_ever(rig: FtpRig, command: str) -> None:
     rig.answers[command] = None
-    error = await failure(rig.config(), File(b"x"), limits=SHORT)
+    error = await failure(rig.config(), File(b"x"), timeouts=SHORT)
     assert (error.code, error.transient) == ("stalled", True)
     assert rig.files() == {}
 

@@ -12,7 +12,7 @@ from OpenSSL import SSL
 from pydantic import ValidationError
 
 from services.delivery.destinations.ftp.destination import FtpConfig
-from tests.contract.destinations.ftp_trial import LIMITS, SHORT, Watched, delivered, failure
+from tests.contract.destinations.ftp_trial import SHORT, TIMEOUTS, Watched, delivered, failure
 from tests.contract.destinations.payloads import MIB, File, some
 from tests.contract.destinations.rigs.ftp import FtpRig, Tls, self_signed
 
@@ -92,7 +92,7 @@ async def test_certificates_need_not_be_verified(rig: FtpRig) -> None:
 
 def test_a_certificate_that_is_none_is_refused_with_the_config() -> None:
     values = {"host": "ftp.shop.example", "username": "shop", "password": "secret"}
-    with pytest.raises(ValidationError, match="no certificate in PEM"):
+    with pytest.raises(ValidationError, match="not a certificate in PEM"):
         FtpConfig.model_validate({**values, "ca_certificate": "-----BEGIN nonsense"})
 
 
@@ -115,7 +115,7 @@ async def test_implicit_tls_on_a_port_that_is_not_for_that_is_named(plain: FtpRi
 
 
 async def test_a_server_that_waits_for_tls_at_once_gets_a_hint(implicit: FtpRig) -> None:
-    error = await failure({**implicit.config(), "tls": "explicit"}, File(b"x"), limits=SHORT)
+    error = await failure({**implicit.config(), "tls": "explicit"}, File(b"x"), timeouts=SHORT)
     assert (error.step, error.code) == ("connect", "stalled")
     assert "implicit" in error.message
 
@@ -191,5 +191,5 @@ async def _http(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
 )
 async def test_what_is_no_ftp_server_ends_the_attempt_and_fills_no_memory(talk: Talk, code: str) -> None:
     async with speaking(talk) as config:
-        error = await failure(config, File(b"x"), limits=LIMITS)
+        error = await failure(config, File(b"x"), timeouts=TIMEOUTS)
     assert (error.step, error.code) == ("connect", code)

@@ -1,8 +1,8 @@
-"""aioftp's client with what a delivery needs of every connection: a checked address, TLS on both, a limit on each wait.
+"""aioftp's client, with a checked address for every connection, TLS on both connections, and a limit on each wait.
 
 The address in an answer to PASV is never used: a data connection goes to the peer of the control connection, which was
 checked when it was made, and is checked again. Under TLS it resumes the control connection's session, as many servers
-demand (cpython#63699): asyncio takes no session, so aioftp's context bound to a session stands in for the context.
+require (cpython#63699). asyncio takes no session, so aioftp's context that is bound to a session is used instead.
 """
 
 import asyncio
@@ -16,14 +16,16 @@ import aioftp
 from aioftp.common import Code, SSLSessionBoundContext, ThrottleStreamIO
 
 from services.delivery.destinations.egress import Egress
+from services.delivery.destinations.ftp.errors import Garbled, NoDataConnection, Refused, Unreachable
 from services.delivery.destinations.ftp.transfer import BLOCK, Transfer
-from services.delivery.destinations.ftp.words import Garbled, Limits, NoDataConnection, Refused, Unreachable
+from services.delivery.destinations.kit.error_rules import printable
+from services.delivery.destinations.kit.timeouts import Timeouts
 
-LONGEST_LINE = 4096
-MOST_LINES = 1000
-"""Of one answer; a server must not fill our memory."""
-PARTING_SECONDS = 5.0
-"""For a word that is worth hearing but not worth waiting for."""
+MAX_LINE = 4096
+MAX_LINES = 1000
+"""Of one answer, so that a server cannot fill the memory."""
+LAST_ANSWER_SECONDS = 5.0
+"""For answers that explain a failure or end the session, but are not worth a long wait."""
 _EXTENDED = re.compile(r"\((.)\1\1(\d+)\1\)")
 _PASSIVE = re.compile(r"\d+,\d+,\d+,\d+,(\d+),(\d+)")
 
@@ -33,34 +35,34 @@ class Client(aioftp.Client):
 
     Args:
         tls: the context of all connections; None for none.
-        secret: what must not be repeated, should the server do so.
+        secret: removed from the server's texts.
     """
 
-    def __init__(self, egress: Egress, limits: Limits, tls: ssl.SSLContext | None, secret: str) -> None:
+    def __init__(self, egress: Egress, timeouts: Timeouts, tls: ssl.SSLContext | None, secret: str) -> None:
         super().__init__()
         self._egress = egress
-        self._limits = limits
+        self._timeouts = timeouts
         self._tls = tls
         self._secret = secret
         self._peer = ""
         self._plain: ThrottleStreamIO | None = None
         self._extended = True
-        self._owed = False
+        self._answer_expected = False
         self._lines = 0
 
     async def reach(self, host: str, port: int, *, implicit: bool) -> None:
-        """Connect and hear the greeting; with `implicit`, TLS comes first."""
+        """Connect and read the greeting; with `implicit`, TLS comes first."""
         self.ssl = self._tls if implicit else None
-        async with self._answering("greeting", self._limits.connect + self._limits.silence):
+        async with self._answering("greeting", self._timeouts.connect + self._timeouts.silence):
             await self.connect(host, port)
 
     async def secure(self) -> None:
-        """Explicit TLS (RFC 4217). What was said before it, perhaps by somebody in between, is forgotten."""
+        """Explicit TLS (RFC 4217). Unread bytes from before it, perhaps of someone in between, are dropped."""
         if self._tls is None:
             raise ValueError("this client was made without TLS")
         await self.ask("AUTH TLS", "234")
         loop = asyncio.get_running_loop()
-        reader = asyncio.StreamReader(limit=LONGEST_LINE)
+        reader = asyncio.StreamReader(limit=MAX_LINE)
         protocol = asyncio.StreamReaderProtocol(reader)
         # The old writer would close the connection if it were collected.
         self._plain = self.stream
@@ -69,8 +71,8 @@ class Client(aioftp.Client):
             protocol,
             self._tls,
             server_hostname=self.server_host,
-            ssl_handshake_timeout=self._limits.connect,
-            ssl_shutdown_timeout=self._limits.connect,
+            ssl_handshake_timeout=self._timeouts.connect,
+            ssl_shutdown_timeout=self._timeouts.connect,
         )
         if transport is None:
             raise ConnectionResetError("the connection was lost during the TLS handshake")
@@ -78,25 +80,25 @@ class Client(aioftp.Client):
         self._stream = ThrottleStreamIO(reader, asyncio.StreamWriter(transport, protocol, reader, loop))
 
     async def sign_in(self, username: str) -> None:
-        """Log in, and say that data connections are private and files are binary."""
+        """Log in, and set data connections to private and files to binary."""
         if self._tls is not None:
             await self.ask("PBSZ 0", "2xx")
             await self.ask("PROT P", "2xx")
-        async with self._answering("login", self._limits.silence):
+        async with self._answering("login", self._timeouts.silence):
             await self.login(username, self._secret)
         await self.ask("TYPE I", "200")
 
-    async def ask(self, command: str | None, *expected: str, within: float | None = None) -> list[str]:
-        """Send a command, or none, and wait for the answer it must have; its lines without the code.
+    async def ask(self, command: str | None, *expected: str, timeout: float | None = None) -> list[str]:
+        """Send a command, or none, and wait for an expected answer; its lines without the code.
 
         Raises:
             Refused, Garbled, TimeoutError, OSError.
         """
         verb = command.split(" ", 1)[0] if command else "transfer"
         wait = () if expected == ("1xx",) else ("1xx",)
-        async with self._answering(verb, within or self._limits.silence):
-            if self._owed:
-                self._owed = False
+        async with self._answering(verb, timeout or self._timeouts.silence):
+            if self._answer_expected:
+                self._answer_expected = False
                 await self.command(None, "xxx", "1xx")
             _, lines = await self.command(command, expected, wait)
         return lines
@@ -112,7 +114,7 @@ class Client(aioftp.Client):
         except BaseException:
             made.close()
             raise
-        return Transfer(self, reader, writer, self._limits)
+        return Transfer(self, reader, writer, self._timeouts)
 
     async def _protected(self, made: socket.socket) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         try:
@@ -120,57 +122,57 @@ class Client(aioftp.Client):
         except ssl.SSLCertVerificationError:
             raise
         except OSError as exc:
-            raise await self.last_word(exc) from exc
+            raise await self.transfer_error(exc) from exc
 
-    async def last_word(self, lost: OSError) -> Exception:
-        """Why a data connection broke: what the server says of it, else what we saw."""
+    async def transfer_error(self, lost: OSError) -> Exception:
+        """Why a data connection broke: the server's explanation, else the error itself."""
         try:
-            await self.ask(None, "2xx", within=PARTING_SECONDS)
+            await self.ask(None, "2xx", timeout=LAST_ANSWER_SECONDS)
         except Refused as exc:
             return exc
         except (Garbled, OSError):
             return lost
         return lost
 
-    def owes(self) -> None:
-        """The server will still answer the transfer that we broke off."""
-        self._owed = True
+    def expect_answer(self) -> None:
+        """The server will still answer the transfer that was aborted."""
+        self._answer_expected = True
 
     async def leave(self) -> None:
-        """Say goodbye."""
+        """Log out."""
         with suppress(Refused, Garbled, OSError):
-            await self.ask("QUIT", "2xx", within=PARTING_SECONDS)
+            await self.ask("QUIT", "2xx", timeout=LAST_ANSWER_SECONDS)
 
     def hang_up(self) -> None:
-        """Close at once."""
+        """Close immediately."""
         if self._stream is not None:
             self._stream.writer.transport.abort()
 
     async def parse_line(self) -> tuple[Code, str]:
-        """One line of an answer; a greeting in Latin-1 is no reason to give up."""
+        """One line of an answer; bytes that are not UTF-8, as in old greetings, are replaced."""
         line = await self.stream.readline()
         if not line.endswith(b"\n"):
             raise ConnectionResetError("the server closed the connection")
         self._lines += 1
-        if self._lines > MOST_LINES:
-            raise Garbled(f"an answer of more than {MOST_LINES} lines")
+        if self._lines > MAX_LINES:
+            raise Garbled(f"an answer of more than {MAX_LINES} lines")
         text = line.decode(errors="replace").rstrip()
         return Code(text[:3]), text[3:]
 
     async def _open_connection(self, host: str, port: int) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         try:
-            made = await self._egress.connect(host, port, self._limits.connect)
+            made = await self._egress.connect(host, port, self._timeouts.connect)
         except OSError as exc:
             raise Unreachable(str(exc) or "no answer") from exc
-        # Idle while a file is hashed or sent; commands in between would confuse many servers.
+        # The connection is idle while a file is hashed or sent; commands in between would confuse many servers.
         made.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
         self._peer = made.getpeername()[0]
-        return await self._streams(made, self.ssl if isinstance(self.ssl, ssl.SSLContext) else None, LONGEST_LINE)
+        return await self._streams(made, self.ssl if isinstance(self.ssl, ssl.SSLContext) else None, MAX_LINE)
 
     async def _data_socket(self) -> socket.socket:
         port = await self._data_port()
         try:
-            return await self._egress.connect(self._peer, port, self._limits.connect)
+            return await self._egress.connect(self._peer, port, self._timeouts.connect)
         except OSError as exc:
             raise NoDataConnection(f"port {port}: {str(exc) or 'no answer'}") from exc
 
@@ -204,28 +206,25 @@ class Client(aioftp.Client):
             limit=limit,
             ssl=tls,
             server_hostname=self.server_host,
-            ssl_handshake_timeout=self._limits.connect,
-            ssl_shutdown_timeout=self._limits.work,
+            ssl_handshake_timeout=self._timeouts.connect,
+            ssl_shutdown_timeout=self._timeouts.work,
         )
 
     @asynccontextmanager
-    async def _answering(self, verb: str, within: float) -> AsyncIterator[None]:
+    async def _answering(self, verb: str, timeout: float) -> AsyncIterator[None]:
         self._lines = 0
         try:
-            async with asyncio.timeout(within):
+            async with asyncio.timeout(timeout):
                 yield
         except aioftp.StatusCodeError as exc:
-            # Not chained: the original holds the server's words as they came.
-            raise Refused(verb, str(exc.received_codes[-1]), self._harmless(" ".join(exc.info))) from None
+            # Not chained: the original holds the server's text unmasked.
+            raise Refused(
+                verb, str(exc.received_codes[-1]), printable(" ".join(exc.info).lstrip("- "), self._secret)
+            ) from None
         except (ssl.SSLError, Garbled):
             raise
         except ValueError as exc:
             raise Garbled(f"{verb}: {exc}"[:200]) from None
-
-    def _harmless(self, text: str) -> str:
-        """The server's words without the password, control characters and length."""
-        masked = text.replace(self._secret, "********") if self._secret else text
-        return " ".join("".join(c if c.isprintable() else " " for c in masked).lstrip("- ").split())[:200]
 
 
 def _port(number: int | None) -> int:

@@ -1,8 +1,4 @@
-"""FTP, plain and with TLS, through aioftp: a part that is resumed, verified and renamed.
-
-FTP has no rename that spares an existing file, so with `replace` false the name is looked at just before: another
-writer in that moment is not noticed. Servers that refuse to rename over a file have the old one moved aside first.
-"""
+"""The destination `ftp`: FTP, plain and with TLS, through aioftp."""
 
 import asyncio
 import ssl
@@ -15,16 +11,15 @@ from pydantic import Field, SecretStr, field_validator
 from services.delivery.destinations.contract import DestinationConfig, Notes, Session, Step
 from services.delivery.destinations.egress import Egress
 from services.delivery.destinations.ftp.client import Client
-from services.delivery.destinations.ftp.errors import no_tls, told
-from services.delivery.destinations.ftp.folder import Folder
-from services.delivery.destinations.ftp.hashes import offered
-from services.delivery.destinations.ftp.proof import Prover
-from services.delivery.destinations.ftp.session import FtpSession
-from services.delivery.destinations.ftp.words import Limits, Refused
+from services.delivery.destinations.ftp.errors import Refused, no_tls, translate_errors
+from services.delivery.destinations.ftp.folder import FtpFolder
+from services.delivery.destinations.ftp.proof import Prover, offered
+from services.delivery.destinations.kit.ca_certificate import CaCertificate
+from services.delivery.destinations.kit.part_file import FolderSession
+from services.delivery.destinations.kit.timeouts import Timeouts
 
 PORT = 21
 IMPLICIT_PORT = 990
-LIMITS = Limits()
 
 
 class FtpConfig(DestinationConfig):
@@ -36,50 +31,38 @@ class FtpConfig(DestinationConfig):
         pattern=r"^[^\s/@\x00-\x1f]+$",
         description="Name or address of the server, without `ftp://`.",
     )
-    port: int | None = Field(default=None, ge=1, le=65535, description="21 when absent; 990 for implicit TLS.")
+    port: int | None = Field(default=None, ge=1, le=65535, description="Default: 21, or 990 for implicit TLS.")
     username: str = Field(min_length=1, max_length=255)
     password: SecretStr
     tls: Literal["explicit", "implicit", "none"] = Field(
         default="explicit",
-        description="explicit: plain at first, TLS before the login; implicit: TLS at once; none: readable by all.",
+        description="explicit: TLS is started before the login; implicit: TLS from the first byte; none: unencrypted.",
     )
     path: str = Field(
         default="",
         max_length=1000,
-        description="Folder, below the login folder or from `/`; made when it is not there.",
+        description="Folder, relative to the login folder or starting with `/`; created if it does not exist.",
     )
-    verify_certificate: bool = Field(
-        default=True, description="Whether the server must show a certificate we can trust."
-    )
-    ca_certificate: str | None = Field(
-        default=None, max_length=100_000, description="PEM of the issuer to trust in place of the public ones."
+    verify_certificate: bool = Field(default=True, description="Whether the server's certificate must be trusted.")
+    ca_certificate: CaCertificate | None = Field(
+        default=None, description="PEM of the certificate authority to trust instead of the public ones."
     )
     verify: Literal["content", "size"] = Field(
         default="content",
-        description="content: by a hash the server computes, else the file is read back; size: by its size only.",
+        description="content: by a hash that the server computes, else by reading the file back; size: by size only.",
     )
 
     @field_validator("username", "path")
     @classmethod
     def _one_line(cls, value: str) -> str:
         if not value.isprintable():
-            raise ValueError("must not have line breaks or other control characters")
+            raise ValueError("must not contain line breaks or other control characters")
         return value
 
     @field_validator("password")
     @classmethod
     def _one_secret_line(cls, value: SecretStr) -> SecretStr:
         cls._one_line(value.get_secret_value())
-        return value
-
-    @field_validator("ca_certificate")
-    @classmethod
-    def _a_certificate(cls, value: str | None) -> str | None:
-        if value is not None:
-            try:
-                ssl.create_default_context(cadata=value)
-            except (ssl.SSLError, ValueError) as exc:
-                raise ValueError("is no certificate in PEM form") from exc
         return value
 
 
@@ -89,35 +72,35 @@ class FtpDestination:
     name: ClassVar[str] = "ftp"
     Config: ClassVar[type[DestinationConfig]] = FtpConfig
 
-    def __init__(self, limits: Limits = LIMITS) -> None:
-        self._limits = limits
+    def __init__(self, timeouts: Timeouts | None = None) -> None:
+        self._timeouts = timeouts or Timeouts()
 
     def address(self, config: FtpConfig) -> tuple[str, int]:
         """Where the control connection goes."""
         return config.host, config.port or (IMPLICIT_PORT if config.tls == "implicit" else PORT)
 
     @asynccontextmanager
-    async def open(self, config: FtpConfig, egress: Egress, pins: Notes) -> AsyncIterator[Session]:  # noqa: ARG002  the contract has it
-        """Connect, protect, log in. Nothing to pin: certificates are verified, a plain server has none."""
+    async def open(self, config: FtpConfig, egress: Egress, pins: Notes) -> AsyncIterator[Session]:  # noqa: ARG002
+        """Connect, start TLS, log in. Nothing is pinned: certificates are verified, and a plain server has none."""
         client = Client(
-            egress, self._limits, await asyncio.to_thread(_context, config), config.password.get_secret_value()
+            egress, self._timeouts, await asyncio.to_thread(_context, config), config.password.get_secret_value()
         )
         try:
-            with told(Step.CONNECT):
+            with translate_errors(Step.CONNECT):
                 await client.reach(*self.address(config), implicit=config.tls == "implicit")
                 if config.tls == "explicit":
-                    await _secured(client)
-            with told(Step.AUTHENTICATE):
+                    await _start_tls(client)
+            with translate_errors(Step.AUTHENTICATE):
                 await client.sign_in(config.username)
                 features = await _features(client)
-            prover = Prover(client, offered(features), self._limits)
-            yield FtpSession(client, Folder(client, config.path), prover, by_content=config.verify == "content")
+            prover = Prover(client, offered(features), self._timeouts)
+            yield FolderSession(FtpFolder(client, config.path, prover, by_content=config.verify == "content"))
             await client.leave()
         finally:
             client.hang_up()
 
 
-async def _secured(client: Client) -> None:
+async def _start_tls(client: Client) -> None:
     try:
         await client.secure()
     except Refused as exc:
@@ -125,7 +108,7 @@ async def _secured(client: Client) -> None:
 
 
 async def _features(client: Client) -> list[str]:
-    """What the server can do beyond RFC 959; names are UTF-8 from here on, where it has to be told (RFC 2640)."""
+    """What the server supports beyond RFC 959; switches names to UTF-8 where that is needed (RFC 2640)."""
     try:
         features = await client.ask("FEAT", "211")
         if any(feature.strip().upper() == "UTF8" for feature in features):

@@ -1,163 +1,149 @@
-"""What goes wrong on an FTP connection, in the words of a delivery: a table, because servers say much in prose only."""
+"""What goes wrong on an FTP connection, as `DestinationError`: by a table, since servers explain refusals in prose."""
 
-import re
 import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 
 from services.delivery.destinations.contract import DestinationError, Step
 from services.delivery.destinations.egress import Forbidden, Unresolved
-from services.delivery.destinations.ftp.words import Garbled, NoDataConnection, Refused, Unreachable
+from services.delivery.destinations.kit.error_rules import Fault, Rule, egress_error, find_fault
 
 
-@dataclass(frozen=True, slots=True)
-class Rule:
-    """How a refusal is read: reply codes, words, and what was asked, as patterns, at one step or at any."""
+class Refused(Exception):
+    """The server refused a command."""
 
-    codes: str
-    words: str
-    code: str
-    what: str
-    transient: bool
-    step: Step | None = None
-    verbs: str = ".*"
-
-    def fits(self, refused: Refused, step: Step) -> bool:
-        """Whether the rule is about this refusal."""
-        said = re.search(self.words, refused.text, re.IGNORECASE)
-        asked = re.fullmatch(self.codes, refused.code) and re.fullmatch(self.verbs, refused.verb)
-        return bool(asked and said and self.step in (None, step))
+    def __init__(self, verb: str, code: str, text: str) -> None:
+        super().__init__(f"{verb}: {code} {text}")
+        self.verb = verb
+        self.code = code
+        self.text = text
 
 
-_LOGIN = Step.AUTHENTICATE
+class Garbled(Exception):
+    """The server's answer is not FTP."""
+
+
+class Unreachable(Exception):
+    """The control connection could not be made."""
+
+
+class NoDataConnection(Exception):
+    """The data connection could not be made."""
+
+
+_TLS_REUSE = Fault(
+    "tls_session_reuse_required",
+    "The server requires data connections to resume the TLS session of the control connection, and did not accept the "
+    "session it was offered. Turn this off on the server (vsftpd: require_ssl_reuse=NO; ProFTPD: TLSOptions "
+    "NoSessionReuseRequired), or use SFTP.",
+)
+_TLS_REQUIRED = Fault("tls_required", "The server requires TLS: set `tls` to explicit.")
+_QUOTA = Fault(
+    "quota_exceeded", "The user's quota is used up, or the server has no room: free some there.", transient=True
+)
+_NO_SPACE = Fault("no_space", "The server has no space left: free some there.", transient=True)
+_CONNECTIONS = Fault("too_many_connections", "The server accepts no more connections.", transient=True)
+_CREDENTIALS = Fault("wrong_credentials", "The login was refused: check `username` and `password`.")
+_UNAVAILABLE = Fault("server_unavailable", "The server is shutting down or too busy.", transient=True)
+_NO_DATA = Fault(
+    "no_data_connection",
+    "The server could not open the data connection: open its passive ports in its firewall.",
+    transient=True,
+)
+_LOST = Fault("connection_lost", "The transfer was interrupted.", transient=True)
+_BUSY = Fault("busy", "Another user is using the file on the server.", transient=True)
+_SERVER_ERROR = Fault("server_error", "The server had an internal error.", transient=True)
+_MAY_NOT_STORE = Fault("permission_denied", "The user is not allowed to store files.")
+_NO_FILE = Fault("no_such_file", "The file does not exist.")
+_MAY_NOT_READ = Fault(
+    "permission_denied",
+    "The server does not let the user read what was written: allow it, or set `verify` to size.",
+)
+_VANISHED = Fault("vanished", "The part (`.part`) was moved or removed by someone else.", transient=True)
+_DENIED = Fault(
+    "permission_denied",
+    "The server denies it: give the user the right to write, read and rename in the folder `path`.",
+)
+_NO_FOLDER = Fault("no_such_folder", "The folder does not exist, or is a file: check `path`.")
+_BAD_NAME = Fault("bad_name", "The server does not accept the name: choose another `file_name`.")
+_CHANGED = Fault("vanished", "The part changed while it was sent.", transient=True)
+_UNSUPPORTED = Fault("unsupported", "The server lacks a command that a safe delivery needs.")
+_NOT_FTP = Fault("not_ftp", "The server's answer makes no sense here.", transient=True)
+_UNKNOWN = Fault("refused", "The server refused for an unknown reason (permission, a missing folder, a name).")
+
 _MISSING = "no such|not found|cannot find|can't find|not exist|doesn't exist"
-# The first that fits counts.
+# The first rule that matches counts.
 RULES = (
+    Rule(status="[45]..", text="(reus|resum).*session|session.*(reus|resum)", fault=_TLS_REUSE),
     Rule(
-        "[45]..",
-        "(reus|resum).*session|session.*(reus|resum)",
-        "tls_session_reuse_required",
-        "The server demands that data connections resume the TLS session of the control connection, and did not "
-        "accept the one it was offered. Turn the demand off there (vsftpd: require_ssl_reuse=NO; ProFTPD: TLSOptions "
-        "NoSessionReuseRequired), or use SFTP.",
-        False,
+        status="4..|5[35].",
+        text="(tls|ssl|encrypt|secur)[^.]*(requir|only|needed|must)|(requir|must)[^.]*(tls|ssl|encrypt)",
+        fault=_TLS_REQUIRED,
     ),
+    Rule(status="[45]..", text="quota", fault=_QUOTA),
     Rule(
-        "4..|5[35].",
-        "(tls|ssl|encrypt|secur)[^.]*(requir|only|needed|must)|(requir|must)[^.]*(tls|ssl|encrypt)",
-        "tls_required",
-        "The server wants TLS: set `tls` to explicit.",
-        False,
+        status="[45]..",
+        text="no space|disk.*full|full.*disk|insufficient.*(space|storage)|out of space",
+        fault=_NO_SPACE,
     ),
-    Rule("[45]..", "quota", "quota_exceeded", "The user's quota is used up: make room there.", True),
+    Rule(status="552", fault=_QUOTA),
+    Rule(status="452", fault=_NO_SPACE),
+    Rule(status="421|[45]30", text="too many|maximum|limit", fault=_CONNECTIONS),
+    Rule(status="[45]30|331|332|501", step=Step.AUTHENTICATE, fault=_CREDENTIALS),
+    Rule(status="421", fault=_UNAVAILABLE),
+    Rule(status="425", fault=_NO_DATA),
+    Rule(status="426", fault=_LOST),
+    Rule(status="450", fault=_BUSY),
+    Rule(status="4..", fault=_SERVER_ERROR),
+    Rule(status="532", fault=_MAY_NOT_STORE),
+    Rule(status="55.", subject="RETR", text=_MISSING, fault=_NO_FILE),
+    Rule(status="55.", subject="RETR", fault=_MAY_NOT_READ),
+    Rule(status="550", subject="RNFR", text=_MISSING + "|failed", fault=_VANISHED),
     Rule(
-        "[45]..",
-        "no space|disk.*full|full.*disk|insufficient.*(space|storage)|out of space",
-        "no_space",
-        "The server has no space left: make room there.",
-        True,
+        status="55.",
+        text="permission|denied|not allowed|not permitted|forbidden|read.?only|privilege",
+        fault=_DENIED,
     ),
-    Rule("552", "", "quota_exceeded", "The server has no room for the file, or the quota is used up.", True),
-    Rule("452", "", "no_space", "The server has no space left: make room there.", True),
-    Rule("421|[45]30", "too many|maximum|limit", "too_many_connections", "The server takes no more connections.", True),
-    Rule(
-        "[45]30|331|332|501",
-        "",
-        "wrong_credentials",
-        "The login was refused: check `username` and `password`.",
-        False,
-        _LOGIN,
-    ),
-    Rule("421", "", "server_unavailable", "The server is closing or too busy.", True),
-    Rule(
-        "425",
-        "",
-        "no_data_connection",
-        "The server could not open the data connection: check its passive ports in its firewall.",
-        True,
-    ),
-    Rule("426", "", "connection_lost", "The transfer was broken off.", True),
-    Rule("450", "", "busy", "Somebody else is using the file there.", True),
-    Rule("4..", "", "server_error", "The server had a problem of its own.", True),
-    Rule("532", "", "permission_denied", "The user may not store files there.", False),
-    Rule("55.", _MISSING, "no_such_file", "The file is not there.", False, verbs="RETR"),
-    Rule(
-        "55.",
-        "",
-        "permission_denied",
-        "The server does not let the user read what was written: allow it, or set `verify` to size.",
-        False,
-        verbs="RETR",
-    ),
-    Rule("550", _MISSING + "|failed", "vanished", "Something moved the part (`.part`) away.", True, verbs="RNFR"),
-    Rule(
-        "55.",
-        "permission|denied|not allowed|not permitted|forbidden|read.?only|privilege",
-        "permission_denied",
-        "The server denies it: give the user the right to write, read and rename in the folder `path`.",
-        False,
-    ),
-    Rule(
-        "55.",
-        _MISSING + "|not a directory",
-        "no_such_folder",
-        "The folder is not there, or is a file: check `path`.",
-        False,
-    ),
-    Rule(
-        "553",
-        "name|invalid|illegal",
-        "bad_name",
-        "The server does not take the name: choose another `file_name`.",
-        False,
-    ),
-    Rule("554", "", "vanished", "The part changed while it was sent.", True),
-    Rule("50.", "", "unsupported", "The server cannot do what a safe delivery needs.", False),
-    Rule("[13]..|2..", "", "not_ftp", "The server's answer makes no sense here.", True),
-    Rule(
-        "...",
-        "",
-        "refused",
-        "The server refused without a reason we know (permission, a missing folder, a name).",
-        False,
-    ),
+    Rule(status="55.", text=_MISSING + "|not a directory", fault=_NO_FOLDER),
+    Rule(status="553", text="name|invalid|illegal", fault=_BAD_NAME),
+    Rule(status="554", fault=_CHANGED),
+    Rule(status="50.", fault=_UNSUPPORTED),
+    Rule(status="[13]..|2..", fault=_NOT_FTP),
+    Rule(fault=_UNKNOWN),
 )
 
 
 @contextmanager
-def told(step: Step) -> Iterator[None]:
-    """Around dealings with the server, never around the payload's source: failures as `DestinationError`."""
+def translate_errors(step: Step) -> Iterator[None]:
+    """Around calls to the server, never around the payload's source: failures as `DestinationError`."""
     try:
         yield
-    except Refused as exc:
-        raise refusal(step, exc) from exc
-    except (Garbled, Unreachable, NoDataConnection, Forbidden, Unresolved, OSError) as exc:
-        raise _failure(step, exc) from exc
+    except (Refused, Garbled, Unreachable, NoDataConnection, Forbidden, Unresolved, OSError) as exc:
+        raise _error(step, exc) from exc
 
 
-def refusal(step: Step, refused: Refused) -> DestinationError:
-    """What a server's no means."""
-    rule = next((rule for rule in RULES if rule.fits(refused, step)), RULES[-1])
-    said = f"The server said to {refused.verb}: {refused.code} {refused.text}"
-    return DestinationError(step, rule.code, f"{rule.what} {said}", transient=rule.transient)
+def refused_error(step: Step, refused: Refused) -> DestinationError:
+    """What a server's refusal means."""
+    fault = find_fault(RULES, step, refused.code, refused.verb, refused.text)
+    return fault.error(step, f"The server answered {refused.verb} with: {refused.code} {refused.text}")
 
 
 def no_tls(refused: Refused) -> DestinationError:
-    """The server refused to begin TLS."""
+    """The server refused to start TLS."""
     text = (
-        "The server offers no TLS on this port. Turn it on there; or set `tls` to implicit if the port is for that, or "
-        f"to none if password and files may travel readable. The server said: {refused.code} {refused.text}"
+        "The server offers no TLS on this port. Enable it there; or set `tls` to implicit if the port is meant for "
+        "that, or to none if password and files may travel unencrypted. The server answered: "
+        f"{refused.code} {refused.text}"
     )
     return DestinationError(Step.CONNECT, "tls_not_offered", text, transient=refused.code.startswith("4"))
 
 
-def _failure(step: Step, exc: Exception) -> DestinationError:
+def _error(step: Step, exc: Exception) -> DestinationError:
     match exc:
-        case Forbidden():
-            return DestinationError(Step.RESOLVE, "egress_forbidden", str(exc), transient=False)
-        case Unresolved():
-            return DestinationError(Step.RESOLVE, "unresolved", str(exc), transient=True)
+        case Refused():
+            return refused_error(step, exc)
+        case Forbidden() | Unresolved():
+            return egress_error(exc) or _broken(step, exc)
         case Unreachable():
             text = f"No connection to the server: {exc}. Check `host`, `port`, and firewalls."
             return DestinationError(step, "unreachable", text, transient=True)
@@ -176,19 +162,18 @@ def _broken(step: Step, exc: Exception) -> DestinationError:
         case ssl.SSLCertVerificationError():
             text = (
                 f"The server's certificate is not trusted: {exc.verify_message or exc}. Give its issuer's certificate "
-                "as `ca_certificate`, use the host name that it is made for, or set `verify_certificate` to false."
+                "as `ca_certificate`, use the host name in the certificate, or set `verify_certificate` to false."
             )
             return DestinationError(step, "certificate_invalid", text, transient=False)
         case TimeoutError():
-            hint = " If it expects TLS at once (often port 990), set `tls` to implicit." if step is Step.CONNECT else ""
+            hint = " If it expects implicit TLS (often port 990), set `tls` to that." if step is Step.CONNECT else ""
             return DestinationError(step, "stalled", f"The server did not answer in time.{hint}", transient=True)
         case ssl.SSLError() if step is Step.CONNECT and not isinstance(exc, ssl.SSLEOFError):
             text = (
-                f"TLS could not be agreed on ({exc.reason or exc}): TLS 1.2 or newer is needed, and `tls` must fit the "
+                f"The TLS handshake failed ({exc.reason or exc}): TLS 1.2 or newer is needed, and `tls` must match the "
                 "port (explicit: often 21, implicit: often 990)."
             )
             return DestinationError(step, "tls_failed", text, transient=False)
         case _:
-            return DestinationError(
-                step, "connection_lost", f"The connection was lost: {str(exc) or type(exc).__name__}", transient=True
-            )
+            text = f"The connection was lost: {str(exc) or type(exc).__name__}"
+            return DestinationError(step, "connection_lost", text, transient=True)

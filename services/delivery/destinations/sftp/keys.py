@@ -1,6 +1,6 @@
 """SSH keys as people write them into a config: a private key with its passphrase, a host's key or fingerprint. Pure.
 
-What a tenant writes here is parsed by the service, so a key cannot ask for minutes of key derivation.
+Keys come from tenants, so their number of key derivation rounds is limited.
 """
 
 import base64
@@ -12,8 +12,8 @@ import asyncssh
 from asyncssh.packet import PacketDecodeError, SSHPacket
 
 FINGERPRINT = "SHA256:"
-MOST_ROUNDS = 128
-"""Of bcrypt, about 20 ms each; ssh-keygen makes 16 or 24, `-a 100` is what careful people use."""
+MAX_ROUNDS = 128
+"""Of bcrypt, about 20 ms each; ssh-keygen uses 16 or 24 by default, careful people use `-a 100`."""
 _OPENSSH = re.compile(
     r"\s*-----BEGIN OPENSSH PRIVATE KEY-----\s+([A-Za-z0-9+/=\s]+)-----END OPENSSH PRIVATE KEY-----\s*"
 )
@@ -22,13 +22,13 @@ _CONVERT = "change it with `ssh-keygen -p -a 16 -f <file>` and send it again"
 
 
 def private_key(text: str, passphrase: str | None) -> asyncssh.SSHKey:
-    """The private key of a PEM or OpenSSH text; one that is not encrypted needs no passphrase.
+    """The private key of a PEM or OpenSSH text; the passphrase is ignored if the key is not encrypted.
 
     Raises:
         ValueError: why it cannot be read, without any part of it.
     """
     if not text.lstrip().startswith("-----BEGIN "):
-        raise ValueError("is no private key: send the whole file, from -----BEGIN to the end of the -----END line")
+        raise ValueError("is not a private key: send the whole file, from -----BEGIN to the end of the -----END line")
     if passphrase is not None:
         _refuse_slow(text)
     try:
@@ -38,21 +38,21 @@ def private_key(text: str, passphrase: str | None) -> asyncssh.SSHKey:
     except asyncssh.KeyImportError as exc:
         if "Passphrase" in str(exc):
             raise ValueError("is encrypted: send its passphrase as well") from exc
-        raise ValueError("cannot be read: it is no private key, or damaged") from exc
+        raise ValueError("cannot be read: it is not a private key, or is damaged") from exc
 
 
 def _refuse_slow(text: str) -> None:
     if "ENCRYPTED PRIVATE KEY" in text:
-        raise ValueError(f"is in an encrypted form that is not taken (PKCS#8); {_CONVERT}")
-    if "OPENSSH PRIVATE KEY" in text and _rounds(text) > MOST_ROUNDS:
-        raise ValueError(f"takes more than {MOST_ROUNDS} rounds to open; {_CONVERT}")
+        raise ValueError(f"is encrypted in an unsupported format (PKCS#8); {_CONVERT}")
+    if "OPENSSH PRIVATE KEY" in text and _rounds(text) > MAX_ROUNDS:
+        raise ValueError(f"needs more than {MAX_ROUNDS} rounds of key derivation; {_CONVERT}")
 
 
 def _rounds(text: str) -> int:
-    """Rounds of key derivation that opening this key takes (PROTOCOL.key of OpenSSH); 0: it is not encrypted."""
+    """Rounds of key derivation of an OpenSSH key (PROTOCOL.key of OpenSSH); 0 if it is not encrypted."""
     whole = _OPENSSH.fullmatch(text)
     if whole is None:
-        raise ValueError("cannot be read: there is something beside the key")
+        raise ValueError("cannot be read: the text contains more than the key")
     try:
         packet = SSHPacket(binascii.a2b_base64(whole[1]).removeprefix(_MAGIC))
         packet.get_string()  # cipher
@@ -74,7 +74,7 @@ class HostPin:
     key: asyncssh.SSHKey | None = None
 
     def fits(self, key: asyncssh.SSHKey) -> bool:
-        """Whether it is this key."""
+        """Whether this is the pinned key."""
         return key.get_fingerprint() == self.fingerprint
 
 

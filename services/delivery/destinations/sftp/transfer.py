@@ -1,71 +1,28 @@
-"""Blocks to and from an SFTP file with many requests on their way, which is what makes SFTP fast.
+"""Reads and writes an SFTP file with many requests in flight, which is what makes SFTP fast.
 
-A request waits a round trip; one at a time, a line of 50 ms carries 5 MB/s at best. Errors and time limits are those of
-`calling`, around the calls to the server only, so that what the payload's source raises passes through as it is.
+Each request waits a round trip; one at a time, a line with a round trip of 50 ms carries at most 5 MB/s.
 """
 
-import asyncio
-from collections import deque
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine
-from typing import Generic, Self, TypeVar
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 
 import asyncssh
 
 from services.delivery.destinations.contract import Step
-from services.delivery.destinations.sftp.errors import calling
+from services.delivery.destinations.kit.window import RequestWindow
+from services.delivery.destinations.sftp.errors import translate_errors
 
-LARGEST_BLOCK = 256 * 1024
+MAX_BLOCK = 256 * 1024
 IN_FLIGHT = 4 * 1024 * 1024
-"""Bytes of unanswered requests: a line of 100 ms at 40 MB/s."""
-T = TypeVar("T")
+"""Bytes of unanswered requests: enough for 40 MB/s at a round trip of 100 ms."""
 
 
 def block_size(limit: int) -> int:
-    """Bytes a request carries, where the server takes `limit` at most."""
-    return min(limit, LARGEST_BLOCK)
+    """Bytes of a request, where the server accepts at most `limit`."""
+    return min(limit, MAX_BLOCK)
 
 
-class _Window(Generic[T]):
-    """Requests on their way, their answers taken in the order they were asked."""
-
-    def __init__(self, block: int) -> None:
-        self._most = max(4, IN_FLIGHT // block)
-        self._tasks: deque[asyncio.Task[T]] = deque()
-
-    @property
-    def full(self) -> bool:
-        return len(self._tasks) >= self._most
-
-    def __len__(self) -> int:
-        return len(self._tasks)
-
-    def ask(self, request: Coroutine[None, None, T]) -> None:
-        self._tasks.append(asyncio.create_task(request))
-
-    async def oldest(self) -> T:
-        return await self._tasks.popleft()
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-
-
-async def blocks(chunks: AsyncIterator[bytes], size: int) -> AsyncGenerator[bytes, None]:
-    """The same bytes in pieces of exactly this size, the last one shorter."""
-    held = bytearray()
-    async for chunk in chunks:
-        held += chunk
-        whole = len(held) - len(held) % size
-        with memoryview(held) as view:
-            for start in range(0, whole, size):
-                yield bytes(view[start : start + size])
-        del held[:whole]
-    if held:
-        yield bytes(held)
+def _window_size(block: int) -> int:
+    return max(4, IN_FLIGHT // block)
 
 
 async def write(
@@ -76,29 +33,29 @@ async def write(
     seconds: float,
     written: Callable[[int], None],
 ) -> None:
-    """Write pieces of `block` bytes from `offset` on.
+    """Write pieces of `block` bytes, starting at `offset`.
 
     Args:
-        seconds: how long the server may say nothing.
-        written: told the number of bytes the file has, as they are acknowledged.
+        seconds: time limit for each answer.
+        written: called with the number of bytes the file has, as they are acknowledged.
 
     Raises:
         DestinationError: at the step write.
     """
-    async with _Window[int](block) as window:
+    async with RequestWindow[int](_window_size(block)) as window:
 
         async def settle() -> None:
             nonlocal offset
-            async with calling(Step.WRITE, seconds):
+            async with translate_errors(Step.WRITE, seconds):
                 offset += await window.oldest()
             written(offset)
 
-        asked = offset
+        requested = offset
         async for piece in pieces:
             if window.full:
                 await settle()
-            window.ask(file.write(piece, asked))
-            asked += len(piece)
+            window.start(file.write(piece, requested))
+            requested += len(piece)
         while window:
             await settle()
 
@@ -106,25 +63,25 @@ async def write(
 async def read(
     file: asyncssh.SFTPClientFile, start: int, end: int, block: int, seconds: float
 ) -> AsyncGenerator[bytes, None]:
-    """The bytes from `start` to `end` in pieces of `block` bytes, fewer where the file ends before.
+    """The bytes from `start` to `end` in pieces of `block` bytes, fewer if the file ends before.
 
     Raises:
         DestinationError: at the step read.
     """
-    async with _Window[bytes](block) as window:
-        asked = start
-        while asked < end or window:
-            while asked < end and not window.full:
-                window.ask(_whole(file, asked, min(block, end - asked)))
-                asked += block
-            async with calling(Step.READ, seconds):
+    async with RequestWindow[bytes](_window_size(block)) as window:
+        requested = start
+        while requested < end or window:
+            while requested < end and not window.full:
+                window.start(_read_block(file, requested, min(block, end - requested)))
+                requested += block
+            async with translate_errors(Step.READ, seconds):
                 piece = await window.oldest()
             if piece:
                 yield piece
 
 
-async def _whole(file: asyncssh.SFTPClientFile, offset: int, size: int) -> bytes:
-    """A block, however few bytes of it the server sends at once (it may send fewer than asked)."""
+async def _read_block(file: asyncssh.SFTPClientFile, offset: int, size: int) -> bytes:
+    """A whole block; a server may send less than was requested."""
     data = b""
     while len(data) < size:
         more: bytes = await file.read(size - len(data), offset + len(data))

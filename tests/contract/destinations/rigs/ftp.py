@@ -28,7 +28,7 @@ from pyftpdlib.ioloop import IOLoop
 from pyftpdlib.servers import FTPServer
 
 from services.delivery.destinations.ftp.destination import FtpDestination
-from services.delivery.destinations.ftp.words import Limits
+from services.delivery.destinations.kit.timeouts import Timeouts
 
 FOLDER = "exports/catalogue"
 USER, PASSWORD = "shop", "correct horse"
@@ -188,7 +188,7 @@ class FtpRig:
         shutil.rmtree(self.root)
 
     def destination(self, seconds: float) -> FtpDestination:
-        return FtpDestination(Limits(connect=seconds, silence=seconds, work=2 * seconds))
+        return FtpDestination(Timeouts(connect=seconds, silence=seconds, work=2 * seconds))
 
     def config(self, port: int | None = None) -> dict[str, Any]:
         own = {} if self.tls == "none" else {"ca_certificate": self.certificate}

@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 
 import asyncssh
 
+from services.delivery.destinations.kit.timeouts import Timeouts
 from services.delivery.destinations.sftp.destination import Sftp
 
 FOLDER = "exports/catalogue"
@@ -119,7 +120,7 @@ class SftpRig:
         self._run(self._listen())
 
     def destination(self, seconds: float) -> Sftp:
-        return Sftp(silence_seconds=seconds)
+        return Sftp(Timeouts(silence=seconds))
 
     def config(self, port: int | None = None) -> dict[str, Any]:
         return {

@@ -38,17 +38,17 @@ def test_a_config_has_the_usual_port_and_compares_contents() -> None:
 @pytest.mark.parametrize(
     ("given", "words"),
     [
-        ({}, "password or private_key is needed"),
-        ({"password": "x", "passphrase": "y"}, "there is none"),
-        ({"private_key": "open sesame"}, "private_key: Value error, is no private key"),
-        ({"private_key": PUBLIC}, "private_key: Value error, is no private key"),
+        ({}, "password or private_key is required"),
+        ({"password": "x", "passphrase": "y"}, "without a private_key"),
+        ({"private_key": "open sesame"}, "private_key: Value error, is not a private key"),
+        ({"private_key": PUBLIC}, "private_key: Value error, is not a private key"),
         ({"private_key": PLAIN[:150]}, "private_key: Value error, cannot be read"),
         ({"private_key": LOCKED}, "private_key: Value error, is encrypted"),
         ({"private_key": LOCKED, "passphrase": "close sesame"}, "cannot be opened with this passphrase"),
         ({"password": "x", "host_key": "SHA256:abc"}, "host_key: Value error, must be SHA256:"),
         ({"password": "x", "host_key": "MD5:aa:bb"}, "host_key: Value error, must be a fingerprint"),
         ({"password": "x", "host_key": "ssh-ed25519 AAAA"}, "host_key: Value error, must be a fingerprint"),
-        ({"password": "x", "path": "~/in"}, "path: Value error, is relative to the login folder"),
+        ({"password": "x", "path": "~/in"}, "path: Value error, is already relative to the login folder"),
         ({"password": "x", "path": "a\0b"}, "path: String should match pattern"),
         ({"password": "x", "port": 0}, "port: "),
         ({"password": "x", "verify": "never"}, "verify: "),
@@ -75,7 +75,7 @@ def test_a_key_that_takes_minutes_to_open_is_refused_at_once() -> None:
         f"-----BEGIN OPENSSH PRIVATE KEY-----\n{base64.encodebytes(body).decode()}-----END OPENSSH PRIVATE KEY-----\n"
     )
     began = time.monotonic()
-    assert "takes more than 128 rounds" in problem(private_key=text, passphrase="open sesame")
+    assert "needs more than 128 rounds" in problem(private_key=text, passphrase="open sesame")
     assert "something beside the key" in problem(private_key=LOCKED + text, passphrase="open sesame")
     assert time.monotonic() - began < 5
 
