@@ -1,4 +1,4 @@
-"""The one place where the gateway is put together."""
+"""Builds the gateway: its clients, its routes and its HTTP server."""
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
@@ -15,16 +15,15 @@ from services.chassis.blobs import open_store
 from services.chassis.rpc import client as rpc_client
 from services.chassis.rpc import tls
 from services.chassis.rpc.tls import Certificates
-from services.gateway.auth.authenticator import Gate
-from services.gateway.auth.file_urls import FileUrls
-from services.gateway.auth.key_cache import KeyRing
+from services.gateway.auth.authenticator import Authenticator
+from services.gateway.auth.key_cache import KeyCache
 from services.gateway.auth.key_store import KeyStore
 from services.gateway.auth.links import Signer
 from services.gateway.auth.rate import RateLimiter
 from services.gateway.clients.delivery import DeliveryClient
 from services.gateway.clients.exporter import ExporterClient
 from services.gateway.clients.scheduler import SchedulerClient
-from services.gateway.http.middleware import add_headers, edge
+from services.gateway.http.middleware import add_headers, middleware
 from services.gateway.http.route import PREFIX, Route
 from services.gateway.routes.deliveries import DeliveryRoutes
 from services.gateway.routes.downloads import DownloadRoutes
@@ -32,7 +31,7 @@ from services.gateway.routes.exports import ExportRoutes
 from services.gateway.routes.jobs import JobRoutes
 from services.gateway.routes.platforms import PlatformRoutes
 from services.gateway.routes.schedules import ScheduleRoutes
-from services.gateway.routes.system import SystemRoutes
+from services.gateway.routes.system import SystemRoutes, is_serving
 from services.gateway.settings import GatewaySettings
 
 log = structlog.get_logger()
@@ -47,21 +46,22 @@ class Running:
 
 @asynccontextmanager
 async def build(settings: GatewaySettings) -> AsyncIterator[Running]:
-    """Start everything; on leaving: not ready for a notice, no new requests, those under way end, connections close."""
+    """Run the gateway. On exit: report not ready, stop listening, let requests finish, close connections."""
     async with AsyncExitStack() as stack:
         certificates = await stack.enter_async_context(tls.certificates(settings))
         client = mongo.connect(settings.mongodb_uri, app="gateway")
         stack.callback(client.close)
-        channel = await stack.enter_async_context(rpc_client.channel(settings.exporter_address, certificates))
-        exporter = ExporterClient(channel, settings.rpc_deadline)
+        exporter_channel = await stack.enter_async_context(rpc_client.channel(settings.exporter_address, certificates))
+        exporter = ExporterClient(exporter_channel, settings.rpc_deadline)
         blobs = await open_store(settings.artifacts_url)
         stack.push_async_callback(blobs.close)
-        signer = Signer(settings.signing_key.get_secret_value().encode(), timedelta(hours=settings.link_hours))
-        urls = FileUrls(signer, settings.public_url)
+        signer = Signer(
+            settings.signing_key.get_secret_value().encode(), timedelta(hours=settings.link_hours), settings.public_url
+        )
         delivery = await _delivery(settings, stack, certificates)
         routes = [
             *ExportRoutes(exporter).routes(),
-            *JobRoutes(exporter, urls, delivery).routes(),
+            *JobRoutes(exporter, signer, delivery).routes(),
             *DownloadRoutes(exporter, blobs, settings.stall_seconds).routes(),
         ]
         scheduler = await _scheduler(settings, stack, certificates)
@@ -70,10 +70,11 @@ async def build(settings: GatewaySettings) -> AsyncIterator[Running]:
         if scheduler is not None:
             routes += ScheduleRoutes(scheduler).routes()
 
-        database = partial(mongo.answers, client)
-        system = SystemRoutes(exporter, {"exporter": exporter.is_ready, "database": database}, routes)
-        gate = Gate(KeyRing(KeyStore(client["gateway"])), RateLimiter(settings.rate_limit), signer)
-        app = application(routes, gate, system, max_body=settings.max_body_bytes)
+        checks = {"exporter": partial(is_serving, exporter_channel), "database": partial(mongo.answers, client)}
+        system = SystemRoutes(exporter, checks, routes)
+        keys = KeyCache(KeyStore(client["gateway"]))
+        authenticator = Authenticator(keys, RateLimiter(settings.rate_limit), signer)
+        app = application(routes, authenticator, system, max_body=settings.max_body_bytes)
         yield Running(await stack.enter_async_context(_listening(app, system, settings)))
 
 
@@ -95,13 +96,15 @@ async def _scheduler(
     return SchedulerClient(channel, settings.rpc_deadline)
 
 
-def application(routes: Sequence[Route], gate: Gate, system: SystemRoutes, *, max_body: int) -> web.Application:
-    """The routes behind their guards."""
-    app = web.Application(middlewares=[edge], client_max_size=max_body)
+def application(
+    routes: Sequence[Route], authenticator: Authenticator, system: SystemRoutes, *, max_body: int
+) -> web.Application:
+    """The routes, guarded by the authenticator."""
+    app = web.Application(middlewares=[middleware], client_max_size=max_body)
     app.on_response_prepare.append(add_headers)
     system.add_to(app)
     for route in routes:
-        app.router.add_route(route.method, PREFIX + route.path, gate.guarded(route))
+        app.router.add_route(route.method, PREFIX + route.path, authenticator.guard(route))
     return app
 
 
@@ -114,13 +117,13 @@ async def _listening(app: web.Application, system: SystemRoutes, settings: Gatew
         try:
             await site.start()
         except OSError as exc:
-            where = f"{settings.gateway_host}:{settings.gateway_port}"
-            raise OSError(f"the gateway cannot listen on {where}: {exc.strerror or exc}") from exc
+            address = f"{settings.gateway_host}:{settings.gateway_port}"
+            raise OSError(f"the gateway cannot listen on {address}: {exc.strerror or exc}") from exc
         port = int(runner.addresses[0][1])
         log.info("listening", action="start", http=f"{settings.gateway_host}:{port}")
         yield port
     finally:
-        system.leave()
+        system.begin_shutdown()
         try:
             await asyncio.sleep(settings.shutdown_notice)
         finally:

@@ -1,4 +1,4 @@
-"""What the gateway itself refuses, each with its status and stable code; faults of services come as they are."""
+"""What the gateway itself rejects, with status and stable code. Faults of the services are passed on unchanged."""
 
 from collections.abc import Sequence
 
@@ -6,37 +6,29 @@ from services.chassis.faults import Fault, Kind, Violation
 
 
 class RestFault(Fault):
-    """Base of faults that only exist in HTTP; `status` is theirs and not their kind's."""
+    """Base of the faults whose HTTP status does not follow from their kind."""
 
     kind = Kind.INVALID
     status = 400
 
 
 class NotJson(RestFault):
-    def __init__(self, why: str) -> None:
-        super().__init__("not_json", f"The body is not JSON: {why}.")
+    def __init__(self, reason: str) -> None:
+        super().__init__("not_json", f"The body is not JSON: {reason}.")
 
 
 class BadHost(RestFault):
     def __init__(self) -> None:
-        super().__init__("bad_host", "The Host header must be a host name or address, and a port where there is one.")
-
-
-class NotAnObject(Fault):
-    kind = Kind.INVALID
-
-    def __init__(self, found: str) -> None:
-        text = f"must be a JSON object such as {{}}, not {found}"
-        super().__init__("invalid_request", f"The body {text}.", violations=[Violation("body", text)])
+        super().__init__("bad_host", "The Host header must be a host name or address, optionally with a port.")
 
 
 class WrongMediaType(RestFault):
     status = 415
 
-    def __init__(self, found: str) -> None:
+    def __init__(self, media_type: str) -> None:
         super().__init__(
             "unsupported_media_type",
-            f"The body is {found[:100]}; send JSON with the header Content-Type: application/json.",
+            f"The media type {media_type[:100]} is not supported; send JSON with Content-Type: application/json.",
         )
 
 
@@ -44,20 +36,20 @@ class BodyTooLarge(RestFault):
     status = 413
 
     def __init__(self, limit: int) -> None:
-        super().__init__(
-            "body_too_large", f"The body is larger than {limit} bytes; an export's options never need that."
-        )
+        super().__init__("body_too_large", f"The body is larger than {limit} bytes.")
 
 
 class BadQuery(Fault):
+    """A query parameter or header that is not valid."""
+
     kind = Kind.INVALID
 
-    def __init__(self, name: str, what: str) -> None:
-        super().__init__("invalid_query", f"{name} {what}.", violations=[Violation(name, what)])
+    def __init__(self, name: str, message: str) -> None:
+        super().__init__("invalid_query", f"{name} {message}.", violations=[Violation(name, message)])
 
 
 class BadKey(Fault):
-    """No key, or one that does not count."""
+    """A missing or invalid key or link."""
 
     kind = Kind.UNAUTHENTICATED
 
@@ -69,7 +61,7 @@ class MissingScope(Fault):
     kind = Kind.DENIED
 
     def __init__(self, scope: str) -> None:
-        super().__init__("missing_scope", f"This API key lacks the scope {scope}; make one that has it.")
+        super().__init__("missing_scope", f"This API key does not have the scope {scope}.")
         self.scope = scope
 
 
@@ -78,30 +70,28 @@ class RateLimited(Fault):
 
     def __init__(self, limit: int, retry_after: float) -> None:
         super().__init__(
-            "rate_limited", f"This API key may make {limit} requests a minute; slow down.", retry_after=retry_after
+            "rate_limited", f"This API key is limited to {limit} requests per minute.", retry_after=retry_after
         )
 
 
-class NoSuchThing(Fault):
-    """An id in a path that cannot be one."""
+class UnknownId(Fault):
+    """An id in a path that is not a UUID."""
 
     kind = Kind.NOT_FOUND
 
-    def __init__(self, thing: str, text: str) -> None:
-        super().__init__(f"{thing}_not_found", f"There is no {thing} {text[:100]!r}; ids are UUIDs.")
+    def __init__(self, resource: str, text: str) -> None:
+        super().__init__(f"{resource}_not_found", f"There is no {resource} {text[:100]!r}; ids are UUIDs.")
 
 
 class NotFinished(Fault):
     kind = Kind.CONFLICT
 
     def __init__(self, retry_after: float) -> None:
-        super().__init__(
-            "job_not_finished", "The export is not finished yet; ask again shortly.", retry_after=retry_after
-        )
+        super().__init__("job_not_finished", "The export is not finished yet; try again.", retry_after=retry_after)
 
 
 class NoFile(Fault):
-    """The job ended without a file; code and sentence are its own error's where it has one."""
+    """The job ended without a file; code and message are those of the job's error, if it has one."""
 
     kind = Kind.CONFLICT
 
@@ -111,26 +101,26 @@ class FileGone(RestFault):
     status = 410
 
     def __init__(self) -> None:
-        super().__init__("file_expired", "The file was removed after its retention; start a new export.")
+        super().__init__("file_expired", "The retention period of the file has ended; start a new export.")
 
 
-class RangeBeyond(RestFault):
+class RangeNotSatisfiable(RestFault):
     status = 416
 
-    def __init__(self, size: int, what: str) -> None:
-        super().__init__("range_not_satisfiable", f"{what}; the file has {size} bytes.")
+    def __init__(self, size: int, reason: str) -> None:
+        super().__init__("range_not_satisfiable", f"{reason}. The size of the file is {size} bytes.")
         self.size = size
 
 
 class PlatformInUse(Fault):
-    """Schedules deliver to the platform; removing it would break them."""
+    """Schedules deliver to the platform and would fail without it."""
 
     kind = Kind.CONFLICT
 
     def __init__(self, schedules: Sequence[str], more: bool) -> None:
-        named = ", ".join(schedules) + (" and more" if more else "")
+        names = ", ".join(schedules) + (" and more" if more else "")
         super().__init__(
             "platform_in_use",
-            f"Schedules deliver to this platform and would fail without it: {named}. Change or remove them, or repeat "
-            "with ?force=true.",
+            f"Schedules deliver to this platform and would fail without it: {names}. Change or delete them, or repeat "
+            "the request with ?force=true.",
         )

@@ -9,9 +9,9 @@ from tests.system import System, running
 
 @pytest.fixture(scope="session")
 def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
-    """Every service, mongod and nats-server, shared; every test uses a tenant of its own.
+    """Every service, mongod and nats-server, shared; every test module uses tenants of its own.
 
-    All of them, as users have them: the gateway's routes, its document and a job's answer are other ones without.
+    The scheduler is included because without it the gateway has fewer routes.
     """
     with running(tmp_path_factory.mktemp("system"), with_scheduler=True) as started:
         yield started

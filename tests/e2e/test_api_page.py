@@ -1,4 +1,4 @@
-"""The page for REST users: its examples happen as they are shown, and its tables are complete."""
+"""The page for REST users: its examples work as shown, and its tables are complete."""
 
 import re
 from pathlib import Path
@@ -10,7 +10,7 @@ from tests.rest import Rest
 from tests.system import ROOT, System
 
 PAGE = ROOT / "docs" / "api.md"
-# Between services only: no route leads to them.
+# Used between services only; no route returns them.
 INTERNAL = {
     "exporter_leaving",
     "queue_unavailable",
@@ -38,23 +38,25 @@ SHOWN: list[dict[str, Any]] = [
         "attributes": {"color": "Red"},
     },
 ]
-# So many others that an export of all of them can still be cancelled.
+# Enough others that an export of all of them can still be cancelled.
 OTHERS = [{"_id": f"x{n}", "sku": f"X{n}", "brand": "Others", "price": 1.0, "text": "x" * 300} for n in range(60_000)]
 
 
-def test_the_examples_happen_as_they_are_shown(system: System, tmp_path: Path) -> None:
+def test_the_examples_work_as_shown(system: System, tmp_path: Path) -> None:
     system.fill("acme", [*SHOWN, *OTHERS])
     (tmp_path / ".local").mkdir()
     (tmp_path / ".local" / "api-key").write_text(system.key("acme"))
     with sftp_server(tmp_path / "sftp") as server:
         found = server.config()
-        of_reader = {"SFTP_HOST": found["host"], "SFTP_PORT": str(found["port"])}
-        of_reader |= {"SFTP_USER": found["username"], "SFTP_PASSWORD": found["password"]}
-        check_session(PAGE, tmp_path, GATEWAY_PORT=str(system.http_port), MONGODB_URI=system.mongod.uri, **of_reader)
+        reader_variables = {"SFTP_HOST": found["host"], "SFTP_PORT": str(found["port"])}
+        reader_variables |= {"SFTP_USER": found["username"], "SFTP_PASSWORD": found["password"]}
+        check_session(
+            PAGE, tmp_path, GATEWAY_PORT=str(system.http_port), MONGODB_URI=system.mongod.uri, **reader_variables
+        )
         assert (tmp_path / "sftp" / "incoming" / "acme.csv").read_bytes() == (tmp_path / "acme.csv").read_bytes()
 
 
-def test_every_operation_has_its_place_on_the_page(system: System) -> None:
+def test_every_operation_is_on_the_page(system: System) -> None:
     paths = Rest(system.url, "").call("GET", "/openapi.json").json["paths"]
     assert len(paths) > 10
     page = PAGE.read_text()
@@ -65,10 +67,9 @@ def test_every_operation_has_its_place_on_the_page(system: System) -> None:
             assert f"`{method.upper()} {shown}`" in page, f"{method} {path}"
 
 
-def test_every_code_of_an_answer_is_in_the_table_and_every_code_of_a_job_on_the_page() -> None:
-    gateway = [ROOT / f"services/gateway/{name}.py" for name in ("errors", "auth", "key_ring", "links", "bodies")]
-    behind = [source for name in BEHIND for source in (ROOT / "services" / name).glob("*.py")]
-    written = "\n".join(source.read_text() for source in [*gateway, *behind])
+def test_every_code_of_a_problem_is_in_the_table_and_every_code_of_a_job_on_the_page() -> None:
+    sources = [path for name in ("gateway", *BEHIND) for path in (ROOT / "services" / name).rglob("*.py")]
+    written = "\n".join(source.read_text() for source in sources)
     answered = set(
         re.findall(r"(?:super\(\).__init__|BadKey|\bFault|Unavailable|WrongState)\(\s*\"([a-z_]+)\"", written)
     )

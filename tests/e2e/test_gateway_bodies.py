@@ -1,4 +1,4 @@
-"""Bodies that are wrong as HTTP or JSON, before a format's own options come into play."""
+"""Bodies that are not valid as HTTP or JSON, whatever the format and its options."""
 
 import gzip
 import http.client
@@ -39,12 +39,12 @@ def send(client: Rest, raw: bytes, **headers: str) -> Answer:
         (b'\xef\xbb\xbf{"pretty": true}', "BOM"),
         (b'{"file_name": "\\ud800"}', "surrogate"),
         (b'{"\\ud800": 1}', "surrogate"),
-        (b"[" * 100_000, "nested too deep"),
-        (b'{"a":' * 100_000 + b"1" + b"}" * 100_000, "nested too deep"),
+        (b"[" * 100_000, "nested too deeply"),
+        (b'{"a":' * 100_000 + b"1" + b"}" * 100_000, "nested too deeply"),
         (b'{"filters": {"price": ' + b"9" * 5_000 + b"}}", "too many digits"),
     ],
 )
-def test_a_body_that_is_not_json_says_where_and_why(shop: Rest, raw: bytes, words: str) -> None:
+def test_a_body_that_is_not_json_is_rejected_with_position_and_reason(shop: Rest, raw: bytes, words: str) -> None:
     problem(send(shop, raw), 400, "not_json", words=words)
 
 
@@ -60,7 +60,7 @@ def test_a_body_that_is_not_json_says_where_and_why(shop: Rest, raw: bytes, word
         (b"null", "null"),
     ],
 )
-def test_a_body_that_is_no_object_says_what_it_is(shop: Rest, raw: bytes, words: str) -> None:
+def test_a_body_that_is_not_an_object_is_rejected_with_its_type(shop: Rest, raw: bytes, words: str) -> None:
     problem(send(shop, raw), 422, "invalid_request", field="body", words=words)
 
 
@@ -72,8 +72,8 @@ def test_a_body_that_is_no_object_says_what_it_is(shop: Rest, raw: bytes, words:
         (b'{"\\ud800": 1, "\\ud800": 2}', "?"),
     ],
 )
-def test_a_key_that_is_given_twice_is_refused(shop: Rest, raw: bytes, field: str) -> None:
-    problem(send(shop, raw), 422, "invalid_request", field=field, words="given twice")
+def test_a_repeated_key_is_rejected(shop: Rest, raw: bytes, field: str) -> None:
+    problem(send(shop, raw), 422, "invalid_request", field=field, words="repeated")
 
 
 @pytest.mark.parametrize(
@@ -90,11 +90,11 @@ def test_a_key_that_is_given_twice_is_refused(shop: Rest, raw: bytes, field: str
         ({"platform_ids": ["7"]}, "platform_ids.0"),
     ],
 )
-def test_a_wrong_option_is_named(shop: Rest, body: object, field: str) -> None:
+def test_an_invalid_option_is_named(shop: Rest, body: object, field: str) -> None:
     problem(shop.export("csv", body), 422, "invalid_request", field=field)
 
 
-def test_all_wrong_options_are_named_at_once(shop: Rest) -> None:
+def test_all_invalid_options_are_named(shop: Rest) -> None:
     found = problem(
         shop.export("csv", {"utf8_bom": 1, "delimiter": "x", "pretty": True}), 422, "invalid_request", "utf8_bom"
     )
@@ -104,7 +104,7 @@ def test_all_wrong_options_are_named_at_once(shop: Rest) -> None:
 @pytest.mark.parametrize(
     "stated", ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data; boundary=x"]
 )
-def test_a_body_of_another_media_type_is_refused(shop: Rest, stated: str) -> None:
+def test_a_body_of_another_media_type_is_rejected(shop: Rest, stated: str) -> None:
     problem(send(shop, b"{}", Content_Type=stated), 415, "unsupported_media_type", words="application/json")
 
 
@@ -116,25 +116,25 @@ def test_json_is_recognised_however_it_is_declared(shop: Rest, stated: str) -> N
 
 
 @pytest.mark.parametrize("raw", [b"", b" \r\n\t"])
-def test_no_body_is_no_options(shop: Rest, raw: bytes) -> None:
+def test_an_empty_body_means_no_options(shop: Rest, raw: bytes) -> None:
     assert send(shop, raw).status == 202
 
 
-def test_a_packed_body_is_unpacked_and_a_broken_one_refused(shop: Rest) -> None:
+def test_a_compressed_body_is_decompressed_and_a_damaged_one_rejected(shop: Rest) -> None:
     assert (
         send(shop, gzip.compress(b'{"pretty": true}'), Content_Encoding="gzip").json["errors"][0]["field"] == "pretty"
     )
     problem(send(shop, b"no gzip at all", Content_Encoding="gzip"), 400, "not_json", words="Content-Encoding")
 
 
-def test_a_body_that_is_small_until_it_is_unpacked_is_too_large(shop: Rest) -> None:
+def test_a_body_that_is_small_only_while_compressed_is_too_large(shop: Rest) -> None:
     bomb = gzip.compress(b'{"file_name": "' + b"x" * 20 * MIB + b'"}')
     assert len(bomb) < MIB
     problem(send(shop, bomb, Content_Encoding="gzip"), 413, "body_too_large")
 
 
 @pytest.mark.parametrize("chunked", [False, True])
-def test_a_body_of_20_mb_is_answered_and_the_connection_goes_on(shop: Rest, chunked: bool) -> None:
+def test_a_body_of_20_mb_is_rejected_and_the_connection_stays_usable(shop: Rest, chunked: bool) -> None:
     body = b'{"file_name": "' + b"x" * 20 * MIB + b'"}'
     headers = {"Authorization": f"Bearer {shop.key}", "Content-Type": "application/json"}
     connection = http.client.HTTPConnection(urlsplit(shop.url).netloc, timeout=30)
@@ -150,6 +150,6 @@ def test_a_body_of_20_mb_is_answered_and_the_connection_goes_on(shop: Rest, chun
     connection.close()
 
 
-def test_a_body_as_large_as_the_limit_is_read_and_one_byte_more_is_not(shop: Rest) -> None:
+def test_a_body_of_the_maximum_size_is_accepted_and_one_byte_more_is_not(shop: Rest) -> None:
     assert send(shop, b"{}".ljust(MIB)).status == 202
     problem(send(shop, b"{}".ljust(MIB + 1)), 413, "body_too_large")

@@ -37,7 +37,7 @@ def artifact(system: System, job: dict[str, Any]) -> Path:
     return file
 
 
-def test_a_download_carries_its_length_tag_name_and_type(shop: Rest, made: tuple[dict[str, Any], bytes]) -> None:
+def test_a_download_has_length_tag_name_and_type(shop: Rest, made: tuple[dict[str, Any], bytes]) -> None:
     job, file = made
     headers = get(shop, job).headers
     assert int(headers["content-length"]) == len(file) == job["file_size"]
@@ -51,9 +51,7 @@ def test_a_download_carries_its_length_tag_name_and_type(shop: Rest, made: tuple
 
 
 @pytest.mark.parametrize("step", [1_000, 4_096, 9_999])
-def test_ranges_one_after_the_other_make_the_whole_file(
-    shop: Rest, made: tuple[dict[str, Any], bytes], step: int
-) -> None:
+def test_consecutive_ranges_make_the_whole_file(shop: Rest, made: tuple[dict[str, Any], bytes], step: int) -> None:
     job, file = made
     whole = io.BytesIO()
     while whole.tell() < len(file):
@@ -78,14 +76,14 @@ def test_open_ranges_reach_to_the_end(shop: Rest, made: tuple[dict[str, Any], by
 @pytest.mark.parametrize(
     "asked", ["bytes=", "bytes=-", "bytes=9-2", "bytes=a-b", "bytes=1.5-2", "lines=1-2", "bytes", "x"]
 )
-def test_a_range_that_is_none_is_ignored(shop: Rest, made: tuple[dict[str, Any], bytes], asked: str) -> None:
+def test_a_malformed_range_is_ignored(shop: Rest, made: tuple[dict[str, Any], bytes], asked: str) -> None:
     job, file = made
     answer = get(shop, job, Range=asked)
     assert (answer.status, answer.body) == (200, file)
 
 
 @pytest.mark.parametrize("asked", ["bytes=99999999-", "bytes=99999999-99999999", "bytes=-0", "bytes=0-1,4-5"])
-def test_a_range_that_cannot_be_served_is_told_the_size(
+def test_an_unsatisfiable_range_is_rejected_with_the_size_of_the_file(
     shop: Rest, made: tuple[dict[str, Any], bytes], asked: str
 ) -> None:
     job, file = made
@@ -94,9 +92,7 @@ def test_a_range_that_cannot_be_served_is_told_the_size(
     assert answer.headers["content-range"] == f"bytes */{len(file)}"
 
 
-def test_a_range_counts_if_the_file_is_still_the_one_it_began_with(
-    shop: Rest, made: tuple[dict[str, Any], bytes]
-) -> None:
+def test_if_range_ignores_the_range_unless_the_file_is_the_same(shop: Rest, made: tuple[dict[str, Any], bytes]) -> None:
     job, file = made
     same = {"tag": f'"{job["sha256"]}"', "date": get(shop, job).headers["last-modified"]}
     other = {"tag": f'"{"0" * 64}"', "weak": f'W/"{job["sha256"]}"', "date": "Sun, 15 Mar 2026 09:00:00 GMT"}
@@ -107,7 +103,7 @@ def test_a_range_counts_if_the_file_is_still_the_one_it_began_with(
         assert (answer.status, answer.body) == (200, file)
 
 
-def test_a_file_that_the_client_has_is_not_sent_again(shop: Rest, made: tuple[dict[str, Any], bytes]) -> None:
+def test_a_file_that_the_client_already_has_is_not_sent(shop: Rest, made: tuple[dict[str, Any], bytes]) -> None:
     job, file = made
     tag = f'"{job["sha256"]}"'
     for condition in (tag, f"W/{tag}", f'"x", {tag}', "*"):
@@ -116,7 +112,7 @@ def test_a_file_that_the_client_has_is_not_sent_again(shop: Rest, made: tuple[di
     assert get(shop, job, If_None_Match='"x"').body == file
 
 
-def test_head_describes_the_whole_file_and_sends_none_of_it(shop: Rest, made: tuple[dict[str, Any], bytes]) -> None:
+def test_head_has_the_headers_of_the_whole_file_and_no_body(shop: Rest, made: tuple[dict[str, Any], bytes]) -> None:
     job, file = made
     path = f"/exports/jobs/{job['id']}/download"
     for headers in ({}, {"Range": "bytes=3-9"}):
@@ -129,7 +125,7 @@ def test_head_describes_the_whole_file_and_sends_none_of_it(shop: Rest, made: tu
 
 
 @pytest.mark.parametrize("method", ["GET", "HEAD"])
-def test_a_file_that_the_store_has_lost_is_gone(system: System, shop: Rest, method: str) -> None:
+def test_a_file_that_is_missing_from_the_store_is_gone(system: System, shop: Rest, method: str) -> None:
     job, _ = shop.file("csv")
     artifact(system, job).unlink()
     answer = shop.call(method, f"/exports/jobs/{job['id']}/download")
@@ -150,13 +146,13 @@ def test_a_file_past_its_retention_is_gone_and_so_is_its_link(system: System, sh
     assert "file_url" not in expired
 
 
-def test_a_store_that_is_away_is_a_passing_fault(system: System, shop: Rest) -> None:
+def test_an_unavailable_store_is_a_transient_fault(system: System, shop: Rest) -> None:
     job, file = shop.file("csv")
     store = system.folder / "artifacts"
     aside = store.rename(system.folder / "aside")
     try:
         answer = shop.download(job["id"])
-        problem(answer, 503, "artifact_store_unavailable", words="try again")
+        problem(answer, 503, "artifact_store_unavailable", words="try again later")
         assert int(answer.headers["retry-after"]) >= 1
     finally:
         shutil.rmtree(store, ignore_errors=True)
@@ -164,7 +160,7 @@ def test_a_store_that_is_away_is_a_passing_fault(system: System, shop: Rest) -> 
     assert shop.download(job["id"]).body == file
 
 
-def test_a_job_without_a_file_says_why(system: System) -> None:
+def test_the_download_of_a_job_without_a_file_says_why(system: System) -> None:
     system.fill("downloads-wide", [{"_id": 1, **{f"c{n}": n for n in range(10_001)}}])
     system.fill("downloads-long", wide_products(100_000))
     wide, long = system.client("downloads-wide"), system.client("downloads-long")

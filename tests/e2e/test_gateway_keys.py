@@ -1,4 +1,4 @@
-"""Who is let in: API keys, their scopes, their end, and whose data they show."""
+"""API keys: which are accepted, what their scopes allow, when they expire, and whose data they show."""
 
 import os
 import subprocess
@@ -33,7 +33,7 @@ def revoke(system: System, key: str) -> None:
 
 
 @pytest.mark.parametrize(("method", "path"), ROUTES)
-def test_without_a_key_nothing_is_shown_or_done(system: System, method: str, path: str) -> None:
+def test_a_request_without_a_key_is_rejected(system: System, method: str, path: str) -> None:
     answer = Rest(system.url, "").call(method, path)
     problem(answer, 401, "missing_key", words="Authorization: Bearer")
     assert answer.headers["www-authenticate"].startswith("Bearer")
@@ -43,11 +43,11 @@ def test_without_a_key_nothing_is_shown_or_done(system: System, method: str, pat
     "authorization",
     ["Bearer", "Bearer ", "Bearer x", "Basic dXNlcjpwYXNz", "Digest a=b", "cx_0_0", "Bearer ä", "Bearer cx_"],
 )
-def test_what_is_no_key_of_ours_is_refused(system: System, authorization: str) -> None:
+def test_a_malformed_key_is_rejected(system: System, authorization: str) -> None:
     problem(ask(system, authorization), 401, "invalid_key")
 
 
-def test_an_unknown_key_and_a_known_id_with_another_secret_are_refused_alike(system: System) -> None:
+def test_an_unknown_key_and_a_wrong_secret_get_the_same_answer(system: System) -> None:
     known = system.key("keys")
     wrong = known[:-1] + ("A" if known[-1] != "A" else "B")
     answers = [ask(system, f"Bearer {key}") for key in (str(new_secret()), wrong)]
@@ -55,28 +55,28 @@ def test_an_unknown_key_and_a_known_id_with_another_secret_are_refused_alike(sys
     assert len(details) == 1
 
 
-def test_the_scheme_is_read_in_any_case(system: System) -> None:
+def test_the_scheme_is_case_insensitive(system: System) -> None:
     key = system.key("keys")
     assert [ask(system, f"{scheme} {key}").status for scheme in ("Bearer", "bearer", "BEARER")] == [200] * 3
 
 
-def test_a_revoked_key_is_refused_within_three_seconds(system: System) -> None:
+def test_a_revoked_key_is_rejected_within_three_seconds(system: System) -> None:
     key = system.key("keys")
     assert ask(system, f"Bearer {key}").status == 200
     revoke(system, key)
     revoked = time.monotonic()
-    refused = eventually("refused", lambda: (a := ask(system, f"Bearer {key}")).status == 401 and a, within=10)
+    rejected = eventually("rejected", lambda: (a := ask(system, f"Bearer {key}")).status == 401 and a, within=10)
     assert time.monotonic() - revoked < 3
-    problem(refused, 401, "key_revoked")
+    problem(rejected, 401, "key_revoked")
 
 
-def test_a_key_ends_by_itself(system: System) -> None:
+def test_a_key_expires(system: System) -> None:
     key = system.key("keys", "*", "--days", "0.00002")  # 1.7 s
-    refused = eventually("refused", lambda: (a := ask(system, f"Bearer {key}")).status == 401 and a, within=10)
-    problem(refused, 401, "key_expired")
+    rejected = eventually("rejected", lambda: (a := ask(system, f"Bearer {key}")).status == 401 and a, within=10)
+    problem(rejected, 401, "key_expired")
 
 
-def test_a_key_allows_what_its_scopes_name_and_nothing_else(system: System, job_id: str) -> None:
+def test_a_key_allows_only_what_its_scopes_name(system: System, job_id: str) -> None:
     reader = Rest(system.url, system.key("keys", "exports:read"))
     writer = Rest(system.url, system.key("keys", "exports:write"))
     stranger = Rest(system.url, system.key("keys", "platforms:read,platforms:write,schedules:read"))
@@ -94,7 +94,7 @@ def test_a_key_allows_what_its_scopes_name_and_nothing_else(system: System, job_
 @pytest.mark.parametrize(
     ("method", "path"), [("GET", ""), ("GET", "/download"), ("POST", "/cancel"), ("POST", "/retry"), ("DELETE", "")]
 )
-def test_another_tenants_job_looks_like_one_that_never_was(system: System, job_id: str, method: str, path: str) -> None:
+def test_another_tenants_job_is_not_found(system: System, job_id: str, method: str, path: str) -> None:
     other = system.client("keys-other")
     never = "00000000-0000-4000-8000-000000000000"
     theirs, none = (other.call(method, f"/exports/jobs/{asked}{path}") for asked in (job_id, never))
@@ -108,7 +108,7 @@ def test_another_tenants_jobs_are_not_listed(system: System, job_id: str) -> Non
     assert job_id in {job["id"] for job in system.client("keys").call("GET", "/exports/jobs").json["items"]}
 
 
-def test_the_same_idempotency_key_of_two_tenants_makes_two_jobs(system: System, job_id: str) -> None:
+def test_two_tenants_with_the_same_idempotency_key_get_two_jobs(system: System, job_id: str) -> None:
     system.fill("keys-second", [{"_id": "1", "sku": "A"}])
     first, second = (
         system.client(tenant).export("csv", key="nightly").json["id"] for tenant in ("keys", "keys-second")

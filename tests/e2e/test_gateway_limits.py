@@ -1,4 +1,4 @@
-"""Rate limits, on a gateway that allows five calls a minute."""
+"""Rate limits, on a gateway that allows five requests a minute."""
 
 import re
 from collections.abc import Iterator
@@ -19,9 +19,7 @@ def strict(system: System) -> Iterator[Gateway]:
         yield running
 
 
-def test_every_answer_to_a_key_says_what_is_left_and_the_last_one_when_to_come_back(
-    system: System, strict: Gateway
-) -> None:
+def test_every_response_says_what_is_left_and_a_rejection_when_to_try_again(system: System, strict: Gateway) -> None:
     client = strict.client(system.key("limits"))
     paths = ["/exports/jobs", "/exports/jobs/x", "/exports/jobs?limit=x", "/exports/jobs", "/exports/jobs"]
     answers = [client.call("GET", path) for path in paths]
@@ -30,26 +28,26 @@ def test_every_answer_to_a_key_says_what_is_left_and_the_last_one_when_to_come_b
     left = [re.fullmatch(r'"key";r=(\d+);t=(\d+)', answer.headers["ratelimit"]) for answer in answers]
     assert [int(found[1]) for found in left if found] == [4, 3, 2, 1, 0]
     assert all(found and 0 < int(found[2]) <= 60 for found in left)
-    refused = client.call("GET", "/exports/jobs")
-    problem(refused, 429, "rate_limited", words="5 requests a minute")
-    assert 1 <= int(refused.headers["retry-after"]) <= 12
-    assert refused.headers["ratelimit"].startswith('"key";r=0;')
+    rejected = client.call("GET", "/exports/jobs")
+    problem(rejected, 429, "rate_limited", words="5 requests per minute")
+    assert 1 <= int(rejected.headers["retry-after"]) <= 12
+    assert rejected.headers["ratelimit"].startswith('"key";r=0;')
 
 
-def test_one_keys_calls_are_not_anothers_and_a_missing_scope_costs_a_call_too(system: System, strict: Gateway) -> None:
+def test_keys_have_separate_limits_and_a_missing_scope_counts_as_a_request(system: System, strict: Gateway) -> None:
     busy, calm = (strict.client(system.key("limits", "exports:write")) for _ in range(2))
     assert [busy.call("GET", "/exports/jobs").status for _ in range(LIMIT + 1)] == [403] * LIMIT + [429]
     assert calm.call("GET", "/exports/jobs").status == 403
 
 
-def test_what_needs_no_key_is_not_limited(strict: Gateway) -> None:
+def test_routes_without_a_key_are_not_limited(strict: Gateway) -> None:
     stranger = Rest(strict.url, "")
     answers = [stranger.call("GET", f"{strict.url}/healthz") for _ in range(LIMIT * 2)]
     assert {answer.status for answer in answers} == {200}
     assert "ratelimit" not in answers[0].headers
 
 
-def test_a_signed_link_costs_no_call(system: System, strict: Gateway) -> None:
+def test_a_signed_link_does_not_count(system: System, strict: Gateway) -> None:
     system.fill("limits-link", [{"_id": "1", "sku": "A"}])
     job, file = system.client("limits-link").file("csv")
     link = str(job["file_url"]).replace(system.url, strict.url)

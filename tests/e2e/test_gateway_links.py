@@ -1,4 +1,4 @@
-"""Links that work by themselves: for one job, until their end, whatever became of the key."""
+"""Signed links: they work without a key, for one job, until they expire."""
 
 from datetime import UTC, datetime, timedelta
 from urllib.parse import parse_qs, urlencode, urlsplit
@@ -29,7 +29,7 @@ def changed(link: str, **values: str) -> str:
     return parts._replace(query=urlencode({**query, **values})).geturl()
 
 
-def test_a_link_is_absolute_and_gives_the_file_its_ranges_and_its_head(shop: Rest, stranger: Rest) -> None:
+def test_a_link_is_absolute_and_supports_ranges_and_head(shop: Rest, stranger: Rest) -> None:
     job, file = shop.file("csv")
     link = job["file_url"]
     assert link.startswith(f"{shop.url}/api/v1/exports/jobs/{job['id']}/download?")
@@ -45,7 +45,7 @@ def test_a_link_does_not_outlive_its_file(shop: Rest) -> None:
     assert end <= datetime.fromisoformat(job["expires_at"])
 
 
-def test_a_link_opens_its_own_job_only(shop: Rest, stranger: Rest) -> None:
+def test_a_link_works_for_its_own_job_only(shop: Rest, stranger: Rest) -> None:
     one, other = shop.file("csv")[0], shop.file("json")[0]
     problem(stranger.call("GET", one["file_url"].replace(one["id"], other["id"])), 401, "invalid_link")
     problem(stranger.call("GET", one["file_url"].replace("/download?", "?")), 401, "missing_key")
@@ -64,24 +64,24 @@ def test_a_link_opens_its_own_job_only(shop: Rest, stranger: Rest) -> None:
         {"expires": "never"},
     ],
 )
-def test_an_altered_link_is_refused(shop: Rest, stranger: Rest, values: dict[str, str]) -> None:
+def test_a_changed_link_is_rejected(shop: Rest, stranger: Rest, values: dict[str, str]) -> None:
     job, _ = shop.file("csv")
     problem(stranger.call("GET", changed(job["file_url"], **values)), 401, "invalid_link")
 
 
-def test_an_altered_link_is_refused_also_with_a_good_key(shop: Rest) -> None:
+def test_a_changed_link_is_rejected_even_with_a_valid_key(shop: Rest) -> None:
     job, _ = shop.file("csv")
     problem(shop.call("GET", changed(job["file_url"], signature="0" * 64)), 401, "invalid_link")
 
 
-def test_a_link_that_has_ended_is_refused_as_such(system: System, shop: Rest, stranger: Rest) -> None:
+def test_an_expired_link_is_rejected_as_expired(system: System, shop: Rest, stranger: Rest) -> None:
     job, _ = shop.file("csv")
     with system.mongo() as mongo:
         soon = {"$set": {"expires_at": datetime.now(UTC) + timedelta(seconds=2)}}
         mongo["exporter"]["jobs"].update_one({"_id": job["id"]}, soon)
     link = shop.job(job["id"])["file_url"]
-    refused = eventually("ended", lambda: (a := stranger.call("GET", link)).status == 401 and a, within=10)
-    problem(refused, 401, "link_expired")
+    rejected = eventually("expired", lambda: (a := stranger.call("GET", link)).status == 401 and a, within=10)
+    problem(rejected, 401, "link_expired")
     eventually("the job says so too", lambda: shop.job(job["id"])["status"] == "expired", within=5)
     problem(shop.download(job["id"]), 410, "file_expired")
 
@@ -94,13 +94,11 @@ def test_a_link_still_works_when_the_key_that_asked_for_it_is_revoked(system: Sy
         mongo["gateway"]["keys"].update_one(
             {"_id": client.key.split("_")[1]}, {"$set": {"revoked_at": datetime.now(UTC)}}
         )
-    eventually("the key is refused", lambda: client.call("GET", "/exports/jobs").status == 401, within=10)
+    eventually("the key is rejected", lambda: client.call("GET", "/exports/jobs").status == 401, within=10)
     assert stranger.call("GET", job["file_url"]).body == file
 
 
-def test_links_name_the_public_address_when_there_is_one_and_all_replicas_honour_them(
-    system: System, shop: Rest
-) -> None:
+def test_links_start_with_the_public_url_and_work_on_every_replica(system: System, shop: Rest) -> None:
     job, file = shop.file("csv")
     with gateway(system, "gateway-public", PUBLIC_URL="https://exports.example.com/api/") as public:
         link = public.client(shop.key).job(job["id"])["file_url"]
@@ -110,7 +108,7 @@ def test_links_name_the_public_address_when_there_is_one_and_all_replicas_honour
         )
 
 
-def test_a_link_signed_by_another_deployment_is_refused(system: System, shop: Rest) -> None:
+def test_a_link_signed_by_another_deployment_is_rejected(system: System, shop: Rest) -> None:
     job, _ = shop.file("csv")
     with gateway(system, "gateway-other", SIGNING_KEY="another signing key, for this test") as other:
         problem(Rest(other.url, "").call("GET", job["file_url"].replace(system.url, other.url)), 401, "invalid_link")

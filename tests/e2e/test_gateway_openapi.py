@@ -1,4 +1,4 @@
-"""The OpenAPI document: valid, complete, and true about real bodies and answers."""
+"""The OpenAPI document: valid, complete, and in agreement with real bodies and responses."""
 
 import re
 from datetime import UTC, datetime, timedelta
@@ -11,7 +11,7 @@ from openapi_spec_validator import OpenAPIV31SpecValidator
 from tests.rest import Rest
 from tests.system import System, eventually, wide_products
 
-# What REST users were promised.
+# Promised to REST users.
 PROMISED = {
     *(f"POST /api/v1/exports/{form}/products" for form in ("csv", "json", "excel", "zip")),
     "GET /api/v1/exports/jobs",
@@ -56,7 +56,7 @@ def operations(document: dict[str, Any]) -> dict[str, dict[str, Any]]:
 
 
 def methods_at(document: dict[str, Any], path: str) -> set[str]:
-    """Those of a path, and of a path with an id where this one has a word: `preview` could be an id, too."""
+    """The methods of a path, and of paths with an id that it matches: `preview` could be an id, too."""
     matching = [p for p in document["paths"] if re.fullmatch(re.sub(r"\{\w+\}", "[^/]+", p), path)]
     return {method.upper() for found in matching for method in document["paths"][found]}
 
@@ -72,13 +72,13 @@ def test_the_document_is_openapi_3_1(document: dict[str, Any]) -> None:
     assert [error.message for error in OpenAPIV31SpecValidator(document).iter_errors()] == []
 
 
-def test_everything_promised_is_in_the_document(document: dict[str, Any]) -> None:
+def test_the_document_has_every_promised_route(document: dict[str, Any]) -> None:
     assert set(operations(document)) >= PROMISED
     identifiers = [operation["operationId"] for operation in operations(document).values()]
     assert len(set(identifiers)) == len(identifiers)
 
 
-def test_the_document_and_the_server_know_the_same_methods_of_every_path(
+def test_the_document_and_the_server_agree_on_the_methods_of_every_path(
     system: System, document: dict[str, Any]
 ) -> None:
     stranger = Rest(system.url, "")
@@ -129,7 +129,7 @@ def test_a_body_that_the_document_allows_is_accepted(
         ("zip", {"file_name": ""}),
     ],
 )
-def test_a_body_that_the_document_forbids_is_refused_with_a_problem_as_documented(
+def test_a_body_that_the_document_forbids_is_rejected_as_documented(
     document: dict[str, Any], shop: Rest, form: str, body: dict[str, Any]
 ) -> None:
     assert not model(document, f"{form.capitalize()}Options").is_valid(body)
@@ -190,7 +190,7 @@ def test_a_page_of_jobs_is_as_documented(document: dict[str, Any], shop: Rest) -
         ("GET", "/exports/schedules/x/runs", "GET /api/v1/exports/schedules/{schedule_id}/runs"),
     ],
 )
-def test_a_problem_is_as_documented_and_its_status_announced(
+def test_a_problem_and_its_status_are_documented(
     document: dict[str, Any], shop: Rest, method: str, path: str, operation: str
 ) -> None:
     answer = shop.call(method, path)

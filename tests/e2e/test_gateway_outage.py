@@ -1,4 +1,4 @@
-"""What clients see while a service behind is down, and that everything goes on by itself afterwards."""
+"""What clients see while a service behind the gateway is down, and that everything recovers afterwards."""
 
 import signal
 import time
@@ -13,12 +13,12 @@ from tests.rest import Answer, Rest
 from tests.system import Process, System, eventually
 
 DEADLINE = 2
-WITHIN = DEADLINE + 1.5
+MAX_SECONDS = DEADLINE + 1.5
 
 
 @pytest.fixture(scope="module")
 def pair(system: System) -> Iterator[tuple[Gateway, Process]]:
-    """A gateway and an exporter of its own, which runs no jobs: those are the shared one's."""
+    """A gateway with its own exporter, which runs no jobs; the shared exporter runs them."""
     port = free_port()
     with (
         exporter(system, "exporter-outage", port, WORKER_JOBS="0") as behind,
@@ -38,14 +38,14 @@ def ready(front: Gateway) -> Answer:
     return Rest(front.url, "").call("GET", f"{front.url}/readyz")
 
 
-def check_refusals(client: Rest) -> None:
-    """Every kind of call ends in time, with a problem that says when to come back."""
+def check_rejections(client: Rest) -> None:
+    """Every kind of call ends in time, with a problem that says when to try again."""
     never = "/exports/jobs/00000000-0000-4000-8000-000000000000"
     calls = [("GET", never), ("GET", "/exports/jobs"), ("POST", "/exports/csv/products"), ("GET", f"{never}/download")]
     for method, path in calls:
-        asked = time.monotonic()
+        started = time.monotonic()
         answer = client.call(method, path)
-        assert time.monotonic() - asked < WITHIN
+        assert time.monotonic() - started < MAX_SECONDS
         problem(answer, 503, "exporter_unavailable", words="try again")
         assert int(answer.headers["retry-after"]) >= 1
         assert "ratelimit" in answer.headers
@@ -64,27 +64,29 @@ def check_recovery(front: Gateway, client: Rest) -> None:
     assert client.ended(accepted.json["id"])["status"] == "completed"
 
 
-def test_a_killed_exporter_is_told_and_found_again(pair: tuple[Gateway, Process], key: str) -> None:
+def test_a_killed_exporter_is_reported_and_found_after_its_restart(pair: tuple[Gateway, Process], key: str) -> None:
     front, behind = pair
     client = front.client(key)
     behind.end(signal.SIGKILL)
-    check_refusals(client)
+    check_rejections(client)
     check_not_ready(front)
     behind.start()
     check_recovery(front, client)
 
 
-def test_a_frozen_exporter_is_told_within_the_deadline_and_found_again(pair: tuple[Gateway, Process], key: str) -> None:
+def test_a_frozen_exporter_is_reported_within_the_deadline_and_found_when_it_continues(
+    pair: tuple[Gateway, Process], key: str
+) -> None:
     front, behind = pair
     client = front.client(key)
     behind.send(signal.SIGSTOP)
-    check_refusals(client)
+    check_rejections(client)
     check_not_ready(front)
     behind.send(signal.SIGCONT)
     check_recovery(front, client)
 
 
-def test_a_request_repeated_after_an_outage_makes_one_job(
+def test_a_request_repeated_after_an_outage_creates_one_job(
     system: System, pair: tuple[Gateway, Process], key: str
 ) -> None:
     front, behind = pair

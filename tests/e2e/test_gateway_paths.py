@@ -1,4 +1,4 @@
-"""Paths, methods, ids and queries that are wrong, and what every answer carries."""
+"""Invalid paths, methods, ids and queries, and the headers of every response."""
 
 import http.client
 import json
@@ -21,7 +21,7 @@ def shop(system: System) -> Rest:
 
 
 def raw(client: Rest, path: str, *headers: tuple[str, bytes]) -> Answer:
-    """A request whose headers are sent as they are, also those that a client library would not."""
+    """A request with headers that a client library would not send."""
     connection = http.client.HTTPConnection(urlsplit(client.url).netloc, timeout=30)
     connection.putrequest("GET", path, skip_host=True)
     connection.putheader("Authorization", f"Bearer {client.key}")
@@ -49,14 +49,17 @@ def test_an_unknown_path_is_not_found(system: System, path: str) -> None:
         ("GET", "/exports/jobs/x/cancel", {"POST"}),
     ],
 )
-def test_a_wrong_method_is_told_the_right_ones(shop: Rest, method: str, path: str, allowed: set[str]) -> None:
+def test_a_method_that_is_not_allowed_is_rejected_with_those_that_are(
+    shop: Rest, method: str, path: str, allowed: set[str]
+) -> None:
     answer = shop.call(method, path)
-    problem(answer, 405, "method_not_allowed")
+    words = f"Allowed methods: {', '.join(sorted(allowed))}."
+    problem(answer, 405, "method_not_allowed", words=words)
     assert set(answer.headers["allow"].split(",")) == allowed
 
 
 @pytest.mark.parametrize("name", ["pdf", "CSV", "c%0d%0asv", "%ff", "%ED%A0%80", "a" * 2_000])
-def test_a_format_there_is_none_of_is_told_those_there_are(shop: Rest, name: str) -> None:
+def test_an_unknown_format_is_rejected_with_the_list_of_formats(shop: Rest, name: str) -> None:
     problem(shop.call("POST", f"/exports/{name}/products", {}), 404, "unknown_format", words="csv, excel, json, zip")
 
 
@@ -74,11 +77,11 @@ def test_a_format_there_is_none_of_is_told_those_there_are(shop: Rest, name: str
     ],
 )
 @pytest.mark.parametrize(("method", "more"), [("GET", ""), ("GET", "/download"), ("POST", "/cancel"), ("DELETE", "")])
-def test_an_id_that_is_no_uuid_is_no_job(shop: Rest, job_id: str, method: str, more: str) -> None:
+def test_an_id_that_is_not_a_uuid_is_not_found(shop: Rest, job_id: str, method: str, more: str) -> None:
     problem(shop.call(method, f"/exports/jobs/{job_id}{more}"), 404, "job_not_found", words="UUID")
 
 
-def test_an_id_is_read_in_any_case(shop: Rest) -> None:
+def test_ids_are_case_insensitive(shop: Rest) -> None:
     job_id = shop.call("GET", "/exports/jobs?limit=1").json["items"][0]["id"]
     assert shop.job(job_id.upper())["id"] == job_id
 
@@ -99,34 +102,34 @@ def test_an_id_is_read_in_any_case(shop: Rest) -> None:
         ("schedule=", "schedule", "UUID"),
     ],
 )
-def test_a_wrong_query_is_named(shop: Rest, query: str, name: str, words: str) -> None:
+def test_an_invalid_query_parameter_is_named(shop: Rest, query: str, name: str, words: str) -> None:
     problem(shop.call("GET", f"/exports/jobs?{query}"), 422, "invalid_query", field=name, words=words)
 
 
 @pytest.mark.parametrize("name", ["xls", "CSV", "%ff"])
-def test_a_list_of_a_format_there_is_none_of_is_refused_instead_of_empty(shop: Rest, name: str) -> None:
+def test_a_list_of_an_unknown_format_is_rejected(shop: Rest, name: str) -> None:
     answer = shop.call("GET", f"/exports/jobs?format={name}")
     problem(answer, 422, "invalid_request", field="format", words="csv, excel, json, zip")
 
 
 @pytest.mark.parametrize("cursor", ["x", "%00", "%ff", "bm90IGEgY3Vyc29y", "a" * 3_000])
-def test_a_cursor_that_is_none_is_refused(shop: Rest, cursor: str) -> None:
+def test_an_invalid_cursor_is_rejected(shop: Rest, cursor: str) -> None:
     problem(shop.call("GET", f"/exports/jobs?cursor={cursor}"), 422, "invalid_request", field="cursor")
 
 
 @pytest.mark.parametrize("given", ["a", "order-4711", "A.b_c:d", "x" * 128])
 @pytest.mark.parametrize("path", ["/exports/jobs", "/exports/jobs/x", "/nowhere"])
-def test_a_request_id_comes_back_in_good_and_bad_answers(shop: Rest, given: str, path: str) -> None:
+def test_a_request_id_is_returned_in_every_response(shop: Rest, given: str, path: str) -> None:
     assert shop.call("GET", path, headers={"X-Request-Id": given}).headers["x-request-id"] == given
 
 
 @pytest.mark.parametrize("given", [b"", b"x" * 129, b"a b", b"a\xff", b'"', b"a;b"])
-def test_an_odd_request_id_is_replaced(shop: Rest, given: bytes) -> None:
+def test_an_invalid_request_id_is_replaced(shop: Rest, given: bytes) -> None:
     answer = raw(shop, "/api/v1/exports/jobs", ("Host", b"x"), ("X-Request-Id", given))
     assert re.fullmatch(r"[0-9a-f]{32}", answer.headers["x-request-id"])
 
 
-def test_a_request_id_leads_to_the_exporters_log(system: System, shop: Rest) -> None:
+def test_a_request_id_is_in_the_exporters_log(system: System, shop: Rest) -> None:
     accepted = shop.call("POST", "/exports/csv/products", {}, headers={"X-Request-Id": "find-me-4711"}).json
     lines = [json.loads(line) for line in system.exporter.output.splitlines() if "find-me-4711" in line]
     assert ("job_accepted", accepted["id"]) in {(line["event"], line.get("job_id")) for line in lines}
@@ -135,17 +138,17 @@ def test_a_request_id_leads_to_the_exporters_log(system: System, shop: Rest) -> 
 @pytest.mark.parametrize(
     "host", [b"", b"two words", b"[", b"a:b:c", b"x:999999", b"x/?a=", b"\xc3\xb6.de", b"x\xff", b'x"']
 )
-def test_a_host_that_is_none_is_refused_because_links_are_made_from_it(shop: Rest, host: bytes) -> None:
+def test_an_invalid_host_is_rejected_because_links_contain_it(shop: Rest, host: bytes) -> None:
     problem(raw(shop, "/api/v1/exports/jobs", ("Host", host)), 400, "bad_host")
 
 
 @pytest.mark.parametrize("host", ["exports.example.com", "gateway_1:8080", "[::1]:80", "10.0.0.1"])
-def test_links_name_the_host_that_was_asked(shop: Rest, host: str) -> None:
+def test_links_contain_the_requested_host(shop: Rest, host: str) -> None:
     answer = raw(shop, "/api/v1/exports/jobs?status=completed", ("Host", host.encode()))
     urls = [job["file_url"] for job in answer.json["items"]]
     assert urls
     assert all(url.startswith(f"http://{host}/api/v1/exports/jobs/") for url in urls)
 
 
-def test_no_answer_says_which_software_in_which_version_it_is(shop: Rest) -> None:
+def test_no_response_reveals_the_software_or_its_version(shop: Rest) -> None:
     assert {shop.call("GET", path).headers["server"] for path in ("/exports/jobs", "/nowhere")} == {"catalog-exports"}

@@ -1,4 +1,4 @@
-"""Downloads of a large file: memory stays bounded, and clients that leave or stall leave nothing behind."""
+"""Downloads of a large file: memory stays bounded, and nothing is left behind by clients that disconnect or stall."""
 
 import hashlib
 import http.client
@@ -24,7 +24,7 @@ STALL = 1
 
 @dataclass(frozen=True)
 class Large:
-    """A finished job with a file of 100 MB, on a gateway that gives up clients which stall for a second."""
+    """A finished job with a file of 100 MB, on a gateway that disconnects clients that stall for a second."""
 
     front: Gateway
     client: Rest
@@ -51,7 +51,7 @@ def large(system: System) -> Iterator[Large]:
 
 @contextmanager
 def downloading(large: Large, window: int | None = None) -> Iterator[http.client.HTTPResponse]:
-    """The answer to a download, its body not read; `window`: bytes the client's kernel takes before it is asked."""
+    """The response to a download, its body unread; `window`: size of the client's receive buffer."""
     connection = http.client.HTTPConnection(urlsplit(large.front.url).netloc, timeout=30)
     if window is not None:
         made = socket.socket()
@@ -68,7 +68,7 @@ def downloading(large: Large, window: int | None = None) -> Iterator[http.client
             connection.close()
 
 
-def test_a_large_file_is_sent_whole_without_being_held_in_memory(large: Large) -> None:
+def test_a_large_file_is_sent_without_being_held_in_memory(large: Large) -> None:
     before, most, found = large.front.memory, 0, hashlib.sha256()
     with downloading(large) as response:
         while chunk := response.read(4 * MIB):
@@ -79,7 +79,7 @@ def test_a_large_file_is_sent_whole_without_being_held_in_memory(large: Large) -
     large.check_all_closed()
 
 
-def test_clients_that_go_away_in_the_middle_leave_no_file_open_and_no_memory_behind(large: Large) -> None:
+def test_clients_that_disconnect_leave_no_open_file_and_no_memory_behind(large: Large) -> None:
     with downloading(large) as response:
         response.read(MIB)
         assert large.front.open_files(large.store), "the test sees open files"
@@ -93,18 +93,18 @@ def test_clients_that_go_away_in_the_middle_leave_no_file_open_and_no_memory_beh
     assert large.client.download(large.job["id"], Range="bytes=0-9").status == 206
 
 
-def test_a_client_that_stalls_is_broken_off_and_does_not_believe_to_have_it_all(large: Large) -> None:
+def test_a_client_that_stalls_is_disconnected_and_sees_an_incomplete_file(large: Large) -> None:
     with downloading(large, window=64 * 1024) as response:
-        eventually("given up", lambda: "download_broken_off" in large.front.process.output, within=STALL + 5)
+        eventually("disconnected", lambda: "download_aborted" in large.front.process.output, within=STALL + 5)
         large.check_all_closed()
         with pytest.raises((http.client.IncompleteRead, ConnectionResetError)):
             response.read()
 
 
-def test_a_client_that_is_slow_but_never_stalls_gets_it_all(large: Large) -> None:
+def test_a_client_that_is_slow_but_does_not_stall_gets_the_whole_file(large: Large) -> None:
     taken, pauses = 0, 8
     with downloading(large, window=64 * 1024) as response:
-        # More than the kernel holds back for it, so that the gateway sees that something is taken.
+        # More than the kernel buffers, so that the gateway sees progress.
         while chunk := response.read(4 * MIB):
             taken += len(chunk)
             if pauses:
@@ -113,7 +113,7 @@ def test_a_client_that_is_slow_but_never_stalls_gets_it_all(large: Large) -> Non
     assert taken == large.size
 
 
-def test_a_file_that_was_cut_short_in_the_store_never_looks_whole(system: System) -> None:
+def test_a_file_that_is_truncated_in_the_store_never_looks_complete(system: System) -> None:
     system.fill("streams-cut", [{"_id": n, "text": "x" * 1_000_000} for n in range(5)])
     client = system.client("streams-cut")
     job, file = client.file("csv")

@@ -1,4 +1,4 @@
-"""What is asked without a key: the pages of the reference, health, readiness and metrics."""
+"""Routes that need no key: the pages of the reference, health, readiness and metrics."""
 
 import re
 from html.parser import HTMLParser
@@ -10,7 +10,7 @@ from tests.system import System
 
 
 class Named(HTMLParser):
-    """Collects what a page loads and which scripts and handlers it holds itself."""
+    """Collects the files that a page loads and its inline scripts and handlers."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -34,7 +34,7 @@ def get(client: Rest, path: str) -> Answer:
     return client.call("GET", client.url + path)
 
 
-def test_the_reference_and_every_file_it_names_come_from_us(stranger: Rest) -> None:
+def test_the_reference_and_all_its_files_come_from_the_gateway(stranger: Rest) -> None:
     page = get(stranger, "/docs")
     assert page.status == 200
     assert page.headers["content-type"].startswith("text/html")
@@ -48,25 +48,25 @@ def test_the_reference_and_every_file_it_names_come_from_us(stranger: Rest) -> N
     assert named.inline == [], "the policy would forbid it"
 
 
-def test_the_pages_own_text_holds_no_address_of_anybody_else(stranger: Rest) -> None:
+def test_the_page_contains_no_foreign_address(stranger: Rest) -> None:
     texts = [get(stranger, path).body.decode() for path in ("/docs", "/docs/start.js")]
     assert not [text for text in texts if re.search(r"https?:|//", text)]
 
 
-def test_the_reference_may_load_nothing_from_elsewhere(stranger: Rest) -> None:
+def test_the_policy_forbids_loading_from_elsewhere(stranger: Rest) -> None:
     policy = get(stranger, "/docs").headers["content-security-policy"]
     rules = {rule.split()[0]: rule.split()[1:] for rule in policy.split(";")}
     assert rules["default-src"] == ["'self'"]
-    assert not {"script-src", "connect-src"} & set(rules), "they would widen default-src"
+    assert not {"script-src", "connect-src"} & set(rules), "they would override default-src"
     assert not [source for sources in rules.values() for source in sources if "http" in source or source == "*"]
 
 
-def test_a_gateway_that_runs_is_alive_and_ready(stranger: Rest) -> None:
+def test_a_running_gateway_is_alive_and_ready(stranger: Rest) -> None:
     assert get(stranger, "/healthz").json == {"status": "alive"}
     assert get(stranger, "/readyz").json == {"status": "ready", "checks": {"exporter": True, "database": True}}
 
 
-def test_metrics_count_requests_by_route_and_never_by_id(system: System, stranger: Rest) -> None:
+def test_metrics_have_routes_and_never_ids(system: System, stranger: Rest) -> None:
     job_id = "11111111-2222-4333-8444-555555555555"
     system.client("metrics").call("GET", f"/exports/jobs/{job_id}")
     get(stranger, "/nowhere/4711")
@@ -76,6 +76,6 @@ def test_metrics_count_requests_by_route_and_never_by_id(system: System, strange
     route = 'method="GET",route="/api/v1/exports/jobs/{job_id}",status="404"'
     assert re.search(rf"^gateway_request_seconds_count{{{re.escape(route)}}} [1-9]", text, re.MULTILINE)
     assert "gateway_download_bytes_total" in text
-    assert "gateway_requests_broken_off_total" in text
+    assert "gateway_requests_aborted_total" in text
     assert job_id not in text
     assert "4711" not in text

@@ -1,4 +1,4 @@
-"""What an API key is: `cx_<id>_<secret>`, kept as its secret's SHA-256, with a tenant, scopes and an end. Pure."""
+"""An API key, `cx_<id>_<secret>`: stored as the SHA-256 of its secret, with a tenant, scopes and an expiry. Pure."""
 
 import hashlib
 import hmac
@@ -21,7 +21,7 @@ _KEY = re.compile(r"cx_([0-9a-f]{12})_([A-Za-z0-9_-]{43})")
 
 @dataclass(frozen=True, slots=True)
 class ApiKey:
-    """A key as it is stored; the secret itself is nowhere."""
+    """A key as it is stored; the secret itself is not."""
 
     id: str
     tenant: str
@@ -42,13 +42,13 @@ class ApiKey:
         return hmac.compare_digest(digest(secret), self.sha256)
 
     def is_expired(self, now: datetime) -> bool:
-        """Whether its time is over."""
+        """Whether it has expired."""
         return self.expires_at is not None and self.expires_at <= now
 
 
 @dataclass(frozen=True, slots=True)
 class Secret:
-    """A key as its holder has it."""
+    """A key as its holder knows it."""
 
     id: str
     secret: str
@@ -61,18 +61,18 @@ class Secret:
 
 
 def new_secret() -> Secret:
-    """A new key's id and 256 random bits."""
+    """A new key: an id and 256 random bits."""
     return Secret(secrets.token_hex(6), secrets.token_urlsafe(32))
 
 
 def parse(text: str) -> Secret | None:
-    """The parts of a key; None when the text is none."""
+    """The parts of a key; None if the text is not a key."""
     found = _KEY.fullmatch(text)
     return Secret(found[1], found[2]) if found else None
 
 
 def digest(secret: str) -> str:
-    """What is stored of a secret. It is 256 random bits, so that a slow hash would add nothing."""
+    """What is stored of a secret. A slow hash would add nothing to 256 random bits."""
     return hashlib.sha256(secret.encode()).hexdigest()
 
 
@@ -80,11 +80,11 @@ def check_scopes(text: str) -> frozenset[str]:
     """Scopes from a comma-separated list.
 
     Raises:
-        ValueError: naming what is no scope, and all there are.
+        ValueError: a scope is unknown, or there is none; the message lists all scopes.
     """
     names = frozenset(name.strip() for name in text.split(",") if name.strip())
     unknown = sorted(names - {*SCOPES, ALL})
     if unknown or not names:
-        wrong = f"{', '.join(unknown)} is no scope" if unknown else "no scope is given"
-        raise ValueError(f"{wrong}; there are {', '.join(SCOPES)}, and * for all")
+        problem = f"unknown scope {', '.join(unknown)}" if unknown else "no scope is given"
+        raise ValueError(f"{problem}; the scopes are {', '.join(SCOPES)}, and * for all")
     return names

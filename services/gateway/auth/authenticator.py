@@ -1,4 +1,4 @@
-"""Lets a request through to its route: an API key with the route's scope and a call left, or a signed link."""
+"""Admits a request to its route: with an API key that has the route's scope and calls left, or with a signed link."""
 
 import time
 from datetime import UTC, datetime
@@ -7,53 +7,55 @@ import structlog
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
-from services.gateway.auth.api_keys import ApiKey
-from services.gateway.auth.key_cache import KeyRing
+from services.gateway.auth.key_cache import KeyCache
 from services.gateway.auth.links import Signer
 from services.gateway.auth.rate import Allowance, RateLimiter
 from services.gateway.errors import BadKey, MissingScope, RateLimited
-from services.gateway.http.job_ids import job_id_of
+from services.gateway.http.ids import job_id_in_path
 from services.gateway.http.middleware import RESPONSE_HEADERS
 from services.gateway.http.route import Caller, Route
 
 SCHEME = "bearer "
 
 
-class Gate:
+class Authenticator:
     """Guards routes."""
 
-    def __init__(self, ring: KeyRing, limiter: RateLimiter, signer: Signer) -> None:
-        self._ring = ring
+    def __init__(self, keys: KeyCache, limiter: RateLimiter, signer: Signer) -> None:
+        self._keys = keys
         self._limiter = limiter
         self._signer = signer
 
-    def guarded(self, route: Route) -> Handler:
-        """The route as aiohttp calls it."""
+    def guard(self, route: Route) -> Handler:
+        """The route as a handler for aiohttp."""
 
         async def handle(request: web.Request) -> web.StreamResponse:
             if route.allows_link and "signature" in request.query:
-                tenant = self._signer.tenant(job_id_of(request), request.query, datetime.now(UTC))
-                structlog.contextvars.bind_contextvars(tenant=tenant)
-                return await route.handle(request, Caller(tenant, ""))
-            key = await self._ring.check(_bearer(request))
-            structlog.contextvars.bind_contextvars(tenant=key.tenant, key_id=key.id)
-            allowance = self._limiter.take(key.id, time.monotonic())
-            request[RESPONSE_HEADERS].update(self._headers(allowance))
-            return await self._let_in(route, request, key, allowance)
+                caller = self._link_caller(request)
+            else:
+                caller = await self._key_caller(request, route.scope)
+            return await route.handle(request, caller)
 
         return handle
 
-    async def _let_in(
-        self, route: Route, request: web.Request, key: ApiKey, allowance: Allowance
-    ) -> web.StreamResponse:
+    def _link_caller(self, request: web.Request) -> Caller:
+        tenant = self._signer.tenant(job_id_in_path(request), request.query, datetime.now(UTC))
+        structlog.contextvars.bind_contextvars(tenant=tenant)
+        return Caller(tenant, "")
+
+    async def _key_caller(self, request: web.Request, scope: str) -> Caller:
+        key = await self._keys.check(_bearer(request))
+        structlog.contextvars.bind_contextvars(tenant=key.tenant, key_id=key.id)
+        allowance = self._limiter.take(key.id, time.monotonic())
+        request[RESPONSE_HEADERS].update(self._headers(allowance))
         if not allowance.allowed:
             raise RateLimited(self._limiter.limit, allowance.retry_after)
-        if not key.allows(route.scope):
-            raise MissingScope(route.scope)
-        return await route.handle(request, Caller(key.tenant, key.id))
+        if not key.allows(scope):
+            raise MissingScope(scope)
+        return Caller(key.tenant, key.id)
 
     def _headers(self, allowance: Allowance) -> dict[str, str]:
-        """Of draft-ietf-httpapi-ratelimit-headers-10."""
+        """As in draft-ietf-httpapi-ratelimit-headers-10."""
         return {
             "RateLimit-Policy": f'"key";q={self._limiter.limit};w=60',
             "RateLimit": f'"key";r={allowance.remaining};t={allowance.reset}',
@@ -65,5 +67,5 @@ def _bearer(request: web.Request) -> str:
     if not header:
         raise BadKey("missing_key", "Send an API key: `Authorization: Bearer cx_...`.")
     if header[: len(SCHEME)].lower() != SCHEME:
-        raise BadKey("invalid_key", "The Authorization header must be `Bearer` and an API key.")
+        raise BadKey("invalid_key", "The Authorization header must be `Bearer` followed by an API key.")
     return header[len(SCHEME) :].strip()

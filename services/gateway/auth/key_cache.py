@@ -1,4 +1,4 @@
-"""Which caller a key stands for: looked up in MongoDB, remembered for two seconds, so that revoking works at once."""
+"""The caller that a key stands for: read from MongoDB, cached for two seconds so that revoking takes effect soon."""
 
 import time
 from collections import OrderedDict
@@ -9,56 +9,56 @@ from services.gateway.auth.api_keys import ApiKey, Secret, parse
 from services.gateway.auth.key_store import KeyStore
 from services.gateway.errors import BadKey
 
-REMEMBERED_SECONDS = 2.0
-MOST_REMEMBERED = 10_000
+CACHE_SECONDS = 2.0
+MAX_CACHED = 10_000
 
 
 @dataclass(frozen=True, slots=True)
-class _Known:
+class _Entry:
     key: ApiKey
     until: float
 
 
-class KeyRing:
-    """Checks keys against their store, with a short memory of those that exist."""
+class KeyCache:
+    """Checks keys against their store; caches those that are valid."""
 
     def __init__(self, store: KeyStore) -> None:
         self._store = store
-        self._known: OrderedDict[str, _Known] = OrderedDict()
+        self._entries: OrderedDict[str, _Entry] = OrderedDict()
 
     async def check(self, text: str) -> ApiKey:
-        """The key this text is.
+        """The key with this text.
 
         Raises:
-            BadKey: it is none, unknown, revoked or expired.
+            BadKey: it is malformed, unknown, revoked or expired.
             Unavailable: MongoDB does not answer.
         """
-        secret = _parsed(text)
-        known = self._known.get(secret.id)
-        if known is not None and known.until > time.monotonic():
-            return _valid(known.key, secret)
-        key = _valid(await self._store.get(secret.id), secret)
-        self._known[key.id] = _Known(key, time.monotonic() + REMEMBERED_SECONDS)
-        self._known.move_to_end(key.id)
-        if len(self._known) > MOST_REMEMBERED:
-            self._known.popitem(last=False)
+        secret = _parse(text)
+        entry = self._entries.get(secret.id)
+        if entry is not None and entry.until > time.monotonic():
+            return _validate(entry.key, secret)
+        key = _validate(await self._store.get(secret.id), secret)
+        self._entries[key.id] = _Entry(key, time.monotonic() + CACHE_SECONDS)
+        self._entries.move_to_end(key.id)
+        if len(self._entries) > MAX_CACHED:
+            self._entries.popitem(last=False)
         return key
 
 
 async def check_key(store: KeyStore, text: str) -> ApiKey:
-    """The same without a memory."""
-    secret = _parsed(text)
-    return _valid(await store.get(secret.id), secret)
+    """The same without a cache."""
+    secret = _parse(text)
+    return _validate(await store.get(secret.id), secret)
 
 
-def _parsed(text: str) -> Secret:
+def _parse(text: str) -> Secret:
     secret = parse(text)
     if secret is None:
-        raise BadKey("invalid_key", "This is not an API key of ours; they look like cx_<id>_<secret>.")
+        raise BadKey("invalid_key", "This is not an API key; keys look like cx_<id>_<secret>.")
     return secret
 
 
-def _valid(key: ApiKey | None, secret: Secret) -> ApiKey:
+def _validate(key: ApiKey | None, secret: Secret) -> ApiKey:
     if key is None or not key.has_secret(secret.secret):
         raise BadKey("invalid_key", "There is no such API key.")
     if key.revoked_at is not None:

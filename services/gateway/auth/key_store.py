@@ -29,7 +29,7 @@ class KeyStore:
 
     @translate_errors
     async def get(self, key_id: str) -> ApiKey | None:
-        """One key, also when it is revoked or expired."""
+        """One key, also if it is revoked or expired."""
         document = await self._keys.find_one({"_id": key_id})
         return None if document is None else _from_document(document)
 
@@ -41,7 +41,7 @@ class KeyStore:
 
     @translate_errors
     async def revoke(self, key_id: str, at: datetime) -> ApiKey | None:
-        """End a key; one that was revoked before keeps its time. None: there is no such key."""
+        """Revoke a key; one that was already revoked keeps its time. None: there is no such key."""
         first = {"$set": {"revoked_at": {"$ifNull": ["$revoked_at", at]}}}
         document = await self._keys.find_one_and_update({"_id": key_id}, [first], return_document=True)
         return None if document is None else _from_document(document)

@@ -1,4 +1,4 @@
-"""The command that makes, lists, checks and revokes API keys: `python -m services.gateway.auth.keys`."""
+"""The command that creates, lists, checks and revokes API keys: `python -m services.gateway.auth.keys`."""
 
 import argparse
 import asyncio
@@ -15,49 +15,49 @@ from services.gateway.auth.api_keys import ApiKey, check_scopes, digest, new_sec
 from services.gateway.auth.key_cache import check_key
 from services.gateway.auth.key_store import KeyStore
 
-# As the exporter has it: the name is part of a database's name.
+# As in the exporter: the tenant is part of the name of a database.
 _TENANT = re.compile(r"[a-z0-9][a-z0-9_-]{0,37}")
 SELECTION_MS = 5_000
 
 
-async def create(store: KeyStore, asked: argparse.Namespace) -> int:
-    """Make a key and show it, once."""
+async def create(store: KeyStore, args: argparse.Namespace) -> int:
+    """Create a key and print it, once."""
     secret, now = new_secret(), datetime.now(UTC)
-    expires_at = None if asked.days is None else now + timedelta(days=asked.days)
-    key = ApiKey(secret.id, asked.tenant, asked.name, asked.scopes, digest(secret.secret), now, expires_at)
+    expires_at = None if args.days is None else now + timedelta(days=args.days)
+    key = ApiKey(secret.id, args.tenant, args.name, args.scopes, digest(secret.secret), now, expires_at)
     await store.add(key)
-    if asked.quiet:
-        say(str(secret))
+    if args.quiet:
+        _print(str(secret))
     else:
-        say(f"{secret}\n\nThis is the only time the key is shown. {describe(key, now)}")
+        _print(f"{secret}\n\nThis is the only time the key is shown. {describe(key, now)}")
     return 0
 
 
-async def show_list(store: KeyStore, asked: argparse.Namespace) -> int:
-    """One line a key."""
+async def show_list(store: KeyStore, args: argparse.Namespace) -> int:
+    """Print one line per key."""
     now = datetime.now(UTC)
-    for key in await store.all(asked.tenant):
-        say(describe(key, now))
+    for key in await store.all(args.tenant):
+        _print(describe(key, now))
     return 0
 
 
-async def check(store: KeyStore, asked: argparse.Namespace) -> int:
-    """Whether the key in a file still counts: exit code 0 or 1."""
+async def check(store: KeyStore, args: argparse.Namespace) -> int:
+    """Exit code 0 if the key in a file is valid, otherwise 1."""
     try:
-        key = await check_key(store, asked.key_file.read_text().strip())
+        key = await check_key(store, args.key_file.read_text().strip())
     except (Fault, OSError) as exc:
-        return complain(str(exc))
-    say(describe(key, datetime.now(UTC)))
+        return _fail(str(exc))
+    _print(describe(key, datetime.now(UTC)))
     return 0
 
 
-async def revoke(store: KeyStore, asked: argparse.Namespace) -> int:
-    """End a key, given by its id or whole."""
-    whole = parse(asked.key)
-    key = await store.revoke(whole.id if whole else asked.key, datetime.now(UTC))
+async def revoke(store: KeyStore, args: argparse.Namespace) -> int:
+    """Revoke a key, given by its id or in full."""
+    secret = parse(args.key)
+    key = await store.revoke(secret.id if secret else args.key, datetime.now(UTC))
     if key is None:
-        return complain(f"there is no key {asked.key!r}; give the id that `list` shows")
-    say(describe(key, datetime.now(UTC)))
+        return _fail(f"there is no key {args.key!r}; `list` shows the ids")
+    _print(describe(key, datetime.now(UTC)))
     return 0
 
 
@@ -72,20 +72,22 @@ def describe(key: ApiKey, now: datetime) -> str:
     return f"{key.id}  tenant {key.tenant}  scopes {','.join(sorted(key.scopes))}  {state}  {key.name}".rstrip()
 
 
-def say(text: str) -> None:
-    """Print at once."""
+def _print(text: str) -> None:
+    """Print and flush."""
     print(text, flush=True)  # noqa: T201  this is a command
 
 
-def complain(text: str) -> int:
-    """Say what is wrong; the exit code for it."""
+def _fail(text: str) -> int:
+    """Print an error; returns the exit code."""
     print(text, file=sys.stderr)  # noqa: T201  this is a command
     return 1
 
 
 def _tenant(text: str) -> str:
     if not _TENANT.fullmatch(text):
-        raise argparse.ArgumentTypeError("a tenant is 1 to 38 of a-z, 0-9, _ and -, beginning with a letter or digit")
+        raise argparse.ArgumentTypeError(
+            "a tenant is 1 to 38 characters of a-z, 0-9, _ and -, and starts with a letter or digit"
+        )
     return text
 
 
@@ -108,41 +110,43 @@ def _days(text: str) -> float:
 
 def parser() -> argparse.ArgumentParser:
     """The command line."""
-    made = argparse.ArgumentParser(prog="python -m services.gateway.auth.keys", description="API keys of the gateway.")
-    commands = made.add_subparsers(required=True)
-    one = commands.add_parser("create", help="make a key and show it once")
+    commands_parser = argparse.ArgumentParser(
+        prog="python -m services.gateway.auth.keys", description="API keys of the gateway."
+    )
+    commands = commands_parser.add_subparsers(required=True)
+    one = commands.add_parser("create", help="create a key and print it once")
     one.add_argument("--tenant", type=_tenant, default="default")
     one.add_argument("--scopes", type=_scopes, default=frozenset("*"), help="comma-separated; * for all")
     one.add_argument("--name", default="", help="what it is for")
-    one.add_argument("--days", type=_days, help="it ends by itself after so many days")
-    one.add_argument("--quiet", action="store_true", help="print the key and nothing else")
+    one.add_argument("--days", type=_days, help="the key expires after this many days")
+    one.add_argument("--quiet", action="store_true", help="print only the key")
     one.set_defaults(act=create)
-    one = commands.add_parser("list", help="show all keys, without their secrets")
+    one = commands.add_parser("list", help="list all keys, without their secrets")
     one.add_argument("--tenant", type=_tenant)
     one.set_defaults(act=show_list)
-    one = commands.add_parser("check", help="whether the key in a file counts")
+    one = commands.add_parser("check", help="check whether the key in a file is valid")
     one.add_argument("--key-file", type=Path, required=True)
     one.set_defaults(act=check)
-    one = commands.add_parser("revoke", help="end a key")
+    one = commands.add_parser("revoke", help="revoke a key")
     one.add_argument("key", help="its id")
     one.set_defaults(act=revoke)
-    return made
+    return commands_parser
 
 
-async def _act(act: Callable[[KeyStore, argparse.Namespace], Awaitable[int]], asked: argparse.Namespace) -> int:
+async def _act(act: Callable[[KeyStore, argparse.Namespace], Awaitable[int]], args: argparse.Namespace) -> int:
     client = mongo.connect(ProcessSettings().mongodb_uri, app="keys", selection_ms=SELECTION_MS)
     try:
-        return await act(KeyStore(client["gateway"]), asked)
+        return await act(KeyStore(client["gateway"]), args)
     except Fault as exc:
-        return complain(f"{exc.message} (MONGODB_URI says where it is)")
+        return _fail(f"{exc.message} (MONGODB_URI says where MongoDB is)")
     finally:
         client.close()
 
 
 def main() -> int:
-    """Exit code 0; 1 when it did not work; 2 for a wrong command line."""
-    asked = parser().parse_args()
-    return asyncio.run(_act(asked.act, asked))
+    """Exit code 0; 1 on failure; 2 for a wrong command line."""
+    args = parser().parse_args()
+    return asyncio.run(_act(args.act, args))
 
 
 if __name__ == "__main__":

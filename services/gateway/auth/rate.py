@@ -1,24 +1,24 @@
-"""How often a key may call: a bucket of tokens a key that refills steadily, in this process's memory."""
+"""How often a key may call: a token bucket per key that refills steadily, in this process's memory. Pure."""
 
 import math
 from collections import OrderedDict
 from dataclasses import dataclass
 
 WINDOW = 60.0
-MOST_BUCKETS = 10_000
+MAX_BUCKETS = 10_000
 
 
 @dataclass(frozen=True, slots=True)
 class Allowance:
-    """What a key has left after a call."""
+    """What is left after a call."""
 
     allowed: bool
     remaining: int
-    """Calls it may make at once."""
+    """Calls that are allowed now."""
     reset: int
-    """Seconds until it may make all of them again."""
+    """Seconds until the whole limit is available again."""
     retry_after: int
-    """Seconds until the next call is allowed; 0 when it is now."""
+    """Seconds until the next call is allowed; 0 when it is allowed now."""
 
 
 @dataclass(slots=True)
@@ -28,17 +28,20 @@ class _Bucket:
 
 
 class RateLimiter:
-    """Buckets of `limit` tokens that fill up again within a minute; the least used are forgotten, which is generous."""
+    """Buckets of `limit` tokens that refill within a minute.
+
+    Only the most recently used buckets are kept; one that was dropped starts full again.
+    """
 
     def __init__(self, limit: int) -> None:
         self.limit = limit
         self._buckets: OrderedDict[str, _Bucket] = OrderedDict()
 
     def take(self, key: str, now: float) -> Allowance:
-        """Take a token if there is one; `now` in seconds of a monotonic clock."""
+        """Take a token if there is one; `now` is in seconds of a monotonic clock."""
         bucket = self._buckets.setdefault(key, _Bucket(float(self.limit), now))
         self._buckets.move_to_end(key)
-        if len(self._buckets) > MOST_BUCKETS:
+        if len(self._buckets) > MAX_BUCKETS:
             self._buckets.popitem(last=False)
         rate = self.limit / WINDOW
         bucket.tokens = min(float(self.limit), bucket.tokens + (now - bucket.at) * rate)

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 import grpc
 
 from services.chassis.rpc.client import Caller
-from services.gateway.health import says_serving
 from services.wire import exporter_pb2 as pb
 from services.wire import exporter_pb2_grpc
 
@@ -28,7 +27,6 @@ class ExporterClient:
     """Calls `catalog.exports.v1.Exporter`. Every method raises the Fault the service answers, or Unavailable."""
 
     def __init__(self, channel: grpc.aio.Channel, deadline: float) -> None:
-        self._channel = channel
         self._stub = exporter_pb2_grpc.ExporterStub(channel)
         self._caller = Caller("exporter", deadline=deadline)
 
@@ -70,7 +68,3 @@ class ExporterClient:
     async def formats(self) -> Sequence[pb.FormatDescription]:
         """The formats and the schemas of their options."""
         return (await self._caller.call(self._stub.ListFormats, pb.ListFormatsRequest())).formats
-
-    async def is_ready(self) -> bool:
-        """Whether a replica says it serves."""
-        return await says_serving(self._channel)

@@ -1,23 +1,34 @@
-"""Ids in paths: UUIDs, in their canonical form."""
+"""Ids in paths: UUIDs in their canonical form."""
 
 import uuid
 
 from aiohttp import web
 
-from services.gateway.errors import NoSuchThing
+from services.gateway.errors import UnknownId
+from services.gateway.http.route import PREFIX
 
 
-def id_in_path(request: web.Request, thing: str) -> str:
-    """The id of a `thing` (job, platform, schedule) in the path's `{thing_id}`.
+def id_in_path(request: web.Request, resource: str) -> str:
+    """The id of a `resource` (job, platform, schedule) in the path's `{resource_id}`, in lower case.
 
     Raises:
-        NoSuchThing: it is no UUID, so there cannot be one of that id.
+        UnknownId: it is not a UUID, so nothing can have it.
     """
-    text = request.match_info[f"{thing}_id"]
+    text = request.match_info[f"{resource}_id"]
     try:
         found = str(uuid.UUID(text))
     except ValueError as exc:
-        raise NoSuchThing(thing, text) from exc
+        raise UnknownId(resource, text) from exc
     if found != text.lower():
-        raise NoSuchThing(thing, text)
+        raise UnknownId(resource, text)
     return found
+
+
+def job_id_in_path(request: web.Request) -> str:
+    """The job's id in the path; raises as `id_in_path`."""
+    return id_in_path(request, "job")
+
+
+def job_path(job_id: str) -> str:
+    """Path of a job."""
+    return f"{PREFIX}/exports/jobs/{job_id}"

@@ -1,4 +1,4 @@
-"""Around every request: its id, span, log line and metrics, and an answer for whatever was raised."""
+"""The middleware around every request: its id, span, log line and metrics, and a response for every error."""
 
 import asyncio
 import re
@@ -21,26 +21,28 @@ log = structlog.get_logger()
 REQUESTS = Histogram(
     "gateway_request_seconds", "Duration of REST requests, by method, route and status.", ["method", "route", "status"]
 )
-BROKEN_OFF = Counter("gateway_requests_broken_off_total", "Requests whose client went away before the answer was out.")
+ABORTED = Counter(
+    "gateway_requests_aborted_total", "Requests whose client disconnected before the response was complete."
+)
 
 HEADER = "X-Request-Id"
 RESPONSE_HEADERS = web.RequestKey("response_headers", dict[str, str])
-"""What every answer to the request gets, a problem and a stream too."""
-# Anybody can send a method that nobody knows; it must not become a label of its own (semantic conventions for HTTP).
+"""Added to every response of the request, also to problems and streams."""
+# Clients can invent methods; those must not become labels of their own (semantic conventions for HTTP).
 _METHODS = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
-# RFC 9112, 3.2: anything else is answered 400. Links are made from it.
+# RFC 9112, 3.2: anything else is answered 400. Links contain the host.
 _HOST = re.compile(r"([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?")
 
 
 @web.middleware
-async def edge(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """The outermost layer; see the module."""
-    given = request.headers.get(HEADER, "")
-    request_id = request_context.begin(given if _REQUEST_ID.fullmatch(given) else None)
+async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Begin the request's context, and handle it in a span unless it is a probe or a page."""
+    requested = request.headers.get(HEADER, "")
+    request_id = request_context.begin(requested if _REQUEST_ID.fullmatch(requested) else None)
     request[RESPONSE_HEADERS] = {HEADER: request_id}
-    if not _route(request).startswith(PREFIX):  # probes, metrics, pages: nothing follows from them
-        return await _measured(request, handler)
+    if not _route(request).startswith(PREFIX):  # probes, metrics, pages
+        return await _measure(request, handler)
     with tracing.span(
         f"{_method(request)} {_route(request)}",
         kind=SpanKind.SERVER,
@@ -48,14 +50,14 @@ async def edge(request: web.Request, handler: Handler) -> web.StreamResponse:
         attributes=_attributes(request),
         raises_are_errors=False,
     ):
-        return await _measured(request, handler)
+        return await _measure(request, handler)
 
 
-async def _measured(request: web.Request, handler: Handler) -> web.StreamResponse:
+async def _measure(request: web.Request, handler: Handler) -> web.StreamResponse:
     started = time.monotonic()
-    status = 499  # the client went away (a custom of nginx)
+    status = 499  # the client disconnected (nginx's convention)
     try:
-        response = await _answered(request, handler)
+        response = await _respond(request, handler)
         status = response.status
         return response
     finally:
@@ -68,7 +70,7 @@ async def _measured(request: web.Request, handler: Handler) -> web.StreamRespons
 
 
 def _attributes(request: web.Request) -> dict[str, tracing.Attribute]:
-    """By the semantic conventions for HTTP, without the query: a link's signature is in it."""
+    """Per the semantic conventions for HTTP, without the query, which may hold a link's signature."""
     return {
         "http.request.method": _method(request),
         "http.route": _route(request),
@@ -83,13 +85,13 @@ def _method(request: web.Request) -> str:
 
 
 async def add_headers(request: web.Request, response: web.StreamResponse) -> None:
-    """To be called when an answer's headers are about to be sent."""
+    """Called when a response's headers are about to be sent."""
     response.headers.update(request.get(RESPONSE_HEADERS, {}))
-    # Which software of which version answers is nobody's business.
+    # aiohttp's own value would reveal the version of the software.
     response.headers["Server"] = "catalog-exports"
 
 
-async def _answered(request: web.Request, handler: Handler) -> web.StreamResponse:
+async def _respond(request: web.Request, handler: Handler) -> web.StreamResponse:
     try:
         if not _HOST.fullmatch(request.host):
             raise BadHost
@@ -97,15 +99,15 @@ async def _answered(request: web.Request, handler: Handler) -> web.StreamRespons
     except Fault as fault:
         if fault.kind in (Kind.INTERNAL, Kind.UNAVAILABLE):
             log.warning("request_failed", action="request", path=request.path, code=fault.code, reason=fault.message)
-        return problems.of_fault(fault)
+        return problems.from_fault(fault)
     except web.HTTPException as exc:
-        return problems.of_http(exc)
+        return problems.from_http_exception(exc)
     except (asyncio.CancelledError, ConnectionError):
-        BROKEN_OFF.inc()
+        ABORTED.inc()
         raise
     except Exception:
         log.exception("request_failed", action="request", path=request.path)
-        return problems.of_defect()
+        return problems.unexpected_error()
 
 
 def _route(request: web.Request) -> str:

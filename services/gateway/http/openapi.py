@@ -1,4 +1,4 @@
-"""The OpenAPI 3.1 document, made from the routes, the models of the answers, and the exporter's own option models."""
+"""The OpenAPI 3.1 document, generated from the routes, their models, and the exporter's models of the options."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -15,21 +15,21 @@ REF = "#/components/schemas/{model}"
 ALWAYS = (401, 403, 429, 503)
 PHRASES = {
     400: "The body is not JSON.",
-    401: "No key, or one that does not count.",
+    401: "The API key is missing or not valid.",
     403: "The key lacks the scope.",
-    404: "There is no such thing, or it is another tenant's.",
-    409: "Not possible in its present state; `code` says why.",
+    404: "There is no such resource, or it belongs to another tenant.",
+    409: "Not possible in the current state; `code` says why.",
     410: "The file was removed by retention.",
     413: "The body is too large.",
-    415: "The body is not declared as JSON.",
-    416: "The range cannot be served.",
-    422: "Understood, but wrong; `errors` names the fields.",
-    429: "Too many requests; `Retry-After` says when to come back.",
-    503: "A service behind is down; `Retry-After` says when to come back.",
+    415: "The media type of the body is not JSON.",
+    416: "The range cannot be satisfied.",
+    422: "The request is well-formed but not valid; `errors` names the fields.",
+    429: "Too many requests; `Retry-After` says when to try again.",
+    503: "A service behind the gateway is unavailable; `Retry-After` says when to try again.",
 }
-DESCRIPTION = """Exports of product catalogues as files. Ask for an export, look at its job until it is completed,
-download the file from `file_url`. Platforms are places completed exports are delivered to; schedules make exports by
-themselves. Errors are `application/problem+json` (RFC 9457) with a stable `code`."""
+DESCRIPTION = """Exports of product catalogues as files. Request an export, poll its job until it is completed,
+and download the file from `file_url`. Completed exports are delivered to platforms; schedules request exports
+automatically. Errors are `application/problem+json` (RFC 9457) with a stable `code`."""
 
 
 def document(routes: Sequence[Route], formats: Sequence[pb.FormatDescription]) -> str:
@@ -54,7 +54,7 @@ def document(routes: Sequence[Route], formats: Sequence[pb.FormatDescription]) -
 
 
 def _schemas(routes: Sequence[Route]) -> dict[str, Any]:
-    """The models of all bodies and answers, by name."""
+    """The models of all bodies and responses, by name."""
     answers = {route.answer[1]: "serialization" for route in routes if route.answer[1] is not None}
     bodies = {route.body: "validation" for route in routes if route.body is not None}
     models = [*answers.items(), *bodies.items(), (Problem, "serialization")]
@@ -75,7 +75,7 @@ def _operations(
     for form in formats:
         name = f"{form.name.capitalize()}Options"
         schema = json.loads(form.options_schema_json)
-        schemas.update(_hoisted(schema, name))
+        schemas.update(_flattened(schema, name))
         operation = _operation(route, f"{route.summary} as {form.name}", form.name)
         operation["requestBody"] = _body(name, required=False)
         made.append((route.path.replace("{format}", form.name), operation))
@@ -86,8 +86,8 @@ def _body(model: str, *, required: bool) -> dict[str, Any]:
     return {"required": required, "content": {"application/json": {"schema": {"$ref": REF.format(model=model)}}}}
 
 
-def _hoisted(schema: dict[str, Any], name: str) -> dict[str, Any]:
-    """The schema under `name`, and its own definitions beside it."""
+def _flattened(schema: dict[str, Any], name: str) -> dict[str, Any]:
+    """The schema under `name`, and its definitions as schemas of their own."""
     inner = schema.pop("$defs", {})
     text = json.dumps({name: schema, **{f"{name}.{key}": value for key, value in inner.items()}})
     return dict(json.loads(text.replace('"#/$defs/', f'"#/components/schemas/{name}.')))
@@ -99,9 +99,12 @@ def _operation(route: Route, summary: str, form: str = "") -> dict[str, Any]:
         "summary": summary,
         "operationId": "_".join([route.method.lower(), *(form if p == "format" else p for p in parts if p)]),
         "tags": [parts[1]],
-        "description": f"Needs the scope `{route.scope}`.",
+        "description": f"Requires the scope `{route.scope}`.",
         "parameters": [*_path_parameters(route), *_parameters(route)],
-        "responses": {**_good(route), **{str(status): _problem(status) for status in sorted({*ALWAYS, *route.faults})}},
+        "responses": {
+            **_success(route),
+            **{str(status): _problem(status) for status in sorted({*ALWAYS, *route.faults})},
+        },
     }
 
 
@@ -118,17 +121,17 @@ def _parameters(route: Route) -> list[dict[str, Any]]:
     ]
 
 
-def _good(route: Route) -> Mapping[str, Any]:
+def _success(route: Route) -> Mapping[str, Any]:
     status, model = route.answer
     if route.is_file:
         if route.method == "HEAD":
-            return {"200": {"description": "The headers of a download, without the file."}}
+            return {"200": {"description": "The headers of the download, without the file."}}
         file: dict[str, Any] = {"content": {"application/octet-stream": {}}}
-        known = {"description": "The file is the one that If-None-Match names."}
+        unmodified = {"description": "The client already has the file: its ETag is in If-None-Match."}
         return {
-            "200": {"description": "The file.", **file},
-            "206": {"description": "The range.", **file},
-            "304": known,
+            "200": {"description": "The whole file.", **file},
+            "206": {"description": "The requested range.", **file},
+            "304": unmodified,
         }
     if model is None:
         return {str(status): {"description": "Done."}}

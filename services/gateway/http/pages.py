@@ -1,4 +1,4 @@
-"""Lists page by page: which parameters they take, and what a request asks for."""
+"""Pages of lists: the parameters a list takes, and what a request asks for."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,34 +8,52 @@ from multidict import MultiMapping
 from services.gateway.errors import BadQuery
 from services.gateway.http.route import Parameter
 
-MOST_A_PAGE, A_PAGE = 200, 50
+DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE = 50, 200
 LIST_PARAMETERS = (
-    Parameter("limit", "Items a page.", {"type": "integer", "minimum": 1, "maximum": MOST_A_PAGE, "default": A_PAGE}),
-    Parameter("cursor", "`next_cursor` of the page before."),
+    Parameter(
+        "limit",
+        "Items per page.",
+        {"type": "integer", "minimum": 1, "maximum": MAX_PAGE_SIZE, "default": DEFAULT_PAGE_SIZE},
+    ),
+    Parameter("cursor", "`next_cursor` of the previous page."),
 )
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
-    """How many items, after which."""
+class PageRequest:
+    """How many items, and after which one."""
 
     limit: int
     cursor: str
 
 
-def page_asked(query: MultiMapping[str], parameters: Sequence[Parameter]) -> Asked:
-    """The page a request asks for, once all its parameters are known ones.
+def requested_page(query: MultiMapping[str], parameters: Sequence[Parameter] = LIST_PARAMETERS) -> PageRequest:
+    """The page that a request asks for.
 
     Raises:
-        BadQuery: a parameter that is not among `parameters`, is given twice, or has no meaning.
+        BadQuery: a parameter is not among `parameters`, is repeated, or has an invalid value.
     """
-    known = {parameter.name for parameter in parameters}
+    check_parameters(query, parameters)
+    return PageRequest(whole_number(query, "limit", DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE), query.get("cursor", ""))
+
+
+def check_parameters(query: MultiMapping[str], parameters: Sequence[Parameter]) -> None:
+    """Raise BadQuery for a parameter that is unknown or repeated."""
+    known = sorted(parameter.name for parameter in parameters)
     for name in query:
         if name not in known:
-            raise BadQuery(name, f"is not a parameter of this list; there are {', '.join(sorted(known))}")
+            raise BadQuery(name, f"is not a parameter of this route; known parameters: {', '.join(known)}")
         if len(query.getall(name)) > 1:
             raise BadQuery(name, "is given more than once")
-    limit = query.get("limit", str(A_PAGE))
-    if not (limit.isascii() and limit.isdigit() and len(limit) < 9 and 1 <= int(limit) <= MOST_A_PAGE):
-        raise BadQuery("limit", f"must be a whole number from 1 to {MOST_A_PAGE}")
-    return Asked(int(limit), query.get("cursor", ""))
+
+
+def whole_number(query: MultiMapping[str], name: str, default: int, maximum: int) -> int:
+    """A parameter that is a whole number from 1 to `maximum`.
+
+    Raises:
+        BadQuery: it is anything else.
+    """
+    text = query.get(name, str(default))
+    if not (text.isascii() and text.isdigit() and len(text) < 9 and 1 <= int(text) <= maximum):
+        raise BadQuery(name, f"must be a whole number from 1 to {maximum}")
+    return int(text)

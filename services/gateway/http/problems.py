@@ -1,4 +1,4 @@
-"""The one place that maps faults to HTTP: status, headers, and a body of application/problem+json (RFC 9457)."""
+"""Maps faults to HTTP: status, headers, and a body of application/problem+json (RFC 9457)."""
 
 import math
 from http import HTTPStatus
@@ -8,7 +8,7 @@ from aiohttp import web
 from services.chassis.faults import Fault, Kind
 from services.chassis.telemetry import request_context
 from services.gateway.answers.json import FieldError, Problem
-from services.gateway.errors import RangeBeyond, RestFault
+from services.gateway.errors import RangeNotSatisfiable, RestFault
 
 MEDIA_TYPE = "application/problem+json"
 
@@ -26,32 +26,37 @@ STATUSES: dict[Kind, int] = {
 }
 
 
-def of_fault(fault: Fault) -> web.Response:
-    """The answer that tells of a fault."""
+def from_fault(fault: Fault) -> web.Response:
+    """The response for a fault of the gateway or of a service."""
     status = fault.status if isinstance(fault, RestFault) else STATUSES[fault.kind]
     headers = {}
     if fault.retry_after is not None:
         headers["Retry-After"] = str(max(1, math.ceil(fault.retry_after)))
     if status == HTTPStatus.UNAUTHORIZED:
         headers["WWW-Authenticate"] = 'Bearer realm="catalog-exports"'
-    if isinstance(fault, RangeBeyond):
+    if isinstance(fault, RangeNotSatisfiable):
         headers["Content-Range"] = f"bytes */{fault.size}"
     errors = [FieldError(field=v.field, message=v.message) for v in fault.violations]
     return _response(status, fault.code, fault.message, errors, headers)
 
 
-def of_http(exc: web.HTTPException) -> web.Response:
-    """The answer for what aiohttp itself refuses: no such path, another method."""
-    headers = {"Allow": exc.headers["Allow"]} if "Allow" in exc.headers else {}
+def from_http_exception(exc: web.HTTPException) -> web.Response:
+    """The response for what aiohttp itself rejects: an unknown path, a method that is not allowed."""
     phrase = HTTPStatus(exc.status).phrase
     code = phrase.lower().replace(" ", "_").replace("-", "_")
-    details = {404: "There is nothing at this path; /docs shows all there is.", 405: "This path knows other methods."}
-    return _response(exc.status, code, details.get(exc.status, f"{phrase}."), [], headers)
+    headers, detail = {}, f"{phrase}."
+    if isinstance(exc, web.HTTPNotFound):
+        detail = "There is no resource at this path; see /docs for all routes."
+    if isinstance(exc, web.HTTPMethodNotAllowed):
+        headers["Allow"] = exc.headers["Allow"]
+        detail = f"Method not allowed. Allowed methods: {', '.join(sorted(exc.allowed_methods))}."
+    return _response(exc.status, code, detail, [], headers)
 
 
-def of_defect() -> web.Response:
-    """The answer for an error nobody foresaw; what it was is in the log only."""
-    return _response(500, "internal", "The gateway failed; the request id leads to its log.", [], {})
+def unexpected_error() -> web.Response:
+    """The response for an unexpected error; its cause is only in the log."""
+    detail = "The gateway failed. The operator can find the cause in its log by the request id."
+    return _response(500, "internal", detail, [], {})
 
 
 def _response(status: int, code: str, detail: str, errors: list[FieldError], headers: dict[str, str]) -> web.Response:

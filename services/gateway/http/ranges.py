@@ -1,11 +1,10 @@
-"""Which bytes of a file a request asks for: conditions and one range at a time (RFC 9110). Pure."""
+"""The bytes of a file that a request asks for: conditions, and one range at a time (RFC 9110)."""
 
-import re
 from dataclasses import dataclass
 
-from services.gateway.errors import RangeBeyond
+from aiohttp import web
 
-_ONE = re.compile(r"(\d{0,19})-(\d{0,19})", re.ASCII)
+from services.gateway.errors import RangeNotSatisfiable
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,38 +20,31 @@ class ByteRange:
         return self.end - self.start + 1
 
 
-def wanted(header: str | None, size: int) -> ByteRange | None:
-    """The range a `Range` header asks for; None: the whole file, also for a header RFC 9110 says to ignore.
+def requested_range(request: web.Request, size: int, *, etag: str, last_modified: str) -> ByteRange | None:
+    """The range to send; None for the whole file, also for a header that RFC 9110 says to ignore.
+
+    `If-Range` must name the strong tag or the exact Last-Modified of the file, or the range is ignored.
 
     Raises:
-        RangeBeyond: it begins beyond the end, or there are several.
+        RangeNotSatisfiable: the range is empty or starts beyond the end, or there are several ranges.
     """
-    unit, _, text = (header or "").partition("=")
-    if unit.strip().lower() != "bytes":
+    header = request.headers.get("Range")
+    if header is None or request.headers.get("If-Range", etag).strip() not in (etag, last_modified):
         return None
-    if "," in text:
-        raise RangeBeyond(size, "Only one range at a time is served")
-    found = _ONE.fullmatch(text.strip())
-    if found is None or found[0] == "-":
+    unit, _, ranges = header.partition("=")
+    if unit.lower() == "bytes" and "," in ranges:
+        raise RangeNotSatisfiable(size, "Only one range per request is supported")
+    try:
+        requested = request.http_range
+    except ValueError:
         return None
-    first, last = found[1], found[2]
-    if not first:
-        if int(last) == 0 or size == 0:
-            raise RangeBeyond(size, "The range is empty")
-        return ByteRange(max(0, size - int(last)), size - 1)
-    if last and int(last) < int(first):
-        return None
-    if int(first) >= size:
-        raise RangeBeyond(size, "The range begins beyond the end")
-    return ByteRange(int(first), min(int(last), size - 1) if last else size - 1)
+    start, stop, _ = requested.indices(size)
+    # aiohttp reads `-0`, the last 0 bytes, as the whole file.
+    if start >= stop or (requested.start == 0 and ranges.startswith("-")):
+        raise RangeNotSatisfiable(size, "The range is empty or starts beyond the end of the file")
+    return ByteRange(start, stop - 1)
 
 
-def is_known(header: str | None, etag: str) -> bool:
-    """Whether `If-None-Match` says that the client has the file already; tags compare weakly (RFC 9110, 13.1.2)."""
-    tags = [tag.strip().removeprefix("W/") for tag in (header or "").split(",")]
-    return etag in tags or tags == ["*"]
-
-
-def holds(header: str | None, etag: str, last_modified: str) -> bool:
-    """Whether the file is still the one that `If-Range` names: its strong tag, or its very Last-Modified."""
-    return header is None or header.strip() in (etag, last_modified)
+def is_not_modified(request: web.Request, etag: str) -> bool:
+    """Whether `If-None-Match` says that the client already has the file; tags compare weakly (RFC 9110, 13.1.2)."""
+    return any(tag.value in ("*", etag.strip('"')) for tag in request.if_none_match or ())

@@ -1,4 +1,4 @@
-"""What a route is: method, path, who may call it, what it does and what its documentation says, in one row."""
+"""A route: its method and path, who may call it, what it does, and what its documentation says."""
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -12,7 +12,7 @@ PREFIX = "/api/v1"
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Who calls: the tenant whose data it is about."""
+    """Who calls: the tenant, and the id of the API key or of the key that the signed link was made with."""
 
     tenant: str
     key_id: str
@@ -36,9 +36,9 @@ class Route:
     """One route below `/api/v1`.
 
     Args:
-        scope: what the caller's key must allow.
-        answer: status of the good answer and its model; None: no body, or a file.
-        faults: statuses of problems that are special to this route.
+        scope: the scope that the caller's key must have.
+        answer: status and model of a successful response; None: no body, or a file.
+        faults: statuses of the problems that this route adds to those of every route.
     """
 
     method: str
@@ -49,10 +49,10 @@ class Route:
     answer: tuple[int, type[BaseModel] | None]
     parameters: Sequence[Parameter] = ()
     takes_options: bool = False
-    """The body is a format's options: the path's `{format}` says which."""
+    """The body holds the options of the format in the path's `{format}`."""
     body: type[BaseModel] | None = None
     """The model that checks the body."""
     faults: Sequence[int] = ()
     is_file: bool = False
     allows_link: bool = False
-    """A signed link does instead of a key."""
+    """A signed link is accepted instead of a key."""

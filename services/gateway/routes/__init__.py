@@ -1,1 +1,1 @@
-"""The routes, one module a thing; `app` puts them together."""
+"""The routes, one module per resource."""

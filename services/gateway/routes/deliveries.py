@@ -1,13 +1,13 @@
-"""Deliveries of a job: what became of them, and once more, or elsewhere."""
+"""The deliveries of a job: list them, deliver again, deliver to another platform."""
 
 from aiohttp import web
 
 from services.gateway.answers import platforms as answers
 from services.gateway.clients.delivery import DeliveryClient
 from services.gateway.clients.exporter import ExporterClient
-from services.gateway.http.bodies import parsed
-from services.gateway.http.job_ids import job_id_of
-from services.gateway.http.pages import LIST_PARAMETERS, page_asked
+from services.gateway.http.bodies import parse_body
+from services.gateway.http.ids import job_id_in_path
+from services.gateway.http.pages import LIST_PARAMETERS, requested_page
 from services.gateway.http.route import Caller, Route
 
 
@@ -19,7 +19,7 @@ class DeliveryRoutes:
         self._delivery = delivery
 
     def routes(self) -> list[Route]:
-        """Both."""
+        """All of them."""
         path = "/exports/jobs/{job_id}/deliveries"
         return [
             Route(
@@ -37,7 +37,7 @@ class DeliveryRoutes:
                 path,
                 self.deliver,
                 "exports:write",
-                "Deliver a job's file again, or elsewhere",
+                "Deliver a job's file again, or to another platform",
                 (202, answers.Delivery),
                 body=answers.NewDelivery,
                 faults=(400, 404, 409, 413, 415, 422),
@@ -46,19 +46,19 @@ class DeliveryRoutes:
 
     async def list(self, request: web.Request, caller: Caller) -> web.Response:
         """A page of the job's deliveries."""
-        job_id = job_id_of(request)
-        asked = page_asked(request.query, LIST_PARAMETERS)
-        await self._exporter.get(caller.tenant, job_id)  # another tenant's job is not there
-        found = await self._delivery.deliveries(caller.tenant, job_id, asked.limit, asked.cursor)
+        job_id = job_id_in_path(request)
+        wanted = requested_page(request.query)
+        await self._exporter.get(caller.tenant, job_id)  # 404 for another tenant's job
+        found = await self._delivery.deliveries(caller.tenant, job_id, wanted.limit, wanted.cursor)
         page = answers.DeliveryPage(
             items=[answers.delivery(one) for one in found.deliveries], next_cursor=found.next_cursor or None
         )
         return web.json_response(text=page.text())
 
     async def deliver(self, request: web.Request, caller: Caller) -> web.Response:
-        """Deliver."""
-        job_id = job_id_of(request)
-        body = await parsed(request, answers.NewDelivery)
+        """Deliver the job's file to a platform."""
+        job_id = job_id_in_path(request)
+        body = await parse_body(request, answers.NewDelivery)
         await self._exporter.get(caller.tenant, job_id)
         made = await self._delivery.deliver(caller.tenant, job_id, body.platform_id.lower())
         return web.json_response(text=answers.delivery(made).text(), status=202)

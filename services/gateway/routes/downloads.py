@@ -1,7 +1,7 @@
-"""Downloads: the finished file straight from the artifact store, whole or a range of it, in bounded memory."""
+"""Downloads: a finished file, or one range of it, streamed from the artifact store in bounded memory."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Iterator, Mapping
+from collections.abc import AsyncGenerator, Iterator
 from contextlib import aclosing, contextmanager
 from email.utils import format_datetime
 from urllib.parse import quote
@@ -15,8 +15,8 @@ from services.chassis.faults import Unavailable
 from services.gateway.answers.jobs import STATUSES, at
 from services.gateway.clients.exporter import ExporterClient
 from services.gateway.errors import FileGone, NoFile, NotFinished
-from services.gateway.http.job_ids import job_id_of
-from services.gateway.http.ranges import ByteRange, holds, is_known, wanted
+from services.gateway.http.ids import job_id_in_path
+from services.gateway.http.ranges import is_not_modified, requested_range
 from services.gateway.http.route import Caller, Parameter, Route
 from services.gateway.routes.exports import POLL_SECONDS
 from services.wire import exporter_pb2 as pb
@@ -25,8 +25,10 @@ log = structlog.get_logger()
 
 GET_PARAMETERS = (
     Parameter("Range", "One range of bytes: `bytes=0-1023`.", where="header"),
-    Parameter("If-Range", "The file's ETag: the range counts if it is still that file.", where="header"),
-    Parameter("If-None-Match", "The ETag of the file that is there already: 304 if it is still that.", where="header"),
+    Parameter("If-Range", "The file's ETag; the range is ignored if the file has another one.", where="header"),
+    Parameter(
+        "If-None-Match", "The ETag of a file that you already have; 304 if it is still the same.", where="header"
+    ),
 )
 BYTES = Counter("gateway_download_bytes_total", "Bytes of files sent.")
 
@@ -35,7 +37,7 @@ class DownloadRoutes:
     """`GET` and `HEAD /exports/jobs/{id}/download`.
 
     Args:
-        stall: seconds after which a client that takes nothing is given up.
+        stall: seconds after which a client that receives nothing is disconnected.
     """
 
     def __init__(self, exporter: ExporterClient, blobs: BlobStore, stall: float) -> None:
@@ -44,7 +46,7 @@ class DownloadRoutes:
         self._stall = stall
 
     def routes(self) -> list[Route]:
-        """Both."""
+        """Both of them."""
         path, scope, answer = "/exports/jobs/{job_id}/download", "exports:read", (200, None)
         missing = (404, 409, 410)
         return [
@@ -75,16 +77,16 @@ class DownloadRoutes:
 
     async def download(self, request: web.Request, caller: Caller) -> web.StreamResponse:
         """The file, or one range of it."""
-        job = await self._exporter.get(caller.tenant, job_id_of(request))
+        job = await self._exporter.get(caller.tenant, job_id_in_path(request))
         _check_has_file(job)
         headers, size = _headers(job), job.artifact.size
-        if is_known(request.headers.get("If-None-Match"), headers["ETag"]):
+        if is_not_modified(request, headers["ETag"]):
             return web.Response(status=304, headers=headers)
-        if request.method == "HEAD":  # RFC 9110, 14.2: a range means nothing here
-            with _missing_is_gone():
+        if request.method == "HEAD":  # RFC 9110, 14.2: a range is ignored here
+            with _translate_errors():
                 await self._blobs.stat(job.artifact.key)
             return web.Response(headers={**headers, "Content-Length": str(size)})
-        part = _part(request, headers, size)
+        part = requested_range(request, size, etag=headers["ETag"], last_modified=headers["Last-Modified"])
         response = web.StreamResponse(status=206 if part else 200, headers=headers)
         response.content_length = part.length if part else size
         if part:
@@ -95,9 +97,9 @@ class DownloadRoutes:
     async def _send(
         self, request: web.Request, response: web.StreamResponse, chunks: AsyncGenerator[bytes, None]
     ) -> web.StreamResponse:
-        """Send the chunks; an answer that cannot be finished is broken off, so that it never looks whole."""
+        """Send the chunks. If they end early, the connection is aborted, so that the file never looks complete."""
         async with aclosing(chunks):
-            with _missing_is_gone():  # before a status is sent, so that it is still a problem with its own
+            with _translate_errors():  # before the status is sent, so that a problem can still be sent instead
                 first = await anext(chunks, b"")
             await response.prepare(request)
             try:
@@ -105,10 +107,10 @@ class DownloadRoutes:
                 async for chunk in chunks:
                     sent += await self._write(response, chunk)
                 if sent != response.content_length:
-                    raise BlobMissing("the file in the store is shorter than it was made")
+                    raise BlobMissing("the file in the store is shorter than recorded")
                 await response.write_eof()
             except (BlobError, TimeoutError) as exc:
-                log.warning("download_broken_off", action="download", path=request.path, reason=repr(exc))
+                log.warning("download_aborted", action="download", path=request.path, reason=repr(exc))
                 if request.transport is not None:
                     request.transport.abort()
         return response
@@ -122,21 +124,14 @@ class DownloadRoutes:
 
 
 @contextmanager
-def _missing_is_gone() -> Iterator[None]:
-    """Around the first look into the store."""
+def _translate_errors() -> Iterator[None]:
+    """Errors of the artifact store as faults."""
     try:
         yield
     except BlobMissing as exc:
         raise FileGone from exc
     except StoreUnavailable as exc:
-        raise Unavailable("artifact_store_unavailable", "The artifact store does not answer; try again.") from exc
-
-
-def _part(request: web.Request, headers: Mapping[str, str], size: int) -> ByteRange | None:
-    """The range that is asked for, if it is one of the file as it is now."""
-    if not holds(request.headers.get("If-Range"), headers["ETag"], headers["Last-Modified"]):
-        return None
-    return wanted(request.headers.get("Range"), size)
+        raise Unavailable("artifact_store_unavailable", "The artifact store is unavailable; try again later.") from exc
 
 
 def _check_has_file(job: pb.Job) -> None:
@@ -146,9 +141,9 @@ def _check_has_file(job: pb.Job) -> None:
     if status == "expired":
         raise FileGone
     if status == "cancelled":
-        raise NoFile("job_cancelled", "The export was cancelled, so there is no file; start it again with retry.")
+        raise NoFile("job_cancelled", "The export was cancelled and has no file; retry the job to create it.")
     if status == "failed":
-        raise NoFile(job.error.code or "job_failed", f"The export failed, so there is no file: {job.error.message}")
+        raise NoFile(job.error.code or "job_failed", f"The export failed and has no file: {job.error.message}")
 
 
 def _headers(job: pb.Job) -> dict[str, str]:

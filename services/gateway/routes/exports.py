@@ -1,4 +1,4 @@
-"""Asking for an export: the body goes to the exporter as it came, and the answer is the accepted job."""
+"""Requests an export: passes the body to the exporter unchanged and answers with the accepted job."""
 
 import uuid
 
@@ -9,11 +9,11 @@ from services.gateway.answers import json as answers
 from services.gateway.clients.exporter import ExporterClient
 from services.gateway.http.bodies import json_object
 from services.gateway.http.idempotency import KEY_PARAMETER, idempotency_key
-from services.gateway.http.job_ids import path_of_job
+from services.gateway.http.ids import job_path
 from services.gateway.http.route import Caller, Route
 
 POLL_SECONDS = 1
-"""What `Retry-After` advises while a job is processing."""
+"""`Retry-After` while a job is processing."""
 
 
 class ExportRoutes:
@@ -23,7 +23,7 @@ class ExportRoutes:
         self._exporter = exporter
 
     def routes(self) -> list[Route]:
-        """One route for all formats: which there are is the exporter's knowledge."""
+        """One route for all formats; only the exporter knows which formats there are."""
         return [
             Route(
                 "POST",
@@ -41,7 +41,7 @@ class ExportRoutes:
     async def create(self, request: web.Request, caller: Caller) -> web.Response:
         """Accept an export."""
         options = await json_object(request)
-        # The id is chosen here, so that a call that is repeated behind the scenes makes no second job.
+        # The id is chosen here, so that a gRPC call that is retried does not create a second job.
         job = await self._exporter.create(
             caller.tenant,
             request.match_info["format"],
@@ -49,5 +49,5 @@ class ExportRoutes:
             key=idempotency_key(request),
             job_id=str(uuid.uuid4()),
         )
-        headers = {"Location": path_of_job(job.id), "Retry-After": str(POLL_SECONDS)}
+        headers = {"Location": job_path(job.id), "Retry-After": str(POLL_SECONDS)}
         return web.json_response(text=job_answers.accepted(job).text(), status=202, headers=headers)

@@ -1,4 +1,4 @@
-"""Platforms: register where files go, try it out, change it, remove it."""
+"""Platforms: register, test, change and delete the places that files are delivered to."""
 
 import json
 import uuid
@@ -9,15 +9,15 @@ from services.gateway.answers import platforms as answers
 from services.gateway.clients.delivery import DeliveryClient
 from services.gateway.clients.scheduler import SchedulerClient
 from services.gateway.errors import BadQuery, PlatformInUse
-from services.gateway.http.bodies import parsed
+from services.gateway.http.bodies import parse_body
 from services.gateway.http.ids import id_in_path
-from services.gateway.http.pages import LIST_PARAMETERS, page_asked
+from services.gateway.http.pages import LIST_PARAMETERS, requested_page
 from services.gateway.http.route import PREFIX, Caller, Parameter, Route
 from services.wire import delivery_pb2 as pb
 
-MOST_NAMED = 20
-"""Schedules that are named when a platform cannot be removed because of them."""
-FORCE = Parameter("force", "Remove it even if schedules deliver to it.", {"type": "boolean", "default": False})
+MAX_NAMED = 20
+"""Schedules that are named when a platform cannot be deleted because of them."""
+FORCE = Parameter("force", "Delete it even if schedules deliver to it.", {"type": "boolean", "default": False})
 
 
 class PlatformRoutes:
@@ -53,7 +53,7 @@ class PlatformRoutes:
                 parameters=LIST_PARAMETERS,
                 faults=(422,),
             ),
-            Route("GET", one, self.get, read, "Look at a platform", (200, answers.Platform), faults=(404,)),
+            Route("GET", one, self.get, read, "Get a platform", (200, answers.Platform), faults=(404,)),
             Route(
                 "PATCH",
                 one,
@@ -69,7 +69,7 @@ class PlatformRoutes:
                 one,
                 self.delete,
                 write,
-                "Remove a platform",
+                "Delete a platform",
                 (204, None),
                 parameters=[FORCE],
                 faults=(404, 409, 422),
@@ -79,15 +79,15 @@ class PlatformRoutes:
                 f"{one}/test",
                 self.test,
                 write,
-                "Connect, write, read back and delete a probe",
+                "Test a platform: connect, write a file, read it back, delete it",
                 (200, answers.PlatformTest),
                 faults=(404,),
             ),
         ]
 
     async def create(self, request: web.Request, caller: Caller) -> web.Response:
-        """Register."""
-        body = await parsed(request, answers.NewPlatform)
+        """Register a platform."""
+        body = await parse_body(request, answers.NewPlatform)
         made = await self._delivery.create_platform(
             pb.CreatePlatformRequest(
                 tenant=caller.tenant,
@@ -102,40 +102,40 @@ class PlatformRoutes:
         return web.json_response(text=answers.registered(made).text(), status=201, headers=headers)
 
     async def list(self, request: web.Request, caller: Caller) -> web.Response:
-        """A page."""
-        asked = page_asked(request.query, LIST_PARAMETERS)
-        found = await self._delivery.platforms(caller.tenant, asked.limit, asked.cursor)
+        """A page of platforms."""
+        wanted = requested_page(request.query)
+        found = await self._delivery.platforms(caller.tenant, wanted.limit, wanted.cursor)
         page = answers.PlatformPage(
             items=[answers.platform(one) for one in found.platforms], next_cursor=found.next_cursor or None
         )
         return web.json_response(text=page.text())
 
     async def get(self, request: web.Request, caller: Caller) -> web.Response:
-        """One."""
+        """One platform."""
         found = await self._delivery.platform(caller.tenant, id_in_path(request, "platform"))
         return web.json_response(text=answers.platform(found).text())
 
     async def change(self, request: web.Request, caller: Caller) -> web.Response:
-        """Change what is given."""
+        """Change the given fields."""
         platform_id = id_in_path(request, "platform")
-        body = await parsed(request, answers.PlatformChange)
-        asked = pb.UpdatePlatformRequest(tenant=caller.tenant, platform_id=platform_id)
+        body = await parse_body(request, answers.PlatformChange)
+        change = pb.UpdatePlatformRequest(tenant=caller.tenant, platform_id=platform_id)
         if body.name is not None:
-            asked.name = body.name
+            change.name = body.name
         if body.config is not None:
-            asked.config_json = json.dumps(body.config)
+            change.config_json = json.dumps(body.config)
         if body.is_active is not None:
-            asked.is_active = body.is_active
-        return web.json_response(text=answers.platform(await self._delivery.update_platform(asked)).text())
+            change.is_active = body.is_active
+        return web.json_response(text=answers.platform(await self._delivery.update_platform(change)).text())
 
     async def delete(self, request: web.Request, caller: Caller) -> web.Response:
-        """Remove, unless schedules deliver to it."""
+        """Delete a platform, unless schedules deliver to it."""
         platform_id = id_in_path(request, "platform")
         force = request.query.get(FORCE.name, "false")
         if force not in ("true", "false"):
             raise BadQuery(FORCE.name, "must be true or false")
         if force == "false" and self._scheduler is not None:
-            users = await self._scheduler.list(caller.tenant, MOST_NAMED, "", platform_id)
+            users = await self._scheduler.list(caller.tenant, MAX_NAMED, "", platform_id)
             if users.schedules:
                 names = [f"{one.schedule_name!r} ({one.id})" for one in users.schedules]
                 raise PlatformInUse(names, more=bool(users.next_cursor))
@@ -143,6 +143,6 @@ class PlatformRoutes:
         return web.Response(status=204)
 
     async def test(self, request: web.Request, caller: Caller) -> web.Response:
-        """Try it out; a step that fails is the answer and no error."""
+        """Test a platform; a failed step is part of the result, not an error."""
         found = await self._delivery.test_platform(caller.tenant, id_in_path(request, "platform"))
         return web.json_response(text=answers.test(found).text())

@@ -1,4 +1,4 @@
-"""Schedules: exports that recur, what their runs came to, and the times to come."""
+"""Schedules of recurring exports, their runs, and their next fire times."""
 
 import uuid
 
@@ -6,17 +6,16 @@ from aiohttp import web
 
 from services.gateway.answers import schedules as answers
 from services.gateway.clients.scheduler import SchedulerClient
-from services.gateway.errors import BadQuery
-from services.gateway.http.bodies import json_object, member, parsed
+from services.gateway.http.bodies import json_object, member, parse_body
 from services.gateway.http.idempotency import KEY_PARAMETER, idempotency_key
 from services.gateway.http.ids import id_in_path
-from services.gateway.http.pages import LIST_PARAMETERS, page_asked
+from services.gateway.http.pages import LIST_PARAMETERS, check_parameters, requested_page, whole_number
 from services.gateway.http.route import PREFIX, Caller, Parameter, Route
 from services.wire import scheduler_pb2 as pb
 
-TIMES, MOST_TIMES = 10, 100
+DEFAULT_TIMES, MAX_TIMES = 10, 100
 COUNT_PARAMETERS = (
-    Parameter("count", "How many.", {"type": "integer", "minimum": 1, "maximum": MOST_TIMES, "default": TIMES}),
+    Parameter("count", "How many.", {"type": "integer", "minimum": 1, "maximum": MAX_TIMES, "default": DEFAULT_TIMES}),
 )
 
 
@@ -27,7 +26,7 @@ class ScheduleRoutes:
         self._scheduler = scheduler
 
     def routes(self) -> list[Route]:
-        """All of them; `preview` comes before the paths with an id."""
+        """All of them; `preview` must come before the paths with an id."""
         all_, one = "/exports/schedules", "/exports/schedules/{schedule_id}"
         read, write, bad = "schedules:read", "schedules:write", (400, 413, 415, 422)
         lists, shown = LIST_PARAMETERS, answers.Schedule
@@ -37,7 +36,7 @@ class ScheduleRoutes:
                 all_,
                 self.create,
                 write,
-                "Make a schedule",
+                "Create a schedule",
                 (201, answers.MadeSchedule),
                 body=answers.NewSchedule,
                 faults=bad,
@@ -57,12 +56,12 @@ class ScheduleRoutes:
                 f"{all_}/preview",
                 self.preview,
                 read,
-                "The next times of an expression",
+                "The next fire times of an expression",
                 (200, answers.Upcoming),
                 body=answers.Preview,
                 faults=bad,
             ),
-            Route("GET", one, self.get, read, "Look at a schedule", (200, shown), faults=(404,)),
+            Route("GET", one, self.get, read, "Get a schedule", (200, shown), faults=(404,)),
             Route(
                 "PATCH",
                 one,
@@ -73,7 +72,7 @@ class ScheduleRoutes:
                 body=answers.ScheduleChange,
                 faults=(404, 409, *bad),
             ),
-            Route("DELETE", one, self.delete, write, "Remove a schedule", (204, None), faults=(404,)),
+            Route("DELETE", one, self.delete, write, "Delete a schedule", (204, None), faults=(404,)),
             Route(
                 "POST",
                 f"{one}/run",
@@ -89,7 +88,7 @@ class ScheduleRoutes:
                 f"{one}/runs",
                 self.runs,
                 read,
-                "What became of a schedule's runs",
+                "List a schedule's runs, newest first",
                 (200, answers.RunPage),
                 parameters=lists,
                 faults=(404, 422),
@@ -99,7 +98,7 @@ class ScheduleRoutes:
                 f"{one}/upcoming",
                 self.upcoming,
                 read,
-                "The next times of a schedule",
+                "The next fire times of a schedule",
                 (200, answers.Upcoming),
                 parameters=COUNT_PARAMETERS,
                 faults=(404, 422),
@@ -107,8 +106,8 @@ class ScheduleRoutes:
         ]
 
     async def create(self, request: web.Request, caller: Caller) -> web.Response:
-        """Make a schedule."""
-        body = await parsed(request, answers.NewSchedule)
+        """Create a schedule."""
+        body = await parse_body(request, answers.NewSchedule)
         found = await self._scheduler.create(
             pb.CreateScheduleRequest(
                 tenant=caller.tenant,
@@ -129,60 +128,58 @@ class ScheduleRoutes:
         return web.json_response(text=answers.made(found).text(), status=201, headers=headers)
 
     async def list(self, request: web.Request, caller: Caller) -> web.Response:
-        """A page."""
-        asked = page_asked(request.query, LIST_PARAMETERS)
-        found = await self._scheduler.list(caller.tenant, asked.limit, asked.cursor)
+        """A page of schedules."""
+        wanted = requested_page(request.query)
+        found = await self._scheduler.list(caller.tenant, wanted.limit, wanted.cursor)
         page = answers.SchedulePage(
             items=[answers.schedule(one) for one in found.schedules], next_cursor=found.next_cursor or None
         )
         return web.json_response(text=page.text())
 
-    async def preview(self, request: web.Request, caller: Caller) -> web.Response:  # noqa: ARG002  any tenant's answer is the same
-        """The next times of an expression that is not stored."""
-        body = await parsed(request, answers.Preview)
+    async def preview(self, request: web.Request, caller: Caller) -> web.Response:  # noqa: ARG002  the same for every tenant
+        """The next fire times of an expression."""
+        body = await parse_body(request, answers.Preview)
         found = await self._scheduler.preview(body.cron_expression, body.timezone, body.count)
         return web.json_response(text=answers.upcoming(found).text())
 
     async def get(self, request: web.Request, caller: Caller) -> web.Response:
-        """One."""
+        """One schedule."""
         found = await self._scheduler.get(caller.tenant, id_in_path(request, "schedule"))
         return web.json_response(text=answers.schedule(found).text())
 
     async def change(self, request: web.Request, caller: Caller) -> web.Response:
-        """Change what is given."""
+        """Change the given fields."""
         schedule_id = id_in_path(request, "schedule")
-        body = await parsed(request, answers.ScheduleChange)
-        given = body.model_dump(exclude_none=True, exclude={"options"})
-        asked = pb.UpdateScheduleRequest(tenant=caller.tenant, schedule_id=schedule_id, **given)
+        body = await parse_body(request, answers.ScheduleChange)
+        fields = body.model_dump(exclude_none=True, exclude={"options"})
+        change = pb.UpdateScheduleRequest(tenant=caller.tenant, schedule_id=schedule_id, **fields)
         if body.options is not None:
-            asked.options_json = member(await json_object(request), "options") or "{}"
-        return web.json_response(text=answers.schedule(await self._scheduler.update(asked)).text())
+            change.options_json = member(await json_object(request), "options") or "{}"
+        return web.json_response(text=answers.schedule(await self._scheduler.update(change)).text())
 
     async def delete(self, request: web.Request, caller: Caller) -> web.Response:
-        """Remove."""
+        """Delete a schedule."""
         await self._scheduler.delete(caller.tenant, id_in_path(request, "schedule"))
         return web.Response(status=204)
 
     async def run(self, request: web.Request, caller: Caller) -> web.Response:
-        """One run now, also of a paused schedule."""
-        wanted = idempotency_key(request) or uuid.uuid4().hex
-        found = await self._scheduler.run(caller.tenant, id_in_path(request, "schedule"), wanted)
+        """Run a schedule now, also if it is paused."""
+        request_id = idempotency_key(request) or uuid.uuid4().hex
+        found = await self._scheduler.run(caller.tenant, id_in_path(request, "schedule"), request_id)
         return web.json_response(text=answers.run(found).text(), status=202)
 
     async def runs(self, request: web.Request, caller: Caller) -> web.Response:
         """A page of runs."""
         schedule_id = id_in_path(request, "schedule")
-        asked = page_asked(request.query, LIST_PARAMETERS)
-        found = await self._scheduler.runs(caller.tenant, schedule_id, asked.limit, asked.cursor)
+        wanted = requested_page(request.query)
+        found = await self._scheduler.runs(caller.tenant, schedule_id, wanted.limit, wanted.cursor)
         page = answers.RunPage(items=[answers.run(one) for one in found.runs], next_cursor=found.next_cursor or None)
         return web.json_response(text=page.text())
 
     async def upcoming(self, request: web.Request, caller: Caller) -> web.Response:
-        """The next times."""
+        """The next fire times of a schedule."""
         schedule_id = id_in_path(request, "schedule")
-        page_asked(request.query, COUNT_PARAMETERS)
-        count = request.query.get("count", str(TIMES))
-        if not (count.isascii() and count.isdigit() and len(count) < 9 and 1 <= int(count) <= MOST_TIMES):
-            raise BadQuery("count", f"must be a whole number from 1 to {MOST_TIMES}")
-        found = await self._scheduler.upcoming(caller.tenant, schedule_id, int(count))
+        check_parameters(request.query, COUNT_PARAMETERS)
+        count = whole_number(request.query, "count", DEFAULT_TIMES, MAX_TIMES)
+        found = await self._scheduler.upcoming(caller.tenant, schedule_id, count)
         return web.json_response(text=answers.upcoming(found).text())

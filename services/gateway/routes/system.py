@@ -1,20 +1,28 @@
-"""What is asked without a key: alive, ready, metrics, the OpenAPI document, and pages that show it without internet."""
+"""Routes that need no key: health, metrics, the OpenAPI document, and pages that show it without internet access."""
+
+from __future__ import annotations  # grpcio's classes take type arguments in its stubs only
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from importlib import resources
 from pathlib import Path
 
+import grpc
 from aiohttp import web
+from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from services.chassis.telemetry import metrics
+from services.chassis.faults import Fault
+from services.chassis.rpc.client import Caller
+from services.chassis.telemetry.metrics import exposition
 from services.gateway.answers.json import Readiness
 from services.gateway.clients.exporter import ExporterClient
 from services.gateway.http.openapi import document
 from services.gateway.http.route import PREFIX, Route
 
-REMEMBERED_SECONDS = 30.0
+DOCUMENT_SECONDS = 30.0
+"""How long the OpenAPI document is cached."""
+HEALTH_TIMEOUT = 2.0
 
 _PAGE = f"""<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><title>Catalog Exports</title>
@@ -22,8 +30,8 @@ _PAGE = f"""<!doctype html>
 </head><body><div id="swagger-ui" data-url="{PREFIX}/openapi.json"></div>
 <script src="/docs/static/swagger-ui-bundle.js"></script><script src="/docs/start.js"></script></body></html>
 """
-_START = """const place = document.getElementById("swagger-ui");
-SwaggerUIBundle({url: place.dataset.url, domNode: place, deepLinking: true, validatorUrl: null});
+_START = """const element = document.getElementById("swagger-ui");
+SwaggerUIBundle({url: element.dataset.url, domNode: element, deepLinking: true, validatorUrl: null});
 """
 _POLICY = "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; frame-ancestors 'none'"
 
@@ -32,61 +40,71 @@ class SystemRoutes:
     """`/healthz`, `/readyz`, `/metrics`, `/api/v1/openapi.json`, `/docs`.
 
     Args:
-        checks: what has to answer for the gateway to be ready, by name.
-        routes: what the OpenAPI document is about.
+        checks: what must succeed for the gateway to be ready, by name.
+        routes: what the OpenAPI document describes.
     """
 
     def __init__(
-        self, exporter: ExporterClient, checks: dict[str, Callable[[], Awaitable[bool]]], routes: Sequence[Route]
+        self, exporter: ExporterClient, checks: Mapping[str, Callable[[], Awaitable[bool]]], routes: Sequence[Route]
     ) -> None:
         self._exporter = exporter
         self._checks = checks
         self._routes = routes
         self._document = ""
         self._made = 0.0
-        self._leaving = False
+        self._stopping = False
 
-    def leave(self) -> None:
-        """Be ready no more, so that balancers take the gateway out before it stops listening."""
-        self._leaving = True
+    def begin_shutdown(self) -> None:
+        """Report not ready, so that load balancers take the gateway out before it stops listening."""
+        self._stopping = True
 
     def add_to(self, app: web.Application) -> None:
         """Register the paths."""
         app.router.add_get("/healthz", self.alive)
         app.router.add_get("/readyz", self.ready)
-        app.router.add_get("/metrics", self.measured)
+        app.router.add_get("/metrics", self.metrics)
         app.router.add_get(f"{PREFIX}/openapi.json", self.openapi)
         app.router.add_get("/docs", self.docs)
         app.router.add_get("/docs/start.js", self.start)
         app.router.add_static("/docs/static", Path(str(resources.files("swagger_ui") / "static")))
 
     async def alive(self, _: web.Request) -> web.Response:
-        """The event loop turns."""
+        """The event loop runs."""
         return web.json_response({"status": "alive"})
 
     async def ready(self, _: web.Request) -> web.Response:
-        """The services behind answer, and the gateway is there to stay."""
+        """Whether the services behind the gateway answer and it is not shutting down."""
         found = await asyncio.gather(*(check() for check in self._checks.values()))
         checks = dict(zip(self._checks, found, strict=True))
-        ready = all(found) and not self._leaving
+        ready = all(found) and not self._stopping
         answer = Readiness(status="ready" if ready else "not_ready", checks=checks)
         return web.json_response(text=answer.text(), status=200 if ready else 503)
 
-    async def measured(self, _: web.Request) -> web.Response:
-        """Prometheus' text format."""
-        return metrics.exposition()
+    async def metrics(self, _: web.Request) -> web.Response:
+        """Metrics in Prometheus' text format."""
+        return exposition()
 
     async def openapi(self, _: web.Request) -> web.Response:
-        """The document, made from the exporter's formats as they are now."""
-        if not self._document or time.monotonic() - self._made > REMEMBERED_SECONDS:
+        """The document, with the exporter's current formats."""
+        if not self._document or time.monotonic() - self._made > DOCUMENT_SECONDS:
             self._document = document(self._routes, await self._exporter.formats())
             self._made = time.monotonic()
         return web.json_response(text=self._document)
 
     async def docs(self, _: web.Request) -> web.Response:
-        """Swagger UI, from its package."""
+        """Swagger UI, served from its Python package."""
         return web.Response(text=_PAGE, content_type="text/html", headers={"Content-Security-Policy": _POLICY})
 
     async def start(self, _: web.Request) -> web.Response:
-        """The page's own script."""
+        """The script that starts Swagger UI."""
         return web.Response(text=_START, content_type="text/javascript")
+
+
+async def is_serving(channel: grpc.aio.Channel) -> bool:
+    """Whether a replica of the service reports SERVING within two seconds."""
+    caller = Caller("peer", deadline=HEALTH_TIMEOUT)
+    try:
+        answer = await caller.call(health_pb2_grpc.HealthStub(channel).Check, health_pb2.HealthCheckRequest())
+    except Fault:
+        return False
+    return bool(answer.status == health_pb2.HealthCheckResponse.SERVING)

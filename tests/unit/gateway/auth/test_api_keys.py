@@ -73,8 +73,8 @@ def test_scopes_are_read_from_a_list_with_blanks_and_repeats() -> None:
     assert check_scopes("*") == {"*"}
 
 
-@pytest.mark.parametrize(("text", "words"), [("exports:raed", "exports:raed is no scope"), ("", "no scope is given")])
+@pytest.mark.parametrize(("text", "words"), [("exports:raed", "unknown scope exports:raed"), ("", "no scope is given")])
 def test_a_scope_that_is_none_is_named_with_all_there_are(text: str, words: str) -> None:
-    with pytest.raises(ValueError, match=words) as refused:
+    with pytest.raises(ValueError, match=words) as rejected:
         check_scopes(text)
-    assert "exports:read, exports:write" in str(refused.value)
+    assert "exports:read, exports:write" in str(rejected.value)

@@ -1,4 +1,4 @@
-"""Signed links: what was signed is let in until its end, and nothing else."""
+"""Signed links: what was signed is accepted until it expires, and nothing else is."""
 
 from datetime import UTC, datetime, timedelta
 from urllib.parse import parse_qs
@@ -20,44 +20,44 @@ def link(tenant: str = "shop", job_id: str = JOB, end: datetime | None = None, n
     return {name: values[0] for name, values in parse_qs(query, keep_blank_values=True).items()}
 
 
-def refusal(query: dict[str, str], job_id: str = JOB, now: datetime = NOW, signer: Signer = SIGNER) -> str:
-    with pytest.raises(BadKey) as refused:
+def rejection(query: dict[str, str], job_id: str = JOB, now: datetime = NOW, signer: Signer = SIGNER) -> str:
+    with pytest.raises(BadKey) as rejected:
         signer.tenant(job_id, query, now)
-    return refused.value.code
+    return rejected.value.code
 
 
 @given(st.from_regex(r"\A[a-z0-9][a-z0-9_-]{0,37}\Z"), st.uuids().map(str))
-def test_a_link_leads_to_the_tenant_and_job_it_was_made_for(tenant: str, job_id: str) -> None:
+def test_a_link_is_valid_for_the_tenant_and_job_it_was_made_for(tenant: str, job_id: str) -> None:
     query = link(tenant, job_id)
     assert tuple(query) == PARAMETERS
     assert SIGNER.tenant(job_id, query, NOW) == tenant
 
 
-def test_a_link_is_no_link_to_another_job() -> None:
-    assert refusal(link(), "99999999-2222-3333-4444-555555555555") == "invalid_link"
+def test_a_link_is_not_valid_for_another_job() -> None:
+    assert rejection(link(), "99999999-2222-3333-4444-555555555555") == "invalid_link"
 
 
 @given(st.sampled_from(PARAMETERS), st.text(max_size=80))
-def test_a_link_with_any_other_value_is_refused(name: str, value: str) -> None:
+def test_a_changed_link_is_rejected(name: str, value: str) -> None:
     query = link()
     if query[name] != value:
-        assert refusal({**query, name: value}) == "invalid_link"
+        assert rejection({**query, name: value}) == "invalid_link"
 
 
 @pytest.mark.parametrize("name", PARAMETERS)
-def test_a_link_with_a_part_missing_is_refused(name: str) -> None:
-    assert refusal({key: value for key, value in link().items() if key != name}) == "invalid_link"
+def test_an_incomplete_link_is_rejected(name: str) -> None:
+    assert rejection({key: value for key, value in link().items() if key != name}) == "invalid_link"
 
 
-def test_a_link_of_another_key_is_refused() -> None:
-    assert refusal(link(), signer=Signer(b"another key, as long as that", timedelta(hours=24))) == "invalid_link"
+def test_a_link_signed_with_another_key_is_rejected() -> None:
+    assert rejection(link(), signer=Signer(b"another key, as long as that", timedelta(hours=24))) == "invalid_link"
 
 
-def test_a_link_works_until_its_end_and_not_a_second_longer() -> None:
+def test_a_link_works_until_it_expires_and_not_a_second_longer() -> None:
     query = link()
     end = datetime.fromtimestamp(int(query["expires"]), UTC)
     assert SIGNER.tenant(JOB, query, end - timedelta(seconds=1)) == "shop"
-    assert refusal(query, now=end) == "link_expired"
+    assert rejection(query, now=end) == "link_expired"
 
 
 def test_a_link_lasts_as_long_as_promised_and_at_most_an_hour_more() -> None:

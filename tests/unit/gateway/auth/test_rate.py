@@ -1,4 +1,4 @@
-"""Rate limits on a clock of our own."""
+"""Rate limits, on a fake clock."""
 
 import pytest
 from hypothesis import given
@@ -8,7 +8,7 @@ from services.gateway.auth import rate
 from services.gateway.auth.rate import RateLimiter
 
 
-def test_a_new_key_may_make_all_its_calls_at_once_and_not_one_more() -> None:
+def test_a_new_key_may_use_its_whole_limit_immediately_and_no_more() -> None:
     limiter = RateLimiter(5)
     allowances = [limiter.take("a", 0.0) for _ in range(6)]
     assert [a.allowed for a in allowances] == [True] * 5 + [False]
@@ -17,7 +17,7 @@ def test_a_new_key_may_make_all_its_calls_at_once_and_not_one_more() -> None:
     assert allowances[-1].reset == 60
 
 
-def test_a_call_is_allowed_again_when_it_was_said_to_be() -> None:
+def test_a_call_is_allowed_after_retry_after_and_not_earlier() -> None:
     limiter = RateLimiter(5)
     for _ in range(5):
         limiter.take("a", 0.0)
@@ -26,7 +26,7 @@ def test_a_call_is_allowed_again_when_it_was_said_to_be() -> None:
     assert limiter.take("a", float(wait)).allowed
 
 
-def test_a_refused_call_costs_nothing() -> None:
+def test_a_rejected_call_costs_nothing() -> None:
     limiter = RateLimiter(1)
     limiter.take("a", 0.0)
     for second in range(1, 60):
@@ -34,21 +34,21 @@ def test_a_refused_call_costs_nothing() -> None:
     assert limiter.take("a", 60.0).allowed
 
 
-def test_one_key_does_not_use_up_anothers_calls() -> None:
+def test_one_key_does_not_use_the_limit_of_another() -> None:
     limiter = RateLimiter(1)
     assert limiter.take("a", 0.0).allowed
     assert limiter.take("b", 0.0).allowed
 
 
-def test_after_a_minute_of_silence_all_calls_are_there_again_and_no_more() -> None:
+def test_after_a_minute_without_calls_the_limit_is_full_and_not_more() -> None:
     limiter = RateLimiter(3)
     for _ in range(3):
         limiter.take("a", 0.0)
     assert limiter.take("a", 3_600.0).remaining == 2
 
 
-def test_the_least_used_keys_are_forgotten_and_the_latest_are_not(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(rate, "MOST_BUCKETS", 2)
+def test_only_the_most_recently_used_keys_are_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rate, "MAX_BUCKETS", 2)
     limiter = RateLimiter(2)
     for key in ("a", "b", "a", "c"):
         limiter.take(key, 0.0)

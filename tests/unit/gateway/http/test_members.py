@@ -1,4 +1,4 @@
-"""One member of a JSON object, cut out of the text as it stands: no digit of a number may be lost on the way."""
+"""One member of a JSON object, cut out of the text unchanged: no digit of a number may be lost."""
 
 import json
 from typing import Any
@@ -17,7 +17,7 @@ VALUES = st.recursive(
 
 
 @given(st.dictionaries(st.text(), VALUES, max_size=5), st.sampled_from([None, 1, "\t"]), st.booleans())
-def test_every_member_is_found_as_it_is_and_no_other(
+def test_every_member_is_found_unchanged_and_no_other(
     body: dict[str, Any], indent: int | str | None, ascii_: bool
 ) -> None:
     text = json.dumps(body, indent=indent, ensure_ascii=ascii_)

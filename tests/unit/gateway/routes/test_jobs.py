@@ -1,4 +1,4 @@
-"""What a job's status adds of its deliveries, and that it waits for no delivery service."""
+"""The deliveries that a job shows, and that it does not wait for the delivery service."""
 
 from datetime import timedelta
 from typing import Any, cast
@@ -8,7 +8,6 @@ from aiohttp.test_utils import make_mocked_request
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from services.chassis.faults import Unavailable
-from services.gateway.auth.file_urls import FileUrls
 from services.gateway.auth.links import Signer
 from services.gateway.clients.delivery import DeliveryClient
 from services.gateway.clients.exporter import ExporterClient
@@ -29,21 +28,21 @@ class Exporter:
         )
 
 
-class Away:
+class DownDelivery:
     """A delivery service that does not answer."""
 
     def __init__(self) -> None:
-        self.asked = 0
+        self.calls = 0
 
     async def glance(self, tenant: str, job_id: str) -> Any:
-        self.asked += 1
-        raise Unavailable("delivery_unavailable", "Away.")
+        self.calls += 1
+        raise Unavailable("delivery_unavailable", "Down.")
 
 
-async def test_a_delivery_service_that_is_away_is_not_asked_for_every_status() -> None:
-    away = Away()
-    urls = FileUrls(Signer(b"a key of a test", timedelta(hours=1)), "http://gateway.example")
-    routes = JobRoutes(cast(ExporterClient, Exporter()), urls, cast(DeliveryClient, away))
+async def test_a_delivery_service_that_is_down_is_not_called_for_every_job() -> None:
+    down = DownDelivery()
+    signer = Signer(b"a signing key for tests, 32 bytes.", timedelta(hours=1), "http://gateway.example")
+    routes = JobRoutes(cast(ExporterClient, Exporter()), signer, cast(DeliveryClient, down))
     request = make_mocked_request("GET", f"/api/v1/exports/jobs/{JOB_ID}", match_info={"job_id": JOB_ID})
     for _ in range(3):
         answer = await routes.get(request, Caller("shop", "key"))
@@ -51,4 +50,4 @@ async def test_a_delivery_service_that_is_away_is_not_asked_for_every_status() -
         assert answer.status == 200
         assert answer.text is not None
         assert "deliveries" not in answer.text
-    assert away.asked == 1
+    assert down.calls == 1
