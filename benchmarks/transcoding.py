@@ -12,8 +12,7 @@ import bson
 from benchmarks.catalogue import products
 from benchmarks.report import Report
 from services.exporter.catalogue.columns import Selection
-from services.exporter.formats.contract import Tally
-from services.exporter.transcode import Transcoders, discover
+from services.exporter.transcode import Tally, Transcoders, discover
 from services.exporter.transcode.choice import PLAIN, compiled_transcoders
 
 DOCUMENTS = 5_000

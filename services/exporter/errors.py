@@ -1,4 +1,4 @@
-"""What the exporter refuses or reports, each with its stable code."""
+"""The errors of the exporter, each with a stable code."""
 
 from collections.abc import Iterable
 
@@ -6,7 +6,7 @@ from services.chassis.faults import Fault, Kind
 
 
 class ExporterError(Fault):
-    """Base of the exporter's faults."""
+    """Base of the exporter's errors."""
 
 
 class UnknownFormat(ExporterError):
@@ -25,7 +25,7 @@ class JobNotFound(ExporterError):
 
 
 class WrongState(ExporterError):
-    """The job is in a state in which the call makes no sense."""
+    """The call is not possible in the job's current state."""
 
     kind = Kind.CONFLICT
 
@@ -36,14 +36,14 @@ class WrongState(ExporterError):
 
 
 class RequestReused(ExporterError):
-    """The same id or idempotency key came with another request."""
+    """The id or idempotency key was already used for a different request."""
 
     kind = Kind.MISMATCH
 
     def __init__(self) -> None:
         super().__init__(
             "idempotency_key_reused",
-            "This Idempotency-Key was used for another request; use a new key for a new export.",
+            "This Idempotency-Key was used for a different request; use a new key for a new export.",
         )
 
 
@@ -52,16 +52,18 @@ class TooManyJobs(ExporterError):
 
     def __init__(self, limit: int) -> None:
         super().__init__(
-            "too_many_jobs", f"{limit} exports are waiting or running already; wait for some to end.", retry_after=30.0
+            "too_many_jobs",
+            f"{limit} exports are waiting or running already; wait until some have ended.",
+            retry_after=30.0,
         )
 
 
 class JobFault(Exception):
-    """Why an attempt at a job ended without a file.
+    """Why an attempt ended without a file.
 
     Args:
-        code: stable, for the job's `error.code`.
-        message: what happened and what to do, for `error.message`.
+        code: stable; becomes the job's `error.code`.
+        message: what happened and what to do; becomes `error.message`.
         transient: a later attempt may go well.
     """
 

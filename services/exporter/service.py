@@ -20,14 +20,13 @@ from services.chassis.telemetry import request_context, tracing
 from services.exporter.catalogue.column_store import ColumnStore, request_key
 from services.exporter.catalogue.tenants import check_tenant
 from services.exporter.errors import JobNotFound, RequestReused, TooManyJobs, WrongState
-from services.exporter.export.plan import FILTERED_SHEET
 from services.exporter.formats.contract import Format
 from services.exporter.jobs.dispatch import Dispatcher
 from services.exporter.jobs.job import ENDED, Job, NewJob, id_for_key
 from services.exporter.jobs.store import JobStore
 from services.exporter.messages import from_cursor, from_since, from_states, to_message
 from services.exporter.requests.fields import check_fields
-from services.exporter.requests.request import CheckedRequest, check_request
+from services.exporter.requests.request import FILTERED_SHEET, CheckedRequest, check_request
 from services.wire import exporter_pb2 as pb
 from services.wire import exporter_pb2_grpc
 

@@ -17,8 +17,7 @@ from types import ModuleType
 from typing import Any
 
 from services.exporter.catalogue.columns import Selection
-from services.exporter.formats.contract import Tally
-from services.exporter.transcode import reference
+from services.exporter.transcode import Tally, reference
 from tests.fuzz.batches import damaged, stored
 
 MODULE = "services.exporter.transcode.compiled"

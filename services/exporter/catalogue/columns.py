@@ -1,6 +1,6 @@
-"""Which columns a flat file has: names of leaves, the selection a request makes of them, and their order.
+"""The columns of a flat file: names of leaves, the selection that a request makes, and their order.
 
-Pure: knows BSON's types but no database. The rules are in docs/values.md.
+Pure. The rules are in docs/values.md.
 """
 
 import difflib
@@ -14,9 +14,10 @@ def is_at_or_below(name: str, parent: str) -> bool:
 
 
 def lineage(name: str) -> Iterator[str]:
-    """The name and its parents, the nearest first.
+    """The name and its parents, nearest first.
 
-    A dot that is part of a key cuts too, but what it leaves ends in a lone backslash, as no proper name does.
+    An escaped dot inside a key is treated as a separator too. That is harmless: the result ends in a single backslash,
+    and no valid name does.
     """
     yield name
     at = name.rfind(".")
@@ -27,11 +28,11 @@ def lineage(name: str) -> Iterator[str]:
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """The fields a request includes (None: all) or excludes; a parent means all below it."""
+    """The fields that a request includes (None: all) or excludes; a parent means everything below it."""
 
     include: tuple[str, ...] | None = None
     exclude: tuple[str, ...] = ()
-    # Requests name thousands of fields: sets, so that a name is decided on at once.
+    # Sets, because requests may name thousands of fields.
     _included: frozenset[str] = field(init=False, repr=False, compare=False)
     _excluded: frozenset[str] = field(init=False, repr=False, compare=False)
 
@@ -40,16 +41,16 @@ class Selection:
         object.__setattr__(self, "_excluded", frozenset(self.exclude))
 
     def accepts(self, name: str) -> bool:
-        """Whether a leaf of this name is exported."""
+        """Whether a leaf with this name is exported."""
         if self._excluded and not self._excluded.isdisjoint(lineage(name)):
             return False
         return self.include is None or not self._included.isdisjoint(lineage(name))
 
     def header(self, seen: Iterable[str]) -> tuple[str, ...]:
-        """The columns, in order, given the leaves that exist in first-seen order.
+        """The columns in order, given the existing leaves in first-seen order.
 
-        Without `include`: `id` first, the rest as seen. With it: the request's order, a parent replaced by its leaves,
-        and a name without any leaf kept as a column of its own.
+        Without `include`: `id` first, the rest as seen. With it: the order of the request, where a parent is replaced
+        by its leaves, and a name without leaves keeps a column.
         """
         accepted = [name for name in seen if self.accepts(name)]
         if self.include is None:
@@ -62,21 +63,21 @@ class Selection:
         return tuple(dict.fromkeys(name for asked, below in leaves.items() for name in below or [asked]))
 
     def missing(self, seen: Iterable[str]) -> tuple[str, ...]:
-        """The included names for which no leaf exists, in the request's order."""
+        """The included names that have no leaf, in the order of the request."""
         there = {parent for name in seen for parent in lineage(name)}
         return tuple(asked for asked in self.include or () if asked not in there)
 
 
 def merged_order(known: Sequence[str], seen: Iterable[str]) -> tuple[str, ...]:
-    """`seen` in the order of `known`, new names after them in first-seen order: the same from export to export."""
+    """`seen` in the order of `known`, then new names in first-seen order, so that exports keep the same order."""
     found = dict.fromkeys(seen)
     return tuple(dict.fromkeys([*(name for name in known if name in found), *found]))
 
 
 def near_names(name: str, known: Iterable[str], limit: int = 3) -> tuple[str, ...]:
-    """Up to `limit` known names that a person may have meant, the best first.
+    """Up to `limit` known names that may have been meant, best first.
 
-    A last part that is the same (`color` for `attributes.color`) counts as near.
+    Names with the same last part (`color` and `attributes.color`) are similar.
     """
     candidates = tuple(known)
     tails = [c for c in candidates if c.rsplit(".", 1)[-1] == name.rsplit(".", 1)[-1]]

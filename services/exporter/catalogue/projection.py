@@ -1,20 +1,19 @@
 """Which parts of a document MongoDB has to send for a selection of fields. Pure.
 
-Only saves work: transcoding selects again, so a projection may send too much and never too little.
+This only saves work: the transcoder selects again, so a projection may return too much, but never too little.
 """
 
 from services.exporter.catalogue.columns import Selection, lineage
 
-DEEPEST = 100
-"""Keys a path may have; documents are not nested deeper, and MongoDB refuses longer paths."""
+MAX_PATH_KEYS = 100
+"""Keys in a path: documents are not nested deeper, and MongoDB rejects longer paths."""
 
 
 def projection(selection: Selection) -> dict[str, int] | None:
-    """A MongoDB projection that loses nothing the selection accepts; None: whole documents.
+    """A MongoDB projection that keeps everything the selection accepts; None: whole documents.
 
-    Exclusions are pushed down for whole top-level fields only: MongoDB would also cut inside of lists of objects, which
-    are exported whole. The name `id` may stand for `_id` or for a field of its own: either
-    way both are read whole.
+    Only whole top-level fields are excluded here, because MongoDB would also remove fields inside lists of objects,
+    which are exported whole. The name `id` may stand for `_id` or for a field called `id`, so both are read whole.
     """
     if selection.include is not None:
         if not all(_is_path(name) for name in selection.include):
@@ -34,6 +33,6 @@ def _whole_id(name: str) -> str:
 
 
 def _is_path(name: str) -> bool:
-    """Whether MongoDB takes the name as a path; one with an escaped dot is a single key it has no path for."""
+    """Whether MongoDB accepts the name as a path; it has no path for a key that contains a dot."""
     keys = name.split(".")
-    return "\\" not in name and "\0" not in name and len(keys) <= DEEPEST and all(k and k[0] != "$" for k in keys)
+    return "\\" not in name and "\0" not in name and len(keys) <= MAX_PATH_KEYS and all(k and k[0] != "$" for k in keys)

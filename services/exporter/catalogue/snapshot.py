@@ -1,6 +1,6 @@
-"""Reads a tenant's catalogue: database `catalogue_<tenant>`, in one snapshot, as raw BSON in the order of `_id`.
+"""Reads a tenant's catalogue (database `catalogue_<tenant>`) in one snapshot, as raw BSON ordered by `_id`.
 
-Synchronous on purpose: it runs in an export's thread. The catalogue is read-only to us.
+Synchronous, because it runs in an export's thread. The exporter never writes to a catalogue.
 """
 
 from collections.abc import Generator, Iterator, Mapping
@@ -16,20 +16,20 @@ from services.exporter.errors import JobFault
 
 BATCH_DOCUMENTS = 1_000
 _SNAPSHOT_TOO_OLD = {239, 246}
-COUNT_MS = 2_000
+MAX_COUNT_MILLIS = 2_000
 
 
 class SnapshotLost(Exception):
-    """The server no longer keeps the snapshot; the export starts over in a new one, it never mixes two."""
+    """The server no longer keeps the snapshot; the export restarts in a new one and never mixes two."""
 
 
 class Snapshot:
-    """One consistent view of a tenant's catalogue; every read of it sees the same documents."""
+    """One consistent view of a tenant's catalogue; every read sees the same documents."""
 
     def __init__(self, client: MongoClient[Document], tenant: str, session: ClientSession) -> None:
         self._database = client[database_name(tenant)]
         self._session = session
-        # An exhaust cursor: the server sends the next batch without being asked. A sharded cluster's routers have none.
+        # With an exhaust cursor the server sends batches without being asked; routers of sharded clusters have none.
         self._cursor_type = CursorType.NON_TAILABLE if client.is_mongos else CursorType.EXHAUST
 
     def batches(
@@ -38,8 +38,8 @@ class Snapshot:
         """Raw BSON documents end to end, about 1,000 at a time, ordered by `_id`.
 
         Raises:
-            SnapshotLost: the snapshot is too old (error 239).
-            JobFault: the catalogue is away.
+            SnapshotLost: the snapshot is too old.
+            JobFault: the catalogue is unavailable or unreadable.
         """
         with _translated():
             cursor = self._database[collection].find_raw_batches(
@@ -54,13 +54,13 @@ class Snapshot:
                 yield from cursor
 
     def count(self, collection: str, query: Mapping[str, Any]) -> int | None:
-        """How many documents there are; None when a filter makes counting too slow to be worth it."""
-        found = self._database[collection]
+        """How many documents there are; None when a filter makes counting too slow."""
+        documents = self._database[collection]
         with _translated():
             if not query:
-                return found.estimated_document_count()
+                return documents.estimated_document_count()
             try:
-                return found.count_documents(query, maxTimeMS=COUNT_MS)
+                return documents.count_documents(query, maxTimeMS=MAX_COUNT_MILLIS)
             except OperationFailure:
                 return None
 

@@ -1,8 +1,8 @@
 """One attempt at a file: read a snapshot of the catalogue, transcode it, write the artifact. Runs in its own thread.
 
-The header of a flat file is complete before its first byte: the attempt starts with the columns known from last time,
-and when the documents hold others it reads the same snapshot once more with exactly those it met. So it is with the
-widths of columns, where the file shows them.
+The header of a flat file is complete before its first byte. The attempt starts with the columns of the last export of
+the same request. If the documents have other columns, it reads the same snapshot again with the columns it has found.
+Column widths, in formats that write them, are handled in the same way.
 """
 
 import hashlib
@@ -11,7 +11,6 @@ from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import partial
-from itertools import islice
 
 from pymongo import MongoClient
 
@@ -22,19 +21,19 @@ from services.exporter.catalogue import snapshot as catalogue
 from services.exporter.catalogue.projection import projection
 from services.exporter.errors import JobFault
 from services.exporter.export.headers import Header, Headers
-from services.exporter.export.pipeline import Ahead, Stopped
-from services.exporter.export.plan import ALL_FIELDS, FILTERED_SHEET, Plan
-from services.exporter.export.warnings import warnings_of
-from services.exporter.formats.contract import Sheet, Tally, TooManyColumns, UnforeseenColumn
+from services.exporter.export.plan import Plan
+from services.exporter.export.warnings import warnings
+from services.exporter.formats.contract import Sheet, TooManyColumns
 from services.exporter.jobs.job import Stage
-from services.exporter.transcode import discover
+from services.exporter.prefetch import Prefetch, Stopped
+from services.exporter.transcode import Tally, UnforeseenColumn
 
-SNAPSHOT_TRIES = 3
+MAX_SNAPSHOTS = 3
 
 
 @dataclass(slots=True)
 class Progress:
-    """What the attempt shows to its heartbeat; written by one thread, read by another."""
+    """What the heartbeat reports; written by the attempt's thread, read by another."""
 
     stage: Stage = Stage.READING
     total: int | None = None
@@ -48,14 +47,14 @@ class Progress:
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """A file that is written and committed to the store, not yet to its job."""
+    """A file that is complete in the artifact store, but not yet committed to its job."""
 
     size: int
     sha256: str
     records: Mapping[str, int]
     seen: Mapping[str, tuple[str, ...]]
     widths: Mapping[str, Mapping[str, int]]
-    """Of the columns of the names that were seen, by sheet, where the file shows them."""
+    """Of the columns in `seen`, by sheet; empty for formats without widths."""
     warnings: tuple[ErrorInfo, ...]
 
 
@@ -63,8 +62,8 @@ class Attempt:
     """One attempt at one plan.
 
     Args:
-        open_writer: opens the artifact; called again when the file is begun anew.
-        stop: set by others to end the attempt; noticed within a second, also while MongoDB is silent.
+        open_writer: opens the artifact; called again when the file is restarted.
+        stop: set by others to end the attempt; noticed within a second, even while MongoDB does not answer.
     """
 
     def __init__(
@@ -85,25 +84,23 @@ class Attempt:
         """Make the file.
 
         Raises:
-            JobFault: with a code and a sentence for the job.
+            JobFault: with the code and message for the job.
             Stopped: `stop` was set.
         """
         try:
-            for _ in range(SNAPSHOT_TRIES):
+            for _ in range(MAX_SNAPSHOTS):
                 try:
                     with catalogue.snapshot(self._client, self._plan.tenant) as view:
                         return self._from_snapshot(view)
                 except catalogue.SnapshotLost:
                     continue
         except StoreFull as exc:
-            message = f"The artifact store is full: {exc}. Free space or shorten the retention; it is tried again."
+            message = f"The artifact store is full: {exc}. Free space or shorten the retention; the export is retried."
             raise JobFault("artifact_store_full", message, transient=True) from exc
         except BlobError as exc:
             raise JobFault("artifact_store_unavailable", f"The artifact store failed: {exc}", transient=True) from exc
         except TooManyColumns as exc:
-            message = (
-                f"The file would have {exc.columns} columns, at most {exc.limit} are possible; use include_fields."
-            )
+            message = f"The file would have {exc.columns} columns, at most {exc.limit} are allowed; use include_fields."
             raise JobFault("too_many_columns", message, transient=False) from exc
         message = "The export took longer than MongoDB keeps a snapshot; raise minSnapshotHistoryWindowInSeconds."
         raise JobFault("snapshot_too_old", message, transient=True)
@@ -113,7 +110,7 @@ class Attempt:
         counts = [view.count(sheet, self._plan.query_of(sheet)) for sheet in sheets]
         self._progress.total = None if None in counts else sum(count or 0 for count in counts)
         headers = Headers(self._plan, partial(self._batches, view))
-        chosen = {sheet: headers.foreseen(sheet) for sheet in sheets}
+        chosen = {sheet: headers.predict(sheet) for sheet in sheets}
         while True:
             try:
                 written = self._write(view, headers, chosen)
@@ -122,16 +119,16 @@ class Attempt:
             else:
                 if written is not None:
                     return written
-                chosen = {sheet: headers.met(sheet, self._progress.tally) for sheet in sheets}
+                chosen = {sheet: headers.needed(sheet, self._progress.tally) for sheet in sheets}
                 continue
-            chosen[unforeseen] = headers.found(unforeseen)
+            chosen[unforeseen] = headers.determine(unforeseen)
 
-    def _batches(self, view: catalogue.Snapshot, sheet: str) -> Ahead:
+    def _batches(self, view: catalogue.Snapshot, sheet: str) -> Prefetch:
         fields = projection(self._plan.selection(sheet))
-        return Ahead(view.batches(sheet, self._plan.query_of(sheet), fields), self._stop, name="export-read")
+        return Prefetch(view.batches(sheet, self._plan.query_of(sheet), fields), self._stop, name="export-read")
 
     def _write(self, view: catalogue.Snapshot, headers: Headers, chosen: Mapping[str, Header]) -> Written | None:
-        """The file, or None when its header turned out not to fit."""
+        """Write the file; None when the header turned out to be wrong."""
         tally = self._progress.tally = Tally()
         self._progress.stage = Stage.READING
         digest, size = hashlib.sha256(), 0
@@ -141,10 +138,10 @@ class Attempt:
                 for chunk in self._chunks(view, chosen, digest, stack):
                     size += len(chunk)
                     writer.write(chunk)
-            if any(header != headers.met(sheet, tally) for sheet, header in chosen.items() if header.columns):
+            if any(header != headers.needed(sheet, tally) for sheet, header in chosen.items() if header.columns):
                 writer.abort()
                 return None
-            warnings = self._warnings(view, tally)
+            found = warnings(self._plan, tally, view)
             self._progress.stage = Stage.FINALIZING
             if self._stop.is_set():
                 raise Stopped
@@ -158,14 +155,14 @@ class Attempt:
             sha256=digest.hexdigest(),
             records=dict(tally.records),
             seen=seen,
-            widths={sheet: {name: found[name] for name in seen[sheet]} for sheet, found in tally.widths.items()},
-            warnings=warnings,
+            widths={sheet: {name: widths[name] for name in seen[sheet]} for sheet, widths in tally.widths.items()},
+            warnings=found,
         )
 
     def _chunks(
         self, view: catalogue.Snapshot, chosen: Mapping[str, Header], digest: "hashlib._Hash", stack: ExitStack
-    ) -> Ahead:
-        """The file's bytes: read, transcoded and hashed in a thread each, while the caller writes."""
+    ) -> Prefetch:
+        """The file's bytes: reading, transcoding and hashing each have a thread, while the caller writes."""
         sheets = [
             Sheet(
                 name,
@@ -177,28 +174,8 @@ class Attempt:
             for name, header in chosen.items()
         ]
         encoded = self._plan.format.encode(sheets, self._plan.options, self._progress.tally)
-        chunks = stack.enter_context(Ahead(encoded, self._stop, name="export-encode"))
-        return stack.enter_context(Ahead(_hashed(chunks, digest), self._stop, name="export-hash"))
-
-    def _warnings(self, view: catalogue.Snapshot, tally: Tally) -> tuple[ErrorInfo, ...]:
-        plan = self._plan
-        if FILTERED_SHEET not in tally.records:
-            return warnings_of(tally, FILTERED_SHEET, ALL_FIELDS, filtered=False, known=tuple)
-        known = plan.memory[FILTERED_SHEET].order
-        return warnings_of(
-            tally,
-            FILTERED_SHEET,
-            plan.options.selection,
-            filtered=bool(plan.query),
-            known=lambda: known or self._sampled_names(view),
-        )
-
-    def _sampled_names(self, view: catalogue.Snapshot) -> tuple[str, ...]:
-        """The names in the first products; the catalogue was never exported whole."""
-        seen: dict[str, None] = {}
-        for batch in islice(view.batches(FILTERED_SHEET, {}, None), 1):
-            discover(batch, ALL_FIELDS, seen)
-        return tuple(seen)
+        chunks = stack.enter_context(Prefetch(encoded, self._stop, name="export-encode"))
+        return stack.enter_context(Prefetch(_hashed(chunks, digest), self._stop, name="export-hash"))
 
 
 def _hashed(chunks: Iterator[bytes], digest: "hashlib._Hash") -> Generator[bytes, None, None]:

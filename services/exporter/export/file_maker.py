@@ -1,4 +1,4 @@
-"""Turns a claimed job into a committed file: gathers what the attempt needs, runs it in a thread, remembers columns."""
+"""Makes the file of a claimed job: plans the attempt, runs it in a thread, and stores the columns it found."""
 
 import threading
 from collections.abc import Mapping
@@ -12,23 +12,23 @@ from services.chassis.blobs.contract import BlobError, BlobStore, BlobWriter
 from services.chassis.faults import BadRequest, ErrorInfo, Unavailable
 from services.chassis.mongo import Document
 from services.chassis.threads import in_thread
-from services.exporter.catalogue.column_store import ColumnMemory, ColumnStore, request_key
+from services.exporter.catalogue.column_store import ColumnStore, RememberedColumns, request_key
 from services.exporter.errors import JobFault
 from services.exporter.export.attempt import Attempt, Progress, Written
-from services.exporter.export.plan import FILTERED_SHEET, Plan
+from services.exporter.export.plan import Plan
 from services.exporter.formats.contract import ExportOptions, Format
 from services.exporter.jobs.artifacts import artifact_key
 from services.exporter.jobs.file_names import file_name
 from services.exporter.jobs.job import Artifact, Job
 from services.exporter.requests.filters import to_query
-from services.exporter.requests.request import CheckedRequest, check_request
+from services.exporter.requests.request import FILTERED_SHEET, CheckedRequest, check_request
 
 log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
 class Made:
-    """A file in the artifact store that only waits for its job's commit."""
+    """A complete file in the artifact store that still has to be committed to its job."""
 
     artifact: Artifact
     records: Mapping[str, int]
@@ -36,10 +36,10 @@ class Made:
 
 
 class FileMaker:
-    """Makes files, each in a thread of its own.
+    """Makes files, each in its own thread.
 
     Args:
-        escape_formulas: the deployment's default of the option.
+        escape_formulas: the deployment's default for the option.
     """
 
     def __init__(
@@ -60,10 +60,10 @@ class FileMaker:
         self._escape_formulas = escape_formulas
 
     async def make(self, job: Job, progress: Progress, stop: threading.Event) -> Made:
-        """Make the job's file and leave it under a key that holds the job's fence.
+        """Make the job's file, under a key that contains the job's fence.
 
         Raises:
-            JobFault: with a code and a sentence for the job.
+            JobFault: with the code and message for the job.
             Stopped: `stop` was set.
         """
         request = self._request(job)
@@ -89,7 +89,7 @@ class FileMaker:
         return Made(artifact, written.records, written.warnings)
 
     async def discard(self, made: Made) -> None:
-        """Remove a file that lost the race for its job; what cannot be removed now is swept later."""
+        """Remove the file of an attempt that was fenced off; if that fails, the sweep removes it later."""
         with suppress(BlobError):
             await self._blobs.delete(made.artifact.key)
 
@@ -103,26 +103,26 @@ class FileMaker:
         options = request.options
         if "escape_formulas" in type(options).model_fields and getattr(options, "escape_formulas", None) is None:
             options = options.model_copy(update={"escape_formulas": self._escape_formulas})
-        memory: dict[str, ColumnMemory] = {}
+        remembered: dict[str, RememberedColumns] = {}
         for sheet in request.format.sheets(options):
-            memory[sheet] = await self._columns.recall(job.tenant, sheet, _memory_key(options, sheet))
-        return Plan(job.tenant, request.format, options, to_query(request.filter), memory, self._max_columns)
+            remembered[sheet] = await self._columns.recall(job.tenant, sheet, _columns_key(options, sheet))
+        return Plan(job.tenant, request.format, options, to_query(request.filter), remembered, self._max_columns)
 
     async def _remember(self, plan: Plan, written: Written) -> None:
         if not plan.format.flat:
             return
         for sheet, names in written.seen.items():
             widths = written.widths.get(sheet, {})
-            if names != plan.memory[sheet].last or widths not in ({}, plan.memory[sheet].widths):
+            if names != plan.remembered[sheet].last or widths not in ({}, plan.remembered[sheet].widths):
                 whole = plan.selection(sheet).include is None
-                key = _memory_key(plan.options, sheet)
+                key = _columns_key(plan.options, sheet)
                 try:
                     await self._columns.remember(plan.tenant, sheet, key, names, widths, extends_order=whole)
-                except Unavailable as exc:  # a hint is not worth a finished file
-                    log.warning("columns_forgotten", action="remember", sheet=sheet, reason=exc.message)
+                except Unavailable as exc:  # remembered columns are only a hint: do not fail a finished file over them
+                    log.warning("columns_not_remembered", action="remember", sheet=sheet, reason=exc.message)
 
 
-def _memory_key(options: ExportOptions, sheet: str) -> str:
+def _columns_key(options: ExportOptions, sheet: str) -> str:
     if sheet != FILTERED_SHEET:
         return request_key({}, None, ())
     return request_key(options.filters, options.include_fields, options.exclude_fields or ())

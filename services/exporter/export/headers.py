@@ -1,75 +1,106 @@
-"""What stands before the rows of a sheet, complete before the first of them: columns, and their widths where shown.
+"""What is written before the rows of a sheet: its columns and, in formats that show them, their widths.
 
-Foreseen from what this request found last time, or found in a pass of its own; the rows tell whether it fits.
+A header must be complete before the first row. It is predicted from what the same request found last time, or
+determined by reading all documents once. While the rows are written, it turns out whether the prediction was right.
 """
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
-from services.exporter.catalogue.columns import merged_order
-from services.exporter.export.pipeline import Ahead
+from services.exporter.catalogue.columns import Selection, merged_order
 from services.exporter.export.plan import Plan
-from services.exporter.export.widths import Survey, width
-from services.exporter.formats.contract import Tally, TooManyColumns
-from services.exporter.transcode import transcoders
+from services.exporter.formats.contract import TooManyColumns
+from services.exporter.prefetch import Prefetch
+from services.exporter.transcode import Tally, transcoders
+from services.exporter.transcode.sheet_xml import column_width, column_widths
 
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """Of one sheet."""
+    """The header of one sheet."""
 
     columns: tuple[str, ...] = ()
     """Empty for a format that is not flat."""
     widths: Mapping[str, int] = field(default_factory=dict)
-    """By column, in characters; empty where the file shows none."""
+    """By column, in characters; empty for formats without widths."""
 
 
 class Headers:
-    """Of all sheets of one attempt.
+    """The headers of all sheets of one attempt.
 
     Args:
-        batches: opens a pass over a sheet's documents.
+        batches: starts reading a sheet's documents.
     """
 
-    def __init__(self, plan: Plan, batches: Callable[[str], Ahead]) -> None:
+    def __init__(self, plan: Plan, batches: Callable[[str], Prefetch]) -> None:
         self._plan = plan
         self._batches = batches
 
-    def foreseen(self, sheet: str) -> Header:
-        """The header as it was last time, or as a pass finds it."""
+    def predict(self, sheet: str) -> Header:
+        """The header of the last export of this request; without one, as `determine`."""
         if not self._plan.format.flat:
             return Header()
-        memory, measured = self._plan.memory[sheet], self._plan.options.shows_widths
-        if memory.last is None or (measured and not memory.widths):
-            return self.found(sheet)
-        columns = self._columns(sheet, memory.last)
-        return Header(columns, {n: memory.widths.get(n, width(len(n))) for n in columns} if measured else {})
+        remembered, with_widths = self._plan.remembered[sheet], self._plan.options.shows_widths
+        if remembered.last is None or (with_widths and not remembered.widths):
+            return self.determine(sheet)
+        columns = self._columns(sheet, remembered.last)
+        widths = {name: remembered.widths.get(name, column_width(len(name))) for name in columns}
+        return Header(columns, widths if with_widths else {})
 
-    def found(self, sheet: str) -> Header:
-        """The header that the documents need.
+    def determine(self, sheet: str) -> Header:
+        """The header that the documents need; reads all of them.
 
         Raises:
             TooManyColumns: there are more than the plan allows.
         """
         seen: dict[str, None] = {}
         selection = self._plan.selection(sheet)
-        survey = Survey(selection, seen) if self._plan.options.shows_widths else None
-        discovery = survey or transcoders().discovery(selection, seen)
+        probe = ColumnProbe(selection, seen) if self._plan.options.shows_widths else None
+        discovery = probe or transcoders().discovery(selection, seen)
         with self._batches(sheet) as batches:
             for batch in batches:
                 discovery.note(batch)
                 if len(seen) > self._plan.max_columns:
                     raise TooManyColumns(len(seen), self._plan.max_columns)
-        return Header(self._columns(sheet, seen), survey.widths if survey else {})
+        return Header(self._columns(sheet, seen), probe.widths if probe else {})
 
-    def met(self, sheet: str, tally: Tally) -> Header:
-        """The header that would have fitted the rows that were written."""
+    def needed(self, sheet: str, tally: Tally) -> Header:
+        """The header that fits the rows which were written."""
         return Header(self._columns(sheet, tally.seen.get(sheet, ())), tally.widths.get(sheet, {}))
 
     def ordered(self, sheet: str, seen: Iterable[str]) -> tuple[str, ...]:
-        """Names in the order of earlier exports: of whole ones first, then of this very request."""
-        memory = self._plan.memory[sheet]
-        return merged_order((*memory.order, *(memory.last or ())), seen)
+        """Names in the order of earlier exports: of the whole catalogue first, then of the same request."""
+        remembered = self._plan.remembered[sheet]
+        return merged_order((*remembered.order, *(remembered.last or ())), seen)
 
     def _columns(self, sheet: str, seen: Iterable[str]) -> tuple[str, ...]:
         return self._plan.selection(sheet).header(self.ordered(sheet, seen)) or ("id",)
+
+
+class ColumnProbe:
+    """Finds the leaves of documents, like `Discovery`, and the widths that their columns need.
+
+    Args:
+        seen: receives the selected names in first-seen order.
+    """
+
+    def __init__(self, selection: Selection, seen: dict[str, None]) -> None:
+        self.widths: dict[str, int] = {}
+        self._selection = selection
+        self._seen = seen
+        self._discovery = transcoders().discovery(selection, seen)
+        self._restart()
+
+    def note(self, batch: bytes) -> None:
+        """Take a batch into account."""
+        known = len(self._seen)
+        self._discovery.note(batch)
+        if len(self._seen) > known:
+            self._restart()
+        self._rows.encode(batch, 2)
+        for name, width in column_widths(self._columns, self._rows.longest()).items():
+            self.widths[name] = max(width, self.widths.get(name, 0))
+
+    def _restart(self) -> None:
+        self._columns = self._selection.header(self._seen)
+        self._rows = transcoders().sheet_rows("", self._columns, self._selection, Tally(), date_style=0)

@@ -4,31 +4,30 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from services.exporter.catalogue.column_store import ColumnMemory
+from services.exporter.catalogue.column_store import RememberedColumns
 from services.exporter.catalogue.columns import Selection
 from services.exporter.formats.contract import ExportOptions, Format
+from services.exporter.requests.request import FILTERED_SHEET
 
-FILTERED_SHEET = "products"
-"""The collection that a request's fields and filters are about; of others, everything is exported."""
 ALL_FIELDS = Selection()
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """One request, checked, with what is remembered of earlier ones."""
+    """One checked request, with the columns remembered from earlier exports."""
 
     tenant: str
     format: Format
     options: ExportOptions
     query: Mapping[str, Any]
-    memory: Mapping[str, ColumnMemory]
+    remembered: Mapping[str, RememberedColumns]
     """By sheet."""
     max_columns: int
 
     def selection(self, sheet: str) -> Selection:
-        """What the request chose of a sheet: fields and filters are about products."""
+        """The requested fields of a sheet; sheets other than products are exported whole."""
         return self.options.selection if sheet == FILTERED_SHEET else ALL_FIELDS
 
     def query_of(self, sheet: str) -> Mapping[str, Any]:
-        """The MongoDB query for a sheet."""
+        """The MongoDB query for a sheet; sheets other than products are exported whole."""
         return self.query if sheet == FILTERED_SHEET else {}

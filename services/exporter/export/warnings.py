@@ -1,38 +1,47 @@
-"""What a person should know about a finished file: fields nobody has, texts cut, filters that matched nothing. Pure."""
+"""The warnings on a finished job: fields that no product has, texts that were cut, filters that matched nothing."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
+from itertools import islice
 
 from services.chassis.faults import ErrorInfo
-from services.exporter.catalogue.columns import Selection, near_names
-from services.exporter.formats.contract import Tally
+from services.exporter.catalogue.columns import near_names
+from services.exporter.catalogue.snapshot import Snapshot
+from services.exporter.export.plan import ALL_FIELDS, Plan
+from services.exporter.requests.request import FILTERED_SHEET
+from services.exporter.transcode import Tally, discover
 
-MOST_UNKNOWN = 20
-"""Warnings with near names; finding those takes its time, and nobody reads more."""
+MAX_UNKNOWN_FIELDS = 20
+"""Warnings with similar names: searching for those is slow, and nobody reads more."""
 
 
-def warnings_of(
-    tally: Tally, sheet: str, selection: Selection, *, filtered: bool, known: Callable[[], Sequence[str]]
-) -> tuple[ErrorInfo, ...]:
-    """The warnings on a job.
-
-    Args:
-        sheet: the one that fields and filters are about.
-        known: names of fields that a person may have meant; asked for only when one is missing.
-    """
-    found = list(_unknown_fields(selection.missing(tally.seen.get(sheet, ())), known))
+def warnings(plan: Plan, tally: Tally, view: Snapshot) -> tuple[ErrorInfo, ...]:
+    """The warnings on a job, given what its attempt has written from a snapshot."""
+    found: list[ErrorInfo] = []
+    if FILTERED_SHEET in tally.records:
+        missing = plan.options.selection.missing(tally.seen.get(FILTERED_SHEET, ()))
+        if missing:
+            known = plan.remembered[FILTERED_SHEET].order or _sampled_names(view)
+            found += _unknown_fields(missing, known)
     if tally.texts_cut:
         text = f"Texts cut at 32,767 characters, the most a cell holds: {tally.texts_cut}."
         found.append(ErrorInfo("text_cut", text))
-    if filtered and not tally.records.get(sheet, 0):
+    if plan.query and tally.records.get(FILTERED_SHEET) == 0:
         found.append(ErrorInfo("no_match", "No product matched the filters."))
     return tuple(found)
 
 
-def _unknown_fields(missing: Sequence[str], known: Callable[[], Sequence[str]]) -> Iterator[ErrorInfo]:
-    names = known() if missing else ()
-    for name in missing[:MOST_UNKNOWN]:
-        near = near_names(name, names)
-        hint = f"; near names: {', '.join(near)}" if near else ""
+def _unknown_fields(missing: Sequence[str], known: Sequence[str]) -> Iterator[ErrorInfo]:
+    for name in missing[:MAX_UNKNOWN_FIELDS]:
+        near = near_names(name, known)
+        hint = f"; similar names: {', '.join(near)}" if near else ""
         yield ErrorInfo("unknown_field", f"No exported product has the field {name!r}{hint}.")
-    if left := len(missing[MOST_UNKNOWN:]):
-        yield ErrorInfo("unknown_field", f"No exported product has {left} more of the fields asked for.")
+    if left := len(missing[MAX_UNKNOWN_FIELDS:]):
+        yield ErrorInfo("unknown_field", f"{left} more of the requested fields exist in no exported product.")
+
+
+def _sampled_names(view: Snapshot) -> tuple[str, ...]:
+    """The names in the first batch of products, for a catalogue that was never exported whole."""
+    seen: dict[str, None] = {}
+    for batch in islice(view.batches(FILTERED_SHEET, {}, None), 1):
+        discover(batch, ALL_FIELDS, seen)
+    return tuple(seen)

@@ -17,8 +17,8 @@ from services.exporter.errors import JobFault
 from services.exporter.export import outcomes as attempts
 from services.exporter.export.attempt import Progress
 from services.exporter.export.file_maker import FileMaker, Made
-from services.exporter.export.pipeline import Stopped
 from services.exporter.jobs.store import JobStore, Lease
+from services.exporter.prefetch import Stopped
 
 log = structlog.get_logger()
 

@@ -1,4 +1,4 @@
-"""The file formats: every module of this folder that defines `FORMAT` is one, by itself."""
+"""The file formats: every module in this folder that defines `FORMAT` is one; no registration is needed."""
 
 import importlib
 import pkgutil

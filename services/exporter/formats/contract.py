@@ -1,7 +1,7 @@
-"""What a file format is: one module in this folder that defines `FORMAT`, found by its file name.
+"""The interface of a file format: one module in this folder that defines `FORMAT`; it is found automatically.
 
-A format declares its options as a pydantic model, which checks the request's body and makes its JSON Schema for the
-gateway's OpenAPI document, and turns raw BSON batches into the bytes of the file, a chunk at a time.
+A format declares its options as a pydantic model. The model validates requests, and its JSON Schema appears in the
+gateway's OpenAPI document. The format turns batches of raw BSON into the bytes of the file, chunk by chunk.
 """
 
 import re
@@ -14,19 +14,20 @@ from uuid import UUID
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from services.exporter.catalogue.columns import Selection
+from services.exporter.transcode import Tally
 
 Delimiter = Literal[",", ";", "\t", "|"]
 Flag = Annotated[bool, Field(strict=True)]
-"""true or false, and nothing that only looks like it."""
+"""true or false, without coercion of other values."""
 
-# A backslash that marks neither a dot nor a backslash: no column is called so.
+# A backslash that escapes neither a dot nor a backslash; no column name has one.
 _LONE_BACKSLASH = re.compile(r"(?<!\\)(?:\\\\)*\\(?![\\.])")
 FieldName = Annotated[str, Field(strict=True, min_length=1, max_length=1024)]
 FieldNames = Annotated[tuple[FieldName, ...], Field(min_length=1, max_length=5000)]
 
 
 class ExportOptions(BaseModel):
-    """The options every format takes; a format's own model extends it. Unknown keys are refused."""
+    """The options of all formats; each format's model extends it. Unknown keys are refused."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -65,17 +66,17 @@ class ExportOptions(BaseModel):
 
     @property
     def selection(self) -> Selection:
-        """Which columns of the products were asked for."""
+        """The requested columns of the products."""
         return Selection(self.include_fields, self.exclude_fields or ())
 
     @property
     def shows_widths(self) -> bool:
-        """Whether the file needs the widths of its columns before the rows."""
+        """Whether the file contains the widths of its columns, which are written before the rows."""
         return False
 
 
 class DelimitedOptions(ExportOptions):
-    """What formats made of CSV files take."""
+    """The options of formats made of CSV files."""
 
     utf8_bom: Flag = Field(default=True, description="Begin with a byte order mark: Excel then reads UTF-8.")
     delimiter: Delimiter = Field(default=",", description="Between two cells.")
@@ -87,11 +88,11 @@ class DelimitedOptions(ExportOptions):
 
 @dataclass(frozen=True, slots=True)
 class Sheet:
-    """One collection on its way into a file.
+    """One collection to be written to a file.
 
-    `columns` is the header of a flat format, complete; formats that keep nesting ignore it. `batches` yields raw BSON:
-    each item is one or more whole documents, end to end. `widths` are those of the columns, in characters, where the
-    options show them.
+    `columns` is the complete header of a flat format; formats that keep nesting ignore it. `batches` yields raw BSON:
+    each item is one or more whole documents without separators. `widths` are the widths of the columns in characters,
+    if the options show them.
     """
 
     name: str
@@ -99,30 +100,6 @@ class Sheet:
     selection: Selection
     batches: Iterator[bytes]
     widths: Mapping[str, int] = field(default_factory=dict)
-
-
-@dataclass(slots=True)
-class Tally:
-    """What the encoder has seen so far; read by the progress reports while it is written (ints only, so no lock)."""
-
-    records: dict[str, int] = field(default_factory=dict)
-    """Rows written, by sheet."""
-    seen: dict[str, dict[str, None]] = field(default_factory=dict)
-    """Names of leaves met and selected, by sheet, in first-seen order (an ordered set)."""
-    widths: dict[str, dict[str, int]] = field(default_factory=dict)
-    """What the widths of columns have to be, by sheet, where the options show them: if others were given, the file is
-    written once more."""
-    texts_cut: int = 0
-    """Cells cut because the format holds no longer text."""
-
-
-class UnforeseenColumn(Exception):
-    """A document brought a leaf that the header has no column for; the export starts over with all columns."""
-
-    def __init__(self, sheet: str, name: str) -> None:
-        super().__init__(f"{sheet}: {name}")
-        self.sheet = sheet
-        self.name = name
 
 
 class TooManyColumns(Exception):
@@ -138,24 +115,24 @@ class Format(Protocol):
     """One file format. Implementations are stateless; `options` is always an instance of the format's own `Options`."""
 
     name: ClassVar[str]
-    """The word in the URL, `csv`."""
+    """As in the URL: `csv`."""
     flat: ClassVar[bool]
-    """Needs the complete header before the first byte."""
+    """Whether the complete header is needed before the first byte."""
     Options: ClassVar[type[ExportOptions]]
 
     def extension(self, options: Any) -> str:
-        """Of the file's name, with the dot: `.csv`."""
+        """The extension of the file's name, with the dot: `.csv`."""
 
     def media_type(self, options: Any) -> str:
-        """For Content-Type."""
+        """The Content-Type of the file."""
 
     def sheets(self, options: Any) -> Sequence[str]:
-        """The collections that go into the file, in order."""
+        """The collections in the file, in order."""
 
     def encode(self, sheets: Sequence[Sheet], options: Any, tally: Tally) -> Generator[bytes, None, None]:
-        """Yield the file's bytes, reading the sheets one after the other, each once.
+        """Yield the file's bytes; reads the sheets one after the other, each once.
 
         Raises:
-            UnforeseenColumn: flat formats only, before a byte of the row that has it.
-            TooManyColumns: the format has a limit and the header is over it.
+            UnforeseenColumn: in flat formats, before any byte of the row that has it.
+            TooManyColumns: the header is longer than the format allows.
         """

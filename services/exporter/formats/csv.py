@@ -1,12 +1,12 @@
-"""CSV: RFC 4180, UTF-8, with a byte order mark unless it is not wanted."""
+"""CSV: RFC 4180, UTF-8, with an optional byte order mark."""
 
 import codecs
 from collections.abc import Generator, Sequence
 from typing import ClassVar
 
 from services.exporter import transcode
-from services.exporter.formats.contract import DelimitedOptions, ExportOptions, Sheet, Tally
-from services.exporter.transcode import CsvRows
+from services.exporter.formats.contract import DelimitedOptions, ExportOptions, Sheet
+from services.exporter.transcode import CsvRows, Tally
 
 
 class Csv:
@@ -29,10 +29,10 @@ class Csv:
         return ["products"]
 
     def encode(self, sheets: Sequence[Sheet], options: DelimitedOptions, tally: Tally) -> Generator[bytes, None, None]:
-        """The header, then a chunk of lines a batch."""
+        """The header, then one chunk of lines per batch."""
         for sheet in sheets:
             transcoder = delimited(sheet, options, tally)
-            yield beginning(transcoder, options)
+            yield file_start(transcoder, options)
             for batch in sheet.batches:
                 lines = transcoder.encode(batch)
                 tally.records[sheet.name] += lines.rows
@@ -40,7 +40,7 @@ class Csv:
 
 
 def delimited(sheet: Sheet, options: DelimitedOptions, tally: Tally) -> CsvRows:
-    """The transcoder for a sheet under these options."""
+    """The transcoder for a sheet with these options."""
     tally.records[sheet.name] = 0
     return transcode.transcoders().csv_rows(
         sheet.name,
@@ -52,8 +52,8 @@ def delimited(sheet: Sheet, options: DelimitedOptions, tally: Tally) -> CsvRows:
     )
 
 
-def beginning(transcoder: CsvRows, options: DelimitedOptions) -> bytes:
-    """What every CSV file begins with: the mark, if it is wanted, and the header."""
+def file_start(transcoder: CsvRows, options: DelimitedOptions) -> bytes:
+    """The first bytes of every CSV file: the byte order mark, if requested, and the header."""
     return (codecs.BOM_UTF8 if options.utf8_bom else b"") + transcoder.header()
 
 

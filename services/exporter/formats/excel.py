@@ -1,4 +1,4 @@
-"""Excel: a workbook of typed cells. openpyxl makes workbook and styles; rows are streamed as XML into the package."""
+"""Excel: a workbook of typed cells. openpyxl writes workbook and styles; rows are streamed into the package as XML."""
 
 import io
 import zipfile
@@ -11,17 +11,16 @@ from openpyxl.writer.excel import ExcelWriter
 from pydantic import Field, field_validator
 
 from services.exporter import transcode
-from services.exporter.export.widths import widths
-from services.exporter.formats.contract import ExportOptions, Flag, Sheet, Tally, TooManyColumns
+from services.exporter.formats.contract import ExportOptions, Flag, Sheet, TooManyColumns
 from services.exporter.formats.package import FIXED_TIME, Member, package
-from services.exporter.transcode import Pieces
-from services.exporter.transcode.sheet_xml import column_letters
+from services.exporter.transcode import BatchSlicer, Tally
+from services.exporter.transcode.sheet_xml import column_letters, column_widths
 
-MOST_ROWS = 1_048_576
-"""Rows of a sheet, with the header."""
-MOST_COLUMNS = 16_384
-MOST_BYTES = 3 << 30
-"""A worksheet is ended at this size too: Excel distrusts packages with members that need the 64-bit format."""
+MAX_ROWS = 1_048_576
+"""Rows of a worksheet, including the header."""
+MAX_COLUMNS = 16_384
+MAX_SHEET_BYTES = 3 << 30
+"""A worksheet ends at this size too: Excel reports packages with members in the 64-bit ZIP format as damaged."""
 HEADER_STYLE, DATE_STYLE = 1, 2
 
 _HEAD = (
@@ -37,7 +36,7 @@ SheetName = Literal["products", "suppliers"]
 
 
 class ExcelOptions(ExportOptions):
-    """Which sheets, and how they look."""
+    """Which sheets, and whether they are formatted."""
 
     include_sheets: tuple[SheetName, ...] = Field(
         default=("products",), min_length=1, description="The sheets, in this order; filters and fields are products'."
@@ -53,7 +52,7 @@ class ExcelOptions(ExportOptions):
 
     @property
     def shows_widths(self) -> bool:
-        """As `formatting`."""
+        """Only with `formatting`."""
         return self.formatting
 
 
@@ -73,14 +72,14 @@ class Excel:
         return "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
 
     def sheets(self, options: ExcelOptions) -> Sequence[str]:
-        """The collections asked for."""
+        """The requested collections."""
         return options.include_sheets
 
     def encode(self, sheets: Sequence[Sheet], options: ExcelOptions, tally: Tally) -> Generator[bytes, None, None]:
-        """The package: the sheets first, since how many there are is known only after the last row."""
+        """The package: worksheets first, since their number is known only after the last row."""
         for sheet in sheets:
-            if len(sheet.columns) > MOST_COLUMNS:
-                raise TooManyColumns(len(sheet.columns), MOST_COLUMNS)
+            if len(sheet.columns) > MAX_COLUMNS:
+                raise TooManyColumns(len(sheet.columns), MAX_COLUMNS)
         return package(_members(sheets, options, tally))
 
 
@@ -97,7 +96,7 @@ def _members(sheets: Sequence[Sheet], options: ExcelOptions, tally: Tally) -> It
 
 
 class Pages:
-    """Cuts the rows of one collection into worksheets; `area` is what the last one covers."""
+    """Splits the rows of one collection into worksheets; `area` is the range of cells of the last one."""
 
     def __init__(self, sheet: Sheet, options: ExcelOptions, tally: Tally) -> None:
         self._sheet = sheet
@@ -106,37 +105,37 @@ class Pages:
         self._rows = transcode.transcoders().sheet_rows(
             sheet.name, sheet.columns, sheet.selection, tally, date_style=DATE_STYLE
         )
-        self._pieces = Pieces(sheet.batches)
+        self._slicer = BatchSlicer(sheet.batches)
         self.area = ""
 
     def contents(self) -> Iterator[int]:
         """1, and the number of each further worksheet while there are rows."""
         number = 1
-        while number == 1 or self._pieces.more():
+        while number == 1 or self._slicer.more():
             yield number
             number += 1
 
     def xml(self) -> Iterator[bytes]:
-        """One worksheet, as full as it may be."""
-        look = _FROZEN + _cols(self._sheet.columns, self._sheet.widths) if self._formatting else ""
-        yield f"{_HEAD}{look}<sheetData>".encode()
+        """One worksheet, as full as possible."""
+        view = _FROZEN + _cols(self._sheet.columns, self._sheet.widths) if self._formatting else ""
+        yield f"{_HEAD}{view}<sheetData>".encode()
         yield self._rows.header(HEADER_STYLE if self._formatting else None)
         number, written = 2, 0
-        while number <= MOST_ROWS and written < MOST_BYTES and self._pieces.more():
-            rows = self._rows.encode(self._pieces.take(MOST_ROWS + 1 - number), number)
+        while number <= MAX_ROWS and written < MAX_SHEET_BYTES and self._slicer.more():
+            rows = self._rows.encode(self._slicer.take(MAX_ROWS + 1 - number), number)
             self._tally.records[self._sheet.name] += rows.rows
             number += rows.rows
             written += len(rows.text)
             yield rows.text
         if self._formatting:
-            self._tally.widths[self._sheet.name] = widths(self._sheet.columns, self._rows.longest())
+            self._tally.widths[self._sheet.name] = column_widths(self._sheet.columns, self._rows.longest())
         self.area = f"A1:{column_letters(max(1, len(self._sheet.columns)))}{number - 1}"
         filtered = f'<autoFilter ref="{self.area}"/>' if self._formatting else ""
         yield f"</sheetData>{filtered}</worksheet>".encode()
 
 
 def _cols(columns: Sequence[str], known: Mapping[str, int]) -> str:
-    """The widths, as far as they are known."""
+    """The widths of the columns that have one."""
     cols = [
         f'<col min="{at}" max="{at}" width="{known[name]}" customWidth="1"/>'
         for at, name in enumerate(columns, 1)
@@ -146,21 +145,21 @@ def _cols(columns: Sequence[str], known: Mapping[str, int]) -> str:
 
 
 def _frame(areas: Mapping[str, str], *, filtered: bool) -> Iterator[Member]:
-    """Everything of the package but the worksheets (their names and areas), as openpyxl writes it."""
+    """The members of the package other than worksheets, as openpyxl writes them; `areas` by worksheet name."""
     book = Workbook()
     book.remove(book.worksheets[0])
     for name, area in areas.items():
         page = book.create_sheet(name)
-        if filtered:  # the workbook names what is filtered, _xlnm._FilterDatabase, as Excel does
+        if filtered:  # adds the defined name _xlnm._FilterDatabase, as Excel does
             page.auto_filter.ref = area
-    # The first two cell formats made are numbers 1 and 2 in the styles.
+    # The first two cell formats become styles 1 and 2.
     first = book.worksheets[0]
     first["A1"].font = Font(name="Calibri", size=11, bold=True)
     first["A2"].number_format = "yyyy-mm-dd hh:mm:ss"
     book.properties.creator = "Catalog Exports"
     book.properties.created = book.properties.modified = FIXED_TIME  # same content, same bytes
     saved = io.BytesIO()
-    # Not Workbook.save, which notes the time of writing.
+    # Workbook.save would store the current time.
     ExcelWriter(book, zipfile.ZipFile(saved, "w")).save()
     with zipfile.ZipFile(saved) as archive:
         for name in archive.namelist():

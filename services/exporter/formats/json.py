@@ -1,4 +1,4 @@
-"""JSON: one array, or NDJSON; nesting and types are kept."""
+"""JSON: one array, or NDJSON; keeps nesting and types."""
 
 from collections.abc import Generator, Sequence
 from typing import ClassVar
@@ -6,14 +6,15 @@ from typing import ClassVar
 from pydantic import Field
 
 from services.exporter import transcode
-from services.exporter.formats.contract import ExportOptions, Flag, Sheet, Tally
+from services.exporter.formats.contract import ExportOptions, Flag, Sheet
+from services.exporter.transcode import Tally
 
 
 class JsonOptions(ExportOptions):
     """How the objects are laid out."""
 
     pretty: Flag = Field(default=True, description="Indent by two spaces.")
-    json_lines: Flag = Field(default=False, description="NDJSON: one compact object a line; `pretty` has no effect.")
+    json_lines: Flag = Field(default=False, description="NDJSON: one compact object per line; `pretty` has no effect.")
 
 
 class Json:
@@ -28,15 +29,15 @@ class Json:
         return ".jsonl" if options.json_lines else ".json"
 
     def media_type(self, options: JsonOptions) -> str:
-        """JSON's, or the customary one of NDJSON."""
+        """JSON's media type, or the one in common use for NDJSON."""
         return "application/x-ndjson" if options.json_lines else "application/json"
 
     def sheets(self, options: JsonOptions) -> Sequence[str]:  # noqa: ARG002
-        """One array holds the products."""
+        """The products only."""
         return ["products"]
 
     def encode(self, sheets: Sequence[Sheet], options: JsonOptions, tally: Tally) -> Generator[bytes, None, None]:
-        """An array, or lines, a chunk a batch."""
+        """An array, or lines; one chunk per batch."""
         [sheet] = sheets
         tally.records[sheet.name] = 0
         if options.json_lines:
@@ -63,7 +64,7 @@ def _array(sheet: Sheet, tally: Tally, *, pretty: bool) -> Generator[bytes, None
             tally.records[sheet.name] += elements.rows
             yield held or opening.encode()
             held = elements.text
-    # The last batch is held back to know it is the last: no comma stands behind it.
+    # The last batch was held back: it must not end in a comma.
     yield held.removesuffix(between.encode()) + closing.encode() if held else b"[]\n" if pretty else b"[]"
 
 

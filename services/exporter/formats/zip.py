@@ -1,21 +1,21 @@
-"""ZIP: the products as numbered CSV files of a bounded number of rows, each with its header."""
+"""ZIP: the products as numbered CSV files with a limited number of rows, each with the header."""
 
 from collections.abc import Generator, Iterator, Sequence
 from typing import ClassVar
 
 from pydantic import Field
 
-from services.exporter.formats.contract import DelimitedOptions, ExportOptions, Sheet, Tally
-from services.exporter.formats.csv import beginning, delimited
+from services.exporter.formats.contract import DelimitedOptions, ExportOptions, Sheet
+from services.exporter.formats.csv import delimited, file_start
 from services.exporter.formats.package import Member, package
-from services.exporter.transcode import CsvRows, Pieces
+from services.exporter.transcode import BatchSlicer, CsvRows, Tally
 
-PART_BYTES = 1 << 30
-"""A part is ended at this size, so that its own sizes fit the classic format every tool can read."""
+MAX_PART_BYTES = 1 << 30
+"""A part ends at this size, so that it does not need the 64-bit ZIP format, which some tools cannot read."""
 
 
 class ZipOptions(DelimitedOptions):
-    """CSV's options, and how long a part may be."""
+    """CSV's options, and the size of a part."""
 
     max_rows_per_file: int = Field(
         default=30_000, strict=True, ge=1, le=1_000_000, description="Rows of one part, without its header."
@@ -38,38 +38,38 @@ class Zip:
         return "application/zip"
 
     def sheets(self, options: ZipOptions) -> Sequence[str]:  # noqa: ARG002
-        """All parts together are one table."""
+        """All parts are one table."""
         return ["products"]
 
     def encode(self, sheets: Sequence[Sheet], options: ZipOptions, tally: Tally) -> Generator[bytes, None, None]:
-        """The archive, a chunk at a time."""
+        """The archive, chunk by chunk."""
         [sheet] = sheets
         parts = Parts(sheet, delimited(sheet, options, tally), options, tally)
         return package(parts.members())
 
 
 class Parts:
-    """Cuts one stream of rows into parts."""
+    """Splits one stream of rows into parts."""
 
     def __init__(self, sheet: Sheet, transcoder: CsvRows, options: ZipOptions, tally: Tally) -> None:
         self._name = sheet.name
-        self._pieces = Pieces(sheet.batches)
+        self._slicer = BatchSlicer(sheet.batches)
         self._transcoder = transcoder
         self._options = options
         self._tally = tally
 
     def members(self) -> Iterator[Member]:
-        """The parts in order; the first is there even without a row."""
+        """The parts in order; there is always a first one, even without rows."""
         number = 1
-        while number == 1 or self._pieces.more():
+        while number == 1 or self._slicer.more():
             yield Member(f"products_{number:04}.csv", self._part())
             number += 1
 
     def _part(self) -> Iterator[bytes]:
         room, written = self._options.max_rows_per_file, 0
-        yield beginning(self._transcoder, self._options)
-        while room and written < PART_BYTES and self._pieces.more():
-            lines = self._transcoder.encode(self._pieces.take(room))
+        yield file_start(self._transcoder, self._options)
+        while room and written < MAX_PART_BYTES and self._slicer.more():
+            lines = self._transcoder.encode(self._slicer.take(room))
             room -= lines.rows
             written += len(lines.text)
             self._tally.records[self._name] += lines.rows

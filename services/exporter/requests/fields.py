@@ -1,4 +1,4 @@
-"""Checks a request against the catalogue before it is accepted: a typing mistake is an error now, not an empty file."""
+"""Checks a request against the catalogue before it is accepted: a typing mistake is an error, not an empty file."""
 
 from collections.abc import Iterable, Sequence
 
@@ -8,14 +8,13 @@ from pymongo.errors import PyMongoError
 from services.chassis.faults import BadRequest, Unavailable, Violation
 from services.chassis.mongo import Document, is_transient
 from services.exporter.catalogue.columns import lineage, near_names
-from services.exporter.catalogue.sample import Look
 from services.exporter.catalogue.snapshot import database_name
-from services.exporter.export.plan import FILTERED_SHEET
 from services.exporter.requests.filters import Filter, fields, misread, name_problem, paths, place, shown
-from services.exporter.requests.request import CheckedRequest
+from services.exporter.requests.request import FILTERED_SHEET, CheckedRequest
+from services.exporter.requests.sample import CatalogueSample
 
-LOOK_SECONDS = 2.0
-MOST_REPORTED = 10
+SAMPLE_SECONDS = 2.0
+MAX_REPORTED = 10
 
 
 def check_fields(
@@ -24,47 +23,47 @@ def check_fields(
     request: CheckedRequest,
     known: Iterable[str],
     *,
-    seconds: float = LOOK_SECONDS,
+    seconds: float = SAMPLE_SECONDS,
 ) -> None:
-    """Refuse a request about fields or values that no product has. Blocks; to be called in a thread.
+    """Refuse a request for fields or values that no product has. Blocks: call it in a thread.
 
     Args:
-        known: names of columns met in earlier exports; a name among them is not looked for.
-        seconds: to look into the catalogue; what is not found out by then is accepted.
+        known: names of columns from earlier exports; these are not checked again.
+        seconds: time limit for the queries; what cannot be checked within it is accepted.
 
     Raises:
-        BadRequest: with near names, or what the field holds.
-        Unavailable: the catalogue is away.
+        BadRequest: with similar names, or what the field holds.
+        Unavailable: the catalogue does not answer.
     """
     try:
         database = client[database_name(tenant)]
         if not database.list_collection_names(filter={"name": FILTERED_SHEET}):
             text = f"tenant {tenant!r} has no catalogue yet; load products first"
             raise BadRequest([Violation("tenant", text)], code="catalogue_missing")
-        look = Look(database[FILTERED_SHEET], seconds)
-        _check_names(look, request, tuple(known))
-        _check_values(look, request.filter)
+        sample = CatalogueSample(database[FILTERED_SHEET], seconds)
+        _check_names(sample, request, tuple(known))
+        _check_values(sample, request.filter)
     except PyMongoError as exc:
         if not is_transient(exc):
             raise
         raise Unavailable("catalogue_unavailable", "The catalogue does not answer; try again shortly.") from exc
 
 
-def _check_names(look: Look, request: CheckedRequest, known: tuple[str, ...]) -> None:
-    """Every filtered field has to exist, of the included ones at least one."""
+def _check_names(sample: CatalogueSample, request: CheckedRequest, known: tuple[str, ...]) -> None:
+    """Every filtered field must exist, and at least one of the included ones."""
     there = _with_parents(known)
     filtered = [name for name in fields(request.filter) if name not in there]
     asked = request.options.include_fields or ()
     if not filtered and (not asked or not there.isdisjoint(asked)):
         return
-    sampled, is_whole = look.sampled_names()
+    sampled, is_whole = sample.sampled_names()
     there |= _with_parents(sampled)
-    unknown = [(place(name), name) for name in filtered if name not in there and not look.has_any([name])]
-    # The sample is all there is to tell of names that MongoDB has no path for.
-    if asked and there.isdisjoint(asked) and (is_whole or _all_reachable(asked)) and not look.has_any(asked):
+    unknown = [(place(name), name) for name in filtered if name not in there and not sample.has_any([name])]
+    # Names that MongoDB has no path for can only be checked in the sample.
+    if asked and there.isdisjoint(asked) and (is_whole or _all_reachable(asked)) and not sample.has_any(asked):
         unknown += [("include_fields", name) for name in asked]
     if unknown:
-        raise BadRequest(_reported(look, unknown, tuple(dict.fromkeys([*known, *sampled]))), code="unknown_field")
+        raise BadRequest(_reported(sample, unknown, tuple(dict.fromkeys([*known, *sampled]))), code="unknown_field")
 
 
 def _with_parents(names: Iterable[str]) -> set[str]:
@@ -75,25 +74,25 @@ def _all_reachable(names: Iterable[str]) -> bool:
     return all(name_problem(name) is None for name in names)
 
 
-def _reported(look: Look, unknown: Sequence[tuple[str, str]], known: tuple[str, ...]) -> list[Violation]:
+def _reported(sample: CatalogueSample, unknown: Sequence[tuple[str, str]], known: tuple[str, ...]) -> list[Violation]:
     violations = []
-    for where, name in unknown[:MOST_REPORTED]:
-        near = () if look.is_over() else near_names(name, known)  # takes long among thousands of names
+    for where, name in unknown[:MAX_REPORTED]:
+        near = () if sample.is_over() else near_names(name, known)  # slow among thousands of names
         hint = f"; did you mean {', '.join(near)}?" if near else ""
         violations.append(Violation(where, f"no product has the field {shown(name)!r}{hint}"))
-    if len(unknown) > MOST_REPORTED:
-        where = unknown[MOST_REPORTED][0]
-        violations.append(Violation(where, f"no product has {len(unknown) - MOST_REPORTED:,} more of the fields named"))
+    if len(unknown) > MAX_REPORTED:
+        where = unknown[MAX_REPORTED][0]
+        violations.append(Violation(where, f"no product has {len(unknown) - MAX_REPORTED:,} more of the named fields"))
     return violations
 
 
-def _check_values(look: Look, wanted: Filter) -> None:
-    """Refuse a value when a sample holds nothing it can be compared with, and no other product does."""
-    kinds = {name: look.kinds(name) for name in fields(wanted)}
+def _check_values(sample: CatalogueSample, wanted: Filter) -> None:
+    """Refuse a value when neither the sample nor any other product holds something it can be compared with."""
+    kinds = {name: sample.kinds(name) for name in fields(wanted)}
     wrong = [
         Violation(place(found.name), found.message)
         for found in misread(wanted, kinds)
-        if not look.finds({"$or": [{path: {"$type": sorted(found.kinds)}} for path in paths(found.name)]})
+        if not sample.finds({"$or": [{path: {"$type": sorted(found.kinds)}} for path in paths(found.name)]})
     ]
     if wrong:
-        raise BadRequest(wrong[:MOST_REPORTED])
+        raise BadRequest(wrong[:MAX_REPORTED])

@@ -1,4 +1,4 @@
-"""Checks what a request asks for, without looking at the catalogue: format, options, filters, file name. Pure."""
+"""Checks a request without reading the catalogue: format, options, filters, file name. Pure."""
 
 import hashlib
 import json
@@ -15,27 +15,29 @@ from services.exporter.formats.contract import ExportOptions, Format
 from services.exporter.jobs.file_names import template_problem
 from services.exporter.requests.filters import Filter, FilterError, parse_filter
 
-MOST_OPTIONS = 2 * 1024 * 1024
-"""Bytes of a request's options; they are stored on the job."""
+FILTERED_SHEET = "products"
+"""The collection that fields and filters apply to; other sheets are exported whole."""
+MAX_OPTIONS_BYTES = 2 * 1024 * 1024
+"""Of a request's options, which are stored on the job."""
 
 
 @dataclass(frozen=True, slots=True)
 class CheckedRequest:
-    """A request whose every part is understood."""
+    """A request whose parts are all valid."""
 
     format: Format
     options: ExportOptions
     filter: Filter
     hash: str
-    """Of format and options; equal for requests that ask for the same."""
+    """Of format and options; equal for equal requests."""
 
 
 def check_request(formats: Mapping[str, Format], name: str, options_json: str) -> CheckedRequest:
-    """Understand a request.
+    """Parse and check a request.
 
     Raises:
         UnknownFormat: there is no such format.
-        BadRequest: naming every field that is wrong.
+        BadRequest: with every field that is wrong.
     """
     form = formats.get(name)
     if form is None:
@@ -57,11 +59,11 @@ def check_request(formats: Mapping[str, Format], name: str, options_json: str) -
 
 
 def _parse(options_json: str) -> dict[str, Any]:
-    if len(options_json.encode(errors="replace")) > MOST_OPTIONS:
-        raise BadRequest([Violation("options_json", f"is larger than {MOST_OPTIONS} bytes")])
+    if len(options_json.encode(errors="replace")) > MAX_OPTIONS_BYTES:
+        raise BadRequest([Violation("options_json", f"is larger than {MAX_OPTIONS_BYTES} bytes")])
     try:
         body = json.loads(options_json or "{}", parse_float=_exact, parse_constant=_refuse)
-        json.dumps(body, ensure_ascii=False, default=str).encode()  # half a surrogate pair is no text: ValueError
+        json.dumps(body, ensure_ascii=False, default=str).encode()  # ValueError on an unpaired surrogate
     except (ValueError, RecursionError) as exc:
         raise BadRequest([Violation("options_json", f"is not JSON: {exc}")]) from exc
     if not isinstance(body, dict):

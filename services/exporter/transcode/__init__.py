@@ -1,10 +1,20 @@
-"""Raw BSON batches in, bytes of a file format out.
+"""Turns batches of raw BSON into the bytes of a file format.
 
-`reference` defines the result in plain Python; `compiled` gives the same bytes many times as fast, where it was built.
+`reference` defines the result in plain Python. `compiled` writes the same bytes many times faster, where it was built.
 """
 
+from services.exporter.transcode.batch_slicer import BatchSlicer
 from services.exporter.transcode.choice import Transcoders, transcoders
-from services.exporter.transcode.pieces import Pieces
 from services.exporter.transcode.reference import CsvRows, Encoded, discover
+from services.exporter.transcode.tally import Tally, UnforeseenColumn
 
-__all__ = ["CsvRows", "Encoded", "Pieces", "Transcoders", "discover", "transcoders"]
+__all__ = [
+    "BatchSlicer",
+    "CsvRows",
+    "Encoded",
+    "Tally",
+    "Transcoders",
+    "UnforeseenColumn",
+    "discover",
+    "transcoders",
+]

@@ -1,4 +1,4 @@
-"""Chooses who transcodes: the compiled implementation where it was built, else the plain one, which gives the same."""
+"""Chooses the transcoders: the compiled ones if they were built, else the Python ones, which write the same bytes."""
 
 from dataclasses import dataclass
 from functools import cache
@@ -28,7 +28,7 @@ def compiled_transcoders() -> Transcoders:
     """The compiled implementation.
 
     Raises:
-        ImportError: there was no C compiler at hand when this was installed.
+        ImportError: it was not built, because there was no C compiler.
     """
     from services.exporter.transcode import compiled
 
@@ -37,7 +37,7 @@ def compiled_transcoders() -> Transcoders:
 
 @cache
 def transcoders() -> Transcoders:
-    """The faster one of those that are there; said in the log when it is asked for first."""
+    """The fastest implementation available; the first call logs which one it is."""
     try:
         chosen = compiled_transcoders()
     except ImportError as exc:

@@ -29,14 +29,14 @@ include "native/elements.pxi"
 include "native/keys.pxi"
 include "native/texts.pxi"
 include "native/json.pxi"
-include "native/wishes.pxi"
+include "native/json_selection.pxi"
 include "native/rows.pxi"
 include "native/lines.pxi"
 include "native/cells.pxi"
 include "native/engines.pxi"
 include "native/flat.pxi"
 include "native/objects.pxi"
-include "native/chosen.pxi"
+include "native/selected_objects.pxi"
 
 
 class Discovery(reference.Discovery):

@@ -1,4 +1,4 @@
-"""A tree over the keys met in documents, so that each name is built and decided on once and not for every document."""
+"""A tree of the keys found in documents: each dotted name is built, and its column decided, only once."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -6,7 +6,7 @@ from typing import Any
 from bson import DBRef
 
 from services.exporter.catalogue.columns import Selection
-from services.exporter.formats.contract import UnforeseenColumn
+from services.exporter.transcode.tally import UnforeseenColumn
 from services.exporter.transcode.values import Document, as_object, escaped
 
 IGNORED = -1
@@ -45,7 +45,7 @@ class Names:
         self._columns = None if columns is None else {name: at for at, name in enumerate(columns)}
         self._selection = selection
         self._seen = seen
-        # `_id` is called `id` unless the document has one of its own: two trees, so that a look-up needs no question.
+        # `_id` is exported as `id` unless the document has an `id`: with a tree for each case, no lookup has to check.
         self._plain, self._own_id = Node(None), Node(None)
         self._plain.below["_id"] = Node("id")
 
@@ -54,10 +54,10 @@ class Names:
         return self._own_id if "id" in document else self._plain
 
     def decide(self, node: Node) -> int:
-        """The column of a leaf met for the first time, or `IGNORED`.
+        """The column of a leaf that is seen for the first time, or `IGNORED`.
 
         Raises:
-            UnforeseenColumn: it is accepted and the header does not have it.
+            UnforeseenColumn: the leaf is selected and the header does not have it.
         """
         if node.name is None or not self._selection.accepts(node.name):
             node.column = IGNORED
@@ -73,7 +73,7 @@ class Names:
         return column
 
     def note(self, document: Document, node: Node) -> None:
-        """Decide on every leaf of a document without writing any."""
+        """Decide on every leaf of a document without writing it."""
         for key, value in document.items():
             below = node.below.get(key) or node.child(key)
             inner = as_object(value)
@@ -83,7 +83,7 @@ class Names:
                 self.decide(below)
 
     def fill(self, row: list[Any], document: Document, node: Node) -> None:
-        """Put every leaf of a document at its column in `row`."""
+        """Put every leaf of a document into its column in `row`."""
         for key, value in document.items():
             below = node.below.get(key) or node.child(key)
             kind = value.__class__

@@ -1,4 +1,4 @@
-"""The plain Python transcoders: they define the result, and serve where no compiler was at hand."""
+"""The transcoders in Python: they define the result, and are used where the compiled ones were not built."""
 
 import csv
 import io
@@ -6,17 +6,17 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from services.exporter.catalogue.columns import Selection
-from services.exporter.formats.contract import Tally
 from services.exporter.transcode import sheet_xml
+from services.exporter.transcode.field_selector import FieldSelector
 from services.exporter.transcode.names import Names
-from services.exporter.transcode.selected import Chooser
+from services.exporter.transcode.tally import Tally
 from services.exporter.transcode.values import NUMBERS_AND_DATES, TEXT, documents, json_text, top_level
 
 FORMULA_STARTS = tuple("=+-@\t\r")
 
 
 class Encoded(NamedTuple):
-    """A batch as it stands in the file."""
+    """A batch as written to the file."""
 
     text: bytes
     rows: int
@@ -26,7 +26,7 @@ class Discovery:
     """Finds the leaves of documents.
 
     Args:
-        seen: gets the names that the selection accepts, in first-seen order.
+        seen: receives the selected names in first-seen order.
     """
 
     def __init__(self, selection: Selection, seen: dict[str, None]) -> None:
@@ -39,7 +39,7 @@ class Discovery:
 
 
 def discover(batch: bytes, selection: Selection, seen: dict[str, None]) -> None:
-    """Add the names of one batch's leaves that the selection accepts to `seen`, in first-seen order."""
+    """Add the selected names of one batch's leaves to `seen`, in first-seen order."""
     Discovery(selection, seen).note(batch)
 
 
@@ -48,7 +48,7 @@ class CsvRows:
 
     Args:
         sheet: name under which rows and names are counted in `tally`.
-        columns: the header, complete.
+        columns: the complete header.
         escape_formulas: put `'` before text that a spreadsheet would take for a formula.
     """
 
@@ -68,14 +68,14 @@ class CsvRows:
         self._escape = escape_formulas
 
     def header(self) -> bytes:
-        """The line of names."""
-        return self._lines([[_harmless(name) if self._escape else name for name in self._columns]])
+        """The line with the column names."""
+        return self._lines([[_escaped(name) if self._escape else name for name in self._columns]])
 
     def encode(self, batch: bytes) -> Encoded:
-        """The lines of a batch, one a document.
+        """The lines of a batch, one per document.
 
         Raises:
-            UnforeseenColumn: a document has a leaf the header has not.
+            UnforeseenColumn: a document has a leaf that is not in the header.
             InvalidBSON: the batch is damaged.
         """
         names, width, escape = self._names, len(self._columns), self._escape
@@ -92,25 +92,25 @@ class CsvRows:
         return out.getvalue().encode()
 
 
-def _harmless(text: str) -> str:
+def _escaped(text: str) -> str:
     return f"'{text}" if text.startswith(FORMULA_STARTS) else text
 
 
 def _cell(value: Any) -> str:
     text = TEXT[value.__class__](value)
-    return text if value.__class__ in NUMBERS_AND_DATES else _harmless(text)
+    return text if value.__class__ in NUMBERS_AND_DATES else _escaped(text)
 
 
 class JsonObjects:
-    """Documents as JSON objects, nested as they are.
+    """Documents as JSON objects; nesting is kept.
 
     Args:
-        newline: None for compact objects; else a line break and the indentation of the objects.
-        ending: stands after each object.
+        newline: None for compact objects; else a line break followed by the indentation of the objects.
+        ending: written after each object.
     """
 
     def __init__(self, sheet: str, selection: Selection, tally: Tally, *, newline: str | None, ending: str) -> None:
-        self._choose = Chooser(selection)
+        self._select = FieldSelector(selection)
         self._names = (
             Names(sheet, None, selection, tally.seen.setdefault(sheet, {})) if selection.include is not None else None
         )
@@ -127,8 +127,8 @@ class JsonObjects:
         for document in documents(batch):
             if self._names is not None:
                 self._names.note(document, self._names.root(document))
-            chosen = self._choose(dict(top_level(document)))
-            texts.append(json_text(chosen, self._newline) + self._ending)
+            selected = self._select(dict(top_level(document)))
+            texts.append(json_text(selected, self._newline) + self._ending)
         return Encoded("".join(texts).encode(), len(texts))
 
 
@@ -136,7 +136,7 @@ class SheetRows:
     """Rows of a worksheet's XML.
 
     Args:
-        date_style: index of the cell format for dates in the workbook's styles.
+        date_style: index of the style for dates in the workbook.
     """
 
     def __init__(
@@ -149,7 +149,7 @@ class SheetRows:
         self._cells = sheet_xml.Cells(date_style, len(columns))
 
     def header(self, style: int | None) -> bytes:
-        """The row of names, in this cell format; names cut are counted in the tally."""
+        """The row with the column names, in this style; truncated names are counted in the tally."""
         before = self._cells.cut
         attributes = "" if style is None else f' s="{style}"'
         text = self._cells.heading(self._columns, self._letters, attributes)
@@ -157,14 +157,14 @@ class SheetRows:
         return text.encode()
 
     def longest(self) -> list[int]:
-        """Characters of the longest cell of each column in the batches so far, at most `sheet_xml.MOST_SHOWN`."""
+        """Characters of the longest cell of each column in the batches so far, up to `sheet_xml.MAX_SHOWN`."""
         return list(self._cells.longest)
 
     def encode(self, batch: bytes, first: int) -> Encoded:
-        """The rows of a batch as XML, numbered from `first`; cells cut are counted in the tally.
+        """The rows of a batch as XML, numbered from `first`; truncated cells are counted in the tally.
 
         Raises:
-            UnforeseenColumn: a document has a leaf the header has not.
+            UnforeseenColumn: a document has a leaf that is not in the header.
             InvalidBSON: the batch is damaged.
         """
         rows, before = [], self._cells.cut

@@ -10,20 +10,26 @@ from bson import Decimal128, Int64
 
 from services.exporter.transcode.values import TEXT
 
-LONGEST_TEXT = 32_767
-"""UTF-16 units a cell holds."""
-MOST_DIGITS = 15
-"""Significant digits a spreadsheet's number keeps."""
+MAX_TEXT = 32_767
+"""UTF-16 code units in a cell."""
+MAX_DIGITS = 15
+"""Significant digits of a number in a spreadsheet."""
 
+MAX_SHOWN = 60
+"""Characters of a cell that count for the width of its column."""
+_BOOL_SHOWN, _DATE_SHOWN = len("FALSE"), len("2026-03-15 12:30:00")
+WIDTH_MARGIN = 2
+WIDTH_STEPS = (8, 10, 12, 15, 20, 25, 30, 40, 50, MAX_SHOWN)
+"""Widths in steps: with exact ones, a slightly longer cell would force a second pass over the documents."""
 SMALLEST = 2.3e-308
-"""Nearer to zero a spreadsheet has no number: its doubles are never subnormal."""
+"""The smallest positive number in a spreadsheet: it has no subnormal doubles."""
 
-# ECMA-376 22.4.2.4: what XML 1.0 forbids is written _xHHHH_, and CR too, which a parser would turn into LF. A text that
-# looks like that itself, also when its last `_` will be that of the next escape, has its first one escaped.
+# ECMA-376 22.4.2.4: characters that XML 1.0 forbids are written _xHHHH_; so is CR, which a parser would turn into LF.
+# In text that already looks like such an escape, the first `_` is escaped, even if its last `_` begins another escape.
 _FORBIDDEN_CHARACTERS = "\x00-\x08\x0b-\x1f\ufffe\uffff"
 _FORBIDDEN = re.compile(f"[{_FORBIDDEN_CHARACTERS}]|_(?=x[0-9A-Fa-f]{{4}}[_{_FORBIDDEN_CHARACTERS}])")
 _MARKUP = {ord("&"): "&amp;", ord("<"): "&lt;", ord(">"): "&gt;"}
-_FIRST_DATE = datetime(1900, 3, 1)  # before it, spreadsheets count a 29 February 1900 that never was
+_FIRST_DATE = datetime(1900, 3, 1)  # before that, spreadsheets count a 29 February 1900, which did not exist
 _DAY_ZERO = datetime(1899, 12, 30)
 
 
@@ -36,32 +42,37 @@ def column_letters(number: int) -> str:
     return letters
 
 
+def column_width(characters: int) -> int:
+    """The width of a column whose longest cell has this many characters; in characters."""
+    return next((step for step in WIDTH_STEPS if characters + WIDTH_MARGIN <= step), WIDTH_STEPS[-1])
+
+
+def column_widths(columns: Sequence[str], longest: Sequence[int]) -> dict[str, int]:
+    """Widths by column, given the characters of the longest cell of each column."""
+    return {name: column_width(max(len(name), cell)) for name, cell in zip(columns, longest, strict=True)}
+
+
 def escaped_text(text: str) -> str:
-    """Text as it stands in XML, with every character of it."""
+    """Text escaped for XML without losing a character."""
     if _FORBIDDEN.search(text):
         text = _FORBIDDEN.sub(lambda found: f"_x{ord(found.group()):04X}_", text)
     return text.translate(_MARKUP) if "&" in text or "<" in text or ">" in text else text
 
 
 def cut_text(text: str) -> str:
-    """The beginning of a text that fits into a cell, without half a surrogate pair."""
-    if len(text) * 2 <= LONGEST_TEXT:
+    """The beginning of a text that fits into a cell, without splitting a surrogate pair."""
+    if len(text) * 2 <= MAX_TEXT:
         return text
     units = text.encode("utf-16-le", "surrogatepass")
-    if len(units) <= LONGEST_TEXT * 2:
+    if len(units) <= MAX_TEXT * 2:
         return text
-    return units[: LONGEST_TEXT * 2].decode("utf-16-le", "ignore")
-
-
-MOST_SHOWN = 60
-"""Characters counted of a cell; no column is made wider."""
-_BOOL_SHOWN, _DATE_SHOWN = len("FALSE"), len("2026-03-15 12:30:00")
+    return units[: MAX_TEXT * 2].decode("utf-16-le", "ignore")
 
 
 class Cells:
     """Writes cells; `cut` counts the texts that were too long.
 
-    `longest` holds the characters of the longest cell that each column has had, at most `MOST_SHOWN`.
+    `longest` holds the number of characters of the longest cell in each column, up to `MAX_SHOWN`.
     """
 
     def __init__(self, date_style: int, width: int) -> None:
@@ -81,16 +92,16 @@ class Cells:
         }
 
     def row(self, values: Sequence[Any], letters: Sequence[str], number: int) -> str:
-        """One row; null and missing make no cell."""
+        """One row; null and missing values have no cell."""
         cells = []
         for at, (letter, value) in enumerate(zip(letters, values, strict=True)):
             if value is not None:
                 cells.append(f'<c r="{letter}{number}"{self._inner[value.__class__](value)}')
-                self.longest[at] = max(self.longest[at], min(self._shown, MOST_SHOWN))
+                self.longest[at] = max(self.longest[at], min(self._shown, MAX_SHOWN))
         return f'<row r="{number}">{"".join(cells)}</row>'
 
     def heading(self, names: Sequence[str], letters: Sequence[str], attributes: str) -> str:
-        """The first row: every name as text, its cell with these attributes."""
+        """The first row: the names as text, in cells with these attributes."""
         cells = [f'<c r="{letter}1"{attributes}{self._text(name)}' for letter, name in zip(letters, names, strict=True)]
         return f'<row r="1">{"".join(cells)}</row>'
 
@@ -110,7 +121,7 @@ class Cells:
         return f' t="b"><v>{value:d}</v></c>'
 
     def _integer(self, value: int) -> str:
-        if -(10**MOST_DIGITS) < value < 10**MOST_DIGITS:
+        if -(10**MAX_DIGITS) < value < 10**MAX_DIGITS:
             return self._number(str(value))
         return self._text(str(value))
 
@@ -127,10 +138,10 @@ class Cells:
         exact = value.to_decimal()
         if not exact.is_finite():
             return self._other(value)
-        # Not Decimal.normalize: it rounds to the context's 28 digits, of up to 34.
+        # Decimal.normalize would round to the context's 28 digits; there may be 34.
         digits = "".join(map(str, exact.as_tuple().digits)).rstrip("0")
         near = float(exact)
-        if len(digits) > MOST_DIGITS or (exact != 0 and not SMALLEST <= abs(near) < math.inf):
+        if len(digits) > MAX_DIGITS or (exact != 0 and not SMALLEST <= abs(near) < math.inf):
             return self._other(value)
         return self._float(near)
 

@@ -1,6 +1,6 @@
-"""What a BSON value looks like as text and as JSON. Pure; the rules are in docs/values.md.
+"""BSON values as text and as JSON. Pure; the rules are in docs/values.md.
 
-The loader uses `text` too, to tell a cell that was edited from one that was not.
+The loader uses `text` too, to find out whether a cell was edited.
 """
 
 import base64
@@ -19,7 +19,7 @@ from bson.datetime_ms import DatetimeMS
 
 Document = dict[str, Any]
 
-# Nothing a document holds is refused or lost: odd dates stay milliseconds, odd bytes become U+FFFD.
+# Every document can be decoded: dates out of Python's range stay milliseconds, invalid UTF-8 becomes U+FFFD.
 CODEC: CodecOptions[Document] = CodecOptions(
     document_class=dict,
     tz_aware=False,
@@ -31,18 +31,18 @@ CODEC: CodecOptions[Document] = CodecOptions(
 _UUID_SUBTYPES = {3, 4}
 _FLAGS = ((2, "i"), (4, "l"), (8, "m"), (16, "s"), (32, "u"), (64, "x"))
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-# The Gregorian calendar repeats after 400 years: what lies beyond Python's years is computed in its cycle.
+# The Gregorian calendar repeats after 400 years, so dates out of Python's range are computed within one cycle.
 _CYCLE_DAYS = 146_097
 
 
 def documents(batch: bytes) -> list[Document]:
-    """The documents in a raw batch, with nothing lost in decoding.
+    """Decode a raw batch.
 
     Raises:
         bson.errors.InvalidBSON: the batch is damaged.
     """
-    # PyMongo 4.20 checks a value in a list against the end of the document, counted from where the list begins: of a
-    # damaged list it reads on behind the document, by at most its size. What it finds there now are zeros of ours.
+    # PyMongo 4.20 checks values in a list against the size of the document, counted from the start of the list. In a
+    # damaged list it can read beyond the batch, by at most the batch's size; the padding makes that memory ours.
     size = len(batch)
     padded = bytearray(2 * size)
     padded[:size] = batch
@@ -50,7 +50,7 @@ def documents(batch: bytes) -> list[Document]:
 
 
 def escaped(key: str) -> str:
-    """A key as a part of a dotted name: its own dots and backslashes are marked with a backslash."""
+    """A key as part of a dotted name: dots and backslashes in it are escaped with a backslash."""
     return key.replace("\\", "\\\\").replace(".", "\\.") if "." in key or "\\" in key else key
 
 
@@ -76,7 +76,7 @@ def as_object(value: Any) -> Mapping[str, Any] | None:
 
 
 def top_level(document: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
-    """The top-level keys as exported: `_id` is called `id`, unless the document has an `id` of its own."""
+    """The top-level keys as exported: `_id` becomes `id`, unless the document has a field called `id`."""
     own_id = "id" in document
     for key, value in document.items():
         yield ("id" if key == "_id" and not own_id else key), value
@@ -170,10 +170,10 @@ TEXT: dict[type, Callable[[Any], str]] = {
     dict: lambda value: json_text(value),
     DBRef: lambda value: json_text(value),
 }
-"""How each type of value is written in a flat format."""
+"""The text of each type of value in a flat format."""
 
 NUMBERS_AND_DATES: frozenset[type] = frozenset({bool, int, Int64, float, Decimal128, datetime, DatetimeMS, type(None)})
-"""What is never taken for a formula."""
+"""Types whose text is never a formula."""
 
 
 def text(value: Any) -> str:
@@ -208,7 +208,7 @@ _JSON: dict[type, Callable[[Any], str]] = {
 
 
 def json_text(value: Any, newline: str | None = None) -> str:
-    """A value as JSON: compact, or indented by two spaces below `newline`, a line break and the indentation here."""
+    """A value as JSON: compact, or indented by two spaces; `newline` is a line break and the current indentation."""
     scalar = _JSON.get(value.__class__)
     if scalar is not None:
         return scalar(value)

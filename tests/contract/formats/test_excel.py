@@ -15,7 +15,8 @@ from openpyxl.utils import range_boundaries
 
 from services.exporter.catalogue.columns import Selection
 from services.exporter.formats import excel, formats
-from services.exporter.formats.contract import Sheet, Tally, TooManyColumns
+from services.exporter.formats.contract import Sheet, TooManyColumns
+from services.exporter.transcode import Tally
 from tests.contract.formats.readers import calamine_tables, openpyxl_tables
 
 pytestmark = pytest.mark.usefixtures("every_transcoder")
@@ -59,7 +60,7 @@ def tags(xml: bytes) -> list[str]:
 
 @pytest.fixture
 def five_rows_a_sheet(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(excel, "MOST_ROWS", 5)
+    monkeypatch.setattr(excel, "MAX_ROWS", 5)
 
 
 def test_every_part_is_declared_and_every_reference_leads_to_a_part() -> None:
@@ -154,17 +155,17 @@ def test_a_full_sheet_is_not_followed_by_an_empty_one(five_rows_a_sheet: None) -
 
 
 def test_a_sheet_too_large_for_the_classic_package_is_ended_too(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(excel, "MOST_BYTES", 1)
+    monkeypatch.setattr(excel, "MAX_SHEET_BYTES", 1)
     tables = openpyxl_tables(workbook(size=3)[0])
     assert [[row[0] for row in table[1:]] for table in tables.values()] == [[0, 1, 2], [3, 4, 5], [6]]
 
 
 def test_the_limit_of_rows_is_excels() -> None:
-    assert range_boundaries("A1:XFD1048576")[2:] == (excel.MOST_COLUMNS, excel.MOST_ROWS)
+    assert range_boundaries("A1:XFD1048576")[2:] == (excel.MAX_COLUMNS, excel.MAX_ROWS)
 
 
 def test_too_many_columns_are_refused_before_the_first_byte() -> None:
-    columns = [f"c{n}" for n in range(excel.MOST_COLUMNS + 1)]
+    columns = [f"c{n}" for n in range(excel.MAX_COLUMNS + 1)]
     sheet = Sheet("products", columns, Selection(), iter([]))
     with pytest.raises(TooManyColumns) as refused:
         formats()["excel"].encode([sheet], formats()["excel"].Options(), Tally())
@@ -172,7 +173,7 @@ def test_too_many_columns_are_refused_before_the_first_byte() -> None:
 
 
 def test_as_many_columns_as_excel_has_are_written() -> None:
-    columns = [f"c{n}" for n in range(excel.MOST_COLUMNS)]
+    columns = [f"c{n}" for n in range(excel.MAX_COLUMNS)]
     sheet = Sheet("products", columns, Selection(("c16383",)), iter([bson.encode({"c16383": "last"})]))
     file = b"".join(formats()["excel"].encode([sheet], formats()["excel"].Options(), Tally()))
     assert re.search(rb'<c r="XFD2"[^>]*><is><t>last', parts(file)["xl/worksheets/sheet1.xml"])

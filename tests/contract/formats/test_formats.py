@@ -12,7 +12,8 @@ from pydantic import ValidationError
 
 from services.exporter.catalogue.columns import Selection
 from services.exporter.formats import formats
-from services.exporter.formats.contract import ExportOptions, Format, Sheet, Tally, UnforeseenColumn
+from services.exporter.formats.contract import ExportOptions, Format, Sheet
+from services.exporter.transcode import Tally, UnforeseenColumn
 from tests.contract.formats import rules
 from tests.contract.formats.readers import READERS, read
 

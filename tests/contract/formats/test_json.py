@@ -7,7 +7,8 @@ import pytest
 
 from services.exporter.catalogue.columns import Selection
 from services.exporter.formats import formats
-from services.exporter.formats.contract import Sheet, Tally
+from services.exporter.formats.contract import Sheet
+from services.exporter.transcode import Tally
 
 pytestmark = pytest.mark.usefixtures("every_transcoder")
 

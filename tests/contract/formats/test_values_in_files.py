@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from services.exporter.catalogue.columns import Selection
 from services.exporter.formats import formats
-from services.exporter.formats.contract import ExportOptions, Sheet, Tally
-from services.exporter.transcode import discover
+from services.exporter.formats.contract import ExportOptions, Sheet
+from services.exporter.transcode import Tally, discover
 from tests.contract.bson_documents import DOCUMENTS, KEYS
 from tests.contract.formats import rules
 from tests.contract.formats.readers import calamine_tables, csv_table, json_texts, openpyxl_tables, zip_tables

@@ -10,7 +10,8 @@ import pytest
 from services.exporter.catalogue.columns import Selection
 from services.exporter.formats import formats, package
 from services.exporter.formats import zip as zip_format
-from services.exporter.formats.contract import Sheet, Tally
+from services.exporter.formats.contract import Sheet
+from services.exporter.transcode import Tally
 from tests.contract.formats.readers import zip_tables
 
 pytestmark = pytest.mark.usefixtures("every_transcoder")
@@ -45,7 +46,7 @@ def test_parts_are_full_and_none_is_empty_but_that_of_no_rows(rows: int, parts: 
 
 
 def test_a_part_is_ended_at_its_size_too(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(zip_format, "PART_BYTES", 1)
+    monkeypatch.setattr(zip_format, "MAX_PART_BYTES", 1)
     assert ids(archive(5, {}, size=2)) == [["0", "1"], ["2", "3"], ["4"]]
 
 
@@ -58,7 +59,7 @@ def test_more_parts_than_the_classic_format_counts_are_all_there() -> None:
 
 
 def test_members_after_much_content_are_of_the_64_bit_format(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(package, "CLASSIC_BYTES", 20)
+    monkeypatch.setattr(package, "MAX_ZIP32_BYTES", 20)
     file = archive(6, {"max_rows_per_file": 2})
     assert ids(file) == [["0", "1"], ["2", "3"], ["4", "5"]]
     with zipfile.ZipFile(io.BytesIO(file)) as found:

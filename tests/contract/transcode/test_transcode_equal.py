@@ -18,8 +18,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.exporter.catalogue.columns import Selection
-from services.exporter.formats.contract import Tally
-from services.exporter.transcode import reference
+from services.exporter.transcode import Tally, reference
 from services.exporter.transcode.reference import discover
 from services.exporter.transcode.values import documents, leaves
 from tests.contract.transcode.raw_documents import BATCHES, EDGES, NULL, ODD_OBJECTS, around, damaged

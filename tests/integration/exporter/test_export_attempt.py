@@ -26,13 +26,13 @@ from services.chassis.blobs.contract import BlobWriter
 from services.chassis.blobs.local import LocalStore
 from services.chassis.mongo import connect_sync
 from services.exporter.catalogue import snapshot as catalogue
-from services.exporter.catalogue.column_store import ColumnMemory
+from services.exporter.catalogue.column_store import RememberedColumns
 from services.exporter.errors import JobFault
 from services.exporter.export.attempt import Attempt, Progress, Written
-from services.exporter.export.pipeline import Stopped
 from services.exporter.export.plan import Plan
 from services.exporter.formats import excel, formats
 from services.exporter.jobs.job import Stage
+from services.exporter.prefetch import Stopped
 from tests.system import eventually
 
 Document = dict[str, Any]
@@ -106,10 +106,10 @@ class Bench:
         """Make the file; `at_write` does something before the n-th chunk of the first file is written."""
         made = formats()[form]
         chosen = made.Options.model_validate({"utf8_bom": False, **(options or {})} if form == "csv" else options or {})
-        memory = {sheet: ColumnMemory() for sheet in made.sheets(chosen)} | {
-            "products": ColumnMemory(order, last, widths or {})
+        remembered = {sheet: RememberedColumns() for sheet in made.sheets(chosen)} | {
+            "products": RememberedColumns(order, last, widths or {})
         }
-        plan = Plan(self.tenant, made, chosen, query or {}, memory, max_columns)
+        plan = Plan(self.tenant, made, chosen, query or {}, remembered, max_columns)
 
         def open_writer() -> BlobWriter:
             self.opened += 1
@@ -254,7 +254,7 @@ def test_too_many_columns_end_the_job(bench: Bench) -> None:
 
 
 def test_more_columns_than_a_workbook_holds_end_the_job(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(excel, "MOST_COLUMNS", 1)
+    monkeypatch.setattr(excel, "MAX_COLUMNS", 1)
     bench.fill(plain(1))
     with pytest.raises(JobFault) as fault:
         bench.run("excel")
@@ -298,7 +298,7 @@ def test_rows_come_in_the_order_of_the_id_also_with_a_filter(bench: Bench) -> No
 def test_a_workbook_has_further_sheets_for_further_rows_and_all_suppliers(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(excel, "MOST_ROWS", 3)
+    monkeypatch.setattr(excel, "MAX_ROWS", 3)
     bench.fill(plain(5))
     bench.fill([{"_id": "s", "name": "Supplier"}], "suppliers")
     options = {"include_sheets": ["products", "suppliers"], "include_fields": ["sku"]}
@@ -534,14 +534,14 @@ def test_a_field_nobody_has_is_warned_of_with_near_names_also_in_a_first_export(
     bench.fill([{"_id": 1, "attributes": {"color": "black"}, "price": 5}])
     written = bench.run(form, {"include_fields": ["color", "price", "prize"]})
     assert codes(written) == ["unknown_field", "unknown_field"]
-    assert "'color'; near names: attributes.color." in written.warnings[0].message
-    assert "'prize'; near names: price." in written.warnings[1].message
+    assert "'color'; similar names: attributes.color." in written.warnings[0].message
+    assert "'prize'; similar names: price." in written.warnings[1].message
 
 
 def test_near_names_are_those_of_earlier_exports_where_there_were_some(bench: Bench) -> None:
     bench.fill([{"_id": 1, "price": 5}])
     written = bench.run(options={"include_fields": ["price", "cots"]}, order=("id", "cost", "price"))
-    assert "near names: cost." in written.warnings[0].message
+    assert "similar names: cost." in written.warnings[0].message
 
 
 def test_a_workbook_of_suppliers_only_is_not_warned_about_products(bench: Bench) -> None:
@@ -554,7 +554,7 @@ def test_thousands_of_fields_nobody_has_are_summed_up(bench: Bench) -> None:
     bench.fill(plain(1))
     written = bench.run(options={"include_fields": [f"nope_{n}" for n in range(3_000)]})
     assert codes(written) == ["unknown_field"] * 21
-    assert written.warnings[-1].message == "No exported product has 2980 more of the fields asked for."
+    assert written.warnings[-1].message == "2980 more of the requested fields exist in no exported product."
     assert len(bench.table[0]) == 3_000
 
 

@@ -79,7 +79,7 @@ def test_a_filter_on_a_field_no_product_has_is_refused_with_near_names(client: C
     [
         ({"updated_at": {"gte": "2026-13-45"}}, "2026-03-15"),
         ({"price": "cheap"}, "numbers"),
-        ({"price": {"contains": "5"}}, "looks into text"),
+        ({"price": {"contains": "5"}}, "searches text"),
         ({"sku": {"gt": 5}}, "in quotes"),
         ({"attributes": "Black"}, "below"),
         ({"variants.stock": "many"}, "numbers"),

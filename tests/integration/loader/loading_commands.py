@@ -10,7 +10,7 @@ from typing import Any
 
 from pymongo import MongoClient
 
-from services.exporter.catalogue.column_store import ColumnMemory
+from services.exporter.catalogue.column_store import RememberedColumns
 from services.exporter.export.attempt import Attempt, Progress
 from services.exporter.export.plan import Plan
 from services.exporter.formats import csv as csv_format
@@ -47,7 +47,7 @@ def exported(client: MongoClient[Document], tenant: str, name: str, **options: A
         format=found,
         options=found.Options(**options),
         query={},
-        memory={"products": ColumnMemory()},
+        remembered={"products": RememberedColumns()},
         max_columns=1000,
     )
     Attempt(plan, client, lambda: written, Progress(), threading.Event()).run()

@@ -234,7 +234,7 @@ def test_a_wrong_command_is_said_in_words(mongo_uri: str, tmp_path: Path) -> Non
     file = tmp_path / "a.jsonl"
     file.write_text('{"sku": "A"}')
     tenant = run(mongo_uri, file, "No Tenant")
-    assert (tenant.returncode, "must be 1 to 38 of" in tenant.stderr) == (2, True)
+    assert (tenant.returncode, "must have 1 to 38 characters" in tenant.stderr) == (2, True)
 
 
 def test_without_a_stack_it_says_what_to_run(tmp_path: Path) -> None:

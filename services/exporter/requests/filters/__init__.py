@@ -1,6 +1,6 @@
-"""Which products a request wants: filters are parsed, turned into a MongoDB query, and held against what fields hold.
+"""Parses filters, translates them to a MongoDB query, and checks their values against the types that fields hold.
 
-Pure; the rules are in docs/values.md. Nothing but the operators named there becomes a query: no `$`, no regex, no code.
+Pure; the rules are in docs/values.md. Only the operators listed there reach MongoDB: no `$`, no regex, no code.
 """
 
 from services.exporter.requests.filters.conditions import (

@@ -1,4 +1,4 @@
-"""Understands the `filters` of a request: names, operators and plain values, and says what is wrong with the others."""
+"""Parses the `filters` of a request (names, operators, plain values) and describes what is wrong with them."""
 
 import difflib
 from collections.abc import Iterator, Mapping, Sequence
@@ -9,23 +9,24 @@ from typing import Any
 from services.exporter.requests.filters.readings import Plain, number
 from services.exporter.transcode.values import parts
 
-MOST_CONDITIONS = 50
-MOST_VALUES = 1_000
-LONGEST_NAME = 1_024
-DEEPEST_NAME = 100
-"""Keys in a dotted name; MongoDB nests documents no deeper."""
-LONGEST_PIECE = 1_000
-"""Characters `contains` and `starts_with` look for; MongoDB's limit is about 32,000 bytes, escaped."""
-MOST_PROBLEMS = 20
+MAX_CONDITIONS = 50
+MAX_VALUES = 1_000
+MAX_NAME = 1_024
+"""Characters in a name."""
+MAX_DEPTH = 100
+"""Keys in a dotted name; MongoDB's limit for nesting."""
+MAX_SEARCHED = 1_000
+"""Characters that `contains` and `starts_with` search for; MongoDB's limit is about 32,000 bytes, escaped."""
+MAX_PROBLEMS = 20
 
 LISTS = ("in", "nin")
 ORDERED = ("gt", "gte", "lt", "lte")
-PIECES = ("contains", "starts_with")
-OPERATORS = ("eq", "ne", *ORDERED, *LISTS, "exists", *PIECES)
+TEXT_SEARCHES = ("contains", "starts_with")
+OPERATORS = ("eq", "ne", *ORDERED, *LISTS, "exists", *TEXT_SEARCHES)
 
 
 class FilterError(Exception):
-    """Filters that cannot be carried out; `problems` are pairs of field and message."""
+    """Invalid filters; `problems` are pairs of field and message."""
 
     def __init__(self, problems: Sequence[tuple[str, str]]) -> None:
         super().__init__("; ".join(f"{where}: {what}" for where, what in problems))
@@ -34,7 +35,7 @@ class FilterError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Condition:
-    """One operator on one field; `values` is a single value but for `in` and `nin`."""
+    """One operator on one field; only `in` and `nin` have more than one value."""
 
     name: str
     operator: str
@@ -49,29 +50,29 @@ class Filter:
 
 
 def fields(wanted: Filter) -> tuple[str, ...]:
-    """The names of the fields a filter looks at, each once, in the request's order."""
+    """The names of the fields in a filter, each once, in the order of the request."""
     return tuple(dict.fromkeys(condition.name for condition in wanted.conditions))
 
 
 def place(name: str) -> str:
-    """Where a problem with this field is reported: `filters.price`, cut and printable whatever the name is."""
+    """Where a problem with this field is reported, such as `filters.price`; truncated, and valid UTF-8 for any name."""
     return f"filters.{shown(name)}"
 
 
 def shown(text: str) -> str:
-    """A text of the request for a message: cut, and without what cannot be sent as UTF-8."""
+    """Text of the request as it appears in a message: truncated, and without what is not valid Unicode."""
     return text[:100].encode("utf-8", "replace").decode()
 
 
 def parse_filter(raw: Mapping[str, Any]) -> Filter:
-    """Understand a request's `filters`; numbers come as int or Decimal.
+    """Parse a request's `filters`; numbers are int or Decimal.
 
     Raises:
-        FilterError: naming every field that is wrong (the first 20).
+        FilterError: with every field that is wrong, up to 20.
     """
     count = sum(len(operand) if isinstance(operand, Mapping) else 1 for operand in raw.values())
-    if count > MOST_CONDITIONS:
-        raise FilterError([("filters", f"has {count:,} conditions, at most {MOST_CONDITIONS} are possible")])
+    if count > MAX_CONDITIONS:
+        raise FilterError([("filters", f"has {count:,} conditions, at most {MAX_CONDITIONS} are allowed")])
     conditions: list[Condition] = []
     problems: list[tuple[str, str]] = []
     for name, operand in raw.items():
@@ -86,7 +87,7 @@ def parse_filter(raw: Mapping[str, Any]) -> Filter:
             else:
                 problems.append((place(name), problem))
     if problems:
-        raise FilterError(problems[:MOST_PROBLEMS])
+        raise FilterError(problems[:MAX_PROBLEMS])
     return Filter(tuple(conditions))
 
 
@@ -100,33 +101,33 @@ def _operators(operand: Any) -> Iterator[tuple[str, Any]]:
 
 
 def name_problem(name: str) -> str | None:
-    """Why MongoDB has no path for the name of a field, or None."""
-    if len(name) > LONGEST_NAME:
-        return f"the name has {len(name):,} characters, at most {LONGEST_NAME:,} are possible"
+    """Why MongoDB has no path for a field name, or None."""
+    if len(name) > MAX_NAME:
+        return f"the name has {len(name):,} characters, at most {MAX_NAME:,} are allowed"
     keys = parts(name)
     if any(key.startswith("$") for key in keys):
-        return "names that begin with $ are not possible; a filter is a field and a value, or an object of operators"
+        return "names that begin with $ are not allowed; a filter is a field and a value, or an object of operators"
     if any("." in key for key in keys):
-        return "a field whose own key has a dot (written \\.) cannot be filtered"
+        return "a field whose key contains a dot (written \\.) cannot be filtered"
     if "" in keys or "\0" in name or not _is_utf8(name):
-        return "is no field name: every part between dots must be text"
-    if len(keys) > DEEPEST_NAME:
-        return f"the name has {len(keys)} parts, at most {DEEPEST_NAME} are possible"
+        return "is not a field name: every part between dots must be valid text"
+    if len(keys) > MAX_DEPTH:
+        return f"the name has {len(keys)} parts, at most {MAX_DEPTH} are allowed"
     return None
 
 
 def _problem(name: str, operator: str, value: Any) -> str | None:
-    """What is wrong with one operator and its value, or None."""
+    """What is wrong with an operator and its value, or None."""
     if operator not in OPERATORS:
         return _unknown_operator(name, operator)
     if operator in LISTS:
         return _list_problem(operator, value)
     if operator == "exists":
         return None if isinstance(value, bool) else "exists takes true or false"
-    if operator in PIECES:
-        return _piece_problem(operator, value)
+    if operator in TEXT_SEARCHES:
+        return _search_problem(operator, value)
     if operator in ORDERED and (value is None or isinstance(value, bool)):
-        return f"{operator} takes a number, a text or a date"
+        return f"{operator} takes a number, text or a date"
     return _value_problem(operator, value)
 
 
@@ -135,30 +136,30 @@ def _unknown_operator(name: str, operator: str) -> str:
         return f"needs a value or an object with one of {', '.join(OPERATORS)}"
     near = difflib.get_close_matches(operator[:100].lower(), OPERATORS, n=1, cutoff=0.5)
     hint = f"did you mean {near[0]}?" if near else f"a nested field is written {shown(name)}.{shown(operator)}"
-    return f"{shown(operator)!r} is no operator ({', '.join(OPERATORS)}); {hint}"
+    return f"{shown(operator)!r} is not an operator ({', '.join(OPERATORS)}); {hint}"
 
 
 def _list_problem(operator: str, value: Any) -> str | None:
     if not isinstance(value, list) or not value:
         return f"{operator} takes a list of one or more values"
-    if len(value) > MOST_VALUES:
-        return f"{operator} has {len(value):,} values, at most {MOST_VALUES:,} are possible"
+    if len(value) > MAX_VALUES:
+        return f"{operator} has {len(value):,} values, at most {MAX_VALUES:,} are allowed"
     return next((problem for item in value if (problem := _value_problem(operator, item)) is not None), None)
 
 
-def _piece_problem(operator: str, value: Any) -> str | None:
+def _search_problem(operator: str, value: Any) -> str | None:
     if not isinstance(value, str):
-        return f"{operator} takes a text"
-    if len(value) > LONGEST_PIECE:
-        return f"{operator} has {len(value):,} characters, at most {LONGEST_PIECE:,} are possible"
+        return f"{operator} takes text"
+    if len(value) > MAX_SEARCHED:
+        return f"{operator} has {len(value):,} characters, at most {MAX_SEARCHED:,} are allowed"
     return _value_problem(operator, value)
 
 
 def _value_problem(operator: str, value: Any) -> str | None:
     if isinstance(value, list):
-        return 'a list needs an operator: {"in": [...]}' if operator == "eq" else f"{operator} takes no list inside"
+        return 'a list needs an operator: {"in": [...]}' if operator == "eq" else f"{operator} takes no list"
     if isinstance(value, str):
-        return None if _is_utf8(value) else "is no text: it has half of a surrogate pair"
+        return None if _is_utf8(value) else "is not valid Unicode: unpaired surrogate"
     if value is None or isinstance(value, bool):
         return None
     if isinstance(value, int | Decimal):

@@ -1,10 +1,18 @@
-"""Holds a filter's values against the types its fields hold: a date that is none is an error, not an empty file."""
+"""Checks a filter's values against the types that its fields hold: a misspelt date is an error, not an empty file."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 from services.exporter.requests.filters import readings
-from services.exporter.requests.filters.conditions import ORDERED, PIECES, Condition, Filter, FilterError, place, shown
+from services.exporter.requests.filters.conditions import (
+    ORDERED,
+    TEXT_SEARCHES,
+    Condition,
+    Filter,
+    FilterError,
+    place,
+    shown,
+)
 from services.exporter.requests.filters.readings import Plain
 
 TEXT = frozenset({"string", "symbol"})
@@ -29,7 +37,7 @@ _WORDS = (
 
 @dataclass(frozen=True, slots=True)
 class Misread:
-    """A value that cannot be read as anything its field was found to hold; `kinds`: what it can be read as."""
+    """A value that cannot be compared with anything its field holds; `kinds`: the types it can be read as."""
 
     name: str
     kinds: frozenset[str]
@@ -37,13 +45,13 @@ class Misread:
 
 
 def check_values(wanted: Filter, kinds: Mapping[str, frozenset[str]]) -> None:
-    """Refuse values that cannot be read as what their field holds.
+    """Refuse values that cannot be read as any type their field holds.
 
     Args:
-        kinds: MongoDB's names of the types each field holds, looking into lists; none known: nothing is refused.
+        kinds: MongoDB's names of the types that each field holds, also inside lists; a field without is not checked.
 
     Raises:
-        FilterError: for each condition with such a value.
+        FilterError: with a problem for each condition that has such a value.
     """
     found = misread(wanted, kinds)
     if found:
@@ -51,7 +59,7 @@ def check_values(wanted: Filter, kinds: Mapping[str, frozenset[str]]) -> None:
 
 
 def misread(wanted: Filter, kinds: Mapping[str, frozenset[str]]) -> tuple[Misread, ...]:
-    """The values that `check_values` refuses, the first of each condition."""
+    """The values that `check_values` refuses; of each condition, the first one."""
     found = (_misread(condition, kinds.get(condition.name, frozenset())) for condition in wanted.conditions)
     return tuple(wrong for wrong in found if wrong is not None)
 
@@ -68,8 +76,8 @@ def _misread(condition: Condition, held: frozenset[str]) -> Misread | None:
 
 
 def _readable(operator: str, value: Plain) -> frozenset[str]:
-    """The types that a value is compared with."""
-    if operator in PIECES:
+    """The types that a value can be compared with."""
+    if operator in TEXT_SEARCHES:
         return TEXT
     compared: dict[frozenset[str], object] = {
         NUMBERS: readings.number(value),
@@ -86,9 +94,9 @@ def _readable(operator: str, value: Plain) -> frozenset[str]:
 def _message(operator: str, value: Plain, held: frozenset[str]) -> str:
     fitting = [(words, advice) for kinds, words, advice in _WORDS if kinds & held]
     if not fitting:
-        return "the field holds values that only exists can test"
+        return "only exists can be used with the types of this field"
     words = " and ".join(words for words, _ in fitting)
-    if operator in PIECES:
-        return f"{operator} looks into text, the field holds {words}"
+    if operator in TEXT_SEARCHES:
+        return f"{operator} searches text, but the field holds {words}"
     advice = " or ".join(advice for _, advice in fitting)
-    return f"the field holds {words}, and {operator} cannot read {shown(str(value))!r} as that; {advice}"
+    return f"the field holds {words}, and {shown(str(value))!r} cannot be compared with that; {advice}"

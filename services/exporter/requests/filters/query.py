@@ -1,8 +1,8 @@
-"""Turns a filter into a MongoDB query in which every value stands for each type it can be read as.
+"""Translates a filter to a MongoDB query that compares each value as every type it can be read as.
 
-A number that is no double (12.1) is compared with doubles as the nearest double, with other numbers exactly. MongoDB
-has no such comparison for one element of a list: where a list also holds a double, `gt gte lt lte` do not find a number
-that lies between the value and its nearest double, which takes one of 17 digits and more.
+A number that no double represents exactly (12.1) is compared with doubles as the nearest double, and exactly with other
+numbers. MongoDB has no such comparison for single elements of a list. In a list that also holds a double, `gt gte lt
+lte` therefore miss a number between the value and its nearest double; such a number has at least 17 digits.
 """
 
 import re
@@ -19,7 +19,7 @@ Query = dict[str, Any]
 
 
 def to_query(wanted: Filter) -> Query:
-    """The MongoDB query for a filter; `{}` for none."""
+    """The MongoDB query for a filter; `{}` for an empty one."""
     queries = [_anywhere(condition) for condition in wanted.conditions]
     if len(queries) > 1:
         return {"$and": queries}
@@ -27,7 +27,7 @@ def to_query(wanted: Filter) -> Query:
 
 
 def paths(name: str) -> tuple[str, ...]:
-    """MongoDB's paths for the name of a field: `id` is a document's own `id`, or its `_id` when it has none."""
+    """MongoDB's paths for a field name: `id` is the field `id` of a document, or its `_id` if it has no such field."""
     keys = parts(name)
     path = ".".join(keys)
     return (path, f"_{path}") if keys[0] == "id" else (path,)
@@ -63,7 +63,7 @@ def _equal(path: str, values: Sequence[Plain]) -> Query:
 
 
 def _points(value: Plain) -> list[Any]:
-    """The value as every type but a number."""
+    """The value as every type except number."""
     at = readings.instant(value)
     candidates = [
         readings.text(value),
@@ -95,7 +95,7 @@ def _ordered(operator: str) -> Callable[[str, Sequence[Plain]], Query]:
 
 
 def _for_rest(operator: str, at: Instant) -> str:
-    """The operator that decides for whole milliseconds, given a time that may lie after one."""
+    """The operator for whole milliseconds, given a time that may lie between two of them."""
     return {"$gte": "$gt", "$lt": "$lte"}.get(operator, operator) if at.rest else operator
 
 
@@ -105,7 +105,7 @@ def _ordered_numbers(path: str, operator: str, number: Number) -> list[Query]:
     strict = operator.removesuffix("e")
     double_is_farther = (Decimal(number.double) > number.value) == (strict == "$gt")
     branches: list[Query] = [
-        {path: {strict: number.double if double_is_farther else number.exact}},  # true whatever type a number has
+        {path: {strict: number.double if double_is_farther else number.exact}},  # true for numbers of any type
         {path: {operator: number.exact, "$not": {"$type": "double"}}},
     ]
     if operator != strict:
@@ -118,7 +118,7 @@ def _exists(path: str, values: Sequence[Plain]) -> Query:
 
 
 def _matching(start: str) -> Callable[[str, Sequence[Plain]], Query]:
-    """Text found by a regular expression that only ever stands for itself."""
+    """Text search by an escaped regular expression."""
 
     def find(path: str, values: Sequence[Plain]) -> Query:
         return {path: {"$regex": start + re.escape(str(values[0])).replace("\0", "\\x00")}}

@@ -1,6 +1,6 @@
-"""What a filter's value can mean: JSON knows no dates, ids or decimals, so it is read as each type it may stand for.
+"""Reads a filter's value as every BSON type it may mean: JSON has no dates, ids or decimals.
 
-Each function gives the value as one BSON type, or None when it cannot be read as that.
+Each function returns the value as one type, or None if it cannot be read as that type.
 """
 
 import math
@@ -14,10 +14,10 @@ from bson import Binary, Decimal128, Int64, ObjectId
 from bson.datetime_ms import DatetimeMS
 
 Plain = str | bool | int | Decimal | None
-"""A value as JSON has it."""
+"""A plain JSON value."""
 
 _NUMBER = re.compile(r"-?[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]{1,6})?|NaN|-?Infinity")
-_LONGEST_NUMBER = 100
+_MAX_NUMBER = 100
 _INSTANT = re.compile(
     r"([0-9]{4}-[0-9]{2}-[0-9]{2})"
     r"(?:[Tt ]([0-9]{2}:[0-9]{2}:[0-9]{2})(?:\.([0-9]{1,9}))?([Zz]|[+-][0-9]{2}:[0-9]{2})?)?"
@@ -25,15 +25,15 @@ _INSTANT = re.compile(
 _OBJECT_ID = re.compile(r"[0-9a-fA-F]{24}")
 _UUID = re.compile(r"[0-9a-fA-F]{32}|[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-# IEEE 754 decimal128; what does not fit without rounding is no number to compare with.
+# IEEE 754 decimal128; a number that does not fit without rounding is not compared as a number.
 _DECIMAL128 = Context(prec=34, Emin=-6143, Emax=6144, clamp=1, traps=[Inexact, Overflow, InvalidOperation])
 
 
 @dataclass(frozen=True, slots=True)
 class Number:
-    """A number as MongoDB compares it with any number, and the double nearest to it where that is not the same.
+    """A number as MongoDB compares it with any number, and the nearest double if that is a different number.
 
-    MongoDB compares exactly: the double 12.1 is a little less than Decimal128 12.1.
+    MongoDB compares exactly: the double 12.1 is slightly less than Decimal128 12.1.
     """
 
     exact: Int64 | Decimal128 | float
@@ -43,28 +43,28 @@ class Number:
 
 @dataclass(frozen=True, slots=True)
 class Instant:
-    """A point in time in whole milliseconds, as BSON has it; `rest`: it is a little later than that."""
+    """A point in time in whole milliseconds, as in BSON; `rest`: the exact time is later than that."""
 
     at: DatetimeMS
     rest: bool
 
 
 def text(value: Plain) -> str | None:
-    """What a text field would hold for this value."""
+    """The value as text."""
     if isinstance(value, bool):
         return "true" if value else "false"
     return None if value is None else str(value)
 
 
 def boolean(value: Plain) -> bool | None:
-    """`true` and `false`, also as text."""
+    """`true` or `false`, also written as text."""
     if isinstance(value, str):
         return {"true": True, "false": False}.get(value)
     return value if isinstance(value, bool) else None
 
 
 def number(value: Plain) -> Number | None:
-    """A number of up to 34 digits, also as text. Whole numbers of 64 bits are compared exactly with every number."""
+    """A number of up to 34 digits, also written as text."""
     decimal = _decimal(value)
     if decimal is None:
         return None
@@ -73,7 +73,7 @@ def number(value: Plain) -> Number | None:
     if -(2**63) <= decimal < 2**63 and decimal == decimal.to_integral_value():
         return Number(Int64(int(decimal)), decimal)
     double = float(decimal)
-    if not math.isfinite(double) or double == 0:  # beyond what doubles reach: compared exactly with them too
+    if not math.isfinite(double) or double == 0:  # outside the range of doubles
         return Number(Decimal128(decimal), decimal)
     if Decimal(double) == decimal:
         return Number(double, decimal)
@@ -83,7 +83,7 @@ def number(value: Plain) -> Number | None:
 def _decimal(value: Plain) -> Decimal | None:
     if isinstance(value, bool) or value is None:
         return None
-    if isinstance(value, str) and (len(value) > _LONGEST_NUMBER or not _NUMBER.fullmatch(value)):
+    if isinstance(value, str) and (len(value) > _MAX_NUMBER or not _NUMBER.fullmatch(value)):
         return None
     try:
         return _DECIMAL128.create_decimal(value)
@@ -92,7 +92,7 @@ def _decimal(value: Plain) -> Decimal | None:
 
 
 def instant(value: Plain) -> Instant | None:
-    """An RFC 3339 date, which is its midnight, or date and time; UTC unless it says otherwise."""
+    """An RFC 3339 date (its midnight) or date and time; UTC unless it has an offset."""
     found = _INSTANT.fullmatch(value) if isinstance(value, str) else None
     if found is None:
         return None
@@ -113,7 +113,7 @@ def object_id(value: Plain) -> ObjectId | None:
 
 
 def uuids(value: Plain) -> tuple[Binary, ...]:
-    """A UUID as both subtypes that hold one."""
+    """A UUID as both binary subtypes that can hold one."""
     if not isinstance(value, str) or not _UUID.fullmatch(value):
         return ()
     bytes_ = uuid.UUID(value).bytes

@@ -7,7 +7,7 @@ import pytest
 from bson import DBRef
 
 from services.exporter.catalogue.columns import Selection
-from services.exporter.formats.contract import UnforeseenColumn
+from services.exporter.transcode import UnforeseenColumn
 from services.exporter.transcode.names import Names
 from services.exporter.transcode.reference import discover
 from services.exporter.transcode.values import documents

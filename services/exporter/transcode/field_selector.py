@@ -1,4 +1,4 @@
-"""Chooses what of a nested document is exported as JSON: the fields asked for, in the order asked for, nesting kept."""
+"""Selects the parts of a nested document that are exported as JSON, in the requested order, keeping the nesting."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -9,20 +9,20 @@ from services.exporter.transcode.values import as_object, escaped, parts
 Path = tuple[str, ...]
 
 
-class Chooser:
-    """Applies a selection to documents whose `_id` is already called `id`."""
+class FieldSelector:
+    """Applies a selection to documents whose `_id` has already been renamed to `id`."""
 
     def __init__(self, selection: Selection) -> None:
         self._include = None if selection.include is None else [tuple(parts(name)) for name in selection.include]
         self._exclude = frozenset(selection.exclude)
 
     def __call__(self, document: dict[str, Any]) -> Mapping[str, Any]:
-        """The chosen part of a document; the document itself when everything is."""
+        """The selected part of a document; the document itself when everything is selected."""
         if self._include is not None:
-            chosen: dict[str, Any] = {}
+            selected: dict[str, Any] = {}
             for path in self._include:
-                _copy(document, path, chosen)
-            return chosen
+                _copy(document, path, selected)
+            return selected
         return self._without(document, "") if self._exclude else document
 
     def _without(self, value: Mapping[str, Any], prefix: str) -> dict[str, Any]:
@@ -40,9 +40,9 @@ class Chooser:
 
 
 def _copy(source: Mapping[str, Any], path: Path, target: dict[str, Any]) -> None:
-    """Put what lies at `path` into `target`, after what is there; nothing when it is not there.
+    """Append the value at `path` to `target`; do nothing if the source has no such path.
 
-    `target` may come to share objects with `source`; putting those in once more changes nothing.
+    `target` may share objects with `source`: copying such an object again changes nothing.
     """
     key, *rest = path
     if key not in source:
@@ -56,7 +56,7 @@ def _copy(source: Mapping[str, Any], path: Path, target: dict[str, Any]) -> None
         target[key] = source[key]
         return
     below = target.get(key, {})
-    if not isinstance(below, dict):  # a DBRef that is there as a whole
+    if not isinstance(below, dict):  # a DBRef that was already copied whole
         return
     for wanted in [tuple(rest)] if rest else [(name,) for name in inner]:
         _copy(inner, wanted, below)

@@ -1,6 +1,6 @@
-"""Looks into a catalogue before a request is accepted, within so much time in all, however large the catalogue is.
+"""Queries a catalogue before a request is accepted, within a fixed time, however large the catalogue is.
 
-What is not found out in time counts as found: it becomes a warning on the job if it was wrong.
+Fields that cannot be checked within the time limit are accepted. If they do not exist, the job gets a warning.
 """
 
 import time
@@ -19,8 +19,8 @@ from services.exporter.requests.filters import name_problem, paths
 from services.exporter.transcode import discover
 from services.exporter.transcode.values import as_object, documents, parts
 
-SAMPLE = 1_000
-SAMPLE_BATCH = 100
+SAMPLE_DOCUMENTS = 1_000
+BATCH_DOCUMENTS = 100
 
 _KINDS: dict[type, str] = {
     str: "string",
@@ -39,11 +39,11 @@ _KINDS: dict[type, str] = {
 }
 
 
-class Look:
-    """Questions to one collection of a catalogue.
+class CatalogueSample:
+    """Queries to one collection of a catalogue.
 
     Args:
-        seconds: for all of them together.
+        seconds: the time limit for all queries together.
     """
 
     def __init__(self, collection: Collection[Document], seconds: float) -> None:
@@ -51,11 +51,11 @@ class Look:
         self._deadline = time.monotonic() + seconds
 
     def is_over(self) -> bool:
-        """Whether the time is used up."""
+        """Whether the time limit is reached."""
         return time.monotonic() >= self._deadline
 
     def finds(self, query: Mapping[str, Any]) -> bool:
-        """Whether a document matches, or the time is over before that is known."""
+        """Whether a document matches; also True when the time limit is reached first."""
         try:
             found = self.is_over() or self._collection.find_one(query, {"_id": 1}, max_time_ms=self._millis())
         except ExecutionTimeout:
@@ -63,21 +63,21 @@ class Look:
         return bool(found)
 
     def has_any(self, names: Iterable[str]) -> bool:
-        """Whether a document has one of the fields; names that MongoDB has no path for are not looked for."""
+        """Whether a document has one of the fields; names that MongoDB has no path for are ignored."""
         found = [{path: {"$exists": True}} for name in names if name_problem(name) is None for path in paths(name)]
         return bool(found) and self.finds({"$or": found})
 
     def sampled_names(self) -> tuple[tuple[str, ...], bool]:
-        """The names of the leaves of the first documents, and whether those are all documents."""
+        """The names of the leaves in the first documents, and whether those are all documents of the collection."""
         seen: dict[str, None] = {}
         count = 0
         for batch in self._sample({}, None):
             discover(batch, Selection(), seen)
             count += len(documents(batch))
-        return tuple(seen), count < SAMPLE and not self.is_over()
+        return tuple(seen), count < SAMPLE_DOCUMENTS and not self.is_over()
 
     def kinds(self, name: str) -> frozenset[str]:
-        """MongoDB's names of the types a field holds, looking into lists, in the first documents that have it."""
+        """MongoDB's names of the types that a field holds, also inside lists, in the first documents that have it."""
         where = paths(name)
         roots = {path.partition(".")[0]: 1 for path in where} if len(where) > 1 else {where[0]: 1}
         query = {"$or": [{path: {"$exists": True}} for path in where]}
@@ -92,7 +92,7 @@ class Look:
             return
         try:
             cursor = self._collection.find_raw_batches(
-                query, projection, limit=SAMPLE, batch_size=SAMPLE_BATCH, max_time_ms=self._millis()
+                query, projection, limit=SAMPLE_DOCUMENTS, batch_size=BATCH_DOCUMENTS, max_time_ms=self._millis()
             )
             with cursor:
                 for batch in cursor:
@@ -107,7 +107,7 @@ class Look:
 
 
 def _keys(document: Document, name: str) -> list[str]:
-    """The keys to a field: `id` is `_id` unless the document has one of its own."""
+    """The keys of a field's path: `id` means `_id` unless the document has a field called `id`."""
     first, *rest = parts(name)
     return ["_id" if first == "id" and "id" not in document else first, *rest]
 
