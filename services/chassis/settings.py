@@ -1,4 +1,4 @@
-"""What every process reads from its environment; a service's own `settings.py` extends it."""
+"""Environment variables that every process reads; each service's `settings.py` extends them."""
 
 from pathlib import Path
 from typing import Literal, Self
@@ -8,47 +8,54 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
 class ProcessSettings(BaseSettings):
-    """Settings shared by all services; the name of a variable is the field's in capitals."""
+    """Settings shared by all services. A variable is named like its field, in capitals."""
 
     model_config = SettingsConfigDict(frozen=True, extra="ignore", env_ignore_empty=True)
 
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
-        default="INFO", description="What is logged, from this level on; libraries never below WARNING."
+        default="INFO", description="Lowest level that is logged; for libraries never below WARNING."
     )
     log_format: Literal["json", "console"] = Field(
-        default="json", description="One JSON object a line, or lines for people."
+        default="json", description="One JSON object per line, or readable text."
     )
     mongodb_uri: str = Field(
-        default="mongodb://127.0.0.1:27017/?replicaSet=rs0", description="MongoDB, always a replica set."
+        default="mongodb://127.0.0.1:27017/?replicaSet=rs0",
+        description="MongoDB connection string; must be a replica set.",
     )
-    nats_url: str = Field(default="nats://127.0.0.1:4222", description="NATS server with JetStream; tls:// with TLS.")
+    nats_url: str = Field(
+        default="nats://127.0.0.1:4222", description="NATS server with JetStream; tls:// enables TLS."
+    )
     nats_ca_file: Path | None = Field(
-        default=None, description="CAs that NATS servers with TLS are known by, PEM; absent: the system's."
+        default=None, description="CA certificates for NATS over TLS, PEM. Default: the system's."
     )
     shutdown_notice: float = Field(
-        default=0.0, ge=0, description="Seconds of NOT_SERVING before calls are refused; behind a probe: its period."
+        default=0.0,
+        ge=0,
+        description="Seconds to report NOT_SERVING before calls are refused; set it to the probe period.",
     )
-    shutdown_grace: float = Field(default=20.0, ge=0, description="Seconds calls may take to end after SIGTERM.")
+    shutdown_grace: float = Field(
+        default=20.0, ge=0, description="Seconds that running calls get to finish after SIGTERM."
+    )
     otel_traces_exporter: Literal["otlp", "console", "none"] | None = Field(
-        default=None, description="Where spans go; absent: to OTLP when an endpoint is set, else nowhere."
+        default=None, description="Where spans are sent. Default: OTLP if an endpoint is set, otherwise nowhere."
     )
     otel_exporter_otlp_endpoint: str | None = Field(
-        default=None, description="Collector of traces, such as http://collector:4317; set: traces are on."
+        default=None, description="Collector, such as http://collector:4317. Setting it turns tracing on."
     )
     otel_exporter_otlp_traces_endpoint: str | None = Field(default=None, description="The same, for traces only.")
     otel_exporter_otlp_protocol: Literal["grpc", "http/protobuf"] = Field(
-        default="grpc", description="What the collector speaks: grpc (port 4317) or http/protobuf (4318)."
+        default="grpc", description="Protocol of the collector: grpc (port 4317) or http/protobuf (4318)."
     )
     otel_exporter_otlp_traces_protocol: Literal["grpc", "http/protobuf"] | None = Field(
         default=None, description="The same, for traces only."
     )
-    otel_sdk_disabled: bool = Field(default=False, description="No traces, whatever else is set.")
+    otel_sdk_disabled: bool = Field(default=False, description="Turns tracing off, whatever else is set.")
     tls_cert_file: Path | None = Field(
         default=None,
-        description="This process's certificate, PEM, with what leads to the CA; absent: gRPC without TLS.",
+        description="This process's certificate chain, PEM. Default: gRPC without TLS.",
     )
-    tls_key_file: Path | None = Field(default=None, description="The certificate's private key, PEM.")
-    tls_ca_file: Path | None = Field(default=None, description="Certificates of the CAs whose peers are trusted, PEM.")
+    tls_key_file: Path | None = Field(default=None, description="Private key of the certificate, PEM.")
+    tls_ca_file: Path | None = Field(default=None, description="CA certificates that peers are verified against, PEM.")
 
     @property
     def traces_wanted(self) -> bool:
@@ -74,14 +81,16 @@ class ProcessSettings(BaseSettings):
 class RpcSettings(ProcessSettings):
     """Settings of a process that serves gRPC."""
 
-    grpc_host: str = Field(default="127.0.0.1", description="Where gRPC and its health listen; 0.0.0.0: everywhere.")
-    grpc_port: int = Field(default=50051, ge=0, le=65535, description="0 chooses a free port.")
+    grpc_host: str = Field(default="127.0.0.1", description="Address for gRPC and its health service; 0.0.0.0 for all.")
+    grpc_port: int = Field(default=50051, ge=0, le=65535, description="Port for gRPC; 0 picks a free one.")
     health_port: int | None = Field(
         default=None,
         ge=0,
         le=65535,
-        description="Plain gRPC with the health service and nothing else, for probes that speak no TLS; 0 chooses a "
-        "free port, absent: health is on GRPC_PORT only.",
+        description="Extra port without TLS that serves only health, for probes that cannot speak TLS; 0 picks a free "
+        "one. Default: health is on GRPC_PORT only.",
     )
-    metrics_host: str = Field(default="127.0.0.1", description="Where the metrics listen.")
-    metrics_port: int = Field(default=9090, ge=0, le=65535, description="/metrics and /healthz; 0 chooses a free port.")
+    metrics_host: str = Field(default="127.0.0.1", description="Address for metrics.")
+    metrics_port: int = Field(
+        default=9090, ge=0, le=65535, description="Port for /metrics and /healthz; 0 picks a free one."
+    )

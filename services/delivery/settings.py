@@ -1,4 +1,4 @@
-"""What the delivery service reads from its environment."""
+"""Environment variables of the delivery service."""
 
 from pydantic import Field, SecretStr, field_validator
 
@@ -8,11 +8,11 @@ from services.delivery.platforms.secrets import parse_master_keys
 
 
 class VaultSettings(RpcSettings):
-    """What every command that opens secrets needs."""
+    """Settings that every command that decrypts secrets needs."""
 
     master_keys: SecretStr = Field(
-        description="Keys that wrap the platforms' secrets, `version:base64 of 32 bytes`, the current one first, "
-        "older ones after it with commas between."
+        description="Keys that encrypt the platforms' secrets, as `version:base64 of 32 bytes`, separated by commas, "
+        "the current one first."
     )
 
     @field_validator("master_keys")
@@ -23,10 +23,10 @@ class VaultSettings(RpcSettings):
 
 
 class DeliverySettings(VaultSettings):
-    """Settings of the delivery service; times in seconds unless the name says otherwise."""
+    """Settings of the delivery service. Times are in seconds unless the name says otherwise."""
 
     exporter_address: str = Field(
-        default="127.0.0.1:50051", description="host:port, or dns:///headless-service:port for all replicas."
+        default="127.0.0.1:50051", description="Exporter: host:port, or dns:///headless-service:port for all replicas."
     )
     artifacts_url: str = Field(
         default="file:///var/lib/catalog-exports/artifacts",
@@ -34,20 +34,24 @@ class DeliverySettings(VaultSettings):
     )
     egress_allow: str = Field(
         default="",
-        description="Networks deliveries may reach beyond the public internet: `10.1.0.0/16, 192.168.7.4`.",
+        description="Networks that deliveries may reach besides the public internet: `10.1.0.0/16, 192.168.7.4`.",
     )
-    rpc_deadline: float = Field(default=25.0, gt=0, description="Seconds the exporter has to answer.")
-    delivery_slots: int = Field(default=8, ge=0, le=256, description="Deliveries at once; 0: this process makes none.")
-    platform_slots: int = Field(default=2, ge=1, le=64, description="Of these, to one platform.")
-    lease_seconds: float = Field(default=30.0, gt=0, description="A delivery that is silent this long is taken over.")
-    max_attempts: int = Field(default=12, ge=1, le=100, description="Attempts at a delivery before it fails.")
+    rpc_deadline: float = Field(default=25.0, gt=0, description="Timeout of calls to the exporter, in seconds.")
+    delivery_slots: int = Field(
+        default=8, ge=0, le=256, description="Concurrent deliveries; 0: this process makes none."
+    )
+    platform_slots: int = Field(default=2, ge=1, le=64, description="Concurrent deliveries to one platform.")
+    lease_seconds: float = Field(
+        default=30.0, gt=0, description="Time without a heartbeat after which a delivery is taken over."
+    )
+    max_attempts: int = Field(default=12, ge=1, le=100, description="Attempts before a delivery fails.")
     retry_seconds: float = Field(default=5.0, gt=0, description="First delay after a transient fault; doubles.")
-    retry_longest: float = Field(default=3_600.0, gt=0, description="Longest delay between two attempts.")
-    reconcile_seconds: float = Field(default=60.0, gt=0, description="Between two questions for completions missed.")
+    retry_longest: float = Field(default=3_600.0, gt=0, description="Longest delay between attempts.")
+    reconcile_seconds: float = Field(default=60.0, gt=0, description="Interval between checks for missed completions.")
     lookback_seconds: float = Field(
-        default=300.0, gt=0, description="How far before the last completion seen these questions reach back."
+        default=300.0, gt=0, description="How far these checks look back from the last completion seen."
     )
-    history_days: float = Field(default=90.0, gt=0, description="How long an ended delivery is remembered.")
+    history_days: float = Field(default=90.0, gt=0, description="How long finished deliveries are kept.")
 
     @field_validator("egress_allow")
     @classmethod

@@ -15,6 +15,17 @@ PAGE = ROOT / "docs" / "operations.md"
 TEXT = PAGE.read_text()
 RULES = yaml.safe_load((ROOT / "deploy" / "monitoring" / "alerts.yaml").read_text())
 ALERTS = [rule for group in RULES["groups"] for rule in group["rules"] if "alert" in rule]
+# Log events that the page names outside of its table of events.
+EVENTS = {
+    "cannot_start",
+    "certificate_refused",
+    "nats_away",
+    "loop_failed",
+    "submit_postponed",
+    "schedule_unreadable",
+    "request_failed",
+    "call_failed",
+}
 LINKS = sorted(set(re.findall(r"\]\(([^)\s]+)\)", TEXT)))
 
 
@@ -41,6 +52,16 @@ def test_links_resolve(link: str) -> None:
     target = (PAGE.parent / path).resolve() if path else PAGE
     assert target.exists()
     assert not anchor or anchor in anchors(target.read_text())
+
+
+def test_every_log_event_it_names_is_logged() -> None:
+    rows = re.search(r"^\| `event` \| .*\n((?:\|.*\n)+)", TEXT, re.MULTILINE)
+    assert rows is not None
+    in_table = {event for row in rows[1].splitlines() for event in re.findall(r"`([a-z]+_[a-z_]+)`", row.split("|")[1])}
+    assert len(in_table) > 5
+    assert set(re.findall(r"`([a-z]+_[a-z_]+)`", TEXT)) >= EVENTS
+    sources = "\n".join(path.read_text() for path in (ROOT / "services").rglob("*.py"))
+    assert [event for event in sorted(EVENTS | in_table) if f'"{event}"' not in sources] == []
 
 
 def test_the_settings_table_matches_the_code() -> None:
