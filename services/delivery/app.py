@@ -105,7 +105,7 @@ def _worker(
         platform_slots=settings.platform_slots,
         lease=settings.lease_seconds,
         first_retry=settings.retry_seconds,
-        longest_retry=settings.retry_longest,
+        longest_retry=settings.max_retry_seconds,
     )
 
 

@@ -46,7 +46,7 @@ class DeliverySettings(VaultSettings):
     )
     max_attempts: int = Field(default=12, ge=1, le=100, description="Attempts before a delivery fails.")
     retry_seconds: float = Field(default=5.0, gt=0, description="First delay after a transient fault; doubles.")
-    retry_longest: float = Field(default=3_600.0, gt=0, description="Longest delay between attempts.")
+    max_retry_seconds: float = Field(default=3_600.0, gt=0, description="Longest delay between attempts.")
     reconcile_seconds: float = Field(default=60.0, gt=0, description="Interval between checks for missed completions.")
     lookback_seconds: float = Field(
         default=300.0, gt=0, description="How far these checks look back from the last completion seen."

@@ -64,7 +64,7 @@ async def build(settings: SchedulerSettings) -> AsyncIterator[Running]:
             Inbox(stream, EVENTS, "scheduler", ack_wait=ACK_WAIT),
             follow=settings.follow_seconds,
             batch=settings.tick_batch,
-            at_once=settings.at_once,
+            at_once=settings.run_concurrency,
         )
         ticker = Ticker(schedules, batch=settings.tick_batch, grace=timedelta(seconds=settings.grace_seconds))
         submitter = _submitter(settings, schedules, runs, exporter, outcomes)
@@ -85,7 +85,7 @@ def _submitter(
         exporter,
         outcomes,
         batch=settings.tick_batch,
-        at_once=settings.at_once,
+        at_once=settings.run_concurrency,
         follow=settings.follow_seconds,
         again=settings.retry_seconds,
     )

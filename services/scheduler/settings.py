@@ -15,7 +15,7 @@ class SchedulerSettings(RpcSettings):
     rpc_deadline: float = Field(default=25.0, gt=0, description="Timeout of calls to other services, in seconds.")
     tick_seconds: float = Field(default=0.5, gt=0, description="Interval between checks for due schedules.")
     tick_batch: int = Field(default=500, ge=1, le=10_000, description="Most schedules and runs per check.")
-    at_once: int = Field(default=16, ge=1, le=256, description="Runs that are processed concurrently.")
+    run_concurrency: int = Field(default=16, ge=1, le=256, description="Runs that are processed concurrently.")
     grace_seconds: float = Field(
         default=3_600.0, gt=0, description="Grace period: a run that is later than this is missed."
     )

@@ -46,11 +46,3 @@ def test_every_make_target_in_the_readme_exists() -> None:
     known = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
     named = set(re.findall(r"\bmake ([a-z]+)", README.read_text()))
     assert {"demo", "test", "up", "load", "key"} <= named <= known
-
-
-def test_relative_links_in_documents_resolve() -> None:
-    documents = [README, *(ROOT / "docs").glob("*.md")]
-    for document in documents:
-        links = re.findall(r"\]\((?!https?:|#)([^)#]+)(?:#[^)]*)?\)", document.read_text())
-        missing = [link for link in links if not (document.parent / link).exists()]
-        assert not missing, f"{document.name}: {missing}"

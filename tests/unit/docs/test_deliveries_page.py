@@ -45,5 +45,5 @@ def test_every_setting_and_every_metric_it_names_exists() -> None:
 def test_its_numbers_are_the_defaults() -> None:
     defaults = DeliverySettings.model_construct()
     assert (defaults.delivery_slots, defaults.platform_slots, defaults.history_days) == (8, 2, 90)
-    assert (defaults.retry_seconds, defaults.retry_longest, defaults.max_attempts) == (5, 3600, 12)
+    assert (defaults.retry_seconds, defaults.max_retry_seconds, defaults.max_attempts) == (5, 3600, 12)
     assert (defaults.lease_seconds, defaults.reconcile_seconds) == (30, 60)

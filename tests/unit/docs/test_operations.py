@@ -26,13 +26,6 @@ EVENTS = {
     "request_failed",
     "call_failed",
 }
-LINKS = sorted(set(re.findall(r"\]\(([^)\s]+)\)", TEXT)))
-
-
-def anchors(text: str) -> set[str]:
-    """The anchors that GitHub generates for a page's headings."""
-    headings = re.findall(r"^#+ (.+)$", text, re.MULTILINE)
-    return {re.sub(r"[^\w\- ]", "", heading).strip().lower().replace(" ", "-") for heading in headings}
 
 
 @pytest.mark.parametrize("alert", ALERTS, ids=lambda alert: str(alert["alert"]))
@@ -44,14 +37,6 @@ def test_every_alert_links_to_the_section_with_its_name(alert: dict[str, dict[st
 def test_every_section_describes_an_existing_alert() -> None:
     sections = re.findall(r"^#### (\w+)$", TEXT.partition("\n## Alerts\n")[2], re.MULTILINE)
     assert sections == [alert["alert"] for alert in ALERTS]
-
-
-@pytest.mark.parametrize("link", [link for link in LINKS if "://" not in link])
-def test_links_resolve(link: str) -> None:
-    path, _, anchor = link.partition("#")
-    target = (PAGE.parent / path).resolve() if path else PAGE
-    assert target.exists()
-    assert not anchor or anchor in anchors(target.read_text())
 
 
 def test_every_log_event_it_names_is_logged() -> None:
