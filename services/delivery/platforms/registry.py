@@ -86,7 +86,8 @@ class Register:
             WrongState: others change it all the time.
         """
         for _ in range(TRIES):
-            kept = await self._store.change(self._changed(await self.get(tenant, platform_id), change))
+            old = await self.get(tenant, platform_id)
+            kept = await self._store.change(old, self._changed(old, change))
             if kept is not None:
                 return kept
         raise WrongState("platform_changing", "The platform is being changed by others; try again.")

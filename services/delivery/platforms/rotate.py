@@ -40,7 +40,7 @@ async def rotate(store: PlatformStore, vault: Vault) -> tuple[int, list[str]]:
                 lost.add(platform.id)
                 continue
             # One that was changed meanwhile is found again in the next round.
-            changed += await store.change(replace(platform, secrets=sealed)) is not None
+            changed += await store.change(platform, replace(platform, secrets=sealed)) is not None
 
 
 async def rotate_notes(store: DeliveryStore, vault: Vault) -> int:

@@ -59,7 +59,7 @@ class Ticker:
         while found := await self._store.with_other_rules(rules, self._batch):
             now = await self._store.now()
             for schedule in found:
-                done += await self._store.change(_by_rules_of_today(schedule, now)) is not None
+                done += await self._store.change(schedule, _by_rules_of_today(schedule, now)) is not None
         return done
 
     async def measure(self) -> None:

@@ -1,8 +1,8 @@
-"""Schedules and runs to and from their MongoDB documents; the only place that knows the fields' names there."""
+"""Converts schedules and runs to and from MongoDB documents; the only module that knows the stored fields' names."""
 
 from dataclasses import fields
 
-from services.chassis.mongo import Document
+from services.chassis.mongo import Document, load
 from services.scheduler.cron.misfire import Policy
 from services.scheduler.schedules.schedule import Overlap, Run, RunState, Schedule
 
@@ -11,7 +11,7 @@ _RUN = tuple(f.name for f in fields(Run) if f.name not in ("id", "state"))
 
 
 def schedule_document(schedule: Schedule) -> Document:
-    """A schedule as stored; `due_at` is there only while it has to be looked at."""
+    """A schedule as stored; `due_at` is present only while the schedule has a next fire time."""
     document: Document = {name: getattr(schedule, name) for name in _SCHEDULE}
     document |= {"_id": schedule.id, "misfire": schedule.misfire.value, "overlap": schedule.overlap.value}
     if schedule.due_at is not None:
@@ -19,18 +19,14 @@ def schedule_document(schedule: Schedule) -> Document:
     return document
 
 
-def schedule_of(document: Document) -> Schedule:
+def schedule_from(document: Document) -> Schedule:
     """The schedule in a document."""
-    return Schedule(
-        id=document["_id"],
-        misfire=Policy(document["misfire"]),
-        overlap=Overlap(document["overlap"]),
-        **{name: document[name] for name in _SCHEDULE},
-    )
+    policies = {"misfire": Policy(document["misfire"]), "overlap": Overlap(document["overlap"])}
+    return load(Schedule, document, id=document["_id"], **policies)
 
 
 def run_document(run: Run) -> Document:
-    """A run as stored; `due_at` is there while something is to be done about it."""
+    """A run as stored; `due_at` is present while the run has not ended."""
     document: Document = {name: getattr(run, name) for name in _RUN}
     document |= {"_id": run.id, "state": run.state.value}
     if run.state is RunState.WAITING:
@@ -38,7 +34,6 @@ def run_document(run: Run) -> Document:
     return document
 
 
-def run_of(document: Document) -> Run:
+def run_from(document: Document) -> Run:
     """The run in a document."""
-    known = {name: document[name] for name in _RUN if name in document}
-    return Run(id=document["_id"], state=RunState(document["state"]), **known)
+    return load(Run, document, id=document["_id"], state=RunState(document["state"]))

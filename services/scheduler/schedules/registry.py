@@ -90,7 +90,7 @@ class Register:
         for _ in range(TRIES):
             old = await self.get(tenant, schedule_id)
             now = await self._store.now()
-            kept = await self._store.change(await self._checked(old, wish, now, is_new=False))
+            kept = await self._store.change(old, await self._checked(old, wish, now, is_new=False))
             if kept is not None:
                 return kept
         raise ScheduleChanging

@@ -138,11 +138,11 @@ async def test_a_pin_is_replaced_only_by_who_knew_the_last_one_and_survives_a_ch
     old = await store.add(Platform("p1", "acme", "Shop", "sftp", {"host": "h"}, sealed, True, AT, AT))
     assert await store.pin("p1", "key", "a", known=None) == "a"
     assert await store.pin("p1", "key", "b", known=None) == "a"
-    assert await store.change(old) is None, "it was read before the pin was learned"
+    assert await store.change(old, old) is None, "it was read before the pin was learned"
     now = await store.get("acme", "p1")
     assert now is not None
     assert (now.pins, now.secrets) == ({"key": "a"}, sealed)
-    changed = await store.change(now)
+    changed = await store.change(now, now)
     assert changed is not None
     assert changed.pins == {"key": "a"}
     assert await store.pin("p1", "key", "b", known="a") == "b"

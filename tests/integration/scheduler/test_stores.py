@@ -116,7 +116,7 @@ async def test_a_run_that_is_there_already_stays_as_it_is_and_lets_its_schedule_
 
 async def test_a_plan_does_not_undo_a_change_or_a_deletion(schedules: ScheduleStore) -> None:
     before = await schedules.add(schedule())
-    changed = await schedules.change(replace(before, name="Other", next_fire_at=None))
+    changed = await schedules.change(before, replace(before, name="Other", next_fire_at=None))
     assert changed is not None
     other = await schedules.add(schedule())
     plan = [Move(one, replace(one, next_fire_at=NOW + HOUR), ()) for one in (before, other)]
@@ -130,10 +130,10 @@ async def test_a_plan_does_not_undo_a_change_or_a_deletion(schedules: ScheduleSt
 
 async def test_of_two_changes_of_one_version_the_second_changes_nothing(schedules: ScheduleStore) -> None:
     before = await schedules.add(schedule())
-    first = await schedules.change(replace(before, name="First"))
-    assert await schedules.change(replace(before, name="Second")) is None
+    first = await schedules.change(before, replace(before, name="First"))
+    assert await schedules.change(before, replace(before, name="Second")) is None
     assert await schedules.get("shop", before.id) == first
-    assert await schedules.change(replace(before, tenant="other")) is None
+    assert await schedules.change(replace(before, tenant="other"), before) is None
 
 
 async def test_a_schedule_is_deleted_once_and_by_its_tenant(schedules: ScheduleStore) -> None:
