@@ -15,8 +15,9 @@ async def blocks(chunks: AsyncIterator[bytes], size: int) -> AsyncGenerator[byte
             else:
                 held += rest[:room]
                 if len(held) == size:
-                    yield bytes(held)
-                    held.clear()
+                    block = bytes(held)
+                    held.clear()  # before the yield, since large blocks are held for long
+                    yield block
             rest = rest[room:]
     if held:
         yield bytes(held)

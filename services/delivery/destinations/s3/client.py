@@ -1,4 +1,4 @@
-"""botocore's client for one place: the platform's own keys, checked addresses, nothing of this machine's AWS set-up."""
+"""botocore's client for one target: the platform's keys, checked addresses, no AWS configuration of this machine."""
 
 import os
 import ssl
@@ -20,10 +20,10 @@ if TYPE_CHECKING:
     from types_aiobotocore_s3 import S3Client
 
 ATTEMPTS = 3
-"""At one request, for faults that pass within seconds."""
+"""For each request, for faults that last only seconds."""
 _CONNECTIONS = 4
 # Profiles and config files of this machine belong to the operator, not to a tenant's platform.
-_NOT_FROM_HERE: dict[str, Any] = {
+_NO_LOCAL_CONFIG: dict[str, Any] = {
     "profile": (None, None, None, None),
     "config_file": (None, None, os.devnull, None),
     "credentials_file": (None, None, os.devnull, None),
@@ -50,11 +50,11 @@ async def client_for(access: Access, egress: Egress, silence: float, attempts: i
 
     Args:
         silence: seconds without a byte of an answer.
-        attempts: at each request.
+        attempts: for each request.
     """
     config = AioConfig(
         http_session_cls=partial(_CheckedSession, egress, access.ca_certificate),  # type: ignore[arg-type]  # only called
-        proxies={},  # a proxy would resolve names by itself
+        proxies={},  # a proxy would resolve names itself
         ignore_configured_endpoint_urls=True,
         signature_version="s3v4",
         s3={"addressing_style": "path" if access.endpoint_url else "auto"},
@@ -62,11 +62,11 @@ async def client_for(access: Access, egress: Egress, silence: float, attempts: i
         read_timeout=silence,
         retries={"mode": "standard", "total_max_attempts": attempts},
         max_pool_connections=_CONNECTIONS,
-        # Sums are sent as headers, which old servers ignore; botocore's own way is one that they refuse.
+        # Checksums are sent as headers, which old servers ignore; they refuse botocore's trailing checksums.
         request_checksum_calculation="when_required",
         response_checksum_validation="when_required",
     )
-    session = AioSession(session_vars=_NOT_FROM_HERE)
+    session = AioSession(session_vars=_NO_LOCAL_CONFIG)
     session.register_component("data_loader", _models())
     made = session.create_client(
         "s3",
@@ -84,7 +84,7 @@ async def client_for(access: Access, egress: Egress, silence: float, attempts: i
 
 @cache
 def _models() -> Loader:
-    """botocore's descriptions of services; for every client anew, reading them takes 150 ms of a processor."""
+    """botocore's service descriptions, shared by all clients: reading them takes 150 ms of CPU time."""
     return create_loader()
 
 
@@ -103,8 +103,8 @@ class _CheckedSession(AIOHTTPSession):
         super().__init__(max_pool_connections=max_pool_connections, **options)
         self._egress = egress
         self._ca_certificate = ca_certificate
-        self._limits = aiohttp.ClientTimeout(sock_connect=timeout[0], sock_read=timeout[1])
-        self._most = max_pool_connections
+        self._timeout = aiohttp.ClientTimeout(sock_connect=timeout[0], sock_read=timeout[1])
+        self._connections = max_pool_connections
         self._made: aiohttp.ClientSession | None = None
 
     async def __aexit__(self, *exc_info: Any) -> None:
@@ -118,8 +118,8 @@ class _CheckedSession(AIOHTTPSession):
             if self._ca_certificate:
                 context.load_verify_locations(cadata=self._ca_certificate)
             self._made = aiohttp.ClientSession(
-                connector=checked_connector(self._egress, limit=self._most, ssl=context),
-                timeout=self._limits,
+                connector=checked_connector(self._egress, limit=self._connections, ssl=context),
+                timeout=self._timeout,
                 skip_auto_headers={"CONTENT-TYPE"},
                 auto_decompress=False,
             )
@@ -127,13 +127,13 @@ class _CheckedSession(AIOHTTPSession):
 
 
 class _Requests:
-    """The one call of a `ClientSession` that aiobotocore makes."""
+    """The only method of a `ClientSession` that aiobotocore calls."""
 
     def __init__(self, session: aiohttp.ClientSession) -> None:
         self._session = session
 
     async def request(self, method: str, *, headers: Any, **options: Any) -> aiohttp.ClientResponse:
-        """Send a request; where it leads elsewhere is for botocore to follow, which signs anew."""
-        # aiohttp would wait for ever for the 100 that some servers and proxies never send.
+        """Send a request; botocore follows redirects itself, since each request is signed."""
+        # aiohttp would wait for the 100 that some servers and proxies never send.
         headers.popall("Expect", None)
         return await self._session.request(method, headers=headers, allow_redirects=False, **options)

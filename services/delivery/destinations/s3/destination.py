@@ -1,7 +1,6 @@
-"""S3 and MinIO: a bucket of AWS, or of any server that speaks its protocol; the configs, and the way in."""
+"""The destinations `s3` and `minio`: a bucket of AWS, or of any server that speaks its protocol."""
 
 import re
-import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Annotated, ClassVar, Literal
@@ -11,36 +10,36 @@ from pydantic import AfterValidator, Field, SecretStr, field_validator, model_va
 
 from services.delivery.destinations.contract import DestinationConfig, Notes, Step
 from services.delivery.destinations.egress import Egress
+from services.delivery.destinations.kit.ca_certificate import CaCertificate
+from services.delivery.destinations.kit.timeouts import Timeouts
 from services.delivery.destinations.s3.client import ATTEMPTS, Access, client_for
-from services.delivery.destinations.s3.errors import Calls
 from services.delivery.destinations.s3.objects import Objects
 from services.delivery.destinations.s3.session import S3Session
 from services.delivery.destinations.s3.upload import PART_BYTES
 
-SILENCE_SECONDS = 30.0
 _REGION = "us-east-1"
 _PORTS = {"http": 80, "https": 443}
 
 
 def _url(text: str) -> str:
-    """`http://host:port` or `https://host:port`, without a slash at its end."""
+    """`http://host:port` or `https://host:port`, without a trailing slash."""
     try:
         parts = urlsplit(text)
         host, _ = parts.hostname, parts.port
     except ValueError as exc:
-        raise ValueError("is no URL; write https://host or https://host:port") from exc
+        raise ValueError("is not a URL; write https://host or https://host:port") from exc
     if parts.username is not None or parts.password is not None:
-        raise ValueError("must not hold credentials; give the keys by themselves")
+        raise ValueError("must not contain credentials; use the fields for the keys")
     if parts.scheme not in _PORTS or not host or re.search(r"[\s\\]", text):
-        raise ValueError("is no URL of a server; write https://host or https://host:port")
+        raise ValueError("is not the URL of a server; write https://host or https://host:port")
     if parts.path.strip("/") or parts.query or parts.fragment:
-        raise ValueError("must end after host and port; give `bucket` and `prefix` by themselves")
+        raise ValueError("must end after host and port; use the fields `bucket` and `prefix`")
     return text.rstrip("/")
 
 
 def _one_word(secret: SecretStr) -> SecretStr:
     if re.search(r"\s", secret.get_secret_value()):
-        raise ValueError("has a space or a line break in it; enter it anew")
+        raise ValueError("contains a space or a line break; enter it again")
     return secret
 
 
@@ -51,12 +50,12 @@ Region = Annotated[str, Field(max_length=50, pattern=r"^[a-z0-9-]+$")]
 
 
 class BucketConfig(DestinationConfig):
-    """What S3 and MinIO have in common."""
+    """The fields of both types."""
 
-    bucket: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{1,61}[A-Za-z0-9]$", description="It must be there.")
+    bucket: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{1,61}[A-Za-z0-9]$", description="It must exist.")
     prefix: str = Field(default="", max_length=500, description="Folder in the bucket, such as exports/shop.")
-    ca_certificate: str | None = Field(
-        default=None, max_length=100_000, description="PEM of a private certificate authority that signed the server's."
+    ca_certificate: CaCertificate | None = Field(
+        default=None, description="PEM of the private certificate authority that issued the server's certificate."
     )
 
     @field_validator("prefix")
@@ -64,24 +63,14 @@ class BucketConfig(DestinationConfig):
     def _plain_folders(cls, prefix: str) -> str:
         parts = prefix.strip("/").split("/")
         if prefix.strip("/") and any(part in ("", ".", "..") for part in parts):
-            raise ValueError("must be names with one / between them, none of them . or ..")
+            raise ValueError("must be names separated by single slashes, none of them . or ..")
         if not prefix.isprintable():
-            raise ValueError("has a control character in it")
+            raise ValueError("contains a control character")
         return prefix
-
-    @field_validator("ca_certificate")
-    @classmethod
-    def _certificate(cls, text: str | None) -> str | None:
-        if text is not None:
-            try:
-                ssl.create_default_context(cadata=text)
-            except (ssl.SSLError, ValueError) as exc:
-                raise ValueError("is no certificate in PEM") from exc
-        return text
 
     @property
     def folder(self) -> str:
-        """Empty, or with a slash at its end."""
+        """Empty, or with a trailing slash."""
         plain = self.prefix.strip("/")
         return f"{plain}/" if plain else ""
 
@@ -90,21 +79,21 @@ class BucketConfig(DestinationConfig):
         raise NotImplementedError
 
     def extra(self) -> dict[str, str]:
-        """What objects are written with, as botocore's parameters."""
+        """Settings for written objects, as botocore's parameters."""
         return {}
 
 
 class S3Config(BucketConfig):
     """A bucket of AWS, or with `endpoint_url` of another provider."""
 
-    region: Region | None = Field(default=None, description="Such as eu-central-1; absent: it is found out.")
+    region: Region | None = Field(default=None, description="Such as eu-central-1; default: detected.")
     access_key_id: KeyId
     secret_access_key: Secret
-    session_token: Secret | None = Field(default=None, description="Of temporary keys only; they expire.")
-    endpoint_url: Url | None = Field(default=None, description="Of another provider than AWS: https://host.")
+    session_token: Secret | None = Field(default=None, description="Only for temporary keys, which expire.")
+    endpoint_url: Url | None = Field(default=None, description="Of a provider other than AWS: https://host.")
     storage_class: str | None = Field(default=None, pattern=r"^[A-Z_]{1,40}$", description="Such as STANDARD_IA.")
     server_side_encryption: Literal["AES256", "aws:kms", "aws:kms:dsse"] | None = Field(
-        default=None, description="absent: as the bucket does by itself."
+        default=None, description="Default: that of the bucket."
     )
 
     def access(self) -> Access:
@@ -129,10 +118,10 @@ class S3Config(BucketConfig):
 class MinioConfig(BucketConfig):
     """A bucket of a MinIO server."""
 
-    endpoint: str | None = Field(default=None, max_length=300, description="host:port; or give `endpoint_url`.")
-    endpoint_url: Url | None = Field(default=None, description="https://host:port; or give `endpoint`.")
-    secure: bool | None = Field(default=None, description="Whether `endpoint` speaks https; absent: it does.")
-    region: Region | None = Field(default=None, description="Only where the server was given one.")
+    endpoint: str | None = Field(default=None, max_length=300, description="host:port, or give `endpoint_url`.")
+    endpoint_url: Url | None = Field(default=None, description="https://host:port, or give `endpoint`.")
+    secure: bool | None = Field(default=None, description="Whether `endpoint` speaks https; default: true.")
+    region: Region | None = Field(default=None, description="Only if the server is configured with one.")
     access_key: KeyId
     secret_key: Secret
 
@@ -141,16 +130,16 @@ class MinioConfig(BucketConfig):
     def _host_and_port(cls, endpoint: str | None) -> str | None:
         if endpoint is not None:
             if "://" in endpoint:
-                raise ValueError("is host:port; a URL is given as `endpoint_url`")
+                raise ValueError("must be host:port; give a URL as `endpoint_url`")
             _url(f"https://{endpoint}")
         return endpoint
 
     @model_validator(mode="after")
     def _one_endpoint(self) -> "MinioConfig":
         if (self.endpoint is None) == (self.endpoint_url is None):
-            raise ValueError("exactly one of endpoint and endpoint_url is needed")
+            raise ValueError("exactly one of endpoint and endpoint_url is required")
         if self.endpoint_url and self.secure is not None and self.secure != self.endpoint_url.startswith("https:"):
-            raise ValueError("secure says the opposite of endpoint_url; leave it out")
+            raise ValueError("secure contradicts endpoint_url; remove it")
         return self
 
     def access(self) -> Access:
@@ -171,18 +160,18 @@ class Bucket:
     """The types `s3` and `minio`.
 
     Args:
-        silence_seconds: how long a server may say nothing, or take no byte.
-        part_bytes: what is sent at once, at most, unless a file has more than 10,000 parts then.
-        attempts: at each request.
+        timeouts: `silence` is the limit for an answer, or for the server to take a byte.
+        part_bytes: size of a part, unless the file would have more than 10,000 of them.
+        attempts: for each request.
     """
 
     name: ClassVar[str]
     Config: ClassVar[type[DestinationConfig]]
 
     def __init__(
-        self, silence_seconds: float = SILENCE_SECONDS, part_bytes: int = PART_BYTES, attempts: int = ATTEMPTS
+        self, timeouts: Timeouts | None = None, part_bytes: int = PART_BYTES, attempts: int = ATTEMPTS
     ) -> None:
-        self._silence = silence_seconds
+        self._silence = (timeouts or Timeouts()).silence
         self._part_bytes = part_bytes
         self._attempts = attempts
 
@@ -195,12 +184,11 @@ class Bucket:
 
     @asynccontextmanager
     async def open(self, config: BucketConfig, egress: Egress, pins: Notes) -> AsyncIterator[S3Session]:  # noqa: ARG002
-        """Show the keys to the bucket; nothing is to be pinned, since TLS knows the server, and http nobody."""
+        """Try the keys on the bucket. Nothing is pinned: TLS verifies the server, and http cannot."""
         access = config.access()
         async with client_for(access, egress, self._silence, self._attempts) as client:
-            calls = Calls(self._silence, access.session_token)
-            objects = Objects(client, access.bucket, config.folder, calls, config.extra())
-            await objects.admitted(Step.AUTHENTICATE)
+            objects = Objects(client, access, config.folder, config.extra(), self._silence)
+            await objects.check_access(Step.AUTHENTICATE)
             yield S3Session(objects, self._part_bytes)
 
 

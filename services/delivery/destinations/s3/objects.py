@@ -1,4 +1,4 @@
-"""The objects of one bucket below a prefix: every call with its time limit, its failure as a `DestinationError`."""
+"""The objects of one bucket below a prefix; every call has a time limit."""
 
 import asyncio
 import base64
@@ -6,99 +6,103 @@ import hashlib
 import io
 import re
 from collections.abc import AsyncGenerator, Callable
-from contextlib import closing, suppress
+from contextlib import AbstractAsyncContextManager, closing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 
 from services.delivery.destinations.contract import DestinationError, Payload, RemoteFile, Step
-from services.delivery.destinations.s3.errors import Calls, code_of
+from services.delivery.destinations.kit.timeouts import extend
+from services.delivery.destinations.s3.client import Access
+from services.delivery.destinations.s3.errors import code_of, translate_errors
 
 if TYPE_CHECKING:
     from types_aiobotocore_s3 import S3Client
 
 CHUNK = 256 * 1024
 _MISSING = ("404", "NoSuchKey", "NotFound")
-_WORDLESS = ("400", "403")
-"""Statuses of HEAD that would say why, had its answer a body."""
+_UNEXPLAINED = ("400", "403")
+"""Statuses of HEAD whose reason is missing, because its answer has no body."""
 _MD5 = re.compile(r"[0-9a-f]{32}")
 
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """Bytes to send at once, with their SHA-256 in base64."""
+    """Bytes that are sent in one request, with their SHA-256 in base64."""
 
     data: bytes
     sha256: str
 
     @classmethod
     def of(cls, data: bytes) -> "Piece":
-        """Hash the bytes; 8 MiB take some 10 ms."""
+        """Hash the bytes; 8 MiB take about 10 ms."""
         return cls(data, base64.b64encode(hashlib.sha256(data).digest()).decode())
 
-    def is_at(self, told: Any) -> bool:
-        """Whether what the server tells of a part or object is this; only what it does tell counts.
+    def matches(self, reported: Any) -> bool:
+        """Whether what the server reports of a part or object is this; what it does not report is not compared.
 
-        An ETag is the MD5 where nothing is encrypted.
+        An ETag is the MD5 unless the object is encrypted.
         """
-        if told.get("Size", len(self.data)) != len(self.data):
+        if reported.get("Size", len(self.data)) != len(self.data):
             return False
-        if told.get("ChecksumSHA256"):
-            return bool(told["ChecksumSHA256"] == self.sha256)
-        etag = told["ETag"].strip('"')
-        if _MD5.fullmatch(etag) and not told.get("ServerSideEncryption"):
+        if reported.get("ChecksumSHA256"):
+            return bool(reported["ChecksumSHA256"] == self.sha256)
+        etag = reported["ETag"].strip('"')
+        if _MD5.fullmatch(etag) and not reported.get("ServerSideEncryption"):
             return bool(etag == hashlib.md5(self.data, usedforsecurity=False).hexdigest())
         return True
 
 
 class Body(io.BytesIO):
-    """Bytes on their way; `moved` is called whenever the connection takes some."""
+    """The body of a request; `moved` is called whenever the connection reads some of it."""
 
     def __init__(self, data: bytes, moved: Callable[[], None]) -> None:
         super().__init__(data)
         self._moved = moved
 
     def read(self, size: int | None = -1, /) -> bytes:
-        """As of any file."""
+        """Read like any file."""
         self._moved()
         return super().read(size)
 
 
 class Objects:
-    """What a session may do in its bucket.
+    """What a session does in its bucket.
 
     Args:
-        prefix: empty, or with a slash at its end.
+        prefix: empty, or with a trailing slash.
         extra: storage class and encryption, as botocore's parameters.
+        silence: seconds that the server may take for an answer, or to take a byte.
     """
 
-    def __init__(self, client: "S3Client", bucket: str, prefix: str, calls: Calls, extra: dict[str, str]) -> None:
+    def __init__(self, client: "S3Client", access: Access, prefix: str, extra: dict[str, str], silence: float) -> None:
         self._client: Any = client  # parameters are put together at run time
-        self._bucket = bucket
+        self._bucket = access.bucket
+        self._secret = access.session_token
         self._prefix = prefix
-        self._calls = calls
         self._extra = extra
+        self._silence = silence
 
     def key(self, name: str) -> str:
         """An object's whole name."""
         return self._prefix + name
 
-    async def admitted(self, step: Step) -> None:
-        """Ask something that has to be answered with words: whether the keys are right and the bucket is there."""
-        async with self._calls.at(step):
+    async def check_access(self, step: Step) -> None:
+        """Whether the keys are right and the bucket exists, by a request whose refusal is explained."""
+        async with self._call(step):
             await self._client.list_objects_v2(Bucket=self._bucket, Prefix=self._prefix, MaxKeys=1)
 
-    async def look(self, key: str, step: Step) -> RemoteFile | None:
-        """What the server says of an object, None where there is none."""
-        async with self._calls.at(step):
+    async def stat(self, key: str, step: Step) -> RemoteFile | None:
+        """What the server reports of an object; None if it does not exist."""
+        async with self._call(step):
             try:
                 head = await self._client.head_object(Bucket=self._bucket, Key=key)
             except ClientError as exc:
                 if code_of(exc) in _MISSING:
                     return None
-                if code_of(exc) in _WORDLESS:
-                    await self.admitted(step)
+                if code_of(exc) in _UNEXPLAINED:
+                    await self.check_access(step)
                 raise
         reported = {"etag": head.get("ETag", "").strip('"'), "version_id": head.get("VersionId", "")}
         kept = {name: value for name, value in head.get("Metadata", {}).items() if name in ("sha256", "delivery")}
@@ -106,23 +110,23 @@ class Objects:
 
     async def read(self, key: str) -> AsyncGenerator[bytes, None]:
         """The bytes of an object."""
-        async with self._calls.at(Step.READ):
+        async with self._call(Step.READ):
             answer = await self._client.get_object(Bucket=self._bucket, Key=key)
         with closing(answer["Body"]) as body:
             while True:
-                async with self._calls.at(Step.READ):
+                async with self._call(Step.READ):
                     chunk = await body.read(CHUNK)
                 if not chunk:
                     return
                 yield chunk
 
     async def remove(self, key: str) -> None:
-        """Delete an object; one that is not there is no error."""
-        async with self._calls.at(Step.DELETE):
+        """Delete an object; no error if it does not exist."""
+        async with self._call(Step.DELETE):
             await self._client.delete_object(Bucket=self._bucket, Key=key)
 
     async def put(self, key: str, piece: Piece, payload: Payload, *, replace: bool) -> str:
-        """Send a whole object at once; its ETag."""
+        """Send a whole object in one request; its ETag."""
 
         async def put(**condition: str) -> Any:
             return await self._sent(
@@ -132,21 +136,21 @@ class Objects:
         return str((await self._conditional(put, replace=replace))["ETag"])
 
     async def begin(self, key: str, payload: Payload) -> tuple[str, bool]:
-        """Begin an upload in parts: its id, and whether a lost answer may have left another one behind."""
-        async with self._calls.at(Step.WRITE):
+        """Start an upload in parts: its id, and whether a lost answer may have left another upload behind."""
+        async with self._call(Step.WRITE):
             made = await self._client.create_multipart_upload(
                 Bucket=self._bucket, Key=key, ChecksumAlgorithm="SHA256", **self._described(payload), **self._extra
             )
         return made["UploadId"], made["ResponseMetadata"].get("RetryAttempts", 0) > 0
 
     async def parts(self, key: str, upload: str) -> dict[int, Any] | None:
-        """What the server has of an upload, by number; None where it does not know the upload."""
+        """The parts that the server has, by number; None if it does not know the upload."""
         found: dict[int, Any] = {}
-        async with self._calls.at(Step.WRITE) as limit:
+        async with self._call(Step.WRITE) as limit:
             try:
                 pages = self._client.get_paginator("list_parts").paginate(Bucket=self._bucket, Key=key, UploadId=upload)
                 async for page in pages:
-                    _push(limit, self._calls.silence)
+                    extend(limit, self._silence)
                     found |= {part["PartNumber"]: part for part in page.get("Parts", ())}
             except ClientError as exc:
                 if code_of(exc) == "NoSuchUpload":
@@ -155,14 +159,14 @@ class Objects:
         return found
 
     async def send_part(self, key: str, upload: str, number: int, piece: Piece) -> Any:
-        """Send a part; what the server says of it."""
+        """Send a part; what the server reports of it."""
         return await self._sent(self._client.upload_part, piece, Key=key, UploadId=upload, PartNumber=number)
 
     async def complete(self, key: str, upload: str, parts: list[dict[str, Any]], *, replace: bool) -> str:
         """Show the parts as an object; its ETag."""
 
         async def complete(**condition: str) -> Any:
-            async with self._calls.at(Step.WRITE):
+            async with self._call(Step.WRITE):
                 return await self._client.complete_multipart_upload(
                     Bucket=self._bucket, Key=key, UploadId=upload, MultipartUpload={"Parts": parts}, **condition
                 )
@@ -170,8 +174,8 @@ class Objects:
         return str((await self._conditional(complete, replace=replace))["ETag"])
 
     async def abort(self, key: str, upload: str) -> None:
-        """Drop an upload; one that is not there is no error."""
-        async with self._calls.at(Step.DELETE):
+        """Abort an upload; no error if it does not exist."""
+        async with self._call(Step.DELETE):
             try:
                 await self._client.abort_multipart_upload(Bucket=self._bucket, Key=key, UploadId=upload)
             except ClientError as exc:
@@ -179,29 +183,29 @@ class Objects:
                     raise
 
     async def abort_all(self, key: str, but: str | None) -> None:
-        """Drop all uploads of an object but one."""
-        async with self._calls.at(Step.DELETE):
+        """Abort all uploads of an object except one."""
+        async with self._call(Step.DELETE):
             found = await self._client.list_multipart_uploads(Bucket=self._bucket, Prefix=key)
         for upload in found.get("Uploads", ()):
             if upload["Key"] == key and upload["UploadId"] != but:
                 await self.abort(key, upload["UploadId"])
 
     async def _sent(self, call: Callable[..., Any], piece: Piece, **parameters: Any) -> Any:
-        """Send bytes, with a limit for silence and none for a slow line, and compare what the server says it got."""
-        async with self._calls.at(Step.WRITE) as limit:
-            body = Body(piece.data, lambda: _push(limit, self._calls.silence))
+        """Send bytes, with a limit for silence but none for a slow line; compare what the server reports of them."""
+        async with self._call(Step.WRITE) as limit:
+            body = Body(piece.data, lambda: extend(limit, self._silence))
             answer = await call(
                 Bucket=self._bucket, Body=body, ChecksumAlgorithm="SHA256", ChecksumSHA256=piece.sha256, **parameters
             )
-        if not piece.is_at(answer):
-            what = "The server got other bytes than were sent; the next attempt sends them again."
+        if not piece.matches(answer):
+            what = "The server received other bytes than were sent; the next attempt sends them again."
             raise DestinationError(Step.WRITE, "content_mismatch", what, transient=True)
         return answer
 
     async def _conditional(self, call: Callable[..., Any], *, replace: bool) -> Any:
-        """Call under the condition that there is no such object.
+        """Call under the condition that the object does not exist.
 
-        A server that knows no conditions is asked without: `send` has looked a moment before, and that must do.
+        For servers without conditional writes, the check that `send` made a moment before has to suffice.
         """
         if replace:
             return await call()
@@ -212,17 +216,14 @@ class Objects:
                 raise
         return await call()
 
+    def _call(self, step: Step) -> AbstractAsyncContextManager[asyncio.Timeout]:
+        return translate_errors(step, self._silence, self._secret)
+
     def _described(self, payload: Payload) -> dict[str, Any]:
         return {
             "ContentType": payload.media_type,
             "Metadata": {"sha256": payload.sha256, "delivery": payload.delivery_id},
         }
-
-
-def _push(limit: asyncio.Timeout, seconds: float) -> None:
-    """So much more time from now on."""
-    with suppress(RuntimeError):  # it has passed, or the call has ended
-        limit.reschedule(asyncio.get_running_loop().time() + seconds)
 
 
 def _filled(values: dict[str, str]) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""A bucket as a destination: an object is whole when it is there; what has to be shown is that it is the right one."""
+"""A session at a bucket. Objects only appear when they are complete, so nothing is renamed."""
 
 import hashlib
 import re
@@ -7,7 +7,7 @@ from contextlib import aclosing
 
 from services.delivery.destinations.contract import DestinationError, NameTaken, Payload, RemoteFile, Step
 from services.delivery.destinations.s3.objects import Objects, Piece
-from services.delivery.destinations.s3.upload import Upload, drop, pieces, require_same
+from services.delivery.destinations.s3.upload import Upload, abort, pieces, require_same
 
 _MD5 = re.compile(r"[0-9a-f]{32}")
 
@@ -16,7 +16,7 @@ class S3Session:
     """See the contract.
 
     Args:
-        part_bytes: of a part; a file that is not larger is sent at once.
+        part_bytes: size of a part; a file that is not larger is sent in one request.
     """
 
     def __init__(self, objects: Objects, part_bytes: int) -> None:
@@ -25,16 +25,16 @@ class S3Session:
 
     async def find(self, name: str) -> RemoteFile | None:
         """The object of this name."""
-        return await self._objects.look(self._objects.key(name), Step.READ)
+        return await self._objects.stat(self._objects.key(name), Step.READ)
 
     async def matches(self, found: RemoteFile, payload: Payload) -> bool:
-        """By the SHA-256 it was uploaded with; by its ETag, or its content, where it has none."""
+        """By the SHA-256 in its metadata; without one, by its ETag or its content."""
         if found.size != payload.size:
             return False
         if "sha256" in found.reported:
             return found.reported["sha256"] == payload.sha256
         etag = found.reported.get("etag", "")
-        # Only equality proves something: the ETag of an encrypted object is no MD5.
+        # Only equality proves something: the ETag of an encrypted object is not an MD5.
         if _MD5.fullmatch(etag) and await _hash(payload.read(0), hashlib.md5(usedforsecurity=False)) == etag:
             return True
         key = found.remote.split("/", 3)[3]
@@ -43,18 +43,18 @@ class S3Session:
     async def send(self, name: str, payload: Payload, *, replace: bool) -> RemoteFile:
         """See the contract."""
         key = self._objects.key(name)
-        there = None if replace else await self._objects.look(key, Step.WRITE)
-        if there is not None:
-            return await self._taken(name, there, payload)
+        existing = None if replace else await self._objects.stat(key, Step.WRITE)
+        if existing is not None:
+            return await self._taken(name, existing, payload)
         try:
             etag = await self._sent(key, payload, replace=replace)
         except DestinationError as exc:
             if exc.code == "name_taken":
-                return await self._taken(name, await self._objects.look(key, Step.WRITE), payload)
+                return await self._taken(name, await self._objects.stat(key, Step.WRITE), payload)
             if exc.code == "upload_vanished":
                 return await self._completed_before(key, payload, exc)
             raise
-        await drop(self._objects, payload)
+        await abort(self._objects, payload)
         return await self._verified(key, etag, payload)
 
     async def read(self, name: str) -> AsyncGenerator[bytes, None]:
@@ -67,15 +67,15 @@ class S3Session:
         """Delete an object."""
         await self._objects.remove(self._objects.key(name))
 
-    async def tidy(self, name: str, payload: Payload) -> None:  # noqa: ARG002  the note knows the key
+    async def tidy(self, name: str, payload: Payload) -> None:  # noqa: ARG002  the note has the key
         """Abort the upload."""
-        await drop(self._objects, payload)
+        await abort(self._objects, payload)
 
     async def _sent(self, key: str, payload: Payload, *, replace: bool) -> str:
         if payload.size > self._part_bytes:
             return await Upload(self._objects, key, payload, self._part_bytes).run(replace=replace)
         digest = hashlib.sha256()
-        # One byte more than there should be, to notice it.
+        # One byte more than the payload should have, to notice a longer source.
         async with aclosing(pieces(payload.read(0), payload.size + 1, digest)) as found:
             piece = await anext(found, None)
         require_same(digest, payload)
@@ -85,37 +85,41 @@ class S3Session:
         return etag
 
     async def _verified(self, key: str, etag: str, payload: Payload) -> RemoteFile:
-        """The object as the server has it now."""
-        found = await self._objects.look(key, Step.WRITE)
-        if found is None:
-            raise _other("is gone")
-        if found.reported.get("etag") != etag.strip('"') or found.size != payload.size:
-            raise _other("is another")
-        if found.reported.get("sha256", payload.sha256) != payload.sha256:
-            raise _other("has other metadata")
-        return found
-
-    async def _taken(self, name: str, there: RemoteFile | None, payload: Payload) -> RemoteFile:
-        """What is there may be this very delivery's, of an attempt whose answer was lost.
+        """The object as the server has it now.
 
         Raises:
-            NameTaken: it is not.
+            DestinationError: it is not the one that was sent.
         """
-        await drop(self._objects, payload)
-        if there is None or not _is_ours(there, payload):
+        found = await self._objects.stat(key, Step.WRITE)
+        if found is None:
+            raise _changed("is gone")
+        if found.reported.get("etag") != etag.strip('"') or found.size != payload.size:
+            raise _changed("is another")
+        if found.reported.get("sha256", payload.sha256) != payload.sha256:
+            raise _changed("has other metadata")
+        return found
+
+    async def _taken(self, name: str, existing: RemoteFile | None, payload: Payload) -> RemoteFile:
+        """The existing object, if an earlier attempt of this delivery wrote it and its answer was lost.
+
+        Raises:
+            NameTaken: it is another's.
+        """
+        await abort(self._objects, payload)
+        if existing is None or not _is_this_delivery(existing, payload):
             raise NameTaken(name)
-        return there
+        return existing
 
     async def _completed_before(self, key: str, payload: Payload, exc: DestinationError) -> RemoteFile:
-        """An upload vanishes by being completed, too."""
-        await drop(self._objects, payload)
-        found = await self._objects.look(key, Step.WRITE)
-        if found is None or not _is_ours(found, payload):
+        """An upload also vanishes by being completed."""
+        await abort(self._objects, payload)
+        found = await self._objects.stat(key, Step.WRITE)
+        if found is None or not _is_this_delivery(found, payload):
             raise exc
         return found
 
 
-def _is_ours(found: RemoteFile, payload: Payload) -> bool:
+def _is_this_delivery(found: RemoteFile, payload: Payload) -> bool:
     return (found.size, found.reported.get("sha256"), found.reported.get("delivery")) == (
         payload.size,
         payload.sha256,
@@ -123,8 +127,8 @@ def _is_ours(found: RemoteFile, payload: Payload) -> bool:
     )
 
 
-def _other(what: str) -> DestinationError:
-    text = f"The object {what}, a moment after it was written; somebody else may write this name too."
+def _changed(what: str) -> DestinationError:
+    text = f"The object {what}, a moment after it was written; another client may write this name too."
     return DestinationError(Step.WRITE, "changed_meanwhile", text, transient=True)
 
 

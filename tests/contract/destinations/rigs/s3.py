@@ -21,6 +21,7 @@ from moto.s3.models import s3_backends
 from werkzeug.serving import BaseWSGIServer, make_server
 from werkzeug.wrappers import Request, Response
 
+from services.delivery.destinations.kit.timeouts import Timeouts
 from services.delivery.destinations.s3.destination import S3, Bucket
 
 ACCESS_KEY, SECRET_KEY = "AKIATESTS", "correct/horse+battery"
@@ -135,7 +136,7 @@ class S3Rig:
         found.multiparts.clear()
 
     def destination(self, seconds: float) -> Bucket:
-        return self.kind(silence_seconds=seconds, part_bytes=PART_BYTES, attempts=1)
+        return self.kind(Timeouts(silence=seconds), part_bytes=PART_BYTES, attempts=1)
 
     def config(self, port: int | None = None) -> dict[str, Any]:
         return {

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from services.delivery.destinations.s3.objects import Body, Piece
-from services.delivery.destinations.s3.upload import MOST_PARTS, PART_BYTES, part_size, pieces
+from services.delivery.destinations.s3.upload import MAX_PARTS, PART_BYTES, part_size, pieces
 
 MIB = 1024 * 1024
 TIB = MIB * MIB
@@ -16,17 +16,17 @@ SHA256 = base64.b64encode(hashlib.sha256(DATA).digest()).decode()
 MD5 = hashlib.md5(DATA).hexdigest()
 
 
-@pytest.mark.parametrize("size", [1, PART_BYTES * MOST_PARTS, PART_BYTES * MOST_PARTS + 1, TIB, 5 * TIB])
+@pytest.mark.parametrize("size", [1, PART_BYTES * MAX_PARTS, PART_BYTES * MAX_PARTS + 1, TIB, 5 * TIB])
 def test_no_file_has_more_parts_than_s3_takes(size: int) -> None:
     part = part_size(size)
-    assert -(-size // part) <= MOST_PARTS
+    assert -(-size // part) <= MAX_PARTS
     assert part >= PART_BYTES
     assert part % MIB == 0
 
 
 def test_parts_are_no_larger_than_they_must_be() -> None:
-    assert part_size(PART_BYTES * MOST_PARTS) == PART_BYTES
-    assert part_size(PART_BYTES * MOST_PARTS + 1) == PART_BYTES + MIB
+    assert part_size(PART_BYTES * MAX_PARTS) == PART_BYTES
+    assert part_size(PART_BYTES * MAX_PARTS + 1) == PART_BYTES + MIB
 
 
 @pytest.mark.parametrize("chunk", [1, 3, 4, 7, 10, 100])
@@ -63,7 +63,7 @@ async def test_an_empty_source_has_no_piece() -> None:
     ],
 )
 def test_a_part_is_recognised_by_checksum_else_by_etag(told: dict[str, object], *, same: bool) -> None:
-    assert Piece.of(DATA).is_at(told) is same
+    assert Piece.of(DATA).matches(told) is same
 
 
 def test_a_body_tells_whenever_bytes_are_taken() -> None:
