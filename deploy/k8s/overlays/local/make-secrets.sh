@@ -1,9 +1,9 @@
 #!/bin/sh
-# Makes secrets.env, once: what the gateway signs links with, and what delivery wraps its platforms' secrets with.
+# Creates secrets.env once: the key that signs links and the master key for the platforms' secrets.
 set -eu
 cd "$(dirname "$0")"
 if [ -e secrets.env ]; then
-  echo "secrets.env is there already; without its MASTER_KEYS stored platforms could not be read any more" >&2
+  echo "secrets.env already exists; without its MASTER_KEYS the stored platform credentials could not be decrypted" >&2
   exit 1
 fi
 umask 077
