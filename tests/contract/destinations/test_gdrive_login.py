@@ -13,7 +13,7 @@ from services.chassis.faults import BadRequest
 from services.delivery.destinations.contract import DestinationError
 from services.delivery.destinations.egress import Egress, Rules, parse_networks
 from services.delivery.destinations.gdrive.destination import DriveConfig, Endpoints, GoogleDrive
-from services.delivery.destinations.gdrive.http import Limits
+from services.delivery.destinations.gdrive.http import DriveTimeouts
 from services.delivery.platforms.config import checked, split
 from tests.contract.destinations.gdrive_login import new_key
 from tests.contract.destinations.gdrive_store import Refusal
@@ -87,7 +87,7 @@ async def test_credentials_may_be_an_object_or_its_text_and_are_kept_as_a_secret
         ([CANARY], "must be a JSON object"),
         (json.dumps([CANARY]), "type must be service_account or authorized_user"),
         ({"client_secret": CANARY}, "type must be service_account or authorized_user"),
-        ({"installed": {"client_secret": CANARY}}, "is an OAuth client only"),
+        ({"installed": {"client_secret": CANARY}}, "is only an OAuth client"),
         ({"type": "service_account", "client_email": CANARY}, "lacks private_key"),
         ({"type": "service_account", "private_key": CANARY}, "lacks client_email"),
         ({"type": "service_account", "client_email": "a@b", "private_key": CANARY}, "private_key is not an RSA key"),
@@ -209,7 +209,7 @@ async def test_the_api_is_checked_by_the_egress_rules_too(rig: DriveRig) -> None
     config = rig.config()
     config["credentials"]["token_uri"] = f"http://tokens.test:{rig.port}/token"
     egress = Egress(Rules(allow=parse_networks("127.0.0.0/8")), lookup)
-    drive = GoogleDrive(lambda found: Endpoints(found.token_uri, f"http://api.test:{rig.port}"), Limits())
+    drive = GoogleDrive(lambda found: Endpoints(found.token_uri, f"http://api.test:{rig.port}"), DriveTimeouts())
     async with drive.open(DriveConfig.model_validate(config), egress, MemoryNotes()) as opened:
         with pytest.raises(DestinationError) as caught:
             await opened.find(NAME)
@@ -228,7 +228,7 @@ async def test_a_token_endpoint_without_an_address_is_a_passing_fault(rig: Drive
 
 async def test_an_api_that_is_not_there_is_unreachable(rig: DriveRig) -> None:
     nobody = f"http://127.0.0.1:{free_port()}"
-    drive = GoogleDrive(lambda found: Endpoints(found.token_uri, nobody), Limits())
+    drive = GoogleDrive(lambda found: Endpoints(found.token_uri, nobody), DriveTimeouts())
     async with drive.open(DriveConfig.model_validate(rig.config()), LOOPBACK, MemoryNotes()) as opened:
         with pytest.raises(DestinationError) as caught:
             await opened.find(NAME)

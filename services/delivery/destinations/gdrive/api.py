@@ -1,4 +1,4 @@
-"""The calls of the Drive API v3 a delivery makes, each on behalf of one account and for one folder."""
+"""The calls of the Drive API v3 that a delivery makes, for one account and one folder."""
 
 import re
 from collections.abc import AsyncIterator, Mapping
@@ -18,9 +18,9 @@ from services.delivery.destinations.gdrive.tokens import Tokens
 FOLDER = "application/vnd.google-apps.folder"
 FIELDS = "id,name,size,md5Checksum,sha256Checksum,trashed,webViewLink,modifiedTime"
 GENERATE_IDS = "/drive/v3/files/generateIds"
-MOST_PAGES = 20
+MAX_PAGES = 20
 ALL_DRIVES = {"supportsAllDrives": "true"}
-"""Without it shared drives do not exist."""
+"""Without it, Drive hides shared drives."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +37,7 @@ class DriveFile:
 
 
 def drive_file(data: Mapping[str, Any]) -> DriveFile | None:
-    """What Drive says of a file; None when it is in the trash, or no file with content."""
+    """Drive's description of a file; None if it is in the trash, or has no content."""
     if data.get("trashed") or not re.fullmatch(r"\d+", str(data.get("size", ""))):
         return None
     names = ("id", "name", "md5Checksum", "sha256Checksum", "webViewLink", "modifiedTime")
@@ -46,7 +46,7 @@ def drive_file(data: Mapping[str, Any]) -> DriveFile | None:
 
 
 class DriveApi:
-    """Google Drive, as one account sees it.
+    """Google Drive as one account sees it.
 
     Args:
         base: scheme and host of the API.
@@ -62,7 +62,7 @@ class DriveApi:
         self._checked = False
 
     async def check_folder(self) -> None:
-        """Once a session: the folder exists, is one, and takes files.
+        """Check once per session that the folder exists, is a folder, and accepts files.
 
         Raises:
             DestinationError: at the step write.
@@ -70,21 +70,21 @@ class DriveApi:
         if self._checked:
             return
         fields = "id,mimeType,trashed,driveId,capabilities(canAddChildren)"
-        found = await self.call(Step.WRITE, "GET", self._file(self.folder), query={"fields": fields}, but=(404,))
+        found = await self.call(Step.WRITE, "GET", self._file(self.folder), query={"fields": fields}, accept=(404,))
         data = found.data
         if found.status == 404 or data.get("trashed"):
             raise no_such_folder(self.folder, self._email)
         if data.get("mimeType") != FOLDER:
-            text = f"{self.folder!r} is a file and no folder: check `folder_id`."
+            text = f"{self.folder!r} is a file, not a folder: check `folder_id`."
             raise DestinationError(Step.WRITE, "not_a_folder", text, transient=False)
         if not data.get("capabilities", {}).get("canAddChildren"):
             who = self._email or "the account"
-            text = f"{who} may see the folder and not add files to it: make it an editor (or a content manager) there."
+            text = f"{who} may not add files to the folder: make it an editor there (or a content manager)."
             raise DestinationError(Step.WRITE, "permission_denied", text, transient=False)
         self._shared, self._checked = bool(data.get("driveId")), True
 
     async def named(self, name: str, step: Step) -> list[DriveFile]:
-        """The files of this very name, the last changed first; Drive allows several, and compares names loosely."""
+        """The files of exactly this name, the last modified first; Drive allows several and compares names loosely."""
         query = {
             "q": f"name = '{_quoted(name)}' and '{_quoted(self.folder)}' in parents and trashed = false",
             "fields": f"nextPageToken,files({FIELDS})",
@@ -93,8 +93,8 @@ class DriveApi:
             "includeItemsFromAllDrives": "true",
         }
         found: list[DriveFile] = []
-        for _ in range(MOST_PAGES):
-            answer = await self.call(step, "GET", self.url("/drive/v3/files"), query=query, but=(404,))
+        for _ in range(MAX_PAGES):
+            answer = await self.call(step, "GET", self.url("/drive/v3/files"), query=query, accept=(404,))
             if answer.status == 404:
                 raise no_such_folder(self.folder, self._email)
             seen = [drive_file(entry) for entry in answer.data.get("files", ())]
@@ -105,12 +105,12 @@ class DriveApi:
         return found
 
     async def get(self, file_id: str, step: Step) -> DriveFile | None:
-        """The file of this id, if there is one outside of the trash."""
-        answer = await self.call(step, "GET", self._file(file_id), query={"fields": FIELDS}, but=(404,))
+        """The file of this id, unless it does not exist or is in the trash."""
+        answer = await self.call(step, "GET", self._file(file_id), query={"fields": FIELDS}, accept=(404,))
         return drive_file(answer.data) if answer.status == 200 else None
 
     async def new_id(self) -> str:
-        """An id for a file that does not exist yet."""
+        """A new id for a file that does not exist yet."""
         query = {"count": "1", "space": "drive", "type": "files"}
         answer = await self.call(Step.WRITE, "GET", self.url(GENERATE_IDS), query=query)
         ids = answer.data.get("ids")
@@ -119,14 +119,14 @@ class DriveApi:
         return str(ids[0])
 
     async def remove(self, file_id: str) -> None:
-        """Delete a file for good, or into the trash where the account may do no more, as on many shared drives."""
-        answer = await self.call(Step.DELETE, "DELETE", self._file(file_id), but=(403, 404))
+        """Delete a file, or move it to the trash where the account may not delete, as on many shared drives."""
+        answer = await self.call(Step.DELETE, "DELETE", self._file(file_id), accept=(403, 404))
         if answer.status == 403:
-            await self.call(Step.DELETE, "PATCH", self._file(file_id), json={"trashed": True}, but=(404,))
+            await self.call(Step.DELETE, "PATCH", self._file(file_id), json={"trashed": True}, accept=(404,))
 
     @asynccontextmanager
     async def content(self, file_id: str) -> AsyncIterator[aiohttp.ClientResponse]:
-        """A response that is the file's bytes."""
+        """A response with the file's bytes."""
         query = {"alt": "media", **ALL_DRIVES}
         headers = await self.authorization()
         async with self.http.opened(Step.READ, self._file(file_id), params=query, headers=headers) as response:
@@ -141,50 +141,50 @@ class DriveApi:
         url: str,
         *,
         query: Mapping[str, str] | None = None,
-        but: tuple[int, ...] = (),
+        accept: tuple[int, ...] = (),
         headers: Mapping[str, str] | None = None,
         **request: Any,
     ) -> Answer:
-        """One request: with another token when Google refuses the first, again when Google is busy.
+        """One request, repeated with a new token if Google refuses the first one, and while Google is busy.
 
         Args:
-            but: statuses that are answers too, besides success.
+            accept: statuses to return as answers, besides success.
 
         Raises:
             DestinationError: it was refused, or there was no answer.
         """
-        # Ids belong to no drive, and Google may refuse parameters a method does not have.
+        # generateIds has no such parameter, and Google may refuse parameters that a method does not have.
         asked = {**({} if url.endswith(GENERATE_IDS) else ALL_DRIVES), **(query or {})}
 
         async def once() -> Answer:
             authorized = {**await self.authorization(), **(headers or {})}
             return await self.http.ask(step, method, url, params=asked, headers=authorized, **request)
 
-        answer = await self.http.patiently(once)
+        answer = await self.http.retry_overloaded(once)
         if answer.status == 401:
             await self.renew()
-            answer = await self.http.patiently(once)
-        if answer.status // 100 == 2 or (answer.status in but and not answer.overloaded):
+            answer = await self.http.retry_overloaded(once)
+        if answer.status // 100 == 2 or (answer.status in accept and not answer.overloaded):
             return answer
         raise self.refused(step, answer)
 
     def refused(self, step: Step, answer: Answer) -> DestinationError:
-        """What a refusal means for this account and folder."""
+        """The error of a refusal, for this account and folder."""
         error = refused(step, answer)
         return without_quota(error) if error.code == "quota_exceeded" and self._email and not self._shared else error
 
     async def authorization(self, url: str = "") -> dict[str, str]:
-        """The header that says who we are; for another server than the API's, none."""
+        """The header with the token; none for a server other than the API's."""
         if url and URL(url).origin() != URL(self._base).origin():
             return {}
         return {"Authorization": f"Bearer {await self._tokens.get()}"}
 
     async def renew(self) -> None:
-        """The token was refused: the next is a new one."""
+        """Replace a token that was refused."""
         self._tokens.forget(await self._tokens.get())
 
     def url(self, path: str) -> str:
-        """Of a path of the API."""
+        """The URL of a path of the API."""
         return f"{self._base}{path}"
 
     def _file(self, file_id: str) -> str:
@@ -192,5 +192,5 @@ class DriveApi:
 
 
 def _quoted(text: str) -> str:
-    """As a string of Drive's query language."""
+    """Escape text for a string of Drive's query language."""
     return text.replace("\\", "\\\\").replace("'", "\\'")

@@ -1,4 +1,4 @@
-"""The two kinds of credentials Google hands out as JSON, checked so that mistakes are named and no secret is echoed."""
+"""The two kinds of credentials that Google issues as JSON; mistakes are reported without repeating a secret."""
 
 import json
 from collections.abc import Mapping
@@ -12,7 +12,7 @@ _KEY_FILE = "paste the whole JSON file that Google gave you"
 
 @dataclass(frozen=True, slots=True)
 class ServiceAccount:
-    """An account of its own: signs its requests for tokens with a private key."""
+    """A service account, which signs its token requests with a private key."""
 
     email: str
     private_key: str
@@ -20,7 +20,7 @@ class ServiceAccount:
     token_uri: str
 
     def signer(self) -> crypt.RSASigner:
-        """What signs.
+        """The signer.
 
         Raises:
             ValueError: the key cannot be read.
@@ -31,7 +31,7 @@ class ServiceAccount:
 
 @dataclass(frozen=True, slots=True)
 class AuthorizedUser:
-    """A person who let an OAuth client act for them."""
+    """A person who authorized an OAuth client."""
 
     client_id: str
     client_secret: str
@@ -43,7 +43,7 @@ Credentials = ServiceAccount | AuthorizedUser
 
 
 def check(text: str) -> None:
-    """Raises ValueError when the credentials are not sound; takes a tenth of a second, for the key."""
+    """Raises ValueError if the credentials are not valid; takes 0.1 s of CPU time for a key."""
     account = parse(text)
     if isinstance(account, ServiceAccount):
         try:
@@ -53,10 +53,10 @@ def check(text: str) -> None:
 
 
 def parse(text: str) -> Credentials:
-    """Credentials from their JSON text; whether a key can be read is left to `check`.
+    """Credentials from their JSON text; `check` also reads the key.
 
     Raises:
-        ValueError: what is wrong, without a value.
+        ValueError: what is wrong, without any value.
     """
     try:
         found = json.loads(text)
@@ -75,7 +75,7 @@ def _of(found: Mapping[str, Any]) -> Credentials:
             return AuthorizedUser(client_id, client_secret, token, _word(found, "token_uri"))
     if "installed" in found or "web" in found:
         raise ValueError(
-            "is an OAuth client only; needed is an object with type authorized_user, client_id, client_secret and "
+            "is only an OAuth client; required is an object with type authorized_user, client_id, client_secret and "
             "refresh_token"
         )
     raise ValueError("type must be service_account or authorized_user")
@@ -84,7 +84,7 @@ def _of(found: Mapping[str, Any]) -> Credentials:
 def _words(found: Mapping[str, Any], *names: str) -> list[str]:
     missing = [name for name in names if not _word(found, name).strip()]
     if missing:
-        raise ValueError(f"lacks {', '.join(missing)} (each a text)")
+        raise ValueError(f"lacks {', '.join(missing)} (as text)")
     return [_word(found, name) for name in names]
 
 

@@ -1,4 +1,4 @@
-"""Google Drive: one folder of somebody's drive or of a shared drive; the config, and the way to a session."""
+"""The destination `gdrive`: a folder of a person's drive or of a shared drive."""
 
 import json
 import re
@@ -14,24 +14,24 @@ from services.delivery.destinations.contract import DestinationConfig, Destinati
 from services.delivery.destinations.egress import Egress
 from services.delivery.destinations.gdrive import credentials as accounts
 from services.delivery.destinations.gdrive.api import DriveApi
-from services.delivery.destinations.gdrive.http import Limits, connected
+from services.delivery.destinations.gdrive.http import DriveTimeouts, connected
 from services.delivery.destinations.gdrive.session import DriveSession
 from services.delivery.destinations.gdrive.tokens import GOOGLE_TOKENS, Tokens
 from services.delivery.destinations.gdrive.upload import GRAIN, PART
 
-MOST_CREDENTIALS = 20_000
-"""Characters; a service account's file has about 2,400."""
+MAX_CREDENTIALS = 20_000
+"""In characters; a service account's file has about 2,400."""
 
 
 def _text(value: object) -> object:
-    """The credentials as text, however they were given, when they are sound."""
+    """The credentials as text, given as text or as an object."""
     if isinstance(value, SecretStr):
         value = value.get_secret_value()
     text = json.dumps(value) if isinstance(value, dict) else value
     if not isinstance(text, str):
-        raise ValueError("must be a JSON object, or its text")  # noqa: TRY004  pydantic turns only ValueError into words
-    if len(text) > MOST_CREDENTIALS:
-        raise ValueError(f"has more than {MOST_CREDENTIALS:,} characters")
+        raise ValueError("must be a JSON object, or its text")  # noqa: TRY004  pydantic reports only ValueError
+    if len(text) > MAX_CREDENTIALS:
+        raise ValueError(f"has more than {MAX_CREDENTIALS:,} characters")
     accounts.check(text)
     return text
 
@@ -54,7 +54,7 @@ class DriveConfig(DestinationConfig):
     folder_id: str = Field(
         min_length=1,
         max_length=300,
-        description="Id of the folder, or its address in the browser; it must be shared with the account.",
+        description="Id of the folder, or its URL in the browser; it must be shared with the account.",
     )
 
     @field_validator("folder_id")
@@ -63,13 +63,13 @@ class DriveConfig(DestinationConfig):
         address = re.fullmatch(r"https://drive\.google\.com/[^?#]*/folders/([\w-]+)/?(?:[?#].*)?", text, re.ASCII)
         found = address[1] if address else text
         if not re.fullmatch(r"[\w-]+", found, re.ASCII):
-            raise ValueError("is not the id of a folder: it is the last part of its address in the browser")
+            raise ValueError("is not the id of a folder: the id is the last part of its URL in the browser")
         return found
 
 
 @dataclass(frozen=True, slots=True)
 class Endpoints:
-    """Where Google is: the URL for tokens, and scheme and host of the API."""
+    """Google's servers: the URL for tokens, and scheme and host of the API."""
 
     tokens: str
     api: str
@@ -78,8 +78,8 @@ class Endpoints:
 GOOGLE = Endpoints(GOOGLE_TOKENS, "https://www.googleapis.com")
 
 
-def google(credentials: accounts.Credentials) -> Endpoints:  # noqa: ARG001  it is Google whatever the credentials say
-    """Google's own. A `token_uri` in the credentials is not followed: it could lead anywhere."""
+def google(credentials: accounts.Credentials) -> Endpoints:  # noqa: ARG001
+    """Google's own servers. A `token_uri` in the credentials is not followed, as it could lead anywhere."""
     return GOOGLE
 
 
@@ -87,9 +87,8 @@ class GoogleDrive:
     """The type `gdrive`.
 
     Args:
-        endpoints: where to go with credentials; anything but `google` is for tests.
-        limits: of time.
-        part: bytes sent at a time, a multiple of 256 KiB.
+        endpoints: the servers for some credentials; anything but `google` is for tests.
+        part: bytes of a part, a multiple of 256 KiB.
     """
 
     name: ClassVar[str] = "gdrive"
@@ -98,26 +97,26 @@ class GoogleDrive:
     def __init__(
         self,
         endpoints: Callable[[accounts.Credentials], Endpoints] = google,
-        limits: Limits | None = None,
+        timeouts: DriveTimeouts | None = None,
         part: int = PART,
     ) -> None:
         if part <= 0 or part % GRAIN:
             raise ValueError(f"a part must be a multiple of {GRAIN} bytes")
         self._endpoints = endpoints
-        self._limits = limits or Limits()
+        self._timeouts = timeouts or DriveTimeouts()
         self._part = part
 
     def address(self, config: Any) -> tuple[str, int]:
-        """Where tokens are given out."""
+        """The server for tokens."""
         url = URL(self._endpoints(_credentials(config)).tokens)
         return url.host or "", url.port or 443
 
     @asynccontextmanager
-    async def open(self, config: DriveConfig, egress: Egress, pins: Notes) -> AsyncIterator[DriveSession]:  # noqa: ARG002  the contract has it
-        """Get a token. Nothing to pin: Google's certificates are verified."""
+    async def open(self, config: DriveConfig, egress: Egress, pins: Notes) -> AsyncIterator[DriveSession]:  # noqa: ARG002
+        """Get a token. Nothing is pinned: Google's certificates are verified."""
         credentials = _credentials(config)
         endpoints = self._endpoints(credentials)
-        async with connected(egress, self._limits) as http:
+        async with connected(egress, self._timeouts) as http:
             tokens = Tokens(http, credentials, endpoints.tokens)
             await tokens.get(Step.CONNECT)
             api = DriveApi(http, tokens, credentials, config.folder_id, endpoints.api)

@@ -1,18 +1,20 @@
-"""What Google's refusals mean, in the words of a delivery."""
+"""What Google's refusals mean, as `DestinationError`."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from services.delivery.destinations.contract import DestinationError, Step
+from services.delivery.destinations.kit.error_rules import Fault, Rule, find_fault, printable
 
+_QUOTE = "Google said:"
 OVERLOADED = frozenset({"rateLimitExceeded", "userRateLimitExceeded", "sharingRateLimitExceeded", "backendError"})
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """An answer of one of Google's servers; `data` is its JSON object, empty when it was none."""
+    """An answer of one of Google's servers; `data` is its JSON object, empty if it is not one."""
 
     status: int
     headers: Mapping[str, str]
@@ -20,7 +22,7 @@ class Answer:
 
     @property
     def reason(self) -> str:
-        """The first `reason` of an error, else the OAuth error, else nothing."""
+        """The first `reason` of an error, else the OAuth error, else empty."""
         error = self.data.get("error")
         if isinstance(error, str):
             return error
@@ -29,139 +31,121 @@ class Answer:
         return str(first.get("reason", "")) if isinstance(first, Mapping) else ""
 
     @property
-    def said(self) -> str:
-        """The error in Google's words, cut."""
+    def message(self) -> str:
+        """Google's text of the error, shortened."""
         error = self.data.get("error")
         text = error.get("message") if isinstance(error, Mapping) else self.data.get("error_description")
-        return " ".join(str(text or "no reason").split())[:300]
+        return printable(str(text or "no reason"))
 
     @property
     def overloaded(self) -> bool:
-        """Whether the same request may do better in a moment."""
+        """Whether the same request may succeed in a moment."""
         return self.status == 429 or self.status >= 500 or (self.status == 403 and self.reason in OVERLOADED)
 
     @property
     def retry_after(self) -> float | None:
-        """Seconds Google asks to wait."""
+        """Seconds that Google asks to wait."""
         text = self.headers.get("Retry-After", "")
         return float(text) if re.fullmatch(r"\d{1,6}", text) else None
 
 
-@dataclass(frozen=True, slots=True)
-class Rule:
-    """How a refusal is read; patterns must fit status and reason entirely, `words` anywhere in what was said."""
-
-    status: str
-    reason: str
-    code: str
-    what: str
-    transient: bool
-    step: Step | None = None
-    """The step it belongs to, whatever was being done."""
-    words: str = ""
-
-    def fits(self, answer: Answer) -> bool:
-        """Whether the rule is about this answer."""
-        return bool(
-            re.fullmatch(self.status, str(answer.status))
-            and re.fullmatch(self.reason, answer.reason)
-            and re.search(self.words, answer.said, re.IGNORECASE)
-        )
-
-
 _LOGIN = Step.AUTHENTICATE
-_LATER = "Google is busy or has a problem of its own."
-# The first that fits counts.
+_SERVER_ERROR = Fault("server_error", "Google is busy or had an internal error.", transient=True)
+_TOKEN_REFUSED = Fault(
+    "wrong_credentials",
+    "Google does not accept the credentials. The key or the refresh token was revoked, has expired, or belongs to "
+    "another account or client: create a new one and replace `credentials`.",
+)
+_CLOCK = Fault("clock_wrong", "Google considers the token request outdated: set the clock of this machine.")
+_NO_TOKEN = Fault("refused", "Google issued no token.")
+_BAD_TOKEN = Fault(
+    "wrong_credentials", "Google does not accept the token that it issued: check the account.", report_as=_LOGIN
+)
+_RATE = Fault("rate_limited", "Google received too many requests.", transient=True)
+_DAY = Fault("rate_limited", "The project's requests for this day are used up.", transient=True)
+_QUOTA = Fault("quota_exceeded", "The storage is full: free some there.", transient=True)
+_FOLDER_FULL = Fault(
+    "folder_full",
+    "The folder, or its drive, holds as many files as Google allows: remove some, or use another `folder_id`.",
+)
+_NOT_ENABLED = Fault(
+    "api_not_enabled",
+    "The Google Drive API is not enabled in the credentials' project: enable it in the Google Cloud console.",
+    report_as=_LOGIN,
+)
+_SCOPE = Fault(
+    "insufficient_scope",
+    "The refresh token does not allow enough: create one with the scope https://www.googleapis.com/auth/drive.",
+    report_as=_LOGIN,
+)
+_DENIED = Fault(
+    "permission_denied",
+    "The account is not allowed to do this: let it edit the folder (on a shared drive: content manager).",
+)
+_VANISHED = Fault("vanished", "The file or folder disappeared during the delivery; was it removed?", transient=True)
+_UNKNOWN = Fault("refused", "Google refused for an unknown reason.")
+
+# Of each table the first rule that matches counts.
 TOKEN_RULES = (
-    Rule("429|5..", ".*", "server_error", _LATER, True),
+    Rule(status="429|5..", fault=_SERVER_ERROR),
+    Rule(status="4..", subject="invalid_grant", text="iat|exp values|timeframe", fault=_CLOCK),
     Rule(
-        "4..",
-        "invalid_grant",
-        "clock_wrong",
-        "Google says the request for a token is not of now: set the clock of this machine.",
-        False,
-        words="iat|exp values|timeframe",
+        status="4..",
+        subject="invalid_grant|invalid_client|unauthorized_client|deleted_client|invalid_request",
+        fault=_TOKEN_REFUSED,
     ),
-    Rule(
-        "4..",
-        "invalid_grant|invalid_client|unauthorized_client|deleted_client|invalid_request",
-        "wrong_credentials",
-        "Google does not accept the credentials. The key or the refresh token was revoked, has expired, or is of "
-        "another account or client: make a new one and replace `credentials`.",
-        False,
-    ),
-    Rule(".*", ".*", "refused", "Google gave no token.", False),
+    Rule(fault=_NO_TOKEN),
 )
 RULES = (
+    Rule(status="401", fault=_BAD_TOKEN),
+    Rule(status="403|429", subject="rateLimitExceeded|.*RateLimitExceeded", fault=_RATE),
+    Rule(status="403", subject="dailyLimitExceeded.*", fault=_DAY),
+    Rule(status="403", subject="storageQuotaExceeded|quotaExceeded", fault=_QUOTA),
     Rule(
-        "401", ".*", "wrong_credentials", "Google does not accept the token it gave: check the account.", False, _LOGIN
+        status="403",
+        subject="teamDriveFileLimitExceeded|numChildrenInNonRootLimitExceeded|activeItemCreationLimitExceeded",
+        fault=_FOLDER_FULL,
     ),
-    Rule("403|429", "rateLimitExceeded|.*RateLimitExceeded", "rate_limited", "Too many requests at the moment.", True),
-    Rule("403", "dailyLimitExceeded.*", "rate_limited", "The project's requests of this day are used up.", True),
-    Rule("403", "storageQuotaExceeded|quotaExceeded", "quota_exceeded", "The storage is full: make room there.", True),
+    Rule(status="403", subject="accessNotConfigured|SERVICE_DISABLED", fault=_NOT_ENABLED),
+    Rule(status="403", subject="insufficientPermissions|insufficientScopes", text="scope", fault=_SCOPE),
     Rule(
-        "403",
-        "teamDriveFileLimitExceeded|numChildrenInNonRootLimitExceeded|activeItemCreationLimitExceeded",
-        "folder_full",
-        "The folder, or its drive, holds as many files as Google allows: remove some, or use another `folder_id`.",
-        False,
+        status="403",
+        subject=".*[pP]ermissions?|forbidden|cannotAddParent|teamDriveMembershipRequired|appNotAuthorizedToFile"
+        "|domainPolicy|cannotModify.*|fileWriterTeamDrive.*",
+        fault=_DENIED,
     ),
-    Rule(
-        "403",
-        "accessNotConfigured|SERVICE_DISABLED",
-        "api_not_enabled",
-        "The Google Drive API is not enabled in the credentials' project: enable it in the Google Cloud console.",
-        False,
-        _LOGIN,
-    ),
-    Rule(
-        "403",
-        "insufficientPermissions|insufficientScopes",
-        "insufficient_scope",
-        "The refresh token does not allow enough: make one with the scope https://www.googleapis.com/auth/drive.",
-        False,
-        _LOGIN,
-        words="scope",
-    ),
-    Rule(
-        "403",
-        ".*[pP]ermissions?|forbidden|cannotAddParent|teamDriveMembershipRequired|appNotAuthorizedToFile|domainPolicy"
-        "|cannotModify.*|fileWriterTeamDrive.*",
-        "permission_denied",
-        "The account may not do this: let it edit the folder (on a shared drive: content manager).",
-        False,
-    ),
-    Rule("404", ".*", "vanished", "Something that was there is gone: somebody removed it meanwhile.", True),
-    Rule("408|429|5..", ".*", "server_error", _LATER, True),
-    Rule(".*", ".*", "refused", "Google refused without a reason we know.", False),
+    Rule(status="404", fault=_VANISHED),
+    Rule(status="408|429|5..", fault=_SERVER_ERROR),
+    Rule(fault=_UNKNOWN),
 )
 
 
-def token_refused(answer: Answer) -> DestinationError:
-    """No token."""
-    rule = next(rule for rule in TOKEN_RULES if rule.fits(answer))
-    text = f"{rule.what} Google said: {answer.status} {answer.reason} ({answer.said})"
-    return DestinationError(_LOGIN, rule.code, text, transient=rule.transient)
+def token_error(answer: Answer) -> DestinationError:
+    """The server for tokens refused."""
+    return _error(TOKEN_RULES, _LOGIN, answer)
 
 
 def refused(step: Step, answer: Answer) -> DestinationError:
-    """A call of the Drive API that was refused."""
-    rule = next(rule for rule in RULES if rule.fits(answer))
-    text = f"{rule.what} Google said: {answer.status} {answer.reason} ({answer.said})"
-    return DestinationError(rule.step or step, rule.code, text, transient=rule.transient)
+    """The Drive API refused a call."""
+    return _error(RULES, step, answer)
+
+
+def _error(rules: Iterable[Rule], step: Step, answer: Answer) -> DestinationError:
+    fault = find_fault(rules, step, str(answer.status), answer.reason, answer.message)
+    return fault.error(step, f"{_QUOTE} {answer.status} {answer.reason} ({answer.message})")
 
 
 def no_such_folder(folder: str, email: str) -> DestinationError:
-    """The account sees no folder of this id."""
-    share = f"share it with {email} as editor" if email else "let the account that gave the refresh token edit it"
+    """The folder does not exist for the account."""
+    share = f"share it with {email} as editor" if email else "let the account of the refresh token edit it"
     text = f"There is no folder {folder!r} that the account can see: check `folder_id`, and {share}."
     return DestinationError(Step.WRITE, "no_such_folder", text, transient=False)
 
 
 def without_quota(refusal: DestinationError) -> DestinationError:
-    """A service account owns what it makes outside of shared drives, and has no room for it."""
+    """A service account owns what it creates outside of shared drives, and has no storage for it."""
     text = (
         "A service account has no storage of its own: use a shared drive and give its folder_id, or an OAuth refresh "
-        f"token instead. {refusal.message.partition('Google said:')[2].strip()}"
+        f"token instead. {refusal.message.partition(_QUOTE)[2].strip()}"
     )
     return DestinationError(refusal.step, "service_account_without_quota", text, transient=False)

@@ -1,4 +1,4 @@
-"""Requests to Google's servers: a limit on every wait, checked addresses, and failures in the words of a delivery."""
+"""Requests to Google's servers: a limit on every wait, checked addresses, and failures as `DestinationError`."""
 
 import asyncio
 import json
@@ -11,43 +11,35 @@ from typing import Any
 import aiohttp
 
 from services.delivery.destinations.contract import DestinationError, Step
-from services.delivery.destinations.egress import (
-    CONNECT_SECONDS,
-    Egress,
-    Forbidden,
-    Unresolved,
-    checked_connector,
-    refusal,
-)
+from services.delivery.destinations.egress import Egress, Forbidden, Unresolved, checked_connector
 from services.delivery.destinations.gdrive.errors import Answer
+from services.delivery.destinations.kit.error_rules import egress_error
+from services.delivery.destinations.kit.timeouts import Timeouts, extend
 
-LONGEST_ANSWER = 1024 * 1024
+MAX_ANSWER = 1024 * 1024
 PIECE = 64 * 1024
-"""Bytes written at a time; the limit of silence is for each."""
+"""Bytes written at a time; the limit of silence applies to each piece."""
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
-    """How long to wait, in seconds.
+class DriveTimeouts(Timeouts):
+    """Seconds; `work` also limits the answer to a part, which Google stores first.
 
-    `silence`: for an answer, or for a piece to be taken; `work`: for the answer to a part, which Google stores first.
-    `waits`: between tries of a request that Google was too busy for, unless it names a time, of which `longest_wait`
-    is the most.
+    Args:
+        waits: before each retry of a request that Google was too busy for, unless Google names a time.
+        max_wait: the longest time that Google may name.
     """
 
-    connect: float = CONNECT_SECONDS
-    silence: float = 30.0
-    work: float = 120.0
     waits: tuple[float, ...] = (1.0, 2.0, 4.0)
-    longest_wait: float = 30.0
+    max_wait: float = 30.0
 
 
 class Http:
     """Sends requests."""
 
-    def __init__(self, session: aiohttp.ClientSession, limits: Limits) -> None:
+    def __init__(self, session: aiohttp.ClientSession, timeouts: DriveTimeouts) -> None:
         self._session = session
-        self.limits = limits
+        self.timeouts = timeouts
 
     async def ask(self, step: Step, method: str, url: str, **request: Any) -> Answer:
         """A small request and its answer, whatever its status.
@@ -58,52 +50,51 @@ class Http:
         Raises:
             DestinationError: there was no answer.
         """
-        with told(step):
-            async with asyncio.timeout(self.limits.connect + self.limits.silence):
+        with translate_errors(step):
+            async with asyncio.timeout(self.timeouts.connect + self.timeouts.silence):
                 async with self._session.request(method, url, allow_redirects=False, **request) as response:
                     return await _answer(response)
 
     async def put(self, url: str, content: memoryview, headers: Mapping[str, str]) -> Answer:
-        """Send a part. Every piece is given its own time; aiohttp never repeats such a request by itself.
+        """Send a part. Every piece has its own time limit; aiohttp never repeats such a request by itself.
 
         Raises:
             DestinationError: there was no answer.
         """
-        loop = asyncio.get_running_loop()
 
         async def pieces() -> AsyncIterator[memoryview]:
             for start in range(0, len(content), PIECE):
-                limit.reschedule(loop.time() + self.limits.silence)
+                extend(limit, self.timeouts.silence)
                 yield content[start : start + PIECE]
-            limit.reschedule(loop.time() + self.limits.work)
+            extend(limit, self.timeouts.work)
 
         sized = {"Content-Length": str(len(content)), **headers}
-        with told(Step.WRITE):
-            async with asyncio.timeout(self.limits.connect + self.limits.silence) as limit:
+        with translate_errors(Step.WRITE):
+            async with asyncio.timeout(self.timeouts.connect + self.timeouts.silence) as limit:
                 request = self._session.put(url, data=pieces(), headers=sized, allow_redirects=False)
                 async with request as response:
                     return await _answer(response)
 
     @asynccontextmanager
     async def opened(self, step: Step, url: str, **request: Any) -> AsyncIterator[aiohttp.ClientResponse]:
-        """A response of which the content is still to be read, a piece at a time."""
-        with told(step):
+        """A response whose content is still to be read, a piece at a time."""
+        with translate_errors(step):
             response = await self._session.get(url, allow_redirects=False, **request)
         async with response:
             yield response
 
-    async def patiently(self, once: Callable[[], Awaitable[Answer]]) -> Answer:
-        """Ask again, after a wait, while Google is too busy; the last answer, whatever it is."""
-        for wait in self.limits.waits:
+    async def retry_overloaded(self, once: Callable[[], Awaitable[Answer]]) -> Answer:
+        """Repeat a request, after a wait, while Google is too busy; returns the last answer, whatever it is."""
+        for wait in self.timeouts.waits:
             answer = await once()
-            if not answer.overloaded or not await self.rest(answer, wait):
+            if not answer.overloaded or not await self.wait_to_retry(answer, wait):
                 return answer
         return await once()
 
-    async def rest(self, answer: Answer, wait: float) -> bool:
-        """Wait as long as Google asks, else about `wait`; False at once when it asks for more than we have."""
+    async def wait_to_retry(self, answer: Answer, wait: float) -> bool:
+        """Wait as long as Google asks, else about `wait`; False without waiting if it asks for more than `max_wait`."""
         asked = answer.retry_after
-        if asked is not None and asked > self.limits.longest_wait:
+        if asked is not None and asked > self.timeouts.max_wait:
             return False
         jittered = wait * random.uniform(0.75, 1.25)  # noqa: S311  jitter
         await asyncio.sleep(max(jittered, asked or 0.0))
@@ -111,27 +102,27 @@ class Http:
 
 
 @asynccontextmanager
-async def connected(egress: Egress, limits: Limits) -> AsyncIterator[Http]:
-    """Connections for one session; nothing of the environment (proxies, netrc) is used."""
-    # Two in a row are enough: the next part is read while the last one is on its way.
+async def connected(egress: Egress, timeouts: DriveTimeouts) -> AsyncIterator[Http]:
+    """Connections for one session; settings of the environment (proxies, netrc) are not used."""
+    # Two are enough: the next part is read while the last one is sent.
     connector = checked_connector(egress, limit=2)
-    timeout = aiohttp.ClientTimeout(total=None, sock_connect=limits.connect, sock_read=limits.work)
+    timeout = aiohttp.ClientTimeout(total=None, sock_connect=timeouts.connect, sock_read=timeouts.work)
     async with aiohttp.ClientSession(connector=connector, timeout=timeout) as session:
-        yield Http(session, limits)
+        yield Http(session, timeouts)
 
 
 async def _answer(response: aiohttp.ClientResponse) -> Answer:
     text = bytearray()
     async for chunk in response.content.iter_any():
         text += chunk
-        if len(text) > LONGEST_ANSWER:
-            raise aiohttp.ClientPayloadError("an answer of more than a megabyte")
+        if len(text) > MAX_ANSWER:
+            raise aiohttp.ClientPayloadError(f"an answer of more than {MAX_ANSWER} bytes")
     return Answer(response.status, response.headers, _object(text))
 
 
 async def answered(response: aiohttp.ClientResponse, step: Step) -> Answer:
-    """The rest of a response of which the content is an answer."""
-    with told(step):
+    """The answer that is the content of a response."""
+    with translate_errors(step):
         return await _answer(response)
 
 
@@ -144,22 +135,18 @@ def _object(text: bytes | bytearray) -> dict[str, Any]:
 
 
 @contextmanager
-def told(step: Step) -> Iterator[None]:
-    """Around dealings with a server, never around the payload's source: failures as `DestinationError`."""
+def translate_errors(step: Step) -> Iterator[None]:
+    """Around calls to a server, never around the payload's source: failures as `DestinationError`."""
     try:
         yield
     except (aiohttp.ClientError, Forbidden, Unresolved, OSError) as exc:  # a TimeoutError is an OSError
-        raise _failure(step, exc) from exc
+        raise egress_error(exc) or _error(step, exc) from exc
 
 
-def _failure(step: Step, exc: Exception) -> DestinationError:
-    denied = refusal(exc)
-    if denied is not None:
-        code = "egress_forbidden" if isinstance(denied, Forbidden) else "unresolved"
-        return DestinationError(Step.RESOLVE, code, str(denied), transient=code == "unresolved")
+def _error(step: Step, exc: Exception) -> DestinationError:
     match exc:
         case aiohttp.ClientConnectorCertificateError():
-            text = f"The certificate of {exc.host} is not trusted; something between here and Google may be listening."
+            text = f"The certificate of {exc.host} is not trusted; the connection to Google may be intercepted."
             return DestinationError(Step.CONNECT, "certificate_invalid", text, transient=False)
         case aiohttp.ClientConnectorError():
             text = f"No connection to {exc.host}:{exc.port}: {exc.os_error.strerror or exc.os_error}. Check firewalls."

@@ -1,7 +1,7 @@
-"""What a delivery does in one folder of Drive: look, send, verify, read, remove.
+"""A session at one folder of Drive.
 
-Drive has several files of one name where others have one, so ids count: a new file's id is reserved and kept before
-anything is sent, and whoever comes again with it is told that the file is there.
+Drive allows several files of one name, so files are identified by id: the id of a new file is reserved and kept before
+anything is sent, and Drive refuses a second upload with the same id.
 """
 
 import hashlib
@@ -11,17 +11,17 @@ from dataclasses import asdict, dataclass
 
 from services.delivery.destinations.contract import DestinationError, NameTaken, Payload, RemoteFile, Step
 from services.delivery.destinations.gdrive.api import DriveApi, DriveFile, drive_file
-from services.delivery.destinations.gdrive.http import told
+from services.delivery.destinations.gdrive.http import translate_errors
 from services.delivery.destinations.gdrive.upload import Ended, IdTaken, Target, Transfer, Uploaded, begin, cancel
 
 NOTE = "upload"
-MOST_SESSIONS = 4
-"""Sessions an attempt begins, when Google ends them."""
+MAX_SESSIONS = 4
+"""Sessions that an attempt starts if Google ends them."""
 
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """What a delivery remembers of its upload; `uri` is empty while there is no session."""
+    """What a delivery keeps about its upload; `uri` is empty while there is no session."""
 
     target: Target
     uri: str
@@ -31,7 +31,7 @@ class DriveSession:
     """One folder; see the contract.
 
     Args:
-        part: bytes sent at a time.
+        part: bytes of a part.
     """
 
     def __init__(self, api: DriveApi, part: int) -> None:
@@ -39,21 +39,21 @@ class DriveSession:
         self._part = part
 
     async def find(self, name: str) -> RemoteFile | None:
-        """The file of this name; of several the one that was changed last."""
+        """The file of this name; of several, the one modified last."""
         found = await self._api.named(name, Step.READ)
         return _remote(found[0]) if found else None
 
     async def matches(self, found: RemoteFile, payload: Payload) -> bool:
-        """By the hashes Drive keeps of every file."""
+        """By the hashes that Drive has of every file."""
         return await _same(found, payload)
 
     async def send(self, name: str, payload: Payload, *, replace: bool) -> RemoteFile:
-        """Upload as a new file, or as new content of the one that was changed last among those of the name.
+        """Upload as a new file, or as new content of the file of this name that was modified last.
 
-        New content keeps the file's id, so links to it stay good; readers have the old content until all is there.
+        New content keeps the file's id, so links stay valid; readers see the old content until the upload is complete.
         """
         await self._api.check_folder()
-        for _ in range(MOST_SESSIONS):
+        for _ in range(MAX_SESSIONS):
             target, done = await self._target(name, payload, replace=replace)
             if done is not None:
                 payload.verifying()
@@ -64,11 +64,11 @@ class DriveSession:
                 await _keep(payload, Kept(target, ""))
             except IdTaken:
                 await _keep(payload, Kept(target, ""))
-                if await self._api.get(target.id, Step.WRITE) is None:  # it was, and somebody removed it
+                if await self._api.get(target.id, Step.WRITE) is None:  # it existed, and was removed
                     await _keep(payload, None)
             else:
                 return await self._verified(target, uploaded, payload)
-        text = "Google ended every upload that was begun; the next attempt begins anew."
+        text = "Google ended every upload that was started; the next attempt starts from scratch."
         raise DestinationError(Step.WRITE, "session_expired", text, transient=True)
 
     async def read(self, name: str) -> AsyncIterator[bytes]:
@@ -79,20 +79,20 @@ class DriveSession:
         async with self._api.content(found.remote) as response:
             chunks = response.content.iter_any()
             while True:
-                with told(Step.READ):
+                with translate_errors(Step.READ):
                     chunk = await anext(chunks, b"")
                 if not chunk:
                     return
                 yield chunk
 
     async def remove(self, name: str) -> None:
-        """Delete the file `find` finds, if there is one."""
+        """Delete the file that `find` finds."""
         found = await self._api.named(name, Step.DELETE)
         if found:
             await self._api.remove(found[0].id)
 
-    async def tidy(self, name: str, payload: Payload) -> None:  # noqa: ARG002  the contract has it
-        """Give up the upload session; nothing else is left by an unfinished attempt."""
+    async def tidy(self, name: str, payload: Payload) -> None:  # noqa: ARG002
+        """Cancel the upload session; an unfinished attempt leaves nothing else."""
         kept = _kept(payload)
         if kept is not None and kept.uri:
             await cancel(self._api, kept.uri)
@@ -100,10 +100,10 @@ class DriveSession:
             await _keep(payload, None)
 
     async def _target(self, name: str, payload: Payload, *, replace: bool) -> tuple[Target, RemoteFile | None]:
-        """What to make, and the file when an earlier attempt has made it already.
+        """What to upload to, and the file if an earlier attempt has already completed it.
 
         Raises:
-            NameTaken: a file of the name is there that is not ours, and may not be replaced.
+            NameTaken: another's file of the name exists and may not be replaced.
         """
         kept = _kept(payload)
         ours = kept.target if kept is not None and (kept.target.name, kept.target.folder) == self._at(name) else None
@@ -124,7 +124,7 @@ class DriveSession:
         return name, self._api.folder
 
     async def _upload(self, target: Target, payload: Payload) -> Uploaded:
-        """Through the session of an earlier attempt, if it had one for the same."""
+        """Through the session of an earlier attempt, if it had one for the same target."""
         kept = _kept(payload)
         if kept is None or kept.target != target or not kept.uri:
             if kept is not None and kept.uri:
@@ -135,7 +135,7 @@ class DriveSession:
         return await Transfer(self._api, kept.uri, payload, self._part).run()
 
     async def _verified(self, target: Target, uploaded: Uploaded, payload: Payload) -> RemoteFile:
-        """What Drive has is what was sent; a new file that is not is deleted."""
+        """The file, if Drive has what was sent; otherwise a new file is deleted."""
         payload.verifying()
         await _keep(payload, Kept(target, ""))
         found = drive_file(uploaded.answer.data) or await self._api.get(target.id, Step.WRITE)
@@ -144,7 +144,7 @@ class DriveSession:
         if target.new:
             await self._api.remove(target.id)
             await _keep(payload, None)
-        text = "Drive's size or MD5 of the file is not that of what was sent; the next attempt sends it again."
+        text = "Drive reports another size or MD5 than that of the file that was sent; the next attempt sends it again."
         raise DestinationError(Step.WRITE, "content_mismatch", text, transient=True)
 
 
@@ -154,7 +154,7 @@ def _remote(file: DriveFile) -> RemoteFile:
 
 
 async def _same(found: RemoteFile, payload: Payload, md5: str = "") -> bool:
-    """Whether sizes and hashes agree: SHA-256 where Drive has it; MD5 when it is known, or nothing else is there."""
+    """Whether size and hash agree: SHA-256 where Drive has it; MD5 if it is known, or if Drive has nothing else."""
     sha256 = found.reported.get("sha256", "")
     if found.size != payload.size or (sha256 and sha256 != payload.sha256):
         return False

@@ -1,6 +1,6 @@
-"""Access tokens: asked for with a signed assertion or a refresh token, kept while they are good.
+"""Access tokens: requested with a signed assertion or a refresh token, and kept while they are valid.
 
-google-auth signs; the requests are ours, since its own are synchronous and would not go through the egress rules.
+google-auth only signs: its own requests are synchronous and would not go through the egress rules.
 """
 
 import asyncio
@@ -10,22 +10,22 @@ from google.auth import jwt
 
 from services.delivery.destinations.contract import DestinationError, Step
 from services.delivery.destinations.gdrive.credentials import AuthorizedUser, Credentials, ServiceAccount
-from services.delivery.destinations.gdrive.errors import Answer, token_refused
+from services.delivery.destinations.gdrive.errors import Answer, token_error
 from services.delivery.destinations.gdrive.http import Http
 
 GOOGLE_TOKENS = "https://oauth2.googleapis.com/token"
 SCOPE = "https://www.googleapis.com/auth/drive"
-"""All of Drive: a folder that somebody shared cannot be reached with less."""
+"""All of Drive: a shared folder cannot be reached with a smaller scope."""
 ASSERTION_SECONDS = 3600
 EARLY_SECONDS = 120
-"""How long before its end a token is replaced."""
+"""How long before its expiry a token is replaced."""
 
 
 class Tokens:
     """Tokens of one account.
 
     Args:
-        url: where tokens are given out.
+        url: of the server for tokens.
     """
 
     def __init__(self, http: Http, credentials: Credentials, url: str) -> None:
@@ -33,36 +33,36 @@ class Tokens:
         self._credentials = credentials
         self._url = url
         self._token = ""
-        self._ends = 0.0
-        self._asking = asyncio.Lock()
+        self._expires = 0.0
+        self._lock = asyncio.Lock()
 
     async def get(self, step: Step = Step.AUTHENTICATE) -> str:
-        """A token that is good for a while.
+        """A token that is valid for at least `EARLY_SECONDS`.
 
         Args:
-            step: what a connection that fails is part of.
+            step: the step to report if the connection fails.
 
         Raises:
-            DestinationError: none could be had.
+            DestinationError: Google issued none.
         """
-        async with self._asking:
-            if time.monotonic() > self._ends:
-                answer = await self._http.patiently(lambda: self._ask(step))
+        async with self._lock:
+            if time.monotonic() > self._expires:
+                answer = await self._http.retry_overloaded(lambda: self._ask(step))
                 if answer.status != 200 or not isinstance(answer.data.get("access_token"), str):
-                    raise token_refused(answer)
+                    raise token_error(answer)
                 self._keep(answer)
             return self._token
 
     def forget(self, token: str) -> None:
-        """It was refused; the next one is a new one."""
+        """Do not use a token again that was refused."""
         if token == self._token:
-            self._ends = 0.0
+            self._expires = 0.0
 
     def _keep(self, answer: Answer) -> None:
         self._token = answer.data["access_token"]
         seconds = answer.data.get("expires_in")
         lasts = seconds if isinstance(seconds, int) else ASSERTION_SECONDS
-        self._ends = time.monotonic() + max(lasts - EARLY_SECONDS, 0)
+        self._expires = time.monotonic() + max(lasts - EARLY_SECONDS, 0)
 
     async def _ask(self, step: Step) -> Answer:
         form = await asyncio.to_thread(_request, self._credentials)
@@ -70,7 +70,7 @@ class Tokens:
 
 
 def _request(credentials: Credentials) -> dict[str, str]:
-    """The form to send: RFC 7523 §2.1 for a service account, RFC 6749 §6 for a person."""
+    """The form of a token request: RFC 7523 §2.1 for a service account, RFC 6749 §6 for a person."""
     match credentials:
         case ServiceAccount():
             return {
@@ -87,7 +87,7 @@ def _request(credentials: Credentials) -> dict[str, str]:
 
 
 def _assertion(account: ServiceAccount) -> str:
-    """Good for an hour, for Google alone: whoever else gets hold of it can do nothing with it."""
+    """A signed assertion, valid for an hour and only for Google."""
     try:
         signer = account.signer()
     except ValueError as exc:

@@ -7,7 +7,7 @@ from yarl import URL
 
 from services.delivery.destinations.gdrive.credentials import AuthorizedUser, Credentials
 from services.delivery.destinations.gdrive.destination import Endpoints, GoogleDrive
-from services.delivery.destinations.gdrive.http import Limits
+from services.delivery.destinations.gdrive.http import DriveTimeouts
 from services.delivery.destinations.gdrive.upload import GRAIN
 from tests.contract.destinations.gdrive_login import new_key
 from tests.contract.destinations.gdrive_server import DriveServer
@@ -64,10 +64,10 @@ class DriveRig:
         return Account(SERVICE, is_service=True) if self.kind == "service" else Account(PERSON, is_service=False)
 
     def destination(self, seconds: float, part: int = GRAIN) -> GoogleDrive:
-        limits = Limits(
-            connect=seconds, silence=seconds, work=2 * seconds, waits=(0.01, 0.01, 0.01), longest_wait=seconds
+        timeouts = DriveTimeouts(
+            connect=seconds, silence=seconds, work=2 * seconds, waits=(0.01, 0.01, 0.01), max_wait=seconds
         )
-        return GoogleDrive(local, limits, part)
+        return GoogleDrive(local, timeouts, part)
 
     def config(self, port: int | None = None) -> dict[str, Any]:
         return {"credentials": self.credentials(self._key.private, REFRESH, port), "folder_id": self.folder.id}
