@@ -1,7 +1,7 @@
-"""Where deliveries may connect to: every resolved address is checked against a deny-list, at every connect.
+"""Which addresses deliveries may connect to: every resolved address is checked against a deny-list, at every connect.
 
-A name is resolved here and the connection goes to the very address that was checked, so that a name which resolves
-differently a second time (DNS rebinding) gains nothing.
+Names are resolved here, and connections go to the address that was checked. A name that resolves differently the second
+time (DNS rebinding) therefore gains nothing.
 """
 
 import asyncio
@@ -20,24 +20,24 @@ Lookup = Callable[[str, int], Awaitable[Sequence[str]]]
 
 RESOLVE_SECONDS = 10.0
 CONNECT_SECONDS = 10.0
-MOST_ADDRESSES = 8
-"""Of one name that are tried: each may take `CONNECT_SECONDS`."""
+MAX_ADDRESSES = 8
+"""Addresses of one name that are tried; each may take `CONNECT_SECONDS`."""
 _UNICAST = ipaddress.IPv6Network("2000::/3")
-"""All that IANA has given out of IPv6; the rest is local, or stands for an IPv4 address in ways that are out of use."""
+"""All addresses that IANA allocates for IPv6; the rest is local, or an obsolete form of an IPv4 address."""
 _NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
-# Beside what `ipaddress` of each Python version knows: protocol assignments (with Oracle's old metadata service),
-# relays of 6to4, Azure's host of every machine, and documentation.
+# Not global, but not known to `ipaddress` of every Python version: protocol assignments (with Oracle's old metadata
+# service), 6to4 relays, the host service of every Azure machine, and documentation.
 _DENIED: tuple[Network, ...] = tuple(
     map(ipaddress.ip_network, ("192.0.0.0/24", "192.88.99.0/24", "168.63.129.16/32", "3fff::/20"))
 )
 
 
 class Forbidden(Exception):
-    """The address is one deliveries must not reach."""
+    """Deliveries may not connect to the address."""
 
     def __init__(self, host: str, address: str) -> None:
         super().__init__(
-            f"{host} is at {address}, where deliveries may not go; the operator can allow it with EGRESS_ALLOW."
+            f"Deliveries may not connect to {host} ({address}); the operator can allow it with EGRESS_ALLOW."
         )
 
 
@@ -50,7 +50,7 @@ class Unresolved(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """What is allowed beyond the public internet."""
+    """The networks that are allowed beside the public internet."""
 
     allow: tuple[Network, ...] = ()
 
@@ -71,7 +71,7 @@ def _within(address: Address, networks: tuple[Network, ...]) -> bool:
 
 
 def _unwrapped(address: Address) -> Address:
-    """The IPv4 address inside an IPv6 one that only stands for it: mapped, 6to4, or NAT64."""
+    """The IPv4 address that an IPv6 address stands for (mapped, 6to4, NAT64), else the address itself."""
     if isinstance(address, ipaddress.IPv6Address):
         if address.ipv4_mapped:
             return address.ipv4_mapped
@@ -86,20 +86,20 @@ def parse_networks(text: str) -> tuple[Network, ...]:
     """Networks of a comma-separated list such as `10.0.0.0/8, 127.0.0.1`.
 
     Raises:
-        ValueError: one is none.
+        ValueError: one of them is not a network.
     """
     return tuple(ipaddress.ip_network(part.strip(), strict=False) for part in text.split(",") if part.strip())
 
 
 async def system_lookup(host: str, port: int) -> Sequence[str]:
-    """The addresses the operating system knows, in its order."""
+    """The addresses that the operating system finds, in its order."""
     loop = asyncio.get_running_loop()
     found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     return list(dict.fromkeys(str(entry[4][0]) for entry in found))
 
 
 class Egress:
-    """Resolves and connects under the rules."""
+    """Resolves names and makes connections under the rules."""
 
     def __init__(self, rules: Rules, lookup: Lookup = system_lookup) -> None:
         self._rules = rules
@@ -110,7 +110,7 @@ class Egress:
 
         Raises:
             Unresolved: it has none.
-            Forbidden: it has one that is not allowed, whatever the others are.
+            Forbidden: one of its addresses is not allowed.
         """
         try:
             async with asyncio.timeout(RESOLVE_SECONDS):
@@ -126,7 +126,7 @@ class Egress:
         return list(found)
 
     def check(self, host: str, address: str) -> None:
-        """Raises Forbidden when a connection to this address is not allowed."""
+        """Raises Forbidden if a connection to this address is not allowed."""
         if not self._rules.permits(address):
             raise Forbidden(host, address)
 
@@ -137,10 +137,10 @@ class Egress:
             Unresolved, Forbidden, OSError, TimeoutError.
         """
         failure: OSError | None = None
-        for address in (await self.addresses(host, port))[:MOST_ADDRESSES]:
+        for address in (await self.addresses(host, port))[:MAX_ADDRESSES]:
             try:
                 return await self._connected(address, port, timeout)
-            except OSError as exc:  # a TimeoutError is one too
+            except OSError as exc:  # includes TimeoutError
                 failure = exc
         raise failure or OSError(f"{host} has no address")
 
@@ -159,10 +159,10 @@ class Egress:
 
 
 def checked_connector(egress: Egress, **options: Any) -> TCPConnector:
-    """aiohttp's connections under the rules: names are resolved by them, and each socket is made for a checked address.
+    """A connector for aiohttp under the rules: names are resolved by `egress`, and each socket's address is checked.
 
-    Addresses that are literals in a URL never come to a resolver, so the second check is theirs. What it refuses ends a
-    request with an exception of aiohttp's, or another library's; `refusal` finds the reason in it.
+    Addresses that are literals in a URL are not resolved, so the sockets are checked too. A refused request ends with
+    an exception of aiohttp's, or another library's; `refusal` finds the reason in it.
 
     Args:
         options: of `TCPConnector`.
@@ -177,7 +177,7 @@ def checked_connector(egress: Egress, **options: Any) -> TCPConnector:
 
 
 def refusal(exc: BaseException | None) -> Forbidden | Unresolved | None:
-    """Why the rules ended a request, if it was they that did."""
+    """The exception of the rules or the lookup that ended a request; None if something else did."""
     while exc is not None and not isinstance(exc, (Forbidden, Unresolved)):
         exc = exc.__cause__ or exc.__context__
     return exc
@@ -200,7 +200,7 @@ class CheckedResolver(AbstractResolver):
         return [_result(host, port, address) for address in found if _fits(address, family)]
 
     async def close(self) -> None:
-        """Nothing to end."""
+        """Nothing to close."""
 
 
 def _fits(address: str, family: int) -> bool:

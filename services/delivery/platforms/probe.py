@@ -14,6 +14,7 @@ import structlog
 from services.delivery.deliveries.attempt import Place
 from services.delivery.destinations.contract import DestinationError, Payload, Session, Step
 from services.delivery.destinations.egress import Forbidden, Unresolved
+from services.delivery.destinations.kit.error_rules import egress_error
 
 log = structlog.get_logger()
 
@@ -79,10 +80,8 @@ class _Probe:
         host, port = self._place.destination.address(self._place.config)
         try:
             await self._place.egress.addresses(host, port)
-        except Unresolved as exc:
-            raise DestinationError(Step.RESOLVE, "unresolved", str(exc), transient=True) from exc
-        except Forbidden as exc:
-            raise DestinationError(Step.RESOLVE, "egress_forbidden", str(exc), transient=False) from exc
+        except (Unresolved, Forbidden) as exc:
+            raise egress_error(exc) from exc
         self._passed(Step.RESOLVE)
         async with self._place.destination.open(self._place.config, self._place.egress, self._place.pins) as session:
             self._passed(Step.CONNECT)

@@ -143,7 +143,7 @@ def _error(step: Step, exc: Exception) -> DestinationError:
         case Refused():
             return refused_error(step, exc)
         case Forbidden() | Unresolved():
-            return egress_error(exc) or _broken(step, exc)
+            return egress_error(exc)
         case Unreachable():
             text = f"No connection to the server: {exc}. Check `host`, `port`, and firewalls."
             return DestinationError(step, "unreachable", text, transient=True)

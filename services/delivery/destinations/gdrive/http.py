@@ -13,7 +13,7 @@ import aiohttp
 from services.delivery.destinations.contract import DestinationError, Step
 from services.delivery.destinations.egress import Egress, Forbidden, Unresolved, checked_connector
 from services.delivery.destinations.gdrive.errors import Answer
-from services.delivery.destinations.kit.error_rules import egress_error
+from services.delivery.destinations.kit.error_rules import find_egress_error
 from services.delivery.destinations.kit.timeouts import Timeouts, extend
 
 MAX_ANSWER = 1024 * 1024
@@ -140,7 +140,7 @@ def translate_errors(step: Step) -> Iterator[None]:
     try:
         yield
     except (aiohttp.ClientError, Forbidden, Unresolved, OSError) as exc:  # a TimeoutError is an OSError
-        raise egress_error(exc) or _error(step, exc) from exc
+        raise find_egress_error(exc) or _error(step, exc) from exc
 
 
 def _error(step: Step, exc: Exception) -> DestinationError:

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from services.delivery.destinations.contract import DestinationError, Step
-from services.delivery.destinations.egress import Forbidden, refusal
+from services.delivery.destinations.egress import Forbidden, Unresolved, refusal
 
 MAX_QUOTE = 300
 """Characters of a server's text that a message repeats."""
@@ -63,11 +63,14 @@ def find_fault(rules: Iterable[Rule], step: Step, status: str, subject: str, tex
     return next(rule.fault for rule in rules if rule.matches(step, status, subject, text))
 
 
-def egress_error(exc: BaseException) -> DestinationError | None:
+def find_egress_error(exc: BaseException) -> DestinationError | None:
     """The error if the egress rules, or the lookup of the name, ended a connection; None if something else did."""
     cause = refusal(exc)
-    if cause is None:
-        return None
+    return None if cause is None else egress_error(cause)
+
+
+def egress_error(cause: Forbidden | Unresolved) -> DestinationError:
+    """The error of a connection that the egress rules, or the lookup of the name, ended."""
     forbidden = isinstance(cause, Forbidden)
     code = "egress_forbidden" if forbidden else "unresolved"
     return DestinationError(Step.RESOLVE, code, str(cause), transient=not forbidden)

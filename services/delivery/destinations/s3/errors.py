@@ -15,7 +15,7 @@ from botocore.exceptions import (
 )
 
 from services.delivery.destinations.contract import DestinationError, Step
-from services.delivery.destinations.kit.error_rules import Fault, egress_error, printable
+from services.delivery.destinations.kit.error_rules import Fault, find_egress_error, printable
 from services.delivery.destinations.s3.client import ATTEMPTS
 
 _TOO_MANY = 429
@@ -134,7 +134,7 @@ async def translate_errors(step: Step, silence: float, secret: str | None) -> As
     except ClientError as exc:
         raise _answer_error(step, exc, secret) from exc
     except (BotoCoreError, aiohttp.ClientError, OSError) as exc:
-        raise egress_error(exc) or _network_error(step, exc, secret) from exc
+        raise find_egress_error(exc) or _network_error(step, exc, secret) from exc
 
 
 def _answer_error(step: Step, exc: ClientError, secret: str | None) -> DestinationError:

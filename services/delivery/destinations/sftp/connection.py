@@ -180,10 +180,9 @@ async def _authenticated(
 async def _socket(login: Login, egress: Egress, timeouts: Timeouts) -> socket.socket:
     try:
         return await egress.connect(login.host, login.port, timeouts.connect)
-    except (Forbidden, Unresolved, OSError) as exc:
-        refused = egress_error(exc)
-        if refused:
-            raise refused from exc
+    except (Forbidden, Unresolved) as exc:
+        raise egress_error(exc) from exc
+    except OSError as exc:
         why = str(exc) or f"no answer for {timeouts.connect:g} seconds"
         message = f"{login.host} port {login.port} cannot be reached: {why}. Check host, port and firewalls."
         raise DestinationError(Step.CONNECT, "unreachable", message, transient=True) from exc
