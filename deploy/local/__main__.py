@@ -11,37 +11,37 @@ from deploy.local.signals import interruptible
 from deploy.local.stack import Stack
 from deploy.local.state import AlreadyRunning
 
-TEND_EVERY = 0.1
+CHECK_SECONDS = 0.1
 
 
-def tell(sentence: str) -> None:
-    """Print at once, also into a pipe; nobody reading any more is no reason to leave children behind."""
+def report(message: str) -> None:
+    """Print without buffering. A closed pipe is ignored, so that the children are still stopped."""
     with contextlib.suppress(OSError):
-        print(sentence, flush=True)
+        print(message, flush=True)
 
 
 def up(settings: LocalSettings) -> int:
-    """Run the stack until a signal comes; the exit code."""
+    """Run the stack until a signal arrives; returns the exit code."""
     stack = Stack(
         settings.local_dir,
         settings.gateway_port,
         mongodb_uri=settings.mongodb_uri,
         nats_url=settings.nats_url,
-        tell=tell,
+        report=report,
     )
     try:
         interruptible()
-        tell(f"starting; data and logs in {settings.local_dir}")
+        report(f"starting; data and logs are in {settings.local_dir}")
         stack.start()
-        tell(_welcome(stack))
+        report(_welcome(stack))
         while True:
-            time.sleep(TEND_EVERY)
-            stack.tend()
+            time.sleep(CHECK_SECONDS)
+            stack.check()
     except (NotReady, AlreadyRunning, OSError) as exc:
         print(exc, file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        tell("\nstopping")
+        report("\nstopping")
         return 0
     finally:
         stack.stop()
@@ -59,7 +59,7 @@ Load a catalogue with `make load FILE=products.jsonl`, then try:
   curl -X POST {stack.url}/api/v1/exports/csv/products \\
     -H "Authorization: Bearer $(cat '{stack.folder / "api-key"}')" -H 'Content-Type: application/json' -d '{{}}'
 
-To have files delivered, and made on a schedule, see docs/deliveries.md and docs/schedules.md.
+To deliver files and to run exports on a schedule, see docs/deliveries.md and docs/schedules.md.
 Ctrl-C stops everything."""
 
 

@@ -1,4 +1,4 @@
-"""Child processes that never outlive us: their start, their log file, their end."""
+"""Child processes with a log file, which never outlive the process that started them."""
 
 import os
 import shutil
@@ -11,16 +11,17 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-"""Where `services` and `deploy` are found, by the children too."""
+"""The repository; children run here, so that they find `services` and `deploy`."""
 
 TAIL_LINES = 12
 TAIL_BYTES = 256 * 1024
 LOG_LIMIT = 16 * 1024 * 1024
-# mongod alone takes 30 s to see that what listens on the port it had last is not itself, when that keeps silent.
-READY_WITHIN = 60.0
+# mongod alone needs 30 s when a program that never answers listens on the port it used before.
+READY_TIMEOUT = 60.0
+SHUTDOWN_TIMEOUT = 30.0
 
-# Runs in the child before the command takes its place: PR_SET_PDEATHSIG (1) with SIGKILL (9), then a look whether the
-# parent died before that call. Not a preexec_fn: forking a process that has threads is unsafe.
+# Runs in the child before exec: PR_SET_PDEATHSIG (1) with SIGKILL (9), then a check that the parent did not die before
+# that call. This is not a preexec_fn, because forking a process that has threads is unsafe.
 _LEASH = (
     "import ctypes,os,sys;ctypes.CDLL(None).prctl(1,9);"
     "os.getppid()==int(sys.argv[1]) or os._exit(1);os.execvp(sys.argv[2],sys.argv[2:])"
@@ -28,14 +29,14 @@ _LEASH = (
 
 
 class NotReady(Exception):
-    """A child did not get ready; the message ends with the last lines of its log."""
+    """A child did not become ready; the message ends with the last lines of its log."""
 
 
 class Child(ABC):
-    """A process that serves, with a log file it appends to.
+    """A server process that appends to a log file.
 
-    On Linux the kernel kills it when the thread that launched it ends, also after a `kill -9` of ours. It has a process
-    group of its own, so that Ctrl-C in a terminal reaches the supervisor alone, which then stops everything in order.
+    On Linux the kernel kills it when the thread that launched it ends, even if that thread's process was killed.
+    It runs in its own session, so Ctrl-C in a terminal reaches only the supervisor, which stops everything in order.
     """
 
     def __init__(self, name: str, log: Path) -> None:
@@ -43,11 +44,11 @@ class Child(ABC):
         self.log = log
         self._process: subprocess.Popen[bytes] | None = None
         self._log_from = 0
-        """Where the log of the process that was started last begins."""
+        """Where the log of the latest process begins."""
 
     @abstractmethod
     def launch(self) -> None:
-        """Start the process without waiting for it.
+        """Start the process without waiting until it is ready.
 
         Raises:
             NotReady: it cannot be started.
@@ -55,33 +56,33 @@ class Child(ABC):
 
     @abstractmethod
     def is_ready(self) -> bool:
-        """Whether it serves; asked until it does."""
+        """Whether it serves."""
 
     def start(self) -> None:
         """Start it and wait until it serves.
 
         Raises:
-            NotReady: it ended, or took longer than 60 s; with the end of its log.
+            NotReady: it ended or was not ready within 60 s.
         """
         self.launch()
         self.wait_ready()
 
     def wait_ready(self) -> None:
-        """Wait until it serves; raises as `start` does, and then it is not left running."""
-        deadline = time.monotonic() + READY_WITHIN
+        """Wait until it serves; raises as `start` does, and then stops the process."""
+        deadline = time.monotonic() + READY_TIMEOUT
         try:
             while not self.is_ready():
                 if self.pid is None:
                     raise self._not_ready(self.exit_status)
                 if time.monotonic() > deadline:
-                    raise self._not_ready(f"was not ready within {READY_WITHIN:.0f} s")
+                    raise self._not_ready(f"was not ready within {READY_TIMEOUT:.0f} s")
                 time.sleep(0.02)
         except BaseException:
             self.kill()
             raise
 
     def spawn(self, command: Sequence[str | Path], env: Mapping[str, str] | None = None) -> None:
-        """Run the command with `env` on top of our environment."""
+        """Run the command with `env` added to this process's environment."""
         self.log.parent.mkdir(parents=True, exist_ok=True)
         self.trim_log()
         leash = [sys.executable, "-I", "-S", "-c", _LEASH, str(os.getpid())] if sys.platform == "linux" else []
@@ -98,7 +99,7 @@ class Child(ABC):
             )
 
     def trim_log(self) -> None:
-        """Move a log of more than 16 MiB aside, one old one is kept; the child goes on writing to the same file."""
+        """Copy a log of more than 16 MiB to `.old.log` and empty it; the child keeps writing to the same file."""
         if self.log.exists() and self.log.stat().st_size > LOG_LIMIT:
             shutil.copyfile(self.log, self.log.with_suffix(".old.log"))
             os.truncate(self.log, 0)
@@ -111,40 +112,40 @@ class Child(ABC):
 
     @property
     def exit_status(self) -> str:
-        """How it ended, in words."""
+        """How it ended, as text."""
         code = self._process.poll() if self._process is not None else None
         if code is None:
             return "has not ended"
         return f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
 
-    def stop(self, within: float = 30.0) -> None:
-        """Ask it to end and wait; it is killed after `within` seconds."""
+    def stop(self, timeout: float = SHUTDOWN_TIMEOUT) -> None:
+        """Send SIGTERM and wait; kill it after `timeout` seconds."""
         if self._process is None:
             return
         self._process.terminate()
         try:
-            self._process.wait(within)
+            self._process.wait(timeout)
         except subprocess.TimeoutExpired:
             self.kill()
 
     def kill(self) -> None:
-        """End it at once, as a crash would."""
+        """Send SIGKILL and wait for the end."""
         if self._process is not None:
             self._process.kill()
             self._process.wait()
 
     def tail(self) -> str:
-        """The last lines that its latest process logged, indented."""
+        """The last log lines of its latest process, indented."""
         lines: list[str] = []
         if self.log.exists():
             with self.log.open("rb") as log:
                 log.seek(max(self._log_from, self.log.stat().st_size - TAIL_BYTES))
                 lines = log.read().decode(errors="replace").splitlines()
-        return "\n".join(f"    {line[:500]}" for line in self._telling(lines)[-TAIL_LINES:])
+        return "\n".join(f"    {line[:500]}" for line in self._relevant(lines)[-TAIL_LINES:])
 
-    def _telling(self, lines: list[str]) -> list[str]:
-        """The lines that may say what went wrong."""
+    def _relevant(self, lines: list[str]) -> list[str]:
+        """The lines that may explain a failure."""
         return lines
 
-    def _not_ready(self, why: str) -> NotReady:
-        return NotReady(f"{self.name} {why}; the end of {self.log}:\n{self.tail()}")
+    def _not_ready(self, reason: str) -> NotReady:
+        return NotReady(f"{self.name} {reason}; the end of {self.log}:\n{self.tail()}")

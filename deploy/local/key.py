@@ -1,6 +1,6 @@
-"""API keys of the stack that runs here: `python -m deploy.local.key create|list|revoke`.
+"""API keys of the local stack: `python -m deploy.local.key create|list|revoke`.
 
-Finds the MongoDB that keeps them; the gateway's own command does the rest.
+Finds the stack's MongoDB and runs the gateway's own command.
 """
 
 import os
@@ -14,7 +14,7 @@ from deploy.local.state import running
 
 
 def mongodb_uri(settings: LocalSettings) -> str | None:
-    """MONGODB_URI, else the MongoDB of the stack that runs in LOCAL_DIR; None when neither is there."""
+    """MONGODB_URI, or the MongoDB of the stack that runs in LOCAL_DIR; None if there is neither."""
     if settings.mongodb_uri:
         return settings.mongodb_uri
     state = running(settings.local_dir)
@@ -25,7 +25,7 @@ def main() -> int:
     settings = LocalSettings.read()
     uri = mongodb_uri(settings)
     if uri is None:
-        text = f"no stack runs in {settings.local_dir}: start one with `make up`, or set MONGODB_URI"
+        text = f"no stack is running in {settings.local_dir}: start one with `make up`, or set MONGODB_URI"
         print(text, file=sys.stderr)
         return 1
     return subprocess.run([*KEYS, *sys.argv[1:]], cwd=ROOT, env={**os.environ, "MONGODB_URI": uri}).returncode

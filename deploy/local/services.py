@@ -1,4 +1,4 @@
-"""The table of services the local stack runs: a new one is one row."""
+"""The services of the local stack, one entry each."""
 
 import contextlib
 import http.client
@@ -12,23 +12,23 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from deploy.local.children import Child, NotReady
 from deploy.local.priority import give_way
-from deploy.local.servers import HOST, PORT_FREE_WITHIN, is_free
+from deploy.local.servers import HOST, PORT_FREE_TIMEOUT, is_free
 
-ANSWER_WITHIN = 2.0
+ANSWER_TIMEOUT = 2.0
 
 
 def rpc_is_ready(port: int) -> bool:
-    """Whether the standard gRPC health service on this port says SERVING."""
+    """Whether the standard gRPC health service on this port answers SERVING."""
     with contextlib.suppress(grpc.RpcError), grpc.insecure_channel(f"{HOST}:{port}") as channel:
         check = health_pb2_grpc.HealthStub(channel).Check
-        answer = check(health_pb2.HealthCheckRequest(service=""), timeout=ANSWER_WITHIN)
+        answer = check(health_pb2.HealthCheckRequest(service=""), timeout=ANSWER_TIMEOUT)
         return bool(answer.status == health_pb2.HealthCheckResponse.SERVING)
     return False
 
 
 def http_is_ready(port: int) -> bool:
     """Whether `GET /readyz` on this port answers 200."""
-    connection = http.client.HTTPConnection(HOST, port, timeout=ANSWER_WITHIN)
+    connection = http.client.HTTPConnection(HOST, port, timeout=ANSWER_TIMEOUT)
     with contextlib.suppress(OSError, http.client.HTTPException), contextlib.closing(connection):
         connection.request("GET", "/readyz")
         return connection.getresponse().status == 200
@@ -39,8 +39,8 @@ def http_is_ready(port: int) -> bool:
 class Service:
     """One service: `python -m <module>` with its port in the variable `port_variable`.
 
-    Others find it in the variable `address_variable`, as `host:port`. `env` is its own beside what all share; one that
-    `gives_way` has a core when the others leave it one.
+    `address_variable` gives its `host:port` to the other services. `env` comes on top of the shared environment.
+    A service that `gives_way` runs at low CPU priority.
     """
 
     name: str
@@ -52,7 +52,7 @@ class Service:
     gives_way: bool = False
 
 
-# As in production, one process answers and another makes the files: a huge export then delays no answer.
+# As in production, one process answers and another makes the files, so a large export does not delay answers.
 EXPORTER = Service(
     "exporter", "services.exporter", "GRPC_PORT", rpc_is_ready, "EXPORTER_ADDRESS", env={"WORKER_JOBS": "0"}
 )
@@ -62,11 +62,11 @@ SCHEDULER = Service("scheduler", "services.scheduler", "GRPC_PORT", rpc_is_ready
 GATEWAY = Service("gateway", "services.gateway", "GATEWAY_PORT", http_is_ready)
 
 SERVICES = (EXPORTER, WORKER, DELIVERY, SCHEDULER, GATEWAY)
-"""In the order of their start; they are stopped the other way round."""
+"""In start order; they are stopped in reverse."""
 
 
 class ServiceChild(Child):
-    """A service as a child process on a port of its own."""
+    """A service as a child process on its own port."""
 
     def __init__(self, service: Service, port: int, env: Mapping[str, str], log: Path) -> None:
         super().__init__(service.name, log)
@@ -75,7 +75,7 @@ class ServiceChild(Child):
         self._env = {**env, **service.env, service.port_variable: str(port)}
 
     def launch(self) -> None:
-        if not is_free(self.port, PORT_FREE_WITHIN):
+        if not is_free(self.port, PORT_FREE_TIMEOUT):
             hint = "; set GATEWAY_PORT to another one" if self._service is GATEWAY else ""
             raise NotReady(f"{self.name}: port {self.port} on {HOST} is taken by another program{hint}")
         self.spawn([sys.executable, "-m", self._service.module], self._env)

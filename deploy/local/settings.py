@@ -1,4 +1,4 @@
-"""What the local stack reads from its environment."""
+"""The settings of the local stack, read from the environment."""
 
 import sys
 from pathlib import Path
@@ -8,18 +8,22 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
 class LocalSettings(BaseSettings):
-    """Settings of `deploy.local`; the name of a variable is the field's in capitals."""
+    """Settings of `deploy.local`; each field is the environment variable with its name in capitals."""
 
     model_config = SettingsConfigDict(frozen=True, extra="ignore", env_ignore_empty=True)
 
     local_dir: Path = Field(default=Path(".local"), description="Data, logs and keys of the local stack.")
-    gateway_port: int = Field(default=8080, ge=0, le=65535, description="On 127.0.0.1; 0 chooses a free one.")
-    mongodb_uri: str | None = Field(default=None, description="A running replica set, instead of an own mongod.")
-    nats_url: str | None = Field(default=None, description="A running NATS server with JetStream, instead of our own.")
+    gateway_port: int = Field(default=8080, ge=0, le=65535, description="Port on 127.0.0.1; 0 chooses a free one.")
+    mongodb_uri: str | None = Field(
+        default=None, description="A running replica set to use instead of starting mongod."
+    )
+    nats_url: str | None = Field(
+        default=None, description="A running NATS server with JetStream to use instead of starting one."
+    )
 
     @classmethod
     def read(cls) -> "LocalSettings":
-        """The settings; a wrong one ends the program with exit code 2, naming the variable."""
+        """Read the settings; an invalid one ends the program with exit code 2 and names the variable."""
         try:
             return cls()
         except ValidationError as exc:

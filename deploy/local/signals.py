@@ -1,4 +1,4 @@
-"""A signal to stop, once: it interrupts what runs, and those that follow do not disturb the stopping."""
+"""The first stop signal interrupts the program; later ones are ignored while it stops."""
 
 import signal
 from types import FrameType
@@ -7,16 +7,16 @@ STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 def interruptible() -> None:
-    """Let SIGINT, SIGTERM and SIGHUP raise KeyboardInterrupt, the first of them only.
+    """Let the first SIGINT, SIGTERM or SIGHUP raise KeyboardInterrupt.
 
-    An impatient second Ctrl-C would leave children behind that are being stopped. Under nohup SIGHUP stays ignored.
+    A second Ctrl-C would leave children running that are being stopped. Under nohup, SIGHUP stays ignored.
     """
     for number in STOP_SIGNALS:
         if number is not signal.SIGHUP or signal.getsignal(number) is not signal.SIG_IGN:
             signal.signal(number, _interrupt)
 
 
-def _interrupt(number: int, frame: FrameType | None) -> None:  # noqa: ARG001  what the signal module calls
+def _interrupt(number: int, frame: FrameType | None) -> None:  # noqa: ARG001  signature of a signal handler
     for other in STOP_SIGNALS:
         signal.signal(other, signal.SIG_IGN)
     raise KeyboardInterrupt

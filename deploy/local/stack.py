@@ -1,4 +1,4 @@
-"""The whole system as child processes: started together, waited for, looked after, stopped in order."""
+"""The whole system as child processes: started together, supervised, and stopped in order."""
 
 import contextlib
 import hashlib
@@ -7,19 +7,19 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from deploy.local.care import Care
 from deploy.local.children import Child, NotReady
 from deploy.local.running_servers import check_mongodb, check_nats
 from deploy.local.secrets import api_key, master_keys, signing_key
-from deploy.local.servers import HOST, PORT_FREE_WITHIN, Mongod, NatsServer, free_port, is_free
+from deploy.local.servers import HOST, PORT_FREE_TIMEOUT, Mongod, NatsServer, free_port, is_free
 from deploy.local.services import GATEWAY, SERVICES, ServiceChild
 from deploy.local.state import Claim, State, claimed
+from deploy.local.supervisor import Supervisor
 
 TENANT = "default"
-# The local stack is for trying things: destinations on this machine and in private networks are allowed.
+# The local stack is for trials, so destinations on this machine and in private networks are allowed.
 NEARBY = "127.0.0.0/8, ::1/128, 10.0.0.0/8, 172.16.0.0/12, 192.168.0.0/16"
-# The children of a supervisor that was killed give their ports back when they are gone, a moment later.
-OLD_PORT_WITHIN = 1.0
+# The children of a supervisor that was killed release their ports a moment later.
+OLD_PORT_TIMEOUT = 1.0
 
 
 class Stack:
@@ -27,11 +27,11 @@ class Stack:
 
     Args:
         gateway_port: 0 chooses a free one.
-        mongodb_uri, nats_url: servers that run already, instead of own ones.
-        tenant: whose API key is made.
-        store: where finished files are kept, if not in the stack's own folder.
-        env: more settings of the services.
-        tell: is told what happens, a sentence at a time.
+        mongodb_uri, nats_url: running servers to use instead of starting new ones.
+        tenant: the tenant of the API key.
+        store: the folder of finished files; by default below `folder`.
+        env: additional settings of the services.
+        report: receives a message for each event.
     """
 
     def __init__(
@@ -44,7 +44,7 @@ class Stack:
         tenant: str = TENANT,
         store: Path | None = None,
         env: Mapping[str, str] | None = None,
-        tell: Callable[[str], None] = lambda _: None,
+        report: Callable[[str], None] = lambda _: None,
     ) -> None:
         self.folder = folder
         self.url = self.api_key = ""
@@ -53,17 +53,17 @@ class Stack:
         self._tenant = tenant
         self._store = store or folder / artifacts_folder(mongodb_uri)
         self._env = dict(env or {})
-        self._tell = tell
-        self._cares: dict[str, Care] = {}
+        self._report = report
+        self._supervisors: dict[str, Supervisor] = {}
         self._ports: dict[str, int] = {}
         self._held = contextlib.ExitStack()
 
     def start(self) -> "Stack":
-        """Start everything and wait until it serves; what was started is stopped again when one does not.
+        """Start everything and wait until it serves; stops everything if one child does not become ready.
 
         Raises:
-            AlreadyRunning: another supervisor uses the folder.
-            NotReady: a child did not get ready, or a given server lacks something; says which, and why.
+            AlreadyRunning: another stack uses the folder.
+            NotReady: a child did not become ready, or a given server cannot be used.
         """
         with contextlib.ExitStack() as held:
             claim = held.enter_context(claimed(self.folder))
@@ -79,26 +79,26 @@ class Stack:
         return self
 
     def stop(self) -> None:
-        """Stop the services, then nats-server, then mongod, and let go of the folder."""
+        """Stop the services, then nats-server, then mongod, and release the folder."""
         self._held.close()
 
     def child(self, name: str) -> Child:
-        """A child by its name: `mongod`, `nats-server`, or a service's."""
-        return self._cares[name].child
+        """A child by name: `mongod`, `nats-server` or a service."""
+        return self._supervisors[name].child
 
     @property
     def pids(self) -> dict[str, int | None]:
-        """Process ids by name of the child; None for one that is dead."""
-        return {name: care.child.pid for name, care in self._cares.items()}
+        """Process ids by child name; None for a child that has ended."""
+        return {name: supervisor.child.pid for name, supervisor in self._supervisors.items()}
 
-    def tend(self) -> None:
-        """Look after the children once: one that died is started again."""
-        for care in self._cares.values():
-            care.tend()
+    def check(self) -> None:
+        """Restart children that have ended."""
+        for supervisor in self._supervisors.values():
+            supervisor.check()
 
     def _check_gateway_port(self) -> None:
-        """Say at once that the port is taken, not after the servers were started."""
-        if self._gateway_port and not is_free(self._gateway_port, PORT_FREE_WITHIN):
+        """Fail before the servers are started."""
+        if self._gateway_port and not is_free(self._gateway_port, PORT_FREE_TIMEOUT):
             raise NotReady(f"port {self._gateway_port} on {HOST} is taken; set GATEWAY_PORT to another one")
 
     def _publish(self, claim: Claim) -> None:
@@ -143,29 +143,29 @@ class Stack:
         self._start_all(children, lambda: api_key(self.folder / "api-key", self.mongodb_uri, self._tenant))
 
     def _start_all(self, children: list[Child] | list[ServiceChild], meanwhile: Callable[[], str] = str) -> None:
-        """Launch them together, then wait for one after the other."""
+        """Launch all of them, then wait until each is ready."""
         for child in children:
-            self._cares[child.name] = Care(child, self._tell)
+            self._supervisors[child.name] = Supervisor(child, self._report)
             child.launch()
         self.api_key = meanwhile() or self.api_key
         for child in children:
             child.wait_ready()
 
     def _port(self, name: str) -> int:
-        """The port a child had last time, while it is free."""
+        """The port that the child used last time, if it is free."""
         last = self._ports.get(name)
-        self._ports[name] = last if last and is_free(last, OLD_PORT_WITHIN) else free_port()
+        self._ports[name] = last if last and is_free(last, OLD_PORT_TIMEOUT) else free_port()
         return self._ports[name]
 
     def _stop_children(self) -> None:
-        for care in reversed(self._cares.values()):
-            care.child.stop()
+        for supervisor in reversed(self._supervisors.values()):
+            supervisor.child.stop()
 
 
 def artifacts_folder(mongodb_uri: str | None) -> str:
-    """The name of the folder for the finished files of the jobs in this MongoDB (None: the stack's own).
+    """The name of the folder for the finished files of this MongoDB's jobs (None: the stack's own MongoDB).
 
-    One for each: an exporter sweeps away files whose jobs its MongoDB does not know.
+    Each MongoDB has its own folder, because an exporter deletes files whose jobs its MongoDB does not know.
     """
     if not mongodb_uri:
         return "artifacts"
@@ -173,5 +173,5 @@ def artifacts_folder(mongodb_uri: str | None) -> str:
 
 
 def hosts(mongodb_uri: str) -> str:
-    """The addresses in a connection string, sorted: what tells one MongoDB from another."""
+    """The sorted addresses of a connection string, which identify a MongoDB."""
     return ",".join(sorted(urlsplit(mongodb_uri).netloc.rpartition("@")[2].split(",")))

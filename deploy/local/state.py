@@ -1,6 +1,6 @@
-"""Who runs the stack of a folder, and where it answers: one file, locked while the stack lives.
+"""The state file of a folder's stack, locked while the stack runs.
 
-The lock is the kernel's, so it is gone with its holder, however that ended; what the file says is then only a memory.
+The kernel releases the lock when its holder ends, for whatever reason. The content is then out of date.
 """
 
 import contextlib
@@ -13,13 +13,13 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 FILE = "stack.json"
-# A look from beside (`running`) takes the lock for a moment.
-LOCK_WITHIN = 0.5
+# `running` holds the lock for a moment.
+LOCK_TIMEOUT = 0.5
 
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """A running stack: the supervisor's process id, addresses of gateway and servers, files, and ports inside."""
+    """A running stack: process id, addresses of gateway and servers, folder of files, and ports of the children."""
 
     pid: int = 0
     url: str = ""
@@ -28,31 +28,31 @@ class State:
     artifacts: str = ""
     """The folder of the finished files."""
     ports: Mapping[str, int] = field(default_factory=dict)
-    """By name of the child."""
+    """By child name."""
 
 
 class AlreadyRunning(Exception):
-    """Another supervisor runs the stack of this folder."""
+    """Another process runs the stack of this folder."""
 
     def __init__(self, folder: Path, state: State) -> None:
         where = f" at {state.url}" if state.url else ", which is still starting"
         super().__init__(
             f"a stack already runs in {folder} (pid {state.pid}){where}. "
-            f"Use it, end it with Ctrl-C or `kill {state.pid}`, or set LOCAL_DIR to run a second one."
+            f"Use it, stop it with Ctrl-C or `kill {state.pid}`, or set LOCAL_DIR to run a second one."
         )
         self.state = state
 
 
 class Claim:
-    """The lock on a folder's stack, held."""
+    """The held lock on a folder's stack."""
 
     def __init__(self, file: int, last: State) -> None:
         self._file = file
         self.last = last
-        """What the previous holder left behind."""
+        """What the previous holder wrote."""
 
     def write(self, state: State) -> None:
-        """Tell others where the stack is."""
+        """Replace the content of the state file."""
         os.ftruncate(self._file, 0)
         os.pwrite(self._file, json.dumps(asdict(state)).encode(), 0)
 
@@ -62,12 +62,12 @@ def claimed(folder: Path) -> Iterator[Claim]:
     """Hold the folder's lock.
 
     Raises:
-        AlreadyRunning: somebody else holds it.
+        AlreadyRunning: another process holds it.
     """
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     file = os.open(folder / FILE, os.O_RDWR | os.O_CREAT, 0o600)
     try:
-        deadline = time.monotonic() + LOCK_WITHIN
+        deadline = time.monotonic() + LOCK_TIMEOUT
         while not _locked(file, fcntl.LOCK_EX):
             if time.monotonic() > deadline:
                 raise AlreadyRunning(folder, _read(file))
@@ -78,7 +78,7 @@ def claimed(folder: Path) -> Iterator[Claim]:
 
 
 def running(folder: Path) -> State | None:
-    """The stack that runs in this folder and is up, if one is."""
+    """The stack that runs in this folder and is ready, if any."""
     try:
         file = os.open(folder / FILE, os.O_RDONLY)
     except FileNotFoundError:
@@ -99,7 +99,7 @@ def _locked(file: int, kind: int) -> bool:
 
 
 def _read(file: int) -> State:
-    """What the file says; a file that was cut off half way says nothing."""
+    """The content of the file; an empty state if it is not valid JSON."""
     with contextlib.suppress(ValueError, TypeError):
         return State(**json.loads(os.pread(file, 65536, 0)))
     return State()

@@ -1,1 +1,1 @@
-"""One command that shows the whole: a catalogue, every format of it over REST, and each file read back and compared."""
+"""The demo: exports a catalogue in every format over REST, delivers the files, and compares them with the catalogue."""

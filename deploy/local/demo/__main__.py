@@ -25,18 +25,18 @@ from deploy.local.demo.sftp_server import sftp_server
 from deploy.local.settings import LocalSettings
 from deploy.local.signals import interruptible
 
-SHOWN = 10
-"""Differences that are spelled out, of each file."""
+MAX_DIFFERENCES = 10
+"""Differences shown per file."""
 INTERRUPTED = 130
 
 
 def made_and_delivered(
     settings: LocalSettings, catalogue: Catalogue, folder: Path, out: Console
 ) -> tuple[list[Exported], list[Delivered]]:
-    """Start a stack and two destinations, export every format, follow each file to both, and stop all again.
+    """Start a stack and two destinations, export every format, wait for all deliveries, and stop everything.
 
     Raises:
-        NotReady, ExportFailed, DeliveryFailed, PyMongoError: what went wrong, in words.
+        NotReady, ExportFailed, DeliveryFailed, PyMongoError: with a message for the user.
     """
     out.print("starting mongod, nats-server, the services, an SFTP server and an S3 server")
     with (
@@ -57,7 +57,7 @@ def made_and_delivered(
 
 
 def exported(rest: Rest, platforms: Sequence[Platform], folder: Path, out: Console) -> list[Exported]:
-    """Every format, made and fetched one after the other; they are delivered meanwhile."""
+    """Export and download every format, one after the other, while earlier files are delivered."""
     files = []
     for export in EXPORTS:
         with report.watched(out, export) as watch:
@@ -66,23 +66,25 @@ def exported(rest: Rest, platforms: Sequence[Platform], folder: Path, out: Conso
 
 
 def verified(files: Sequence[Exported], catalogue: Catalogue, out: Console) -> bool:
-    """Read every file back; whether all of them hold the catalogue, value for value."""
+    """Read every file and return whether each equals the catalogue, value by value."""
     right = True
     for file in files:
         try:
-            found = [str(difference) for difference in itertools.islice(differences(file, catalogue), SHOWN + 1)]
+            found = [
+                str(difference) for difference in itertools.islice(differences(file, catalogue), MAX_DIFFERENCES + 1)
+            ]
         except Unreadable as exc:
             found = [str(exc)]
         right = right and not found
-        for line in found[:SHOWN]:
+        for line in found[:MAX_DIFFERENCES]:
             out.print(line, markup=False)
-        if len(found) > SHOWN:
-            out.print(f"{file.export.file}: and more")
+        if len(found) > MAX_DIFFERENCES:
+            out.print(f"{file.export.file}: more differences follow")
     return right
 
 
 def demo(settings: LocalSettings, catalogue: Catalogue, folder: Path, out: Console) -> int:
-    """The whole demo; the exit code."""
+    """Run the demo; returns the exit code."""
     started = time.monotonic()
     files, deliveries = made_and_delivered(settings, catalogue, folder, out)
     if not verified(files, catalogue, out):
@@ -96,7 +98,7 @@ def demo(settings: LocalSettings, catalogue: Catalogue, folder: Path, out: Conso
 
 
 def main() -> int:
-    """Exit code 0; 1 when something failed or differs; 2 for a wrong setting; 130 after Ctrl-C."""
+    """Exit code 0; 1 if something failed or differs; 2 for an invalid setting; 130 after Ctrl-C."""
     parser = argparse.ArgumentParser(prog="python -m deploy.local.demo", description="The demo.")
     parser.add_argument("--products", type=int, default=PRODUCTS)
     parser.add_argument("--suppliers", type=int, default=SUPPLIERS)

@@ -1,4 +1,4 @@
-"""Registers destinations as platforms over REST, and follows every file until it lies at each of them."""
+"""Registers destinations as platforms over REST, and waits until every file is delivered to each of them."""
 
 import contextlib
 import time
@@ -10,43 +10,43 @@ from deploy.local.demo.exports import Exported
 from deploy.local.demo.rest import ExportFailed, Rest
 
 POLL_EVERY = 0.1
-WITHIN = 60.0
+DELIVERY_TIMEOUT = 60.0
 
 
 class DeliveryFailed(Exception):
-    """A file did not get to a destination; the message is for the user."""
+    """A file was not delivered; the message is for the user."""
 
 
 class Destination(Protocol):
-    """A server files are delivered to, and a look into its storage."""
+    """A server that files are delivered to, and its storage."""
 
     @property
     def kind(self) -> str:
-        """The word in `platform_type`."""
+        """The platform type."""
 
     def config(self) -> dict[str, Any]:
         """A platform's config for it."""
 
     def content(self, remote: str) -> bytes | None:
-        """What its storage holds under the name a receipt gives; None when there is nothing."""
+        """The stored file with the name in a receipt, or None."""
 
 
 @dataclass(frozen=True, slots=True)
 class Platform:
-    """A destination that is registered."""
+    """A registered destination."""
 
     id: str
     destination: Destination
 
     @property
     def name(self) -> str:
-        """How it is called in sentences and tables."""
+        """The name shown in messages and tables."""
         return self.destination.kind
 
 
 @dataclass(frozen=True, slots=True)
 class Delivered:
-    """A file at a destination, compared with the download; `reported` is what the destination itself says of it."""
+    """A delivered file that equals the download; `reported` holds the details given by the destination."""
 
     file: Exported
     platform: Platform
@@ -59,10 +59,10 @@ class Delivered:
 
 @contextlib.contextmanager
 def registered(rest: Rest, destinations: Sequence[Destination]) -> Iterator[list[Platform]]:
-    """Platforms for the destinations, each tested; removed at the end, because a given MongoDB outlives the demo.
+    """Tested platforms for the destinations; removed at the end, because a given MongoDB outlives the demo.
 
     Raises:
-        DeliveryFailed: a test failed; says at which step, and why.
+        DeliveryFailed: a test failed; the message names the step and the reason.
     """
     platforms: list[Platform] = []
     try:
@@ -74,7 +74,7 @@ def registered(rest: Rest, destinations: Sequence[Destination]) -> Iterator[list
         yield platforms
     finally:
         for platform in platforms:
-            with contextlib.suppress(ExportFailed):  # the stack is gone, which has been told already
+            with contextlib.suppress(ExportFailed):  # the stack has stopped, which was reported already
                 rest.call("DELETE", f"/exports/platforms/{platform.id}?force=true")
 
 
@@ -88,12 +88,12 @@ def _test(rest: Rest, platform: Platform) -> None:
 
 
 def follow(rest: Rest, files: Sequence[Exported], platforms: Sequence[Platform]) -> list[Delivered]:
-    """Wait until every file is delivered to every platform, and compare what lies there with what was downloaded.
+    """Wait until every file is delivered to every platform, and compare each with the download.
 
     Raises:
-        DeliveryFailed: one was not delivered, or is not the same.
+        DeliveryFailed: a file was not delivered or differs.
     """
-    deadline = time.monotonic() + WITHIN
+    deadline = time.monotonic() + DELIVERY_TIMEOUT
     return [_followed(rest, file, platform, deadline) for file in files for platform in platforms]
 
 
@@ -106,9 +106,9 @@ def _followed(rest: Rest, file: Exported, platform: Platform, deadline: float) -
         )
     receipt = found["receipt"]
     remote, size, sha256 = receipt["remote"], receipt["size"], receipt["sha256"]
-    told = (size, sha256) == (file.download.size, file.download.sha256)
-    if not told or platform.destination.content(remote) != file.download.path.read_bytes():
-        raise DeliveryFailed(f"{file.export.file}: what lies at {platform.name} as {remote} is not what was downloaded")
+    matches = (size, sha256) == (file.download.size, file.download.sha256)
+    if not matches or platform.destination.content(remote) != file.download.path.read_bytes():
+        raise DeliveryFailed(f"{file.export.file}: {remote} on {platform.name} differs from the download")
     return Delivered(file, platform, remote, size, receipt["seconds"], sha256, receipt["reported"])
 
 
@@ -120,8 +120,8 @@ def _ended(rest: Rest, file: Exported, platform: Platform, deadline: float) -> A
         if found is not None and found["status"] in ("delivered", "failed"):
             return found
         if time.monotonic() > deadline:
-            state = "nobody has begun" if found is None else f"{found['status']}, last error: {found.get('error')}"
+            state = "not started" if found is None else f"{found['status']}, last error: {found.get('error')}"
             raise DeliveryFailed(
-                f"{file.export.file} is not delivered to {platform.name} after {WITHIN:.0f} s: {state}"
+                f"{file.export.file} was not delivered to {platform.name} within {DELIVERY_TIMEOUT:.0f} s: {state}"
             )
         time.sleep(POLL_EVERY)

@@ -1,4 +1,4 @@
-"""Asks for each file over REST, watches it being made, and fetches it."""
+"""Requests each export over REST, shows its progress, and downloads the file."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -9,10 +9,10 @@ from typing import Any
 from deploy.local.demo.rest import Download, ExportFailed, Rest
 
 POLL_EVERY = 0.1
-WITHIN = 120.0
+EXPORT_TIMEOUT = 120.0
 
 Watch = Callable[[str, float], None]
-"""Is told the stage and the percentage of a running export."""
+"""Receives the stage and the percentage of a running export."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +25,7 @@ class Export:
 
 
 PART_ROWS = 2_000
-# Options whose defaults a deployment may change are spelled out: the files are compared with the catalogue.
+# Sets options whose defaults a deployment may change, because the files are compared with the catalogue.
 EXPORTS = (
     Export("csv", "products.csv", {"escape_formulas": False}),
     Export("json", "products.json"),
@@ -36,7 +36,7 @@ EXPORTS = (
 
 @dataclass(frozen=True, slots=True)
 class Exported:
-    """A file that was made and fetched; seconds from the request to the completed job."""
+    """A downloaded file; `seconds` from the request to the completed job."""
 
     export: Export
     job_id: str
@@ -49,21 +49,21 @@ def fetch(rest: Rest, export: Export, platform_ids: Sequence[str], folder: Path,
     """Export, wait, download, and compare size and SHA-256 with what the job says.
 
     Args:
-        platform_ids: where the file is delivered to; platforms of another demo on the same servers are not ours.
+        platform_ids: where the file is delivered; other platforms may belong to another demo on the same servers.
 
     Raises:
-        ExportFailed: with what the gateway said.
+        ExportFailed: with the gateway's answer.
     """
     started = time.monotonic()
     body = {**export.body, "platform_ids": list(platform_ids)}
     job = rest.call("POST", f"/exports/{export.form}/products", body)
-    job = _completed(rest, job["id"], started + WITHIN, watch)
+    job = _completed(rest, job["id"], started + EXPORT_TIMEOUT, watch)
     seconds = time.monotonic() - started
     download = rest.download(f"/exports/jobs/{job['id']}/download", folder / export.file)
     if (download.size, download.sha256) != (job["file_size"], job["sha256"]):
-        raise ExportFailed(f"{export.file}: its size or SHA-256 is not what the job says")
+        raise ExportFailed(f"{export.file}: its size or SHA-256 differs from the job's")
     if job["warnings"]:
-        raise ExportFailed(f"{export.file}: a warning nobody expected: {job['warnings']}")
+        raise ExportFailed(f"{export.file}: unexpected warnings: {job['warnings']}")
     return Exported(export, job["id"], download, job["total_records"], seconds)
 
 
@@ -75,6 +75,6 @@ def _completed(rest: Rest, job_id: str, deadline: float, watch: Watch) -> Any:
         if job["status"] != "processing":
             raise ExportFailed(f"the {job['format']} export {job['status']}: {job.get('error')}")
         if time.monotonic() > deadline:
-            raise ExportFailed(f"the {job['format']} export is not ready after {WITHIN:.0f} s: {job}")
+            raise ExportFailed(f"the {job['format']} export is not ready after {EXPORT_TIMEOUT:.0f} s: {job}")
         watch(job.get("stage") or "queued", (job.get("progress") or {}).get("percent") or 0.0)
         time.sleep(POLL_EVERY)

@@ -1,4 +1,4 @@
-"""Puts the demo catalogue into a tenant's database, whatever was there."""
+"""Loads the demo catalogue into a tenant's database."""
 
 from typing import Any
 
@@ -6,18 +6,18 @@ from pymongo import MongoClient, ReplaceOne, WriteConcern
 
 from deploy.local.demo.catalogue import Catalogue
 
-WITHIN_MS = 10_000
+SERVER_TIMEOUT_MS = 10_000
 
 
 def fill(mongodb_uri: str, tenant: str, catalogue: Catalogue) -> None:
-    """Bring the tenant's collections to what the catalogue says.
+    """Make the tenant's collections equal to the catalogue.
 
-    Documents are replaced one by one, never dropped: a second demo on the same server reads complete ones meanwhile.
+    Documents are replaced one by one, because a second demo on the same server may be reading them.
 
     Raises:
-        PyMongoError: the server did not take them.
+        PyMongoError: the write failed.
     """
-    with MongoClient[dict[str, Any]](mongodb_uri, serverSelectionTimeoutMS=WITHIN_MS) as client:
+    with MongoClient[dict[str, Any]](mongodb_uri, serverSelectionTimeoutMS=SERVER_TIMEOUT_MS) as client:
         database = client.get_database(f"catalogue_{tenant}", write_concern=WriteConcern("majority"))
         for name, documents in catalogue.collections.items():
             ids = [document["_id"] for document in documents]

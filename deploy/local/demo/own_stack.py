@@ -1,4 +1,4 @@
-"""The demo's own stack, on free ports in a folder of its own, so that it disturbs none that runs already."""
+"""The demo's own stack, with its own ports and folder, so that it does not disturb a running one."""
 
 import contextlib
 import os
@@ -19,17 +19,17 @@ TENANT = "demo"
 PREFIX = "demo-"
 ABANDONED_AFTER = 60.0
 ENVIRONMENT = {
-    # What the demo loads is what is exported, wherever the user's own catalogue is.
+    # The demo exports what it loaded, even if the user's environment names another catalogue.
     "CATALOGUE_URI": "",
-    # With NATS_URL a neighbour may take our wake-ups: be woken again soon.
+    # With NATS_URL another stack may take this stack's wake-ups, so they are repeated soon.
     "DISPATCH_SECONDS": "2",
     "RECONCILE_SECONDS": "2",
 }
 
 
 @contextlib.contextmanager
-def own_stack(settings: LocalSettings, tell: Callable[[str], None]) -> Iterator[Stack]:
-    """A running stack, gone with its folder at the end; after a failure its logs are kept for a look.
+def own_stack(settings: LocalSettings, report: Callable[[str], None]) -> Iterator[Stack]:
+    """A running stack that is removed with its folder at the end; after a failure the logs are kept.
 
     Raises:
         NotReady: it did not start.
@@ -44,7 +44,7 @@ def own_stack(settings: LocalSettings, tell: Callable[[str], None]) -> Iterator[
         tenant=TENANT,
         store=_shared_store(settings) if settings.mongodb_uri else None,
         env={**ENVIRONMENT, **_shared_secrets(settings)},
-        tell=tell,
+        report=report,
     )
     failed = False
     try:
@@ -57,18 +57,18 @@ def own_stack(settings: LocalSettings, tell: Callable[[str], None]) -> Iterator[
             _revoke(stack)
         stack.stop()
         if failed:
-            tell(f"logs are kept in {folder / 'logs'}")
+            report(f"the logs are kept in {folder / 'logs'}")
         else:
             shutil.rmtree(folder, ignore_errors=True)
 
 
 def _shared_secrets(settings: LocalSettings) -> dict[str, str]:
-    """With a given MongoDB, another delivery service of it, of `make up`, may have to open our platforms' secrets."""
+    """With a given MongoDB, the delivery service of `make up` must be able to decrypt the demo's platforms."""
     return {"MASTER_KEYS": master_keys(settings.local_dir)} if settings.mongodb_uri else {}
 
 
 def _shared_store(settings: LocalSettings) -> Path:
-    """Where the files of a given MongoDB's jobs lie: another exporter of it, of `make up`, may make ours."""
+    """The folder of files for a given MongoDB, because the exporter of `make up` may run the demo's jobs."""
     neighbour = running(settings.local_dir)
     if neighbour and hosts(neighbour.mongodb_uri) == hosts(settings.mongodb_uri or ""):
         return Path(neighbour.artifacts)
@@ -76,13 +76,13 @@ def _shared_store(settings: LocalSettings) -> Path:
 
 
 def _revoke(stack: Stack) -> None:
-    """The MongoDB outlives the demo, the key must not."""
+    """Revoke the demo's key, because the MongoDB outlives the demo."""
     env = {**os.environ, "MONGODB_URI": stack.mongodb_uri}
     subprocess.run([*KEYS, "revoke", stack.api_key], cwd=ROOT, env=env, capture_output=True)
 
 
 def remove_abandoned(local_dir: Path) -> None:
-    """Folders of demos that failed or were killed; those of running ones are locked, those just made are young."""
+    """Remove folders of demos that failed or were killed: old and not locked by a running demo."""
     for folder in local_dir.glob(f"{PREFIX}*"):
         with contextlib.suppress(OSError, AlreadyRunning):
             if time.time() - (folder / FILE).stat().st_mtime > ABANDONED_AFTER:

@@ -1,4 +1,4 @@
-"""Compares what was read from the files with the catalogue, value by value."""
+"""Compares the files with the catalogue, value by value."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ ABSENT = "(nothing)"
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """One place where a file is not the catalogue; rows count from 1, without the header."""
+    """One difference between a file and the catalogue; rows count from 1, without the header."""
 
     place: str
     expected: Any
@@ -32,10 +32,10 @@ class Difference:
 
 
 def differences(exported: Exported, catalogue: Catalogue) -> Iterator[Difference]:
-    """Everything in which a file differs from the catalogue.
+    """All differences between a file and the catalogue.
 
     Raises:
-        Unreadable: it cannot be read at all.
+        Unreadable: the file cannot be read.
     """
     form, path = exported.export.form, exported.download.path
     tables = read(form, path)
@@ -45,7 +45,7 @@ def differences(exported: Exported, catalogue: Catalogue) -> Iterator[Difference
         return
     total = sum(len(catalogue.collections[name]) for name in names)
     if exported.records != total:
-        yield Difference(f"{path.name}, records the job counted", total, exported.records)
+        yield Difference(f"{path.name}, records counted by the job", total, exported.records)
     for name in names:
         expected = [leaves(document) for document in catalogue.collections[name]]
         yield from _in_table(f"{path.name}, {name}", expected, tables[name], RULES[form])
@@ -63,7 +63,7 @@ def _in_table(
         if table.columns is None and list(right) != list(found):
             yield Difference(f"{where}, fields", list(right), list(found))
         for name in {**right, **found}:
-            # In a table every row has every column: what a product lacks is an empty cell.
+            # A table has every column in every row, so a missing value is an empty cell.
             wanted = right.get(name, ABSENT if table.columns is None else None)
             there = found.get(name, ABSENT)
             if not is_right(wanted, there):
@@ -72,9 +72,9 @@ def _in_table(
 
 def _in_header(place: str, expected: set[str], found: list[str]) -> Iterator[Difference]:
     if missing := expected - set(found):
-        yield Difference(f"{place}, columns that are missing", sorted(missing), ABSENT)
+        yield Difference(f"{place}, missing columns", sorted(missing), ABSENT)
     if surplus := set(found) - expected:
-        yield Difference(f"{place}, columns nobody knows", ABSENT, sorted(surplus))
+        yield Difference(f"{place}, unexpected columns", ABSENT, sorted(surplus))
     if len(set(found)) != len(found):
         yield Difference(f"{place}, columns", "each once", found)
     if found[:1] != ["id"]:

@@ -1,4 +1,4 @@
-"""Reads exported files with readers that know nothing of how they were written: csv, json, zipfile and calamine."""
+"""Reads exported files with independent readers: csv, json, zipfile and calamine."""
 
 import csv
 import io
@@ -19,12 +19,12 @@ BOM = b"\xef\xbb\xbf"
 
 
 class Unreadable(Exception):
-    """The file is not what its name says."""
+    """The file is not a valid file of its format."""
 
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """What a file holds of one collection; `columns` is None where each row has names of its own."""
+    """The rows of one collection; `columns` is None for formats without a header."""
 
     columns: list[str] | None
     rows: list[Leaves]
@@ -36,7 +36,7 @@ def read_csv(path: Path) -> dict[str, Table]:
 
 
 def read_json(path: Path) -> dict[str, Table]:
-    """The products in a JSON file, with every digit."""
+    """The products in a JSON file, with exact decimals."""
     documents = json.loads(path.read_text(encoding="utf-8"), parse_float=Decimal)
     return {"products": Table(None, [leaves(document) for document in documents])}
 
@@ -69,16 +69,16 @@ READERS: dict[str, Callable[[Path], dict[str, Table]]] = {
 
 
 def read(form: str, path: Path) -> dict[str, Table]:
-    """The tables in a file, by name.
+    """The tables in a file by name.
 
     Raises:
-        Unreadable: the reader refused it.
+        Unreadable: the reader rejected the file.
     """
     try:
         return READERS[form](path)
     except Unreadable as exc:
         raise Unreadable(f"{path.name} {exc}") from exc
-    except Exception as exc:  # whatever a reader says of a broken file
+    except Exception as exc:  # readers raise many types for damaged files
         raise Unreadable(f"{path.name} cannot be read: {exc!r}") from exc
 
 
@@ -102,7 +102,7 @@ def _named(header: list[str], rows: list[list[Any]]) -> Table:
 
 
 def _instant(cell: Any) -> Any:
-    """calamine makes a date of an instant at midnight."""
+    """Undo calamine's conversion of midnight to a date."""
     if isinstance(cell, date) and not isinstance(cell, datetime):
         return datetime(cell.year, cell.month, cell.day)
     return cell

@@ -1,4 +1,4 @@
-"""What the demo shows: bars while files are made, a table at the end; plain lines where no terminal is."""
+"""The demo's output: progress bars and tables, or plain lines without a terminal."""
 
 import contextlib
 from collections.abc import Iterator, Sequence
@@ -11,18 +11,18 @@ from deploy.local.demo.deliveries import Delivered
 from deploy.local.demo.exports import Export, Exported, Watch
 
 PLAIN_WIDTH = 200
-"""Columns for the table where no terminal says how many there are: nothing is cut."""
+"""Width without a terminal; wide enough that no cell is cut."""
 
 
 def console() -> Console:
-    """Standard output."""
+    """The console on standard output."""
     found = Console(highlight=False, soft_wrap=True)
     return found if found.is_terminal else Console(highlight=False, soft_wrap=True, width=PLAIN_WIDTH)
 
 
 @contextlib.contextmanager
 def watched(out: Console, export: Export) -> Iterator[Watch]:
-    """A bar for one export, or a line when it is done."""
+    """A progress bar for one export, or a line when it is done."""
     if not out.is_terminal:
         yield lambda _stage, _percent: None
         out.print(f"{export.form:6} exported to {export.file}")
@@ -35,7 +35,7 @@ def watched(out: Console, export: Export) -> Iterator[Watch]:
 
 
 def table(files: Sequence[Exported]) -> Table:
-    """One line a file."""
+    """One row per file."""
     made = Table("format", "file")
     for name in ("rows", "bytes", "seconds"):
         made.add_column(name, justify="right")
@@ -53,7 +53,7 @@ def table(files: Sequence[Exported]) -> Table:
 
 
 def receipts(deliveries: Sequence[Delivered]) -> Table:
-    """One line a delivery, and one for the ETag where the destination has such a thing."""
+    """One row per delivery, with the ETag if the destination reports one."""
     made = Table("platform", "file", "remote")
     for name in ("bytes", "seconds"):
         made.add_column(name, justify="right")

@@ -1,4 +1,4 @@
-"""What any client of the gateway does: JSON calls with a key, and a download that is whole or not there."""
+"""A minimal client of the gateway: JSON calls with an API key, and downloads that are complete or absent."""
 
 import hashlib
 import json
@@ -16,12 +16,12 @@ CHUNK = 1 << 20
 
 
 class ExportFailed(Exception):
-    """An export could not be made or fetched; the message is for the user."""
+    """An export or a download failed; the message is for the user."""
 
 
 @dataclass(frozen=True, slots=True)
 class Download:
-    """A file as it arrived."""
+    """A downloaded file."""
 
     path: Path
     size: int
@@ -30,26 +30,26 @@ class Download:
 
 @dataclass(frozen=True, slots=True)
 class Rest:
-    """One gateway, one key."""
+    """One gateway and one API key."""
 
     url: str
     key: str
 
     def call(self, method: str, path: str, body: Any = None) -> Any:
-        """The answer's JSON, None when it has no body.
+        """The response's JSON, or None if it has no body.
 
         Raises:
-            ExportFailed: the gateway refused, or did not answer.
+            ExportFailed: the gateway answered with an error or not at all.
         """
         with self._opened(method, path, None if body is None else json.dumps(body).encode()) as answer:
             content = answer.read()
         return json.loads(content) if content else None
 
     def download(self, path: str, target: Path) -> Download:
-        """Save an answer's body under `target`, in the place of what was there, once it is complete.
+        """Save a response body as `target`, replacing an existing file, once it is complete.
 
         Raises:
-            ExportFailed: the gateway refused, or the connection broke off.
+            ExportFailed: the gateway answered with an error, or the connection was interrupted.
         """
         target.parent.mkdir(parents=True, exist_ok=True)
         part, name = tempfile.mkstemp(prefix=f".{target.name}.", suffix=".part", dir=target.parent)

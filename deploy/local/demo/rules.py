@@ -1,6 +1,6 @@
-"""What a reader must find in a file, written from docs/values.md alone: nothing here comes from the exporter's code.
+"""The expected content of files, written from docs/values.md alone and independent of the exporter's code.
 
-Only for what the demo catalogue holds: text, numbers, booleans, dates, objects, lists and nothing.
+Covers only the types in the demo catalogue: text, numbers, booleans, dates, objects, lists and null.
 """
 
 import json
@@ -12,7 +12,7 @@ from bson import Decimal128, Int64
 
 EXCEL_DIGITS = 15
 EXCEL_DAY_ONE = datetime(1900, 3, 1)
-# A spreadsheet's date is a double of days: a millisecond is what it keeps.
+# A spreadsheet stores a date as a double of days, exact to a millisecond.
 EXCEL_INSTANT = timedelta(milliseconds=1)
 
 Leaves = dict[str, Any]
@@ -20,7 +20,7 @@ Leaves = dict[str, Any]
 
 
 def leaves(document: dict[str, Any], above: str = "") -> Leaves:
-    """All but non-empty objects, with `_id` called `id`."""
+    """All values except non-empty objects, with `_id` renamed to `id`."""
     found: Leaves = {}
     for key, value in document.items():
         name = "id" if key == "_id" else f"{above}{key}"
@@ -29,12 +29,12 @@ def leaves(document: dict[str, Any], above: str = "") -> Leaves:
 
 
 def columns(documents: list[Leaves]) -> set[str]:
-    """Every leaf that one of them has."""
+    """The names of all leaves."""
     return {name for document in documents for name in document}
 
 
 def text(value: Any) -> str:
-    """A leaf in a CSV file."""
+    """A leaf as text in a CSV file."""
     if isinstance(value, list):
         pieces = [text(item) for item in value]
         nested = any(isinstance(item, list | dict) for item in value) or any("|" in piece for piece in pieces)
@@ -47,23 +47,23 @@ def text(value: Any) -> str:
 
 
 def instant(value: datetime) -> str:
-    """RFC 3339 in UTC, with milliseconds when there are some."""
+    """RFC 3339 in UTC, with milliseconds unless they are zero."""
     millis = f".{value.microsecond // 1000:03}" if value.microsecond else ""
     return f"{value:%Y-%m-%dT%H:%M:%S}{millis}Z"
 
 
 def json_text(value: Any) -> str:
-    """Compact JSON, non-ASCII as itself; the catalogue has no decimals in lists."""
+    """Compact JSON with unescaped non-ASCII characters; the catalogue has no decimals in lists."""
     return json.dumps(value, ensure_ascii=False, separators=(",", ":"), default=instant)
 
 
 def is_in_text(expected: Any, found: Any) -> bool:
-    """Whether a cell of a CSV file is right."""
+    """Whether a cell of a CSV file is correct."""
     return bool(text(expected) == found)
 
 
 def is_in_excel(expected: Any, found: Any) -> bool:
-    """Whether a cell of a worksheet is right: its value, and its type."""
+    """Whether a cell of a worksheet has the right value and type."""
     if isinstance(expected, bool):
         return found is expected
     if isinstance(expected, datetime) and (bare := expected.replace(tzinfo=None)) >= EXCEL_DAY_ONE:
@@ -74,7 +74,7 @@ def is_in_excel(expected: Any, found: Any) -> bool:
 
 
 def is_in_json(expected: Any, found: Any) -> bool:
-    """Whether a value of a JSON file, read with its decimals exact, is right: type, digits, nesting, order of keys."""
+    """Whether a value of a JSON file, read with exact decimals, is correct: type, digits, nesting and key order."""
     if isinstance(expected, dict):
         return (
             isinstance(found, dict)
@@ -98,7 +98,7 @@ def is_in_json(expected: Any, found: Any) -> bool:
 
 
 def _digits(number: int | float | Decimal128) -> int:
-    """How many digits a spreadsheet would have to keep; a double's are what it keeps anyway."""
+    """The digits a spreadsheet has to keep; 0 for a double, which it stores as it is."""
     if isinstance(number, float):
         return 0
     if isinstance(number, int):

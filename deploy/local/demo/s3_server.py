@@ -1,4 +1,4 @@
-"""A destination for the demo: an S3 server, moto's, on a free port of this machine, with one bucket."""
+"""An S3 server for the demo: moto on a free port of this machine, with one bucket."""
 
 import contextlib
 import logging
@@ -15,7 +15,7 @@ BUCKET, PREFIX, REGION = "demo", "exports", "us-east-1"
 
 
 class S3Server:
-    """The server, and what lies in its storage: this process's memory, beyond 16 MiB an object's own temporary file."""
+    """The server and its storage: this process's memory, or a temporary file for an object of more than 16 MiB."""
 
     kind = "s3"
 
@@ -25,7 +25,7 @@ class S3Server:
         self._storage.create_bucket(BUCKET, REGION)
 
     def config(self) -> dict[str, Any]:
-        """A platform's config for it. moto lets every key in."""
+        """A platform config for this server; moto accepts every access key."""
         return {
             "endpoint_url": f"http://{HOST}:{self._port}",
             "bucket": BUCKET,
@@ -36,7 +36,7 @@ class S3Server:
         }
 
     def content(self, remote: str) -> bytes | None:
-        """The object at `s3://bucket/key`; None when there is none."""
+        """The object at `s3://bucket/key`, or None."""
         bucket, _, key = remote.removeprefix("s3://").partition("/")
         found = self._storage.buckets[bucket].keys.get(key)
         return None if found is None else bytes(found.value)
@@ -45,7 +45,7 @@ class S3Server:
 @contextlib.contextmanager
 def s3_server() -> Iterator[S3Server]:
     """A server that is stopped at the end."""
-    # A line for each request would stand between those of the demo.
+    # Request logs would mix with the demo's output.
     logging.getLogger("werkzeug").setLevel(logging.ERROR)
     server = ThreadedMotoServer(HOST, 0, verbose=False)
     server.start()

@@ -1,4 +1,4 @@
-"""A destination for the demo: an SFTP server on a free port of this machine, with a login and a host key of its own."""
+"""An SFTP server for the demo, on a free port of this machine, with a generated password and host key."""
 
 import asyncio
 import contextlib
@@ -15,11 +15,11 @@ from deploy.local.servers import HOST
 
 USER = "demo"
 FOLDER = "exports"
-LISTENS_WITHIN = 10.0
+LISTEN_TIMEOUT = 10.0
 
 
 class SftpServer:
-    """The server, and what somebody finds who looks into its root on this disk."""
+    """The server and its root folder."""
 
     kind = "sftp"
 
@@ -32,10 +32,10 @@ class SftpServer:
         self._port: Future[int] = Future()
 
     def config(self) -> dict[str, Any]:
-        """A platform's config for it."""
+        """A platform config for this server."""
         return {
             "host": HOST,
-            "port": self._port.result(LISTENS_WITHIN),
+            "port": self._port.result(LISTEN_TIMEOUT),
             "username": USER,
             "password": self._password,
             "host_key": self._host_key.get_fingerprint(),
@@ -43,7 +43,7 @@ class SftpServer:
         }
 
     def content(self, remote: str) -> bytes | None:
-        """The file at this path; None when there is none."""
+        """The content of the file at this path, or None."""
         path = self._root / remote.lstrip("/")
         return path.read_bytes() if path.is_file() else None
 
@@ -53,7 +53,7 @@ class SftpServer:
             runner.run(self._serve())
 
     def stop(self) -> None:
-        """Let `run` return; connections that are open are cut."""
+        """Let `run` return; open connections are closed."""
         self._loop.call_soon_threadsafe(self._stopping.set)
 
     async def _serve(self) -> None:
@@ -75,12 +75,12 @@ class SftpServer:
 
 
 class _Login(asyncssh.SSHServer):
-    """One user, one password."""
+    """One user with one password."""
 
     def __init__(self, password: str) -> None:
         self._password = password
 
-    def begin_auth(self, username: str) -> bool:  # noqa: ARG002  whoever it is
+    def begin_auth(self, username: str) -> bool:  # noqa: ARG002  any user
         return True
 
     def password_auth_supported(self) -> bool:
@@ -92,7 +92,7 @@ class _Login(asyncssh.SSHServer):
 
 @contextlib.contextmanager
 def sftp_server(root: Path) -> Iterator[SftpServer]:
-    """A server with a new folder as its root, that is stopped at the end."""
+    """A server with a new folder as its root; stopped at the end."""
     server = SftpServer(root)
     thread = threading.Thread(target=server.run, name="sftp", daemon=True)
     thread.start()

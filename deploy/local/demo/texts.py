@@ -1,6 +1,6 @@
-"""What is written about a product, in three languages: web texts with HTML, print texts with line breaks."""
+"""Product texts in three languages: web texts with HTML, print texts with line breaks."""
 
-from deploy.local.demo.dice import Dice
+from deploy.local.demo.seeded_random import SeededRandom
 
 Words = dict[str, str]
 """A text by locale."""
@@ -71,17 +71,17 @@ REMARKS = (
     "1e5",
     "",
 )
-"""Texts that careless exporters take for something else."""
+"""Texts that careless exporters misinterpret."""
 
 
-def description(dice: Dice, noun: Words) -> dict[str, dict[str, str]]:
-    """Texts by locale and medium; a translation may be missing, the English one never is."""
-    opening, points = dice.pick(OPENINGS), dice.some(POINTS, 4)
-    locales = [locale for locale in LOCALES if locale == "en_GB" or dice.chance(0.85)]
-    line = "\r\n" if dice.chance(0.1) else "\n"
+def description(rng: SeededRandom, noun: Words) -> dict[str, dict[str, str]]:
+    """Texts by locale and medium; translations may be missing, English never is."""
+    opening, points = rng.pick(OPENINGS), rng.some(POINTS, 4)
+    locales = [locale for locale in LOCALES if locale == "en_GB" or rng.chance(0.85)]
+    line = "\r\n" if rng.chance(0.1) else "\n"
     found = {locale: {"web": _web(opening[locale], noun[locale], [p[locale] for p in points])} for locale in locales}
     for locale in locales:
-        if dice.chance(0.7):
+        if rng.chance(0.7):
             found[locale]["print"] = line.join([opening[locale], *(f"• {point[locale]}" for point in points)])
     return found
 

@@ -1,4 +1,4 @@
-"""The local stack's commands as a user runs them: processes with an environment, an output and an exit code."""
+"""The local stack's commands as a user runs them."""
 
 import json
 import os
@@ -11,27 +11,27 @@ from typing import Any
 from pymongo import MongoClient
 
 from deploy.local.children import ROOT
-from tests.system import eventually
+from tests.waiting import DEADLINE, eventually
 
-OURS = ("MONGODB_URI", "NATS_URL", "LOCAL_DIR", "GATEWAY_PORT")
-WITHIN = 90.0
+STACK_VARIABLES = ("MONGODB_URI", "NATS_URL", "LOCAL_DIR", "GATEWAY_PORT")
+COMMAND_TIMEOUT = 120.0
 
 
 def environment(**settings: str) -> dict[str, str]:
-    """Ours without the stack's own settings, and these."""
-    return {**{name: value for name, value in os.environ.items() if name not in OURS}, **settings}
+    """The environment of this process with these settings instead of its own settings of the stack."""
+    return {**{name: value for name, value in os.environ.items() if name not in STACK_VARIABLES}, **settings}
 
 
 def ran(module: str, *arguments: str, **settings: str) -> subprocess.CompletedProcess[str]:
-    """A command from its start to its end."""
+    """Run a command to its end."""
     command = [sys.executable, "-m", module, *arguments]
     return subprocess.run(
-        command, cwd=ROOT, env=environment(**settings), capture_output=True, text=True, timeout=WITHIN
+        command, cwd=ROOT, env=environment(**settings), capture_output=True, text=True, timeout=COMMAND_TIMEOUT
     )
 
 
 class Command:
-    """A command that runs until it is told to end."""
+    """A command that runs until it is stopped."""
 
     def __init__(self, output: Path, module: str, *arguments: str, **settings: str) -> None:
         self._output = output
@@ -52,29 +52,29 @@ class Command:
     def output(self) -> str:
         return self._output.read_text()
 
-    def wait_says(self, text: str, within: float = 30.0) -> None:
+    def wait_printed(self, text: str) -> None:
         """Wait until this was printed."""
 
-        def says() -> bool:
+        def printed() -> bool:
             assert self._process.poll() is None or text in self.output, self.output
             return text in self.output
 
-        eventually(f"it says {text!r}", says, within)
+        eventually(f"it prints {text!r}", printed)
 
     def send(self, number: int) -> None:
         self._process.send_signal(number)
 
-    def end(self, number: int = signal.SIGINT, within: float = 60.0) -> int:
-        """Send the signal; the exit code."""
+    def end(self, number: int = signal.SIGINT) -> int:
+        """Send the signal; returns the exit code."""
         self.send(number)
-        return self._process.wait(within)
+        return self.ended()
 
-    def ended(self, within: float = 60.0) -> int:
-        """The exit code, once it has ended by itself."""
-        return self._process.wait(within)
+    def ended(self) -> int:
+        """The exit code, once it has ended."""
+        return self._process.wait(DEADLINE)
 
     def kill(self) -> None:
-        """Whatever state it is in."""
+        """Kill it in any state."""
         self._process.kill()
         self._process.wait()
 
@@ -88,7 +88,7 @@ class Up(Command):
         super().__init__(folder.with_suffix(".out"), "deploy.local", "up", **env)
 
     def wait_up(self) -> "Up":
-        self.wait_says("Ctrl-C stops everything")
+        self.wait_printed("Ctrl-C stops everything")
         return self
 
     def filled(self, tenant: str = "default") -> "Up":
@@ -100,7 +100,7 @@ class Up(Command):
 
     @property
     def state(self) -> Any:
-        """What its state file says."""
+        """The content of its state file."""
         return json.loads((self.folder / "stack.json").read_text())
 
     @property
@@ -112,7 +112,7 @@ class Up(Command):
 
 
 def children(pid: int) -> dict[int, str]:
-    """Process ids and command lines of the processes this one started and that still run."""
+    """Process ids and command lines of this process's running children."""
     found: dict[int, str] = {}
     for folder in Path("/proc").glob("[0-9]*"):
         try:
@@ -126,7 +126,7 @@ def children(pid: int) -> dict[int, str]:
 
 
 def is_alive(pid: int) -> bool:
-    """Whether a process with this id runs; one that ended and was not reaped yet does not."""
+    """Whether a process with this id runs; a zombie does not."""
     try:
         state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
     except (FileNotFoundError, ProcessLookupError):

@@ -1,4 +1,4 @@
-"""The demo's deliveries: what goes wrong with one is a sentence that names file, platform and reason."""
+"""The demo's deliveries: a failure is reported with file, platform and reason."""
 
 import shutil
 from collections.abc import Iterator
@@ -44,8 +44,8 @@ def s3() -> Iterator[S3Server]:
 
 
 @dataclass
-class Twisted:
-    """A destination of which something is not as it should be."""
+class FaultyDestination:
+    """A destination with a wrong config or a changed file."""
 
     real: Destination
     config_changes: dict[str, Any] = field(default_factory=dict)
@@ -82,17 +82,17 @@ def test_a_delivered_file_is_found_at_the_destination_and_the_platform_is_remove
     assert platforms_left(rest) == []
 
 
-def test_a_platform_that_cannot_be_used_is_told_before_anything_is_exported(rest: Rest, sftp: SftpServer) -> None:
-    wrong = Twisted(sftp, {"password": "not this one"})
+def test_an_unusable_platform_is_reported_before_anything_is_exported(rest: Rest, sftp: SftpServer) -> None:
+    wrong = FaultyDestination(sftp, {"password": "not this one"})
     with (
         pytest.raises(DeliveryFailed, match=r"^the test of platform sftp failed at step authenticate: .+ \(\w+\)$"),
         registered(rest, [wrong]),
     ):
-        raise AssertionError("it was not to be registered")
+        raise AssertionError("it should not have been registered")
     assert platforms_left(rest) == []
 
 
-def test_a_delivery_that_failed_is_told_with_file_platform_and_reason(
+def test_a_failed_delivery_is_reported_with_file_platform_and_reason(
     rest: Rest, sftp: SftpServer, tmp_path: Path
 ) -> None:
     with (
@@ -105,25 +105,25 @@ def test_a_delivery_that_failed_is_told_with_file_platform_and_reason(
     assert platforms_left(rest) == []
 
 
-def test_another_content_at_the_destination_is_noticed(rest: Rest, s3: S3Server, tmp_path: Path) -> None:
+def test_different_content_at_the_destination_is_detected(rest: Rest, s3: S3Server, tmp_path: Path) -> None:
     with (
-        pytest.raises(DeliveryFailed, match=r"^products\.csv: what lies at s3 as s3://demo/exports/.+ is not what was"),
-        registered(rest, [Twisted(s3, ending=b"!")]) as platforms,
+        pytest.raises(DeliveryFailed, match=r"^products\.csv: s3://demo/exports/.+ on s3 differs from the download"),
+        registered(rest, [FaultyDestination(s3, ending=b"!")]) as platforms,
     ):
         follow(rest, [exported(rest, platforms[0].id, tmp_path)], platforms)
 
 
-def test_a_delivery_that_nobody_begins_is_told_after_a_while(
+def test_a_delivery_that_never_starts_is_reported_after_the_timeout(
     rest: Rest, s3: S3Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("deploy.local.demo.deliveries.WITHIN", 0.3)
+    monkeypatch.setattr("deploy.local.demo.deliveries.DELIVERY_TIMEOUT", 0.3)
     with registered(rest, [s3]) as platforms:
         file = exported(rest, "00000000-0000-4000-8000-000000000000", tmp_path)
-        with pytest.raises(DeliveryFailed, match=r"^products\.csv is not delivered to s3 after 0 s: nobody has begun$"):
+        with pytest.raises(DeliveryFailed, match=r"^products\.csv was not delivered to s3 within 0 s: not started$"):
             follow(rest, [file], platforms)
 
 
-def test_a_delivery_that_failed_ends_the_demo_with_exit_code_1_and_its_sentence(
+def test_a_failed_delivery_ends_the_demo_with_exit_code_1_and_its_message(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def failing(*_: object) -> None:

@@ -1,4 +1,4 @@
-"""Child processes: what is told of them, and how they end."""
+"""Child processes: how their failures are reported, and how they end."""
 
 import signal
 import sys
@@ -12,7 +12,7 @@ from tests.system import eventually
 
 
 class Script(Child):
-    """A line of Python as a child; it is ready once it has printed `ready`."""
+    """Python code as a child; it is ready when it has printed `ready`."""
 
     def __init__(self, code: str, log: Path) -> None:
         super().__init__("script", log)
@@ -30,7 +30,7 @@ def log(tmp_path: Path) -> Path:
     return tmp_path / "logs" / "script.log"
 
 
-def test_one_that_ends_too_soon_is_named_with_the_end_of_its_log(log: Path) -> None:
+def test_a_child_that_ends_too_soon_is_named_with_the_end_of_its_log(log: Path) -> None:
     code = "for n in range(100): print('line', n)\nraise SystemExit(3)"
     with pytest.raises(NotReady) as caught:
         Script(code, log).start()
@@ -39,35 +39,35 @@ def test_one_that_ends_too_soon_is_named_with_the_end_of_its_log(log: Path) -> N
     assert "line 50" not in str(caught.value)
 
 
-def test_what_an_earlier_process_logged_is_not_told_of_the_next(log: Path) -> None:
-    child = Script("print('an old story'); raise SystemExit(1)", log)
-    with pytest.raises(NotReady, match="an old story"):
+def test_the_log_of_an_earlier_process_is_not_shown_for_the_next_one(log: Path) -> None:
+    child = Script("print('an old message'); raise SystemExit(1)", log)
+    with pytest.raises(NotReady, match="an old message"):
         child.start()
     child.code = "raise SystemExit(2)"
     with pytest.raises(NotReady) as caught:
         child.start()
-    assert "an old story" not in str(caught.value)
-    assert "an old story" in log.read_text()
+    assert "an old message" not in str(caught.value)
+    assert "an old message" in log.read_text()
 
 
-def test_one_that_never_gets_ready_is_ended(log: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(children, "READY_WITHIN", 0.3)
+def test_a_child_that_is_never_ready_is_killed(log: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(children, "READY_TIMEOUT", 0.3)
     child = Script("import time; time.sleep(60)", log)
     with pytest.raises(NotReady, match="was not ready within"):
         child.start()
     assert child.pid is None
 
 
-def test_one_that_ignores_sigterm_is_killed_after_its_time(log: Path) -> None:
+def test_a_child_that_ignores_sigterm_is_killed_after_the_timeout(log: Path) -> None:
     code = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('ready'); time.sleep(60)"
     child = Script(code, log)
     child.start()
-    child.stop(within=0.3)
+    child.stop(timeout=0.3)
     assert child.pid is None
     assert child.exit_status == f"was killed by {signal.SIGKILL.name}"
 
 
-def test_a_long_log_is_moved_aside_while_its_child_goes_on_writing(log: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_long_log_is_rotated_while_its_child_keeps_writing(log: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(children, "LOG_LIMIT", 1000)
     child = Script("import time\nprint('x' * 2000, 'ready')\nwhile True: print('later'); time.sleep(0.01)", log)
     child.start()
@@ -75,7 +75,7 @@ def test_a_long_log_is_moved_aside_while_its_child_goes_on_writing(log: Path, mo
         child.trim_log()
         old = log.with_suffix(".old.log")
         assert old.read_text().startswith("xxx")
-        eventually("it goes on", lambda: log.read_text().startswith("later"), within=5)
+        eventually("it keeps writing", lambda: log.read_text().startswith("later"))
         assert log.stat().st_size < 1000
         assert "later" in child.tail()
     finally:
