@@ -1,4 +1,4 @@
-"""Runs the benchmarks: `python -m benchmarks [name ...]`; without a name, all of them."""
+"""Runs the benchmarks: `python -m benchmarks [name ...]`. Without a name, all of them."""
 
 import argparse
 import sys
@@ -22,13 +22,13 @@ BENCHMARKS: Mapping[str, Callable[[System, Report], None]] = {
 
 
 def main() -> int:
-    """Exit code 0; the figures are for reading, no limit fails here: these machines are noisy."""
+    """Return 0. Targets are reported but not enforced, because results vary between machines."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("names", nargs="*", metavar="name", help=f"any of {', '.join(BENCHMARKS)}")
+    parser.add_argument("names", nargs="*", metavar="name", help=f"one of {', '.join(BENCHMARKS)}")
     names = parser.parse_args().names or list(BENCHMARKS)
     unknown = sorted(set(names) - set(BENCHMARKS))
     if unknown:
-        parser.error(f"there is no benchmark {', '.join(unknown)}; there are {', '.join(BENCHMARKS)}")
+        parser.error(f"unknown benchmark: {', '.join(unknown)} (choose from {', '.join(BENCHMARKS)})")
     report = Report()
     with tempfile.TemporaryDirectory(prefix="catalog-exports-bench-") as folder, running(Path(folder)) as system:
         for name in names:

@@ -1,4 +1,4 @@
-"""The exporter's peak memory while it exports a catalogue and one ten times as large, above what it holds when idle."""
+"""Growth of the exporter's peak memory while it exports a catalogue, and one that is ten times as large."""
 
 from pathlib import Path
 
@@ -11,32 +11,32 @@ MIB = 1024 * 1024
 
 
 def measure(system: System, report: Report) -> None:
-    """One export a format and size; the kernel's high-water mark is reset before each."""
+    """One export per format and size. The kernel's high-water mark is reset before each."""
     pid = system.pid("exporter-worker")
     for products in SIZES:
         system.fill(products)
-        system.export("csv", {"filters": {"sku": "SKU-00000001"}})  # what is imported on first use is no growth
+        system.export("csv", {"filters": {"sku": "SKU-00000001"}})  # imports on first use do not count as growth
         for form in FORMATS:
             reset_peak(pid)
             before = status(pid, "VmRSS")
             job, seconds = system.export(form)
             growth = (status(pid, "VmHWM") - before) / MIB
             report.add(
-                f"{products:,} products as {form}: growth of memory",
+                f"{products:,} products as {form}: memory growth",
                 f"{growth:.1f} MiB",
                 compared=f"idle {before / MIB:.0f} MiB, file {job['file_size'] / MIB:,.0f} MiB, {seconds:.1f} s",
-                promised="at most 96 MB",
+                target="at most 96 MB",
             )
 
 
 def reset_peak(pid: int) -> None:
-    """Let the kernel's high-water mark of a process begin anew (man 5 proc, clear_refs)."""
+    """Reset the kernel's high-water mark of a process (man 5 proc, clear_refs)."""
     Path(f"/proc/{pid}/clear_refs").write_text("5")
 
 
 def status(pid: int, field: str) -> int:
-    """A figure of /proc/<pid>/status, in bytes."""
+    """A field of /proc/<pid>/status, in bytes."""
     for line in Path(f"/proc/{pid}/status").read_text().splitlines():
         if line.startswith(f"{field}:"):
             return int(line.split()[1]) * 1024
-    raise RuntimeError(f"no {field} of process {pid}")
+    raise RuntimeError(f"process {pid} has no {field}")

@@ -1,6 +1,6 @@
-"""Servers that receive files, in a process of their own: `python -m benchmarks.receivers FOLDER`.
+"""Servers that receive files, in a separate process: `python -m benchmarks.receivers FOLDER`.
 
-Prints one line of JSON, the configs of platforms by type, and serves until its input ends.
+Prints one line of JSON with the platform configs by type, and serves until its standard input is closed.
 """
 
 import contextlib
@@ -29,7 +29,7 @@ def _ftp(root: Path) -> tuple[FTPServer, dict[str, Any]]:
     authorizer.add_user(USER, PASSWORD, str(root), perm="elradfmwMT")
 
     class Handler(FTPHandler):  # type: ignore[misc]  # pyftpdlib has no types
-        """As it comes, with this user."""
+        """A subclass, because pyftpdlib stores the authorizer on the class."""
 
     Handler.authorizer = authorizer
     server = FTPServer((HOST, 0), Handler)
@@ -38,7 +38,7 @@ def _ftp(root: Path) -> tuple[FTPServer, dict[str, Any]]:
 
 
 def main() -> int:
-    """Serve until the input ends."""
+    """Serve until standard input is closed."""
     config_logging(level=logging.WARNING)
     root = Path(sys.argv[1])
     ftp, ftp_config = _ftp(root / "ftp")

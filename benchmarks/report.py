@@ -1,4 +1,4 @@
-"""The figures of a run, as one table at the end and a line each meanwhile."""
+"""Prints each figure of a run when it is measured, and all of them as a table at the end."""
 
 import statistics
 import sys
@@ -11,13 +11,13 @@ from rich.table import Table
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """One measured value, what it is compared with in the same run, and what was promised of it."""
+    """A measured value, what it is compared with in the same run, and its target."""
 
     benchmark: str
     what: str
     value: str
     compared: str
-    promised: str
+    target: str
 
 
 class Report:
@@ -29,23 +29,23 @@ class Report:
         self._console = Console(width=150 if not sys.stdout.isatty() else None)
 
     def begin(self, benchmark: str) -> None:
-        """The figures that follow are this benchmark's."""
+        """Start a benchmark: the following figures belong to it."""
         self._benchmark = benchmark
         self._console.print(f"[bold]{benchmark}")
 
-    def add(self, what: str, value: str, *, compared: str = "", promised: str = "") -> None:
-        """Keep a figure and show it at once."""
-        self._figures.append(Figure(self._benchmark, what, value, compared, promised))
+    def add(self, what: str, value: str, *, compared: str = "", target: str = "") -> None:
+        """Print a figure and keep it for the table."""
+        self._figures.append(Figure(self._benchmark, what, value, compared, target))
         self._console.print(f"  {what}: {value}  {compared}".rstrip())
 
     def show(self) -> None:
-        """The table."""
-        table = Table("benchmark", "what", "value", "compared in the same run", "promised")
+        """Print the table."""
+        table = Table("benchmark", "what", "value", "compared in the same run", "target")
         for figure in self._figures:
-            table.add_row(figure.benchmark, figure.what, figure.value, figure.compared, figure.promised)
+            table.add_row(figure.benchmark, figure.what, figure.value, figure.compared, figure.target)
         self._console.print(table)
 
 
 def spread(seconds: Sequence[float]) -> str:
-    """Median, and the extremes."""
+    """Median, minimum and maximum."""
     return f"{statistics.median(seconds):.3f} s ({min(seconds):.3f} to {max(seconds):.3f})"

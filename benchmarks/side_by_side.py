@@ -1,4 +1,4 @@
-"""What others notice of an export of 3,000,000 products: the time of a small export, and of a job's status."""
+"""How an export of 3,000,000 products slows down small exports and status requests."""
 
 import asyncio
 import statistics
@@ -14,53 +14,53 @@ HUGE = 3_000_000
 SMALL = 5_000
 RUNS = 9
 EVERY, SECONDS = 0.1, 10.0
-"""So often each client asks for the status, and for so long: a load that leaves room, as pollers do."""
+"""Interval and duration of each client's status requests: a moderate load, as clients that poll produce it."""
 
 
 def measure(system: System, report: Report) -> None:
-    """Each figure first with nothing else running, then beside the huge export."""
+    """Measure each figure with nothing else running, then during the huge export."""
     system.fill(HUGE)
     small = system.of("small")
     small.fill(SMALL)
     job, _ = small.export("csv")
     path = f"/api/v1/exports/jobs/{job['id']}"
-    asyncio.run(load(small, path, every=EVERY))  # connections are made
+    asyncio.run(load(small, path, every=EVERY))  # opens the connections
     idle = asyncio.run(load(small, path, every=EVERY, seconds=SECONDS))
     alone = [small.export("csv")[1] for _ in range(RUNS)]
     for form in ("csv", "excel"):
         with _exporting(system, form):
             beside = [small.export("csv")[1] for _ in range(RUNS)]
             busy = asyncio.run(load(small, path, every=EVERY, seconds=SECONDS))
-        what = f"beside {HUGE:,} products as {form}"
+        what = f"during an export of {HUGE:,} products as {form}"
         report.add(
             f"{SMALL:,} products as CSV, {what}",
             spread(beside),
             compared=f"alone {spread(alone)}; ratio {statistics.median(beside) / statistics.median(alone):.2f}",
-            promised="at most 4",
+            target="at most 4",
         )
         report.add(
             f"status of a job, {what}",
             busy.text,
             compared=f"idle {idle.text}; ratio of p99 {busy.p99 / idle.p99:.2f}",
-            promised="at most 3",
+            target="at most 3",
         )
 
 
 @contextmanager
 def _exporting(system: System, form: str) -> Iterator[None]:
-    """Exports of the whole catalogue, one after the other, until this is left."""
-    enough, begun = threading.Event(), threading.Event()
+    """Export the whole catalogue in a loop until the block ends."""
+    done, started = threading.Event(), threading.Event()
 
     def export() -> None:
-        while not enough.is_set():
-            begun.set()
+        while not done.is_set():
+            started.set()
             system.export(form)
 
     thread = threading.Thread(target=export)
     thread.start()
-    begun.wait()
+    started.wait()
     try:
         yield
     finally:
-        enough.set()
+        done.set()
         thread.join()

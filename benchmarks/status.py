@@ -1,4 +1,4 @@
-"""The gateway's answers a second to the question for a job's status, idle and beside a running export."""
+"""Status requests per second on an idle gateway and during an export."""
 
 import asyncio
 import statistics
@@ -18,10 +18,10 @@ CLIENTS = 8
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """How some seconds of requests went."""
+    """The result of some seconds of requests."""
 
     rate: float
-    """Answers a second."""
+    """Responses per second."""
     latencies: list[float]
     """Seconds."""
 
@@ -38,11 +38,11 @@ class Load:
 
 
 def measure(system: System, report: Report) -> None:
-    """A job's status beside /healthz, which asks nobody; then the same while an export runs."""
+    """Compare a job's status with /healthz, which calls no other service, then measure it during an export."""
     system.fill(PRODUCTS)
     job, _ = system.export("csv", {"filters": {"sku": "SKU-00000001"}})
     path = f"/api/v1/exports/jobs/{job['id']}"
-    asyncio.run(load(system, path))  # connections are made
+    asyncio.run(load(system, path))  # opens the connections
     bare = asyncio.run(load(system, "/healthz"))
     idle = asyncio.run(load(system, path))
     report.add(
@@ -50,35 +50,35 @@ def measure(system: System, report: Report) -> None:
         idle.text,
         compared=f"/healthz: {bare.text}; ratio {idle.rate / bare.rate:.2f}",
     )
-    enough = threading.Event()
+    done = threading.Event()
 
     def export() -> None:
-        while not enough.is_set():
+        while not done.is_set():
             system.export("excel")
 
     exporting = threading.Thread(target=export)
     exporting.start()
     busy = asyncio.run(load(system, path))
-    enough.set()
+    done.set()
     exporting.join()
     report.add(
-        f"status of a job while {PRODUCTS:,} products are exported as Excel, again and again",
+        f"status of a job while {PRODUCTS:,} products are exported as Excel in a loop",
         busy.text,
         compared=f"idle; ratio {busy.rate / idle.rate:.2f}",
     )
 
 
 async def load(system: System, path: str, *, every: float = 0.0, seconds: float = SECONDS) -> Load:
-    """Some clients that ask for one path, each so often, or as soon as it is answered.
+    """Request one path from several clients, each every `every` seconds, or back to back if it is 0.
 
-    A client that is kept waiting beyond its next turn asks at once, and that wait counts.
+    If a response takes longer than `every`, the next request is sent immediately and its latency includes the delay.
     """
     headers = {"Authorization": f"Bearer {system.rest.key}"}
     latencies: list[float] = []
     async with aiohttp.ClientSession(system.stack.url, headers=headers) as session:
 
         async def client(number: int) -> None:
-            turn = begin + every * number / CLIENTS
+            turn = start + every * number / CLIENTS
             while turn < end:
                 await asyncio.sleep(turn - time.perf_counter())
                 async with session.get(path) as answer:
@@ -88,7 +88,7 @@ async def load(system: System, path: str, *, every: float = 0.0, seconds: float 
                 latencies.append(answered - turn)
                 turn = turn + every if every else answered
 
-        begin = time.perf_counter()
-        end = begin + seconds
+        start = time.perf_counter()
+        end = start + seconds
         await asyncio.gather(*map(client, range(CLIENTS)))
-        return Load(len(latencies) / (time.perf_counter() - begin), latencies)
+        return Load(len(latencies) / (time.perf_counter() - start), latencies)

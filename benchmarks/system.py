@@ -1,4 +1,4 @@
-"""The running system under measurement: the local stack in a folder of its own, a catalogue, and a REST client."""
+"""The system under test: the local stack in its own folder, a catalogue and a REST client."""
 
 import time
 from collections.abc import Iterator
@@ -16,8 +16,8 @@ from deploy.local.stack import Stack
 
 BATCH = 5_000
 POLL_SECONDS = 0.01
-WITHIN = 1_800.0
-# A benchmark polls far more often than a client should.
+TIMEOUT = 1_800.0
+# Benchmarks poll far more often than clients should.
 SETTINGS = {"RATE_LIMIT": "10000000", "LOG_LEVEL": "WARNING"}
 
 
@@ -31,23 +31,23 @@ class System:
 
     @property
     def mongodb_uri(self) -> str:
-        """Of the stack's mongod."""
+        """Connection string of the stack's mongod."""
         return self.stack.mongodb_uri
 
     def pid(self, service: str) -> int:
         """Process id of a service."""
         found = self.stack.pids[service]
         if found is None:
-            raise RuntimeError(f"{service} has died; see its log in {self.stack.folder}")
+            raise RuntimeError(f"{service} is not running; see its log in {self.stack.folder}")
         return found
 
     def of(self, tenant: str) -> "System":
-        """The same system, seen by another tenant."""
+        """The same system with the API key of another tenant."""
         key = api_key(self.stack.folder / f"api-key-{tenant}", self.mongodb_uri, tenant)
         return System(self.stack, Rest(self.stack.url, key), tenant)
 
     def fill(self, count: int) -> None:
-        """Make the catalogue hold exactly so many products."""
+        """Fill the catalogue with exactly `count` products."""
         with MongoClient[dict[str, Any]](self.mongodb_uri) as client:
             collection = client[f"catalogue_{self.tenant}"]["products"]
             if collection.estimated_document_count() == count:
@@ -63,12 +63,12 @@ class System:
                 collection.insert_many(batch, ordered=False)
 
     def export(self, form: str, body: dict[str, Any] | None = None) -> tuple[Any, float]:
-        """Export; the completed job, and seconds from POST to completed."""
+        """Export, and return the completed job and the seconds from POST to completed."""
         started = time.perf_counter()
         job = self.rest.call("POST", f"/exports/{form}/products", body or {})
         while job["status"] == "processing":
-            if time.perf_counter() - started > WITHIN:
-                raise RuntimeError(f"not completed within {WITHIN:.0f} s: {job}")
+            if time.perf_counter() - started > TIMEOUT:
+                raise RuntimeError(f"not completed within {TIMEOUT:.0f} s: {job}")
             time.sleep(POLL_SECONDS)
             job = self.rest.call("GET", f"/exports/jobs/{job['id']}")
         if job["status"] != "completed":
@@ -78,7 +78,7 @@ class System:
 
 @contextmanager
 def running(folder: Path) -> Iterator[System]:
-    """Start the system; it is stopped at the end, whatever happened."""
+    """Start the system, and stop it at the end."""
     stack = Stack(folder, env=SETTINGS)
     stack.start()
     try:

@@ -1,4 +1,4 @@
-"""How near every format comes to what MongoDB can hand over: a raw scan of the same catalogue, in the same run."""
+"""Compares every format with a raw scan of the same catalogue: the fastest MongoDB can deliver."""
 
 import io
 import shutil
@@ -22,58 +22,58 @@ from benchmarks.system import System
 PRODUCTS = 300_000
 RUNS = 5
 ROWS = 20_000
-"""Rows that openpyxl writes; all of them take it a minute."""
+"""Rows that openpyxl writes; it would take a minute for all of them."""
 CHOSEN = ("sku", "ean", "name", "price")
 
 
 @dataclass(frozen=True, slots=True)
-class Way:
-    """A request, and the least ratio to the raw scan's rate."""
+class Case:
+    """A request, and its target ratio to the rate of the raw scan."""
 
     name: str
     form: str
     body: dict[str, Any]
-    least: float | None
+    min_ratio: float | None
     seconds: list[float] = field(default_factory=list)
 
 
 def measure(system: System, report: Report) -> None:
-    """Medians of some rounds; each round scans, then exports in every way."""
-    ways = [
-        Way("CSV", "csv", {}, 0.80),
-        Way("NDJSON", "json", {"json_lines": True}, 0.75),
-        Way("JSON, pretty", "json", {}, 0.65),
-        Way("ZIP", "zip", {}, 0.60),
-        Way("Excel", "excel", {}, None),
-        Way("CSV, four fields", "csv", {"include_fields": list(CHOSEN)}, 0.75),
+    """Measure medians of several rounds. Each round scans, then runs every case."""
+    cases = [
+        Case("CSV", "csv", {}, 0.80),
+        Case("NDJSON", "json", {"json_lines": True}, 0.75),
+        Case("JSON, pretty", "json", {}, 0.65),
+        Case("ZIP", "zip", {}, 0.60),
+        Case("Excel", "excel", {}, None),
+        Case("CSV, four fields", "csv", {"include_fields": list(CHOSEN)}, 0.75),
     ]
     system.fill(PRODUCTS)
-    for way in ways:
-        system.export(way.form, way.body)  # the first export of a request also looks for its columns
+    for case in cases:
+        system.export(case.form, case.body)  # the first export of a request also discovers its columns
     whole: list[float] = []
     chosen: list[float] = []
     for _ in range(RUNS):
         whole.append(_scan(system.mongodb_uri, None))
         chosen.append(_scan(system.mongodb_uri, dict.fromkeys(CHOSEN, 1)))
-        for way in ways:
-            way.seconds.append(system.export(way.form, way.body)[1])
+        for case in cases:
+            case.seconds.append(system.export(case.form, case.body)[1])
     report.add(f"{PRODUCTS:,} products, raw scan", _rate(whole))
     report.add(f"{PRODUCTS:,} products, raw scan of four fields", _rate(chosen))
-    for way in ways:
-        limit = chosen if "include_fields" in way.body else whole
-        ratio = statistics.median(limit) / statistics.median(way.seconds)
+    for case in cases:
+        limit = chosen if "include_fields" in case.body else whole
+        ratio = statistics.median(limit) / statistics.median(case.seconds)
         report.add(
-            f"{PRODUCTS:,} products as {way.name}, POST to completed",
-            _rate(way.seconds),
+            f"{PRODUCTS:,} products as {case.name}, POST to completed",
+            _rate(case.seconds),
             compared=f"raw scan; ratio {ratio:.2f}",
-            promised=f"at least {way.least:.2f}" if way.least else "",
+            target=f"at least {case.min_ratio:.2f}" if case.min_ratio else "",
         )
-    _beside_openpyxl(system, report, next(way for way in ways if way.form == "excel"))
-    _beside_mongoexport(system, report, ways[0])
+    _compare_with_openpyxl(system, report, next(case for case in cases if case.form == "excel"))
+    _compare_with_mongoexport(system, report, cases[0])
 
 
 def _scan(mongodb_uri: str, projection: dict[str, int] | None) -> float:
-    """Seconds in which PyMongo takes all documents, undecoded."""
+    """Seconds PyMongo takes to read all documents without decoding them."""
     with MongoClient[dict[str, Any]](mongodb_uri) as client:
         client.admin.command("ping")
         started = time.perf_counter()
@@ -82,8 +82,8 @@ def _scan(mongodb_uri: str, projection: dict[str, int] | None) -> float:
         return time.perf_counter() - started
 
 
-def _beside_openpyxl(system: System, report: Report, excel: Way) -> None:
-    """Rows a second of openpyxl's write-only mode, given the same cells ready made."""
+def _compare_with_openpyxl(system: System, report: Report, excel: Case) -> None:
+    """Compare with the rows per second of openpyxl's write-only mode for the same, prepared cells."""
     with MongoClient[dict[str, Any]](system.mongodb_uri) as client:
         found = client["catalogue_default"]["products"].find().limit(ROWS)
         rows = [[_cell(value) for _, value in flat(document)] for document in found]
@@ -95,10 +95,10 @@ def _beside_openpyxl(system: System, report: Report, excel: Way) -> None:
     book.save(io.BytesIO())
     rate, ours = ROWS / (time.perf_counter() - started), PRODUCTS / statistics.median(excel.seconds)
     report.add(
-        "Excel beside openpyxl's write-only mode",
+        "Excel compared with openpyxl's write-only mode",
         f"{ours:,.0f} rows/s",
         compared=f"openpyxl {rate:,.0f} rows/s; ratio {ours / rate:.0f}",
-        promised="at least 20",
+        target="at least 20",
     )
 
 
@@ -106,11 +106,11 @@ def _cell(value: Any) -> Any:
     return value.to_decimal() if isinstance(value, Decimal128) else value
 
 
-def _beside_mongoexport(system: System, report: Report, csv: Way) -> None:
-    """The same catalogue through mongoexport, where it is on PATH."""
+def _compare_with_mongoexport(system: System, report: Report, csv: Case) -> None:
+    """Compare with mongoexport, if it is on PATH."""
     program = shutil.which("mongoexport")
     if program is None:
-        report.add("CSV beside mongoexport", "not measured", compared="mongoexport is not on PATH")
+        report.add("CSV compared with mongoexport", "not measured", compared="mongoexport is not on PATH")
         return
     with MongoClient[dict[str, Any]](system.mongodb_uri) as client:
         fields = [name for name, _ in flat(client["catalogue_default"]["products"].find_one() or {})]
@@ -120,10 +120,10 @@ def _beside_mongoexport(system: System, report: Report, csv: Way) -> None:
         output = [f"--out={Path(folder) / 'products.csv'}", "--type=csv", f"--fields={','.join(fields)}"]
         subprocess.run([*command, *output], check=True, capture_output=True)
         ratio = (time.perf_counter() - started) / statistics.median(csv.seconds)
-    report.add("CSV beside mongoexport", f"{ratio:.1f} times as fast", promised="at least 5")
+    report.add("CSV compared with mongoexport", f"{ratio:.1f} times as fast", target="at least 5")
 
 
 def _rate(seconds: Sequence[float]) -> str:
-    """Documents a second at the median, and the median with its extremes."""
+    """Documents per second at the median, and the median, minimum and maximum."""
     middle = statistics.median(seconds)
     return f"{PRODUCTS / middle:,.0f}/s, {middle:.2f} s ({min(seconds):.2f} to {max(seconds):.2f})"
