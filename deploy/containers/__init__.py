@@ -1,1 +1,1 @@
-"""The workloads of overlays/local on one machine, played by podman from the very manifests that a cluster gets."""
+"""Runs the workloads of overlays/local on one machine with podman, from the same manifests as in a cluster."""

@@ -14,23 +14,23 @@ KEY = ("python", "-m", "services.gateway.auth.keys", "create", "--scopes", "*", 
 
 
 def up(settings: LocalSettings) -> None:
-    """Start everything, say where it is, and remove it all at a signal."""
+    """Start everything, print the URL and an API key, and remove everything on a signal."""
     for name, reason in {**LEFT_OUT, **LEFT_OUT_OF_PODS, **LEFT_OUT_OF_CONTAINERS}.items():
-        print(f"not played: {name} ({reason})")
+        print(f"left out: {name} ({reason})")
     with Cluster(settings.local_dir / "containers", settings.gateway_port, print) as cluster:
         key = cluster.run(GATEWAY, *KEY)
-        print(f"ready at {cluster.url}, API key {key}\nCtrl-C ends it and removes its data", flush=True)
+        print(f"ready at {cluster.url}, API key {key}\nCtrl-C stops it and removes its data", flush=True)
         signal.pause()
 
 
 def main() -> int:
-    """Exit code 0 after Ctrl-C; 1 when something could not start."""
+    """Return 0 after Ctrl-C, 1 if something did not start."""
     settings = LocalSettings.read()
     try:
         interruptible()
         up(settings)
     except KeyboardInterrupt:
-        print("\neverything is removed")
+        print("\nstopped, everything was removed")
         return 0
     except (NotReady, NotRendered, Unplayable, PodmanFailed, OSError) as exc:
         print(exc, file=sys.stderr)

@@ -1,4 +1,4 @@
-"""The cluster that podman has none of: starts the overlay's pods, and replaces one as a rolling update does."""
+"""A cluster made of podman pods: starts the overlay's pods, and replaces them as a rolling update does."""
 
 import contextlib
 import time
@@ -12,14 +12,14 @@ from deploy.containers.manifests import rendered
 from deploy.containers.names import Names
 from deploy.containers.playable import PREFIX, Workload, playable, pod
 
-# Two pods of one workload stand side by side for a moment: same ports, another address of this machine.
+# During an update two pods of a workload run side by side: same ports, different addresses of this machine.
 ADDRESSES = ("127.0.0.2", "127.0.0.3")
-READY_WITHIN = 120.0
-# Pods that go are still found for a moment: so long the news takes to every node of a cluster.
-NEWS_SECONDS = 1.0
+READY_TIMEOUT = 120.0
+# A stopping pod keeps its name this long, as in a cluster, where the news takes time to reach every node.
+PROPAGATION_SECONDS = 1.0
 GATEWAY = "gateway"
 GATEWAY_PORT = 8080
-# For servers whose images cannot be pulled; `make stand-ins` builds them, and who has built one wants it.
+# Replaces images that cannot be pulled. `make stand-ins` builds them; if they exist, they are used.
 STAND_INS: Mapping[str, str] = {
     "mongodb": "localhost/catalog-exports/stand-in-mongodb:dev",
     "nats": "localhost/catalog-exports/stand-in-nats:dev",
@@ -32,7 +32,7 @@ class NotReady(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Pod:
-    """A pod that was started, the so many-th of its workload."""
+    """A started pod; `number` counts the pods of its workload from 1."""
 
     workload: Workload
     number: int
@@ -43,18 +43,18 @@ class Pod:
 
     @property
     def container(self) -> str:
-        """podman's name of its one container."""
+        """podman's name for its only container."""
         return f"{self.name}-{self.workload.container['name']}"
 
     @property
     def address(self) -> str:
-        """Where it listens."""
+        """The address it listens on."""
         return ADDRESSES[(self.number - 1) % len(ADDRESSES)]
 
 
 @dataclass(frozen=True, slots=True)
 class Replaced:
-    """How a pod went: seconds from SIGTERM to its end, its exit code (137 when it had to be killed), its whole log."""
+    """How a pod stopped: seconds from SIGTERM to exit, exit code (137 if it was killed), and its whole log."""
 
     seconds: float
     exit_code: int
@@ -62,39 +62,39 @@ class Replaced:
 
 
 class Cluster:
-    """One on a machine, since its ports are those of the manifests.
+    """Only one can run on a machine, because it uses the ports of the manifests.
 
     Args:
-        folder: for the file of names, and for the pods' logs once they are gone.
-        port: of 127.0.0.1, where the gateway's Service listens.
-        tell: is told what happens, a sentence at a time.
+        folder: for the hosts file and for the logs of removed pods.
+        port: port on 127.0.0.1 for the gateway's Service.
+        report: called with a message for each step.
     """
 
-    def __init__(self, folder: Path, port: int = GATEWAY_PORT, tell: Callable[[str], None] = lambda _: None) -> None:
+    def __init__(self, folder: Path, port: int = GATEWAY_PORT, report: Callable[[str], None] = lambda _: None) -> None:
         self._overlay = playable(rendered())
         self._folder = folder.absolute()
         self._names = Names(self._folder / "hosts")
         self._front = Front(port, GATEWAY_PORT)
-        self._tell = tell
+        self._report = report
         self._pods: dict[str, Pod] = {}
         self.url = f"http://127.0.0.1:{port}"
 
     @property
     def mongodb_uri(self) -> str:
-        """For a client on this machine; the set's own name of its member is known to pods only."""
+        """For clients on this machine; only pods can resolve the member's name in the replica set."""
         return f"mongodb://{self.address('mongodb')}:27017/?directConnection=true"
 
     def address(self, workload: str) -> str:
-        """Where its pod listens."""
+        """The address of the workload's pod."""
         return self._pods[workload].address
 
     def start(self) -> "Cluster":
-        """Start all and wait until all are ready; what was started is removed again when one does not get there.
+        """Start all pods and wait until they are ready. If one is not, remove all of them again.
 
         Raises:
-            NotReady, PodmanFailed, OSError: says which, and why.
+            NotReady, PodmanFailed, OSError: with the pod and the reason.
         """
-        podman.remove(PREFIX)  # of one that was killed
+        podman.remove(PREFIX)  # left over if the last run was killed
         try:
             self._front.start()
             podman.play(self._overlay.volumes)
@@ -111,7 +111,7 @@ class Cluster:
         return self
 
     def stop(self) -> None:
-        """Remove all pods and their data; their logs are kept."""
+        """Remove all pods and their data, and keep their logs."""
         self._front.stop()
         for name, last in self._pods.items():
             (self._folder / f"{name}.log").write_text(podman.logs(last.container))
@@ -125,33 +125,33 @@ class Cluster:
         self.stop()
 
     def run(self, workload: str, *command: str) -> str:
-        """What a command prints that runs in a pod of the workload."""
+        """Run a command in the workload's pod and return its output."""
         return podman.run("exec", self._pods[workload].container, *command)
 
     def log(self, workload: str) -> str:
-        """What its pod has logged."""
+        """The log of the workload's pod."""
         return podman.logs(self._pods[workload].container)
 
     def replace(self, workload: str) -> Replaced:
         """A rolling update with maxSurge 1 and maxUnavailable 0: the new pod is ready before the old one gets SIGTERM.
 
-        The old one is found by others for a second more, as in a cluster, where the news takes its time.
+        Other pods can resolve the old one for another second, as in a cluster.
 
         Raises:
             NotReady: the new pod did not become ready; the old one stays.
         """
         old = self._pods[workload]
         new = Pod(old.workload, old.number + 1)
-        self._tell(f"replacing {old.name} by {new.name}")
+        self._report(f"replacing {old.name} with {new.name}")
         self._play(new)
         self._wait(new)
         self._pods[workload] = new
         self._publish(old)
         started = time.monotonic()
         stopping = podman.stopping(old.container, old.workload.grace)
-        time.sleep(NEWS_SECONDS)
+        time.sleep(PROPAGATION_SECONDS)
         self._publish()
-        stopping.wait(old.workload.grace + podman.WITHIN)
+        stopping.wait(old.workload.grace + podman.TIMEOUT)
         replaced = Replaced(time.monotonic() - started, podman.exit_code(old.container), podman.logs(old.container))
         podman.run("pod", "rm", "--force", old.name)
         return replaced
@@ -163,26 +163,26 @@ class Cluster:
         podman.play([*self._overlay.settings, made])
 
     def _wait(self, started: Pod) -> None:
-        """Until it is ready, or has done its work."""
+        """Wait until the pod is ready or, for a Job, has succeeded."""
         if started.workload.is_job:
             self._wait_for_end(started)
             return
-        deadline = time.monotonic() + READY_WITHIN
+        deadline = time.monotonic() + READY_TIMEOUT
         while not probes.is_ready(started.workload.container, started.address):
             if time.monotonic() > deadline:
-                raise NotReady(f"{started.name} is not ready after {READY_WITHIN:.0f} s:\n{_tail(started)}")
+                raise NotReady(f"{started.name} is not ready after {READY_TIMEOUT:.0f} s:\n{_tail(started)}")
             time.sleep(0.1)
-        self._tell(f"{started.name} is ready")
+        self._report(f"{started.name} is ready")
 
     def _wait_for_end(self, started: Pod) -> None:
-        with contextlib.suppress(podman.PodmanFailed):  # not within the time
+        with contextlib.suppress(podman.PodmanFailed):  # timed out
             if podman.run("wait", started.container) == "0":
-                self._tell(f"{started.name} is done")
+                self._report(f"{started.name} is done")
                 return
-        raise NotReady(f"{started.name} did not do its work:\n{_tail(started)}")
+        raise NotReady(f"{started.name} did not succeed:\n{_tail(started)}")
 
     def _publish(self, *going: Pod) -> None:
-        """Tell everybody where the pods are, those that are going too."""
+        """Publish the addresses of all pods, including those that are stopping."""
         found = [*self._pods.values(), *going]
         addresses = {name: [each.address for each in found if each.workload.name == name] for name in self._pods}
         self._names.write(addresses)

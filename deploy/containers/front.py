@@ -1,4 +1,4 @@
-"""What the gateway's Service does: one address for clients, new connections to pods that are ready."""
+"""Stands in for the gateway's Service: one address for clients; new connections go to ready pods."""
 
 import asyncio
 import contextlib
@@ -15,8 +15,8 @@ class Front:
     """A TCP forwarder in a thread; a connection stays with its pod until either side ends it.
 
     Args:
-        port: of 127.0.0.1.
-        target_port: of the pods.
+        port: port on 127.0.0.1.
+        target_port: port of the pods.
     """
 
     def __init__(self, port: int, target_port: int) -> None:
@@ -31,29 +31,29 @@ class Front:
         self._listener: socket.socket | None = None
 
     def start(self) -> None:
-        """Listen.
+        """Start listening.
 
         Raises:
-            OSError: the port is taken.
+            OSError: the port is in use.
         """
         try:
             self._listener = socket.create_server((HOST, self.port))
         except OSError as exc:
-            raise OSError(f"port {self.port} on {HOST} is taken by another program") from exc
+            raise OSError(f"port {self.port} on {HOST} is used by another program") from exc
         self._thread.start()
 
     def stop(self) -> None:
-        """Cut what is open and listen no more."""
+        """Close all connections and stop listening."""
         if self._thread.is_alive():
             self._loop.call_soon_threadsafe(self._stopping.set)
             self._thread.join()
 
     def send_to(self, addresses: Sequence[str]) -> None:
-        """Where connections go from now on, in turn; with none they are refused."""
+        """Send new connections to these addresses in turn. Without addresses, they are closed."""
         self._targets = tuple(addresses)
 
     def _run(self) -> None:
-        with asyncio.Runner(loop_factory=lambda: self._loop) as runner:  # cancels connections at the end
+        with asyncio.Runner(loop_factory=lambda: self._loop) as runner:  # cancels open connections at the end
             runner.run(self._serve())
 
     async def _serve(self) -> None:
@@ -62,7 +62,7 @@ class Front:
 
     def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.create_task(self._forward(reader, writer))
-        self._serving.add(task)  # asyncio itself does not hold on to it
+        self._serving.add(task)  # asyncio only keeps a weak reference
         task.add_done_callback(self._serving.discard)
 
     async def _forward(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -76,7 +76,7 @@ class Front:
 
 
 async def _copy(source: asyncio.StreamReader, target: asyncio.StreamWriter) -> None:
-    """Until the end of `source`, which is passed on too."""
+    """Copy until `source` ends, and pass on the end."""
     while chunk := await source.read(CHUNK):
         target.write(chunk)
         await target.drain()

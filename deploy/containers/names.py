@@ -1,4 +1,4 @@
-"""What the DNS of headless Services says: which name is at which pods' addresses. A hosts file that all pods mount."""
+"""Stands in for the DNS of headless Services: a hosts file with the addresses of each name, mounted by all pods."""
 
 import os
 from collections.abc import Mapping, Sequence
@@ -6,7 +6,7 @@ from pathlib import Path
 
 
 class Names:
-    """The file; it is rewritten in its place, since the pods have mounted this very file."""
+    """The file. It is rewritten in place, because the pods have mounted this inode."""
 
     def __init__(self, file: Path) -> None:
         self.file = file
@@ -15,7 +15,7 @@ class Names:
         self.write({})
 
     def write(self, addresses: Mapping[str, Sequence[str]]) -> None:
-        """Tell the pods where each name is."""
+        """Replace the content with these names and addresses."""
         lines = ["127.0.0.1 localhost"]
         lines += [f"{address} {name}" for name, listed in addresses.items() for address in listed]
         content = ("\n".join(lines) + "\n").encode()
@@ -23,5 +23,5 @@ class Names:
         os.ftruncate(self._descriptor, len(content))
 
     def close(self) -> None:
-        """Nobody mounts it any more."""
+        """Close the file, after the last pod has been removed."""
         os.close(self._descriptor)

@@ -1,4 +1,4 @@
-"""What of the manifests podman is given, and how: which objects and fields it cannot play, and why. Pure."""
+"""Converts the manifests for podman, and lists the objects and fields it cannot play, with reasons. No I/O."""
 
 import base64
 import copy
@@ -9,32 +9,32 @@ from typing import Any
 from deploy.containers.manifests import Manifest
 
 PREFIX = "catalog-exports-"
-"""Of everything in podman that is ours."""
+"""Prefix of all our names in podman."""
 OWNER = "10001"
-"""The uid and gid of all pods; podman has no fsGroup, its volumes have an owner."""
-EVERYWHERE = "0.0.0.0"  # what the manifests say; here it becomes the pod's own address
+"""The uid and gid of all pods. podman has no fsGroup; its volumes have an owner instead."""
+EVERYWHERE = "0.0.0.0"  # replaced by the pod's own address
 
-# Objects that are not played.
+# Objects that are left out.
 LEFT_OUT: Mapping[str, str] = {
-    "Namespace": "podman has none; the names of what is ours begin with catalog-exports- instead",
-    "Service": "podman gives no names and no cluster IPs on a host's network; names.py and front.py stand in",
-    "ServiceAccount": "there is no API server to be an account of",
-    "PodDisruptionBudget": "nobody drains this machine",
+    "Namespace": "podman has none; our names start with catalog-exports- instead",
+    "Service": "a host network has no names and cluster IPs; names.py and front.py replace them",
+    "ServiceAccount": "there is no API server",
+    "PodDisruptionBudget": "this machine is never drained",
 }
-# Fields of a pod's spec that are not played.
+# Fields of a pod's spec that are left out.
 LEFT_OUT_OF_PODS: Mapping[str, str] = {
-    "serviceAccountName": "as ServiceAccount",
+    "serviceAccountName": "see ServiceAccount",
     "topologySpreadConstraints": "there is one node",
 }
-# Fields of a container that are not played.
+# Fields of a container that are left out.
 LEFT_OUT_OF_CONTAINERS: Mapping[str, str] = {
-    "startupProbe": "podman's probes run inside the container and need curl there; probes.py asks from outside",
-    "livenessProbe": "as startupProbe",
-    "readinessProbe": "as startupProbe",
-    "lifecycle": "podman 4 knows no hooks",
-    "ports": "they are the host's already, and podman refuses to map them then",
+    "startupProbe": "podman runs probes inside the container with curl; probes.py checks from outside instead",
+    "livenessProbe": "see startupProbe",
+    "readinessProbe": "see startupProbe",
+    "lifecycle": "podman 4 does not support hooks",
+    "ports": "the pods use the host's network, where podman refuses to map ports",
 }
-# Listening on every address of the machine becomes listening on the pod's, as it has no network of its own.
+# Pods share the host's network, so they listen on the pod's address instead of on all addresses.
 COMMANDS: Mapping[str, tuple[str, ...]] = {
     "--bind_ip_all": ("--bind_ip={address}",),
     "nats-server": ("nats-server", "--addr={address}"),
@@ -42,12 +42,12 @@ COMMANDS: Mapping[str, tuple[str, ...]] = {
 
 
 class Unplayable(Exception):
-    """An object that nobody has decided about; LEFT_OUT, or playable.py itself, has to."""
+    """An object of an unknown kind: add it to LEFT_OUT or to `playable`."""
 
 
 @dataclass(frozen=True, slots=True)
 class Workload:
-    """A Deployment or Job whose pods are played."""
+    """A Deployment or Job."""
 
     name: str
     template: Manifest
@@ -55,19 +55,19 @@ class Workload:
 
     @property
     def grace(self) -> int:
-        """Seconds from SIGTERM to SIGKILL; podman 4.3 takes them from its command line only."""
+        """Seconds from SIGTERM to SIGKILL. podman 4.3 only accepts them on its command line."""
         return int(self.template["spec"].get("terminationGracePeriodSeconds", 30))
 
     @property
     def container(self) -> Manifest:
-        """The one container of a pod."""
+        """The only container of a pod."""
         [container] = self.template["spec"]["containers"]
         return dict(container)
 
 
 @dataclass(frozen=True, slots=True)
 class Playable:
-    """The overlay as podman gets it: volumes and settings, which pods refer to, and the workloads."""
+    """The overlay for podman: the volumes and settings that pods refer to, and the workloads."""
 
     volumes: Sequence[Manifest]
     settings: Sequence[Manifest]
@@ -75,10 +75,10 @@ class Playable:
 
 
 def playable(manifests: Iterable[Manifest]) -> Playable:
-    """Sort the objects.
+    """Sort the objects by kind.
 
     Raises:
-        Unplayable: a kind that is not known here.
+        Unplayable: the kind is unknown.
     """
     volumes, settings, workloads = [], [], {}
     for manifest in manifests:
@@ -100,7 +100,7 @@ def _volume(claim: Manifest) -> Manifest:
 
 
 def _settings(manifest: Manifest) -> Manifest:
-    """A ConfigMap; a Secret becomes one too, as podman before 4.4 cannot read what it has stored for a Secret."""
+    """A ConfigMap. Secrets become ConfigMaps too, because podman before 4.4 cannot read its own Secrets."""
     values = dict(manifest.get("data", {}))
     if manifest["kind"] == "Secret":
         values = {key: base64.b64decode(value).decode() for key, value in values.items()}
@@ -109,12 +109,12 @@ def _settings(manifest: Manifest) -> Manifest:
 
 
 def pod(workload: Workload, name: str, address: str, hosts: str, images: Mapping[str, str]) -> Manifest:
-    """A pod of the workload on the host's network.
+    """The manifest of a pod of the workload on the host's network.
 
     Args:
-        address: of this machine, where the pod listens; all ports differ, so two addresses are enough for everything.
-        hosts: a file of this machine that tells the pod which name is where.
-        images: what to take instead of an image.
+        address: address of this machine that the pod listens on. All ports differ, so two addresses are enough.
+        hosts: path of the hosts file on this machine.
+        images: replacements by image name.
     """
     spec = _without(copy.deepcopy(workload.template["spec"]), LEFT_OUT_OF_PODS)
     spec["containers"] = [_container(each, address, images) for each in spec["containers"]]
@@ -122,7 +122,7 @@ def pod(workload: Workload, name: str, address: str, hosts: str, images: Mapping
     for container in spec["containers"]:
         for mount in container.get("volumeMounts", []):
             mount["name"] = f"{name}-{mount['name']}"
-        # podman has hostAliases for networks of its own only.
+        # podman supports hostAliases only for its own networks.
         mounts = container.setdefault("volumeMounts", [])
         mounts.append({"name": f"{name}-hosts", "mountPath": "/etc/hosts", "readOnly": True})
     spec["volumes"].append({"name": f"{name}-hosts", "hostPath": {"path": hosts, "type": "File"}})
@@ -147,7 +147,7 @@ def _container(container: Manifest, address: str, images: Mapping[str, str]) -> 
 
 
 def _mounted(volume: Manifest, pod_name: str) -> Manifest:
-    """podman makes a volume of each, under this name or its ConfigMap's, for all pods: so these are our own."""
+    """podman creates volumes for all pods under this name or the ConfigMap's, so both get our prefix."""
     made = {**volume, "name": f"{pod_name}-{volume['name']}"}
     if "configMap" in volume:
         made["configMap"] = _ours(volume["configMap"])
@@ -157,7 +157,7 @@ def _mounted(volume: Manifest, pod_name: str) -> Manifest:
 
 
 def _ours(reference: Mapping[str, Any]) -> dict[str, Any]:
-    """To a ConfigMap of ours, made by `_settings`."""
+    """A reference to a ConfigMap made by `_settings`."""
     return {**reference, "name": PREFIX + reference["name"]}
 
 

@@ -1,4 +1,4 @@
-"""podman's commands, as far as the cluster needs them."""
+"""The podman commands that the cluster needs."""
 
 import subprocess
 from collections.abc import Sequence
@@ -7,26 +7,26 @@ import yaml
 
 from deploy.containers.manifests import Manifest
 
-WITHIN = 120.0
+TIMEOUT = 120.0
 
 
 class PodmanFailed(Exception):
-    """A command of podman did not work; the message is podman's."""
+    """A podman command failed; the message is podman's."""
 
 
-def run(*arguments: str, text: str | None = None, within: float = WITHIN) -> str:
-    """What `podman <arguments>` prints.
+def run(*arguments: str, text: str | None = None, timeout: float = TIMEOUT) -> str:
+    """Run `podman <arguments>` and return its output.
 
     Args:
-        text: what it reads.
-        within: seconds until it is given up.
+        text: its standard input.
+        timeout: in seconds.
 
     Raises:
-        PodmanFailed: with what it said, also when there is no podman, or it did not end.
+        PodmanFailed: with its error output, also if podman is missing or the command times out.
     """
     command = ["podman", *arguments]
     try:
-        done = subprocess.run(command, input=text, capture_output=True, text=True, timeout=within)
+        done = subprocess.run(command, input=text, capture_output=True, text=True, timeout=timeout)
     except (OSError, subprocess.TimeoutExpired) as exc:
         raise PodmanFailed(f"{' '.join(command[:3])}: {exc}") from exc
     if done.returncode != 0:
@@ -35,16 +35,16 @@ def run(*arguments: str, text: str | None = None, within: float = WITHIN) -> str
 
 
 def play(objects: Sequence[Manifest]) -> None:
-    """Make what the manifests describe, pods on the host's network.
+    """Create the objects, with pods on the host's network.
 
     Raises:
-        PodmanFailed: it did not take them.
+        PodmanFailed: podman rejected them.
     """
     run("kube", "play", "--quiet", "--network", "host", "-", text=yaml.safe_dump_all(objects))
 
 
 def stopping(container: str, grace: int) -> "subprocess.Popen[bytes]":
-    """Send SIGTERM, and SIGKILL after `grace` seconds; the process returned ends when the container has."""
+    """Send SIGTERM, and SIGKILL after `grace` seconds. The returned process ends when the container has ended."""
     return subprocess.Popen(["podman", "stop", "--time", str(grace), container], stdout=subprocess.DEVNULL)
 
 
@@ -54,18 +54,18 @@ def has_image(name: str) -> bool:
 
 
 def exit_code(container: str) -> int:
-    """Of a container that has ended; 137 when it was killed."""
+    """Exit code of a container that has ended; 137 if it was killed."""
     return int(run("inspect", container, "--format", "{{.State.ExitCode}}"))
 
 
 def logs(container: str) -> str:
-    """What it wrote to standard output and error."""
+    """What a container wrote to standard output and standard error."""
     done = subprocess.run(["podman", "logs", container], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     return done.stdout
 
 
 def remove(prefix: str) -> None:
-    """Pods and volumes whose names begin so, whatever state they are in."""
+    """Remove the pods and volumes whose names start with `prefix`, in any state."""
     for pod in run("pod", "ps", "--format", "{{.Name}}").split():
         if pod.startswith(prefix):
             run("pod", "rm", "--force", "--time", "0", pod)

@@ -1,4 +1,4 @@
-"""What kubelet does with a readiness probe: asks the pod, from outside, as its manifest says."""
+"""Checks a pod's readiness probe from outside, as the kubelet does."""
 
 import contextlib
 import http.client
@@ -10,11 +10,11 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from deploy.containers.manifests import Manifest
 
-ANSWER_WITHIN = 3.0
+TIMEOUT = 3.0
 
 
 def is_ready(container: Manifest, address: str) -> bool:
-    """Whether the container's readinessProbe succeeds now, once."""
+    """Check the container's readinessProbe once."""
     probe = container["readinessProbe"]
     if "grpc" in probe:
         return _serves(address, int(probe["grpc"]["port"]))
@@ -24,7 +24,7 @@ def is_ready(container: Manifest, address: str) -> bool:
 
 
 def _port(container: Manifest, port: Any) -> int:
-    """A port by its number, or by its name in `ports`."""
+    """Resolve a port given as a number or as a name in `ports`."""
     named = {each["name"]: each["containerPort"] for each in container["ports"]}
     return int(named.get(port, port))
 
@@ -32,13 +32,13 @@ def _port(container: Manifest, port: Any) -> int:
 def _serves(address: str, port: int) -> bool:
     with contextlib.suppress(grpc.RpcError), grpc.insecure_channel(f"{address}:{port}") as channel:
         check = health_pb2_grpc.HealthStub(channel).Check
-        answer = check(health_pb2.HealthCheckRequest(service=""), timeout=ANSWER_WITHIN)
+        answer = check(health_pb2.HealthCheckRequest(service=""), timeout=TIMEOUT)
         return bool(answer.status == health_pb2.HealthCheckResponse.SERVING)
     return False
 
 
 def _answers(address: str, port: int, path: str) -> bool:
-    connection = http.client.HTTPConnection(address, port, timeout=ANSWER_WITHIN)
+    connection = http.client.HTTPConnection(address, port, timeout=TIMEOUT)
     with contextlib.suppress(OSError, http.client.HTTPException), contextlib.closing(connection):
         connection.request("GET", path)
         return 200 <= connection.getresponse().status < 400
@@ -46,6 +46,6 @@ def _answers(address: str, port: int, path: str) -> bool:
 
 
 def _listens(address: str, port: int) -> bool:
-    with contextlib.suppress(OSError), socket.create_connection((address, port), ANSWER_WITHIN):
+    with contextlib.suppress(OSError), socket.create_connection((address, port), TIMEOUT):
         return True
     return False

