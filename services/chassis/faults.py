@@ -9,6 +9,9 @@ from enum import StrEnum
 
 from pydantic import ValidationError
 
+MAX_MESSAGE = 2_000
+"""Characters of an attempt's error message; destinations answer with text of any length."""
+
 
 class Kind(StrEnum):
     """What a caller can do about a fault."""
@@ -82,6 +85,29 @@ class BadRequest(Fault):
     def __init__(self, violations: Iterable[Violation], *, code: str = "invalid_request") -> None:
         listed = tuple(violations)
         super().__init__(code, "; ".join(f"{v.field}: {v.message}" for v in listed)[:2_000], violations=listed)
+
+
+class AttemptError(Exception):
+    """Why an attempt at a job or a delivery failed.
+
+    Args:
+        code: stable, snake_case, for programs.
+        message: what happened and what to do, for people; never a secret.
+        transient: a later attempt may succeed without anybody changing anything.
+        step: the step at the destination that failed, if one did.
+    """
+
+    def __init__(self, code: str, message: str, *, transient: bool, step: str = "") -> None:
+        super().__init__(message)
+        self.code = code
+        self.message = message
+        self.transient = transient
+        self.step = step
+
+    @property
+    def error(self) -> ErrorInfo:
+        """What is stored of it."""
+        return ErrorInfo(self.code, self.message[:MAX_MESSAGE], self.step)
 
 
 class Unavailable(Fault):

@@ -27,10 +27,10 @@ from services.delivery.deliveries.worker import Worker
 from services.delivery.destinations import destinations
 from services.delivery.destinations.egress import Egress, Rules, parse_networks
 from services.delivery.exporter_client import ExporterClient
-from services.delivery.platforms.registry import Register
+from services.delivery.platforms.registry import PlatformRegistry
 from services.delivery.platforms.secrets import Vault, vault_of
 from services.delivery.platforms.store import PlatformStore
-from services.delivery.platforms.targets import Places
+from services.delivery.platforms.targets import TargetResolver
 from services.delivery.service import DeliveryService
 from services.delivery.settings import DeliverySettings
 from services.wire import delivery_pb2_grpc
@@ -71,15 +71,15 @@ async def build(settings: DeliverySettings) -> AsyncIterator[Running]:
         stream = await stack.enter_async_context(connecting)
         vault = vault_of(settings.master_keys.get_secret_value())
         known = destinations()
-        places = Places(known, vault, Egress(Rules(parse_networks(settings.egress_allow))))
-        worker = _worker(settings, deliveries, platforms, places, blobs, vault)
-        fan_out = FanOut(fan_outs, platforms, deliveries, max_attempts=settings.max_attempts, made=worker.nudge)
+        targets = TargetResolver(known, platforms, vault, Egress(Rules(parse_networks(settings.egress_allow))))
+        worker = _worker(settings, deliveries, platforms, targets, blobs, vault)
+        fan_out = FanOut(fan_outs, platforms, deliveries, max_attempts=settings.max_attempts, wake=worker.wake)
         inbox = Inbox(stream, EVENTS, "delivery", ack_wait=ACK_WAIT)
         completions = Completions(exporter, fan_out, watermark, inbox, lookback=settings.lookback_seconds)
         await stack.enter_async_context(_background(settings, completions, deliveries, worker))
-        register = Register(known, platforms, deliveries, places, vault)
+        registry = PlatformRegistry(known, platforms, targets, vault)
         service = DeliveryService(
-            known, register, platforms, places, deliveries, exporter, worker, max_attempts=settings.max_attempts
+            known, registry, platforms, targets, deliveries, exporter, worker, max_attempts=settings.max_attempts
         )
         metrics_port = await stack.enter_async_context(metrics.serving(settings.metrics_host, settings.metrics_port))
         ports = await stack.enter_async_context(_serving(settings, service, client, certificates))
@@ -90,14 +90,14 @@ def _worker(
     settings: DeliverySettings,
     deliveries: DeliveryStore,
     platforms: PlatformStore,
-    places: Places,
+    targets: TargetResolver,
     blobs: BlobStore,
     vault: Vault,
 ) -> Worker:
     return Worker(
         deliveries,
         platforms,
-        places,
+        targets,
         blobs,
         vault,
         owner=f"{socket.gethostname()}/{os.getpid()}/{uuid.uuid4().hex[:8]}",
@@ -105,7 +105,7 @@ def _worker(
         platform_slots=settings.platform_slots,
         lease=settings.lease_seconds,
         first_retry=settings.retry_seconds,
-        longest_retry=settings.max_retry_seconds,
+        max_retry=settings.max_retry_seconds,
     )
 
 
@@ -125,7 +125,7 @@ def _background(
         loops.repeat("measure", MEASURE_SECONDS, measure),
     ]
     if settings.delivery_slots:
-        background.append(loops.repeat("worker", WORKER_PAUSE, worker.run))  # it ends by an unforeseen error only
+        background.append(loops.repeat("worker", WORKER_PAUSE, worker.run))  # it ends only with an unexpected error
     return loops.running(*background)
 
 

@@ -1,6 +1,6 @@
 """What the delivery service refuses or reports, each with its stable code."""
 
-from services.chassis.faults import Fault, Kind
+from services.chassis.faults import AttemptError, Fault, Kind
 
 
 class DeliveryError(Fault):
@@ -39,15 +39,5 @@ class IdReused(DeliveryError):
         super().__init__("platform_id_reused", "This platform_id was used for another platform.")
 
 
-class SourceError(Exception):
-    """The file to deliver cannot be read.
-
-    Args:
-        transient: a later attempt may go well.
-    """
-
-    def __init__(self, code: str, message: str, *, transient: bool) -> None:
-        super().__init__(message)
-        self.code = code
-        self.message = message
-        self.transient = transient
+class SourceError(AttemptError):
+    """The file to deliver cannot be read."""

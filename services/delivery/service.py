@@ -8,8 +8,7 @@ import structlog
 from google.protobuf.empty_pb2 import Empty
 
 from services.chassis.paging import to_cursor
-from services.delivery.deliveries.attempt_state import PlatformPins
-from services.delivery.deliveries.delivery import ENDED, Delivery, DeliveryState
+from services.delivery.deliveries.delivery import ENDED, PLATFORM_DELETED, Delivery, DeliveryState
 from services.delivery.deliveries.fan_out import new_delivery
 from services.delivery.deliveries.store import DeliveryStore
 from services.delivery.deliveries.worker import Worker
@@ -18,9 +17,9 @@ from services.delivery.errors import DeliveryNotFound, JobNotFound, PlatformNotF
 from services.delivery.exporter_client import ExporterClient
 from services.delivery.messages import delivery_message, from_cursor, from_states, platform_message, test_message
 from services.delivery.platforms.probe import StepResult, probe
-from services.delivery.platforms.registry import Change, Register
+from services.delivery.platforms.registry import Change, PlatformRegistry
 from services.delivery.platforms.store import PlatformStore
-from services.delivery.platforms.targets import Places, Unplaceable
+from services.delivery.platforms.targets import TargetResolver, UnusablePlatform
 from services.wire import delivery_pb2 as pb
 from services.wire import delivery_pb2_grpc, exporter_pb2
 
@@ -36,9 +35,9 @@ class DeliveryService(delivery_pb2_grpc.DeliveryServicer):
     def __init__(
         self,
         destinations: Mapping[str, Destination],
-        register: Register,
+        registry: PlatformRegistry,
         platforms: PlatformStore,
-        places: Places,
+        targets: TargetResolver,
         deliveries: DeliveryStore,
         exporter: ExporterClient,
         worker: Worker,
@@ -46,9 +45,9 @@ class DeliveryService(delivery_pb2_grpc.DeliveryServicer):
         max_attempts: int,
     ) -> None:
         self._destinations = destinations
-        self._register = register
+        self._registry = registry
         self._platforms = platforms
-        self._places = places
+        self._targets = targets
         self._deliveries = deliveries
         self._exporter = exporter
         self._worker = worker
@@ -56,7 +55,7 @@ class DeliveryService(delivery_pb2_grpc.DeliveryServicer):
 
     async def CreatePlatform(self, request: pb.CreatePlatformRequest, context: Any) -> pb.Platform:
         """Register a platform."""
-        platform = await self._register.create(
+        platform = await self._registry.create(
             request.tenant,
             request.name,
             request.platform_type,
@@ -71,7 +70,7 @@ class DeliveryService(delivery_pb2_grpc.DeliveryServicer):
 
     async def GetPlatform(self, request: pb.GetPlatformRequest, context: Any) -> pb.Platform:
         """One platform."""
-        return platform_message(await self._register.get(request.tenant, request.platform_id))
+        return platform_message(await self._registry.get(request.tenant, request.platform_id))
 
     async def ListPlatforms(self, request: pb.ListPlatformsRequest, context: Any) -> pb.ListPlatformsResponse:
         """A page of a tenant's platforms, newest first."""
@@ -88,23 +87,24 @@ class DeliveryService(delivery_pb2_grpc.DeliveryServicer):
             config_json=request.config_json if request.HasField("config_json") else None,
             is_active=request.is_active if request.HasField("is_active") else None,
         )
-        return platform_message(await self._register.update(request.tenant, request.platform_id, change))
+        return platform_message(await self._registry.update(request.tenant, request.platform_id, change))
 
     async def DeletePlatform(self, request: pb.DeletePlatformRequest, context: Any) -> Empty:
         """Forget a platform."""
-        await self._register.delete(request.tenant, request.platform_id)
+        await self._registry.delete(request.tenant, request.platform_id)
+        await self._deliveries.fail_waiting(request.platform_id, PLATFORM_DELETED)
         log.info("platform_deleted", action="delete", platform_id=request.platform_id, tenant=request.tenant)
         return Empty()
 
     async def TestPlatform(self, request: pb.TestPlatformRequest, context: Any) -> pb.TestPlatformResponse:
         """Try it out."""
-        platform = await self._register.get(request.tenant, request.platform_id)
+        platform = await self._registry.get(request.tenant, request.platform_id)
         try:
-            place = self._places.of(platform, PlatformPins(platform, self._platforms))
-        except Unplaceable as exc:
+            target = self._targets.resolve(platform)
+        except UnusablePlatform as exc:
             failed = StepResult(Step.AUTHENTICATE, ok=False, seconds=0.0, code=exc.code, message=exc.message)
             return test_message([failed])
-        return test_message(await probe(place))
+        return test_message(await probe(target))
 
     async def ListPlatformTypes(
         self, request: pb.ListPlatformTypesRequest, context: Any
@@ -143,7 +143,7 @@ class DeliveryService(delivery_pb2_grpc.DeliveryServicer):
             state = (await self._found(request.tenant, request.delivery_id)).state
             message = f"The delivery is {state.value}; only a failed one can be started again."
             raise WrongState("delivery_not_failed", message)
-        self._worker.nudge()
+        self._worker.wake()
         return delivery_message(found)
 
     async def DeliverJob(self, request: pb.DeliverJobRequest, context: Any) -> pb.JobDelivery:
@@ -160,7 +160,7 @@ class DeliveryService(delivery_pb2_grpc.DeliveryServicer):
             raise WrongState("platform_inactive", "The platform is not active; activate it first.")
         wanted = new_delivery(job, platform.id, platform, self._max_attempts)
         found = await self._deliveries.restart(request.tenant, wanted.id, ENDED) or await self._deliveries.add(wanted)
-        self._worker.nudge()
+        self._worker.wake()
         return delivery_message(found)
 
     async def _found(self, tenant: str, wanted: str) -> Delivery:

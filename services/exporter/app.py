@@ -108,6 +108,7 @@ def _worker(
         columns,
         max_columns=settings.max_columns,
         escape_formulas=settings.escape_formulas,
+        keep_seconds=settings.retention_hours * 3_600,
     )
     return Worker(
         store,
@@ -117,7 +118,6 @@ def _worker(
         slots=settings.worker_jobs,
         lease=settings.lease_seconds,
         first_retry=settings.retry_seconds,
-        keep=settings.retention_hours * 3_600,
     )
 
 

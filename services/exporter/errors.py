@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from services.chassis.faults import Fault, Kind
+from services.chassis.faults import AttemptError, Fault, Kind
 
 
 class ExporterError(Fault):
@@ -58,17 +58,5 @@ class TooManyJobs(ExporterError):
         )
 
 
-class JobFault(Exception):
-    """Why an attempt ended without a file.
-
-    Args:
-        code: stable; becomes the job's `error.code`.
-        message: what happened and what to do; becomes `error.message`.
-        transient: a later attempt may go well.
-    """
-
-    def __init__(self, code: str, message: str, *, transient: bool) -> None:
-        super().__init__(message)
-        self.code = code
-        self.message = message
-        self.transient = transient
+class JobFault(AttemptError):
+    """Why an attempt at a job made no file."""

@@ -144,7 +144,8 @@ def nothing_was_waited_out(cluster: Cluster, replaced: dict[str, Replaced], ids:
     # A claim counts as an attempt, giving back takes it away again; a lease that ran out would have left a second one.
     assert Counter(job["attempt"] for job in jobs) == {1: len(ids)}
     logs = [replaced["exporter-worker"].log, cluster.log("exporter-worker")]
-    given_back, claimed = events(logs, "job_given_back"), events(logs, "job_claimed")
+    given_back = [end for end in events(logs, "attempt_ended") if end["outcome"] == "given_back"]
+    claimed = events(logs, "work_claimed")
     assert given_back, "the worker left while it had nothing to do, which shows nothing"
     for back in given_back:
         again = [

@@ -241,7 +241,7 @@ def test_a_running_export_is_cancelled_within_a_second(system: System) -> None:
     eventually("reading", lambda: client.job(job_id)["stage"] == "reading", every=0.01)
     assert client.call("POST", f"/exports/jobs/{job_id}/cancel").json["status"] == "cancelled"
     asked = time.monotonic()
-    eventually("the worker stopped", lambda: "job_stopped" in system.exporter.output, within=5)
+    eventually("the worker stopped", lambda: "fenced" in system.exporter.output, within=5)
     assert time.monotonic() - asked < 1.5
     assert client.download(job_id).status == 409
     assert client.call("POST", f"/exports/jobs/{job_id}/cancel").status == 409

@@ -8,12 +8,13 @@ from typing import Any
 
 from services.chassis import mongo
 from services.chassis.faults import ErrorInfo
-from services.delivery.deliveries.delivery import File, NewDelivery, Receipt
+from services.delivery.deliveries.delivery import File, NewDelivery, Progress, Receipt
 from services.delivery.deliveries.store import DeliveryStore
 from services.delivery.platforms.platform import Platform
 from services.delivery.platforms.secrets import Sealed
 from services.delivery.platforms.store import PlatformStore
-from services.exporter.jobs.job import Artifact, NewJob
+from services.exporter.export.attempt import Progress as ExportProgress
+from services.exporter.jobs.job import Artifact, FinishedFile, NewJob
 from services.exporter.jobs.store import JobStore
 from services.gateway.auth.api_keys import ApiKey
 from services.gateway.auth.key_store import KeyStore
@@ -57,18 +58,18 @@ async def test_a_job_keeps_fields_of_a_newer_version_from_its_claim_to_its_end(
     await extend(database["jobs"], "j1", "error")
     lease = await store.claim("j1", "me", 60.0)
     assert lease is not None
-    assert await store.heartbeat(lease, seconds=60.0, stage="reading", processed=1, total=2)
+    assert await store.heartbeat(lease, ExportProgress(total=2), 60.0)
     assert await kept(database["jobs"], "j1", "error")
     artifact = Artifact("acme/j1/2/export.csv", "products.csv", "text/csv", 10, "0" * 64)
-    warnings = [ErrorInfo("field_missing", "No product has the field.")]
-    assert await store.complete(lease, artifact, records={"products": 1}, warnings=warnings, keep=60.0)
+    warnings = (ErrorInfo("field_missing", "No product has the field."),)
+    assert await store.complete(lease, FinishedFile(artifact, {"products": 1}, warnings, 60.0))
     await extend(database["jobs"], "j1", "artifact", "warnings.0")
     event = await store.take_event(0.0)
     assert event is not None
     await store.event_sent(event)
     found = await store.get("acme", "j1")
     assert found is not None
-    assert (found.artifact, list(found.warnings)) == (artifact, warnings)
+    assert (found.artifact, found.warnings) == (artifact, warnings)
     assert await kept(database["jobs"], "j1", "artifact", "warnings.0")
 
 
@@ -83,10 +84,10 @@ async def test_a_delivery_keeps_fields_of_a_newer_version_from_its_claim_to_its_
     await extend(collection, key, "file", "error", "attempts.0", "attempts.0.trouble")
     lease = await store.claim("me", 60.0)
     assert lease is not None
-    assert await store.heartbeat(lease, seconds=60.0, sent=5, verifying=False)
+    assert await store.heartbeat(lease, Progress(sent=5), 60.0)
     assert await kept(collection, key, "file", "error", "attempts.0", "attempts.0.trouble")
     receipt = Receipt("folder/p.csv", "", 10, "0" * 64, {"etag": "x"}, 1.5, was_there=False)
-    assert await store.deliver(lease, receipt)
+    assert await store.complete(lease, receipt)
     await extend(collection, key, "receipt")
     found = await store.get("acme", key)
     assert found is not None

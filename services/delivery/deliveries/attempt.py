@@ -1,4 +1,4 @@
-"""One attempt at one delivery: settle the name, look what is there, send, and make out the receipt."""
+"""One attempt at one delivery: look for the file at the destination, store its name, send it, write the receipt."""
 
 import time
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
@@ -8,12 +8,12 @@ from datetime import UTC
 
 from services.chassis import file_names
 from services.chassis.blobs.contract import BlobError, BlobMissing, BlobStore
+from services.chassis.leases import LeaseLost
 from services.chassis.telemetry import tracing
-from services.delivery.deliveries.delivery import Delivery, Receipt
-from services.delivery.deliveries.outcomes import Upload
+from services.delivery.deliveries.delivery import Delivery, Progress, Receipt
+from services.delivery.deliveries.outcomes import UploadSpans
 from services.delivery.deliveries.store import DeliveryStore, Lease
 from services.delivery.destinations.contract import (
-    Destination,
     DestinationConfig,
     DestinationError,
     NameTaken,
@@ -22,41 +22,11 @@ from services.delivery.destinations.contract import (
     RemoteFile,
     Session,
 )
-from services.delivery.destinations.egress import Egress
 from services.delivery.errors import SourceError
+from services.delivery.platforms.targets import Target
 
-MOST_NAMES = 1_000
-"""Names `on_conflict: rename` tries."""
-
-
-class LeaseLost(Exception):
-    """Somebody else has the delivery now."""
-
-
-@dataclass(slots=True)
-class Progress:
-    """What an attempt shows to its heartbeat."""
-
-    sent: int = 0
-    verifying: bool = False
-
-    def report(self, sent: int) -> None:
-        """The destination has this many bytes."""
-        self.sent = sent
-
-    def verify(self) -> None:
-        """All bytes are there and are checked."""
-        self.verifying = True
-
-
-@dataclass(frozen=True, slots=True)
-class Place:
-    """Where a delivery goes: an open way to its destination."""
-
-    destination: Destination
-    config: DestinationConfig
-    egress: Egress
-    pins: Notes
+MAX_NAMES = 1_000
+"""Names that `on_conflict: rename` tries."""
 
 
 class Attempt:
@@ -67,31 +37,34 @@ class Attempt:
     """
 
     def __init__(
-        self, lease: Lease, place: Place, store: DeliveryStore, blobs: BlobStore, notes: Notes, progress: Progress
+        self, lease: Lease, target: Target, store: DeliveryStore, blobs: BlobStore, notes: Notes, progress: Progress
     ) -> None:
         self._lease = lease
         self._delivery = lease.delivery
-        self._place = place
+        self._target = target
         self._store = store
-        self._upload = Upload()
+        self._spans = UploadSpans()
         self._progress = progress
-        self._payload = _payload(lease.delivery, blobs, notes, progress.report, self._verifying)
+        self._payload = _payload(lease.delivery, blobs, notes, self._report, self._verifying)
         self._name = lease.delivery.remote_name
 
+    def _report(self, sent: int) -> None:
+        self._progress.sent = sent
+
     def _verifying(self) -> None:
-        self._progress.verify()
-        self._upload.verifying()
+        self._progress.is_verifying = True
+        self._spans.verifying()
 
     async def run(self) -> Receipt:
         """Deliver.
 
         Raises:
-            DestinationError, SourceError: it did not work.
-            LeaseLost: somebody else has the delivery.
+            DestinationError, SourceError: the attempt failed.
+            LeaseLost: another process has claimed the delivery.
         """
         started = time.monotonic()
-        place = self._place
-        async with place.destination.open(place.config, place.egress, place.pins) as session:
+        target = self._target
+        async with target.destination.open(target.config, target.egress, target.pins) as session:
             try:
                 outcome = await self._outcome(session)
             except (DestinationError, SourceError) as exc:
@@ -109,14 +82,14 @@ class Attempt:
         )
 
     async def _outcome(self, session: Session) -> "_Outcome":
-        wanted = wanted_name(self._place.config, self._delivery)
+        wanted = wanted_name(self._target.config, self._delivery)
         earlier = self._name
         if earlier is not None:
             with tracing.span("look"):
                 found = await session.find(earlier)
                 is_ours = found is not None and await session.matches(found, self._payload)
             if found is not None and is_ours:
-                await self._tidy(session, earlier)  # it may have gone on where another attempt had finished
+                await self._tidy(session, earlier)  # a slower attempt may have left parts behind
                 return _Outcome(found, is_ours=True, was_there=True)
         if earlier is not None and not is_name_for(earlier, wanted):  # the platform's template was changed
             await self._tidy(session, earlier)
@@ -124,18 +97,18 @@ class Attempt:
         return await self._sent(session, [earlier or wanted, *self._others(wanted)])
 
     def _others(self, wanted: str) -> Iterator[str]:
-        if self._place.config.on_conflict == "rename":
-            yield from (numbered(wanted, n) for n in range(1, MOST_NAMES))
+        if self._target.config.on_conflict == "rename":
+            yield from (numbered(wanted, n) for n in range(1, MAX_NAMES))
 
     async def _sent(self, session: Session, names: Iterable[str]) -> "_Outcome":
-        """Send under the first name that may be had; each is stored before anything is sent under it."""
-        conflict = self._place.config.on_conflict
+        """Send under the first free name; a name is stored before anything is sent under it."""
+        conflict = self._target.config.on_conflict
         for name in names:
             found = None if conflict == "overwrite" else await _found(session, name)
             if found is None:
                 await self._settle(name)
                 try:
-                    with self._upload:
+                    with self._spans:
                         sent = await session.send(name, self._payload, replace=conflict == "overwrite")
                     return _Outcome(sent, is_ours=True, was_there=False)
                 except NameTaken:
@@ -152,7 +125,7 @@ class Attempt:
         self._name = name
 
     async def _tidy(self, session: Session, name: str | None) -> None:
-        """Remove what unfinished attempts left; when that fails, the delivery's own end is what counts."""
+        """Remove what unfinished attempts left; a failure to do so does not change the delivery's outcome."""
         if name is not None:
             with suppress(DestinationError):
                 await session.tidy(name, self._payload)
@@ -160,7 +133,7 @@ class Attempt:
 
 @dataclass(frozen=True, slots=True)
 class _Outcome:
-    """What is at the destination now, and whether it is this delivery's file or another that `skip` left alone."""
+    """The file at the destination: this delivery's (`is_ours`), or another one that `on_conflict: skip` left alone."""
 
     file: RemoteFile
     is_ours: bool
@@ -173,7 +146,7 @@ async def _found(session: Session, name: str) -> RemoteFile | None:
 
 
 def wanted_name(config: DestinationConfig, delivery: Delivery) -> str:
-    """The name by the platform's template, else the job's own file name."""
+    """The name from the platform's template; without one, the job's file name."""
     if config.file_name is None:
         return delivery.file.name
     at = delivery.file.created_at.astimezone(UTC)
@@ -195,8 +168,8 @@ def numbered(name: str, number: int) -> str:
 
 
 def is_name_for(name: str, wanted: str) -> bool:
-    """Whether `name` is the wanted one, or one that `on_conflict: rename` makes of it."""
-    return name == wanted or any(name == numbered(wanted, number) for number in range(1, MOST_NAMES))
+    """Whether `name` is the wanted name, or one that `on_conflict: rename` makes from it."""
+    return name == wanted or any(name == numbered(wanted, number) for number in range(1, MAX_NAMES))
 
 
 def _payload(

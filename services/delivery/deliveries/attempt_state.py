@@ -1,19 +1,17 @@
-"""What destinations remember: notes of a delivery, sealed like secrets, and pins of a platform, which are open."""
+"""Notes that a destination keeps from attempt to attempt of one delivery, encrypted like secrets."""
 
 import json
 from base64 import b64decode, b64encode
 from contextlib import suppress
 
-from services.delivery.deliveries.attempt import LeaseLost
+from services.chassis.leases import LeaseLost
 from services.delivery.deliveries.delivery import Delivery
 from services.delivery.deliveries.store import DeliveryStore, Lease
-from services.delivery.platforms.platform import Platform
 from services.delivery.platforms.secrets import Owner, Sealed, Unsealable, Vault
-from services.delivery.platforms.store import PlatformStore
 
 
 class DeliveryNotes:
-    """Notes of one delivery; a note that cannot be opened any more counts as forgotten."""
+    """The notes of one delivery; a note that can no longer be decrypted is ignored."""
 
     def __init__(self, lease: Lease, store: DeliveryStore, vault: Vault) -> None:
         self._lease = lease
@@ -25,11 +23,15 @@ class DeliveryNotes:
                 self._known[name] = vault.open(unpacked(text), note_owner(lease.delivery, name))
 
     def get(self, name: str) -> str | None:
-        """What was kept."""
+        """The value, if there is one."""
         return self._known.get(name)
 
     async def keep(self, name: str, value: str | None) -> None:
-        """Keep it, or forget it."""
+        """Store the value; None removes it.
+
+        Raises:
+            LeaseLost: another process has claimed the delivery.
+        """
         owner = note_owner(self._lease.delivery, name)
         kept = None if value is None else packed(self._vault.seal(value, owner))
         if not await self._store.keep_note(self._lease, name, kept):
@@ -40,36 +42,32 @@ class DeliveryNotes:
             self._known[name] = value
 
 
-class PlatformPins:
-    """Pins of one platform; a value is replaced only by somebody who knew it."""
-
-    def __init__(self, platform: Platform, store: PlatformStore) -> None:
-        self._platform_id = platform.id
-        self._store = store
-        self._known = dict(platform.pins)
-
-    def get(self, name: str) -> str | None:
-        """What was kept."""
-        return self._known.get(name)
-
-    async def keep(self, name: str, value: str | None) -> None:
-        """Keep it, unless somebody else kept another value meanwhile; only a change of the platform forgets one."""
-        if value is not None:
-            self._known[name] = await self._store.pin(self._platform_id, name, value, known=self.get(name))
-
-
 def note_owner(delivery: Delivery, name: str) -> Owner:
-    """Whom a delivery's note is sealed for."""
+    """The owner that a delivery's note is encrypted for."""
     return Owner(delivery.tenant, delivery.id, f"notes.{name}")
 
 
+async def rotate_notes(store: DeliveryStore, vault: Vault) -> int:
+    """Re-encrypt the keys of all notes with the current master key; returns how many were changed."""
+    changed = 0
+    for delivery in await store.noted():
+        for name, text in delivery.notes.items():
+            note = unpacked(text)
+            if note.version == vault.current:
+                continue
+            with suppress(Unsealable):
+                rewrapped = packed(vault.rewrapped(note, note_owner(delivery, name)))
+                changed += await store.replace_note(delivery.id, name, text, rewrapped)
+    return changed
+
+
 def packed(sealed: Sealed) -> str:
-    """A sealed note as one text."""
+    """An encrypted note as text."""
     parts = [sealed.version, b64encode(sealed.key).decode(), b64encode(sealed.text).decode()]
     return json.dumps(parts)
 
 
 def unpacked(text: str) -> Sealed:
-    """The sealed note in a text."""
+    """The encrypted note in a text."""
     version, key, secret = json.loads(text)
     return Sealed(version, b64decode(key), b64decode(secret))

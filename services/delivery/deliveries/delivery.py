@@ -67,6 +67,22 @@ class Receipt:
     was_there: bool
 
 
+INTERRUPTED = ErrorInfo("interrupted", "The attempt was interrupted: its process was killed or cut off.")
+PLATFORM_DELETED = ErrorInfo("platform_deleted", "The platform was deleted.")
+PLATFORM_INACTIVE = ErrorInfo("platform_inactive", "The platform is not active; activate it and retry the delivery.")
+PLATFORM_NOT_FOUND = ErrorInfo("platform_not_found", "The export names a platform that does not exist.")
+
+
+@dataclass(slots=True)
+class Progress:
+    """How far an attempt is, for its heartbeat."""
+
+    sent: int = 0
+    """Bytes the destination has."""
+    is_verifying: bool = False
+    """The destination has all bytes and checks them."""
+
+
 @dataclass(frozen=True, slots=True)
 class PastAttempt:
     """One attempt that ended."""
@@ -128,3 +144,9 @@ class Delivery:
     """W3C trace context of what made it; all its attempts belong to that trace."""
     notes: Mapping[str, str] = field(default_factory=dict)
     """What the destination keeps from attempt to attempt, encrypted."""
+
+    @property
+    def is_takeover(self) -> bool:
+        """Whether the current attempt was claimed because the previous one's lease ran out."""
+        last = self.attempts[-1].error if self.attempts else None
+        return last is not None and last.code == INTERRUPTED.code

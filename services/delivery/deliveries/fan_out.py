@@ -10,12 +10,11 @@ from pathlib import PurePosixPath
 
 import structlog
 
-from services.chassis.faults import ErrorInfo
 from services.chassis.mongo import Database, insert_or_get, translate_errors
 from services.chassis.mongo_expressions import NOW
 from services.chassis.telemetry import tracing
-from services.delivery.deliveries import outcomes as attempts
-from services.delivery.deliveries.delivery import File, NewDelivery
+from services.delivery.deliveries.delivery import PLATFORM_INACTIVE, PLATFORM_NOT_FOUND, File, NewDelivery
+from services.delivery.deliveries.outcomes import METRICS
 from services.delivery.deliveries.store import DeliveryStore
 from services.delivery.platforms.platform import Platform
 from services.delivery.platforms.store import PlatformStore
@@ -23,8 +22,6 @@ from services.wire import exporter_pb2 as pb
 
 log = structlog.get_logger()
 
-NOT_FOUND = ErrorInfo("platform_not_found", "The export names this platform, and there is no such platform any more.")
-INACTIVE = ErrorInfo("platform_inactive", "The platform is not active; activate it and retry the delivery.")
 REMEMBERED_SECONDS = 30 * 86_400
 
 
@@ -59,7 +56,7 @@ class FanOut:
     """Makes the deliveries of completed jobs.
 
     Args:
-        made: called when there are some.
+        wake: called after new deliveries were stored.
     """
 
     def __init__(
@@ -69,13 +66,13 @@ class FanOut:
         deliveries: DeliveryStore,
         *,
         max_attempts: int,
-        made: Callable[[], None] = lambda: None,
+        wake: Callable[[], None] = lambda: None,
     ) -> None:
         self._store = store
         self._platforms = platforms
         self._deliveries = deliveries
         self._max_attempts = max_attempts
-        self._made = made
+        self._wake = wake
 
     async def of(self, job: pb.Job) -> int:
         """Store the deliveries of a completed job that are not stored yet; returns to how many platforms it goes."""
@@ -95,14 +92,14 @@ class FanOut:
         for platform_id in platform_ids:
             await self._add(job, platform_id, known.get(platform_id))
         await self._store.done(job.id)
-        self._made()
+        self._wake()
         log.info("fanned_out", action="fan_out", job_id=job.id, tenant=job.tenant, platforms=len(platform_ids))
         return len(platform_ids)
 
     async def _add(self, job: pb.Job, platform_id: str, platform: Platform | None) -> None:
-        error = NOT_FOUND if platform is None else None if platform.is_active else INACTIVE
+        error = PLATFORM_NOT_FOUND if platform is None else None if platform.is_active else PLATFORM_INACTIVE
         if error is not None:
-            attempts.FAILURES.labels(platform.type if platform else "", error.code).inc()
+            METRICS.failures.labels(platform.type if platform else "", error.code).inc()
         await self._deliveries.add(new_delivery(job, platform_id, platform, self._max_attempts), failed=error)
 
 

@@ -1,65 +1,60 @@
-"""What the world sees of attempts at deliveries: the metrics they are counted in, and their spans."""
+"""How attempts at deliveries are counted and traced."""
 
-from contextlib import AbstractContextManager
 from typing import Self
 
-from opentelemetry.trace import Span
 from prometheus_client import Counter, Gauge, Histogram
 
-from services.chassis.telemetry import metrics, tracing
-from services.delivery.deliveries.delivery import Delivery
-from services.delivery.deliveries.store import INTERRUPTED
+from services.chassis.leases import Claim, LeaseMetrics
+from services.chassis.telemetry import tracing
+from services.delivery.deliveries.store import Lease
 
-RUNNING = Gauge("delivery_running", "Deliveries this process makes now.")
-CLAIMS = Counter(
-    "delivery_claims_total", "Deliveries claimed: first, again, or as takeover from a silent process.", ["kind"]
+METRICS = LeaseMetrics(
+    running=Gauge("delivery_running", "Deliveries this process is making."),
+    claims=Counter("delivery_claims_total", "Claims of deliveries by kind: first, retry or takeover.", ["kind"]),
+    lost=Counter("delivery_leases_lost_total", "Leases lost during an attempt: gone or unrenewed.", ["reason"]),
+    attempts=Counter(
+        "delivery_attempts_total", "Attempts that ended, by type of platform and outcome.", ["type", "outcome"]
+    ),
+    failures=Counter(
+        "delivery_failures_total", "Deliveries that failed, by type of platform and code.", ["type", "code"]
+    ),
 )
-ENDED = Counter("delivery_attempts_total", "Attempts that ended, by type of platform and outcome.", ["type", "outcome"])
-FAILURES = Counter("delivery_failures_total", "Deliveries that failed, by type of platform and code.", ["type", "code"])
 BYTES = Counter("delivery_bytes_total", "Bytes delivered, by type of platform.", ["type"])
 SECONDS = Histogram(
     "delivery_attempt_seconds",
-    "Duration of attempts that delivered.",
+    "Duration of attempts that sent the file.",
     ["type"],
     buckets=(0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1800),
 )
 
-metrics.initialize_labels(CLAIMS, "first", "again", "takeover")
+
+def claim_of(lease: Lease) -> Claim[Lease]:
+    """The claim, with a span in the trace stored on the delivery."""
+    delivery = lease.delivery
+    return Claim(
+        lease=lease,
+        label=delivery.platform_type,
+        attempt=delivery.attempt,
+        max_attempts=delivery.max_attempts,
+        is_takeover=delivery.is_takeover,
+        span=f"deliver {delivery.platform_type}",
+        traceparent=delivery.traceparent,
+        attributes={
+            "exports.job.id": delivery.job_id,
+            "exports.delivery.id": delivery.id,
+            "exports.tenant": delivery.tenant,
+            "exports.platform.id": delivery.platform_id,
+            "exports.platform.type": delivery.platform_type,
+            "exports.attempt": delivery.attempt,
+            "exports.fence": delivery.fence,
+        },
+    )
 
 
-def claimed(delivery: Delivery) -> AbstractContextManager[Span]:
-    """To be called at the claim; the span is to be around the attempt, in the trace that the delivery carries."""
-    CLAIMS.labels(_kind(delivery)).inc()
-    attributes: dict[str, tracing.Attribute] = {
-        "exports.job.id": delivery.job_id,
-        "exports.delivery.id": delivery.id,
-        "exports.tenant": delivery.tenant,
-        "exports.platform.id": delivery.platform_id,
-        "exports.platform.type": delivery.platform_type,
-        "exports.attempt": delivery.attempt,
-        "exports.fence": delivery.fence,
-    }
-    parent = tracing.from_text(delivery.traceparent)
-    return tracing.span(f"deliver {delivery.platform_type}", parent=parent, attributes=attributes)
+class UploadSpans:
+    """Spans around sending a file: `upload` until the destination starts to verify, then `verify`.
 
-
-def ended(delivery: Delivery, outcome: str) -> None:
-    """To be called within the span: how the attempt ended."""
-    ENDED.labels(delivery.platform_type, outcome).inc()
-    tracing.note({"exports.outcome": outcome})
-
-
-def _kind(delivery: Delivery) -> str:
-    past = delivery.attempts[-1].error if delivery.attempts else None
-    if past == INTERRUPTED:
-        return "takeover"
-    return "first" if delivery.attempt == 1 else "again"
-
-
-class Upload:
-    """Spans of sending a file, as a context: `upload` until the destination says that it verifies, then `verify`.
-
-    They do not become current ones, for a destination may say so in another task.
+    They do not become the current span, because a destination may report from another task.
     """
 
     def __enter__(self) -> Self:
@@ -67,7 +62,7 @@ class Upload:
         return self
 
     def verifying(self) -> None:
-        """All bytes are there and are checked; may be said more than once."""
+        """The destination has all bytes and checks them; may be called more than once."""
         if not self._is_verifying:
             self._span.end()
             self._span, self._is_verifying = tracing.begin("verify"), True

@@ -17,16 +17,17 @@ from services.chassis.paging import Position
 from services.delivery.deliveries.delivery import (
     ENDED,
     HELD,
+    INTERRUPTED,
     LIVE,
     Delivery,
     DeliveryState,
     NewDelivery,
+    Progress,
     Receipt,
 )
 from services.delivery.deliveries.documents import error_document, from_document, new_document, receipt_document
 
 ATTEMPTS_KEPT = 20
-INTERRUPTED = ErrorInfo("interrupted", "The attempt ended without a result: its process was killed or cut off.")
 _RESET_AT_RESTART = ["error", "receipt", "delivered_at", "attempts", "started_at"]
 
 
@@ -152,10 +153,10 @@ class DeliveryStore:
         return await self._change({**_DUE, **among(LIVE), "$expr": used}, *_failing(error))
 
     @translate_errors
-    async def heartbeat(self, lease: Lease, *, seconds: float, sent: int, verifying: bool) -> bool:
-        """Renew the lease and report progress. False: the lease was lost or the delivery ended; stop immediately."""
-        state = DeliveryState.VERIFYING if verifying else DeliveryState.SENDING
-        report = {"due_at": later(seconds), "bytes_sent": sent, "state": state.value}
+    async def heartbeat(self, lease: Lease, progress: Progress, seconds: float) -> bool:
+        """Store the progress and extend the lease. False: the delivery was ended or claimed again; stop."""
+        state = DeliveryState.VERIFYING if progress.is_verifying else DeliveryState.SENDING
+        report = {"due_at": later(seconds), "bytes_sent": progress.sent, "state": state.value}
         return await self._change(lease.key, {"$set": report}) is not None
 
     @translate_errors
@@ -184,7 +185,7 @@ class DeliveryStore:
         return changed.modified_count == 1
 
     @translate_errors
-    async def deliver(self, lease: Lease, receipt: Receipt) -> bool:
+    async def complete(self, lease: Lease, receipt: Receipt) -> bool:
         """The one moment at which it becomes delivered. False: the lease was lost."""
         done = {
             "state": DeliveryState.DELIVERED.value,

@@ -13,6 +13,7 @@ from typing import Any, ClassVar, Literal, Protocol
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from services.chassis.faults import AttemptError
 from services.delivery.destinations.egress import Egress
 
 
@@ -27,7 +28,7 @@ class Step(StrEnum):
     DELETE = "delete"
 
 
-class DestinationError(Exception):
+class DestinationError(AttemptError):
     """Why a destination did not accept a file.
 
     Args:
@@ -38,11 +39,8 @@ class DestinationError(Exception):
     """
 
     def __init__(self, step: Step, code: str, message: str, *, transient: bool) -> None:
-        super().__init__(message)
-        self.step = step
-        self.code = code
-        self.message = message
-        self.transient = transient
+        super().__init__(code, message, transient=transient, step=step.value)
+        self.step: Step = step
 
 
 class NameTaken(DestinationError):

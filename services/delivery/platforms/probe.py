@@ -1,4 +1,4 @@
-"""Tries a platform out: resolve, connect, authenticate, write, read back, delete; says which step failed, and why."""
+"""Tests a platform: resolve, connect, authenticate, write, read back, delete; reports which step failed, and why."""
 
 import asyncio
 import hashlib
@@ -11,20 +11,21 @@ from dataclasses import dataclass
 
 import structlog
 
-from services.delivery.deliveries.attempt import Place
+from services.chassis.leases import INTERNAL_ERROR
 from services.delivery.destinations.contract import DestinationError, Payload, Session, Step
 from services.delivery.destinations.egress import Forbidden, Unresolved
 from services.delivery.destinations.kit.error_rules import egress_error
+from services.delivery.platforms.targets import Target
 
 log = structlog.get_logger()
 
-WITHIN = 45.0
+TIMEOUT_SECONDS = 45.0
 SIZE = 64
 
 
 @dataclass(frozen=True, slots=True)
 class StepResult:
-    """How one step went; `code` and `message` of what went wrong."""
+    """The result of one step; `code` and `message` say why it failed."""
 
     step: Step
     ok: bool
@@ -33,57 +34,58 @@ class StepResult:
     message: str = ""
 
 
-class NoNotes:
-    """The notes of something that is done at once: nothing outlives it."""
+class _MemoryNotes:
+    """Notes that last as long as the test."""
 
     def __init__(self) -> None:
         self._kept: dict[str, str] = {}
 
     def get(self, name: str) -> str | None:
-        """What was kept."""
+        """The value, if there is one."""
         return self._kept.get(name)
 
     async def keep(self, name: str, value: str | None) -> None:
-        """Keep it while the probe lasts."""
+        """Store the value; None removes it."""
         if value is None:
             self._kept.pop(name, None)
         else:
             self._kept[name] = value
 
 
-async def probe(place: Place) -> list[StepResult]:
-    """The steps taken, in order, up to the first that failed."""
-    tried = _Probe(place, str(uuid.uuid4()))
+async def probe(target: Target) -> list[StepResult]:
+    """Test a platform; returns its steps in order, up to the first that failed."""
+    tried = _Probe(target, str(uuid.uuid4()))
     try:
-        async with asyncio.timeout(WITHIN) as limit:
+        async with asyncio.timeout(TIMEOUT_SECONDS) as limit:
             await tried.run()
     except DestinationError as exc:
         tried.failed(exc.step, exc.code, exc.message)
     except Exception:
         if limit.expired():
-            tried.failed(tried.step, "timeout", f"The destination did not answer within {WITHIN:.0f} s.")
+            tried.failed(tried.step, "timeout", f"The destination did not answer within {TIMEOUT_SECONDS:.0f} s.")
         else:
             log.exception("probe_crashed", action="test")
-            tried.failed(tried.step, "internal", "The test failed in a way nobody foresaw; see the service's log.")
+            tried.failed(tried.step, INTERNAL_ERROR.code, "The test failed unexpectedly. See the service's log.")
     return tried.results
 
 
 class _Probe:
-    def __init__(self, place: Place, probe_id: str) -> None:
-        self._place = place
+    def __init__(self, target: Target, probe_id: str) -> None:
+        self._target = target
         self._id = probe_id
         self._started = time.monotonic()
         self.step = Step.RESOLVE
         self.results: list[StepResult] = []
 
     async def run(self) -> None:
-        host, port = self._place.destination.address(self._place.config)
+        host, port = self._target.destination.address(self._target.config)
         try:
-            await self._place.egress.addresses(host, port)
+            await self._target.egress.addresses(host, port)
         except (Unresolved, Forbidden) as exc:
             raise egress_error(exc) from exc
         self._passed(Step.RESOLVE)
-        async with self._place.destination.open(self._place.config, self._place.egress, self._place.pins) as session:
+        target = self._target
+        async with target.destination.open(target.config, target.egress, target.pins) as session:
             self._passed(Step.CONNECT)
             self._passed(Step.AUTHENTICATE)
             await self._round_trip(session)
@@ -108,7 +110,7 @@ class _Probe:
     async def _read_back(self, session: Session, name: str, data: bytes) -> None:
         found = b"".join([chunk async for chunk in session.read(name)])
         if found != data:
-            text = "What was read back is not what was written; the destination changes files."
+            text = "The file that was read back differs from the one that was written; the destination changes files."
             raise DestinationError(Step.READ, "content_changed", text, transient=False)
 
     def _passed(self, step: Step) -> None:
@@ -117,7 +119,7 @@ class _Probe:
         self.step = following[0] if following else step
 
     def failed(self, step: Step, code: str, message: str) -> None:
-        """The steps before it went well, whoever noticed, and none after it counts."""
+        """Report this step as failed and all earlier steps as passed."""
         passed = {result.step: result for result in self.results}
         earlier = list(Step)[: list(Step).index(step)]
         self.results = [passed.get(one) or StepResult(one, ok=True, seconds=0.0) for one in earlier]
@@ -141,5 +143,5 @@ def _payload(probe_id: str, data: bytes) -> Payload:
         read=read,
         progress=lambda _: None,
         verifying=lambda: None,
-        notes=NoNotes(),
+        notes=_MemoryNotes(),
     )

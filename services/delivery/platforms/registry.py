@@ -1,4 +1,4 @@
-"""Registers, changes and removes platforms: checks what is asked, seals secrets, keeps the rest."""
+"""Registers, changes and removes platforms: validates requests and encrypts secrets."""
 
 import uuid
 from collections.abc import Mapping
@@ -7,56 +7,52 @@ from datetime import UTC, datetime
 from typing import Any
 
 from services.chassis.faults import BadRequest, Violation
-from services.delivery.deliveries.store import DeliveryStore
-from services.delivery.deliveries.worker import GONE
 from services.delivery.destinations.contract import Destination
 from services.delivery.errors import IdReused, PlatformNotFound, WrongState
 from services.delivery.platforms.config import checked, merged, parse_object, split
 from services.delivery.platforms.platform import Platform
 from services.delivery.platforms.secrets import Owner, Sealed, Vault
 from services.delivery.platforms.store import PlatformStore
-from services.delivery.platforms.targets import Places, Unplaceable
+from services.delivery.platforms.targets import TargetResolver, UnusablePlatform
 
-LONGEST_NAME = 200
+MAX_NAME = 200
 TRIES = 5
 PINNING = "host_key"
-"""Who changes this field of a config, or says it is null, knows of another peer: what was pinned is forgotten."""
+"""A request that changes this config field, or sets it to null, removes what was pinned."""
 
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """What is to change of a platform; None: as it is."""
+    """The changes to a platform; None leaves a field as it is."""
 
     name: str | None = None
     config_json: str | None = None
     is_active: bool | None = None
 
 
-class Register:
-    """The tenant's platforms."""
+class PlatformRegistry:
+    """The platforms of all tenants."""
 
     def __init__(
         self,
         destinations: Mapping[str, Destination],
         store: PlatformStore,
-        deliveries: DeliveryStore,
-        places: Places,
+        targets: TargetResolver,
         vault: Vault,
     ) -> None:
         self._destinations = destinations
         self._store = store
-        self._deliveries = deliveries
-        self._places = places
+        self._targets = targets
         self._vault = vault
 
     async def create(
         self, tenant: str, name: str, kind: str, config_json: str, *, is_active: bool, platform_id: str
     ) -> Platform:
-        """Register a platform; repeating with the same id makes one.
+        """Register a platform; a repeated call with the same id returns the first one.
 
         Raises:
-            BadRequest: naming the fields that are wrong.
-            IdReused: the id is another platform's.
+            BadRequest: names the invalid fields.
+            IdReused: another platform has this id.
         """
         chosen, named = _checked_id(platform_id), checked_name(name)
         plain, sealed = self._sealed(tenant, chosen, kind, parse_object(config_json))
@@ -71,7 +67,7 @@ class Register:
         """One platform.
 
         Raises:
-            PlatformNotFound: the tenant has none of this id.
+            PlatformNotFound: the tenant has no platform with this id.
         """
         found = await self._store.get(tenant, platform_id)
         if found is None:
@@ -79,28 +75,27 @@ class Register:
         return found
 
     async def update(self, tenant: str, platform_id: str, change: Change) -> Platform:
-        """Change a platform; what is not named stays.
+        """Change a platform.
 
         Raises:
             BadRequest, PlatformNotFound: as above.
-            WrongState: others change it all the time.
+            WrongState: other requests changed it at the same time, `TRIES` times in a row.
         """
         for _ in range(TRIES):
             old = await self.get(tenant, platform_id)
             kept = await self._store.change(old, self._changed(old, change))
             if kept is not None:
                 return kept
-        raise WrongState("platform_changing", "The platform is being changed by others; try again.")
+        raise WrongState("platform_changing", "Other requests are changing the platform; try again.")
 
     async def delete(self, tenant: str, platform_id: str) -> None:
-        """Forget a platform; what waits for it fails.
+        """Delete a platform.
 
         Raises:
-            PlatformNotFound: the tenant has none of this id.
+            PlatformNotFound: the tenant has no platform with this id.
         """
         if not await self._store.delete(tenant, platform_id):
             raise PlatformNotFound(platform_id)
-        await self._deliveries.fail_waiting(platform_id, GONE)
 
     def _changed(self, old: Platform, change: Change) -> Platform:
         new = replace(old, updated_at=_now())
@@ -112,13 +107,13 @@ class Register:
             return new
         wanted = parse_object(change.config_json)
         try:
-            secrets = self._places.secrets(old)
-        except Unplaceable:  # the secrets are lost; all that are needed have to come anew
+            secrets = self._targets.secrets(old)
+        except UnusablePlatform:  # the secrets are lost; the caller must send them again
             secrets = {}
         values = merged(old.config, secrets, wanted)
         plain, sealed = self._sealed(old.tenant, old.id, old.type, values)
-        known_anew = PINNING in wanted and (wanted[PINNING] is None or plain.get(PINNING) != old.config.get(PINNING))
-        return replace(new, config=plain, secrets=sealed, pins={} if known_anew else old.pins)
+        forget_pins = PINNING in wanted and (wanted[PINNING] is None or plain.get(PINNING) != old.config.get(PINNING))
+        return replace(new, config=plain, secrets=sealed, pins={} if forget_pins else old.pins)
 
     def _sealed(
         self, tenant: str, platform_id: str, kind: str, values: Mapping[str, Any]
@@ -133,14 +128,14 @@ class Register:
 
 
 def checked_name(name: str) -> str:
-    """The name, without blanks around it.
+    """The name without surrounding whitespace.
 
     Raises:
         BadRequest: it is empty, too long, or has control characters.
     """
     stripped = name.strip()
-    if not stripped or len(stripped) > LONGEST_NAME or not stripped.isprintable():
-        raise BadRequest([Violation("name", f"must be 1 to {LONGEST_NAME} printable characters")])
+    if not stripped or len(stripped) > MAX_NAME or not stripped.isprintable():
+        raise BadRequest([Violation("name", f"must be 1 to {MAX_NAME} printable characters")])
     return stripped
 
 
@@ -152,6 +147,6 @@ def _checked_id(text: str) -> str:
 
 
 def _now() -> datetime:
-    """Now, as exact as MongoDB keeps it."""
+    """Now, in milliseconds as MongoDB stores it."""
     now = datetime.now(UTC)
     return now.replace(microsecond=now.microsecond // 1000 * 1000)

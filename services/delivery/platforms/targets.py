@@ -1,32 +1,42 @@
-"""From a stored platform to an open way to it: its type, its config with the secrets opened, the egress rules."""
+"""From a stored platform to what is needed to connect to it: destination, config with secrets, egress rules, pins."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
-from services.chassis.faults import BadRequest
-from services.delivery.deliveries.attempt import Place
-from services.delivery.destinations.contract import Destination, Notes
+from services.chassis.faults import AttemptError, BadRequest
+from services.delivery.destinations.contract import Destination, DestinationConfig, Notes
 from services.delivery.destinations.egress import Egress
 from services.delivery.platforms.config import checked
 from services.delivery.platforms.platform import Platform
 from services.delivery.platforms.secrets import Owner, Unsealable, Vault
+from services.delivery.platforms.store import PlatformStore
 
 
-class Unplaceable(Exception):
+class UnusablePlatform(AttemptError):
     """A platform that cannot be used as it is stored."""
 
-    transient = False
-
     def __init__(self, code: str, message: str) -> None:
-        super().__init__(message)
-        self.code = code
-        self.message = message
+        super().__init__(code, message, transient=False)
 
 
-class Places:
-    """Makes `Place`s."""
+@dataclass(frozen=True, slots=True)
+class Target:
+    """A platform, ready to connect to."""
 
-    def __init__(self, destinations: Mapping[str, Destination], vault: Vault, egress: Egress) -> None:
+    destination: Destination
+    config: DestinationConfig
+    egress: Egress
+    pins: Notes
+
+
+class TargetResolver:
+    """Resolves platforms to targets."""
+
+    def __init__(
+        self, destinations: Mapping[str, Destination], store: PlatformStore, vault: Vault, egress: Egress
+    ) -> None:
         self._destinations = destinations
+        self._store = store
         self._vault = vault
         self._egress = egress
 
@@ -34,7 +44,7 @@ class Places:
         """The platform's secrets by field.
 
         Raises:
-            Unplaceable: one cannot be opened.
+            UnusablePlatform: a secret cannot be decrypted.
         """
         try:
             return {
@@ -42,19 +52,37 @@ class Places:
                 for name, sealed in platform.secrets.items()
             }
         except Unsealable as exc:
-            raise Unplaceable("secret_unreadable", f"A secret of the platform cannot be opened: {exc}") from exc
+            raise UnusablePlatform("secret_unreadable", f"A secret of the platform cannot be decrypted: {exc}") from exc
 
-    def of(self, platform: Platform, pins: Notes) -> Place:
-        """The way to a platform.
+    def resolve(self, platform: Platform) -> Target:
+        """The platform's target.
 
         Raises:
-            Unplaceable: its type is unknown here, a secret cannot be opened, or its config is no longer valid.
+            UnusablePlatform: its type is unknown, a secret cannot be decrypted, or its config is no longer valid.
         """
         destination = self._destinations.get(platform.type)
         if destination is None:
-            raise Unplaceable("unknown_type", f"This service knows no platforms of type {platform.type!r}.")
+            raise UnusablePlatform("unknown_type", f"This service does not support the type {platform.type!r}.")
         try:
             config = checked(destination.Config, {**platform.config, **self.secrets(platform)})
         except BadRequest as exc:
-            raise Unplaceable("invalid_config", exc.message) from exc
-        return Place(destination, config, self._egress, pins)
+            raise UnusablePlatform("invalid_config", exc.message) from exc
+        return Target(destination, config, self._egress, _PlatformPins(platform, self._store))
+
+
+class _PlatformPins:
+    """What a platform remembers of its peer, such as a host key; only a change of the platform removes a value."""
+
+    def __init__(self, platform: Platform, store: PlatformStore) -> None:
+        self._platform_id = platform.id
+        self._store = store
+        self._known = dict(platform.pins)
+
+    def get(self, name: str) -> str | None:
+        """The value, if there is one."""
+        return self._known.get(name)
+
+    async def keep(self, name: str, value: str | None) -> None:
+        """Store the value, unless another one was stored since the platform was read; None changes nothing."""
+        if value is not None:
+            self._known[name] = await self._store.pin(self._platform_id, name, value, known=self.get(name))

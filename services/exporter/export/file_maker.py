@@ -3,13 +3,12 @@
 import threading
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass
 
 import structlog
 from pymongo import MongoClient
 
 from services.chassis.blobs.contract import BlobError, BlobStore, BlobWriter
-from services.chassis.faults import BadRequest, ErrorInfo, Unavailable
+from services.chassis.faults import BadRequest, Unavailable
 from services.chassis.mongo import Document
 from services.chassis.threads import in_thread
 from services.exporter.catalogue.column_store import ColumnStore, RememberedColumns, request_key
@@ -19,20 +18,11 @@ from services.exporter.export.plan import Plan
 from services.exporter.formats.contract import ExportOptions, Format
 from services.exporter.jobs.artifacts import artifact_key
 from services.exporter.jobs.file_names import file_name
-from services.exporter.jobs.job import Artifact, Job
+from services.exporter.jobs.job import Artifact, FinishedFile, Job
 from services.exporter.requests.filters import to_query
 from services.exporter.requests.request import FILTERED_SHEET, CheckedRequest, check_request
 
 log = structlog.get_logger()
-
-
-@dataclass(frozen=True, slots=True)
-class Made:
-    """A complete file in the artifact store that still has to be committed to its job."""
-
-    artifact: Artifact
-    records: Mapping[str, int]
-    warnings: tuple[ErrorInfo, ...]
 
 
 class FileMaker:
@@ -40,6 +30,7 @@ class FileMaker:
 
     Args:
         escape_formulas: the deployment's default for the option.
+        keep_seconds: how long finished files are kept.
     """
 
     def __init__(
@@ -51,6 +42,7 @@ class FileMaker:
         *,
         max_columns: int,
         escape_formulas: bool,
+        keep_seconds: float,
     ) -> None:
         self._formats = formats
         self._client = client
@@ -58,8 +50,9 @@ class FileMaker:
         self._columns = columns
         self._max_columns = max_columns
         self._escape_formulas = escape_formulas
+        self._keep_seconds = keep_seconds
 
-    async def make(self, job: Job, progress: Progress, stop: threading.Event) -> Made:
+    async def make(self, job: Job, progress: Progress, stop: threading.Event) -> FinishedFile:
         """Make the job's file, under a key that contains the job's fence.
 
         Raises:
@@ -86,12 +79,12 @@ class FileMaker:
             created_at=job.created_at,
         )
         artifact = Artifact(key, name, media_type, written.size, written.sha256)
-        return Made(artifact, written.records, written.warnings)
+        return FinishedFile(artifact, written.records, written.warnings, self._keep_seconds)
 
-    async def discard(self, made: Made) -> None:
+    async def discard(self, file: FinishedFile) -> None:
         """Remove the file of an attempt that was fenced off; if that fails, the sweep removes it later."""
         with suppress(BlobError):
-            await self._blobs.delete(made.artifact.key)
+            await self._blobs.delete(file.artifact.key)
 
     def _request(self, job: Job) -> CheckedRequest:
         try:

@@ -1,50 +1,46 @@
-"""What the world sees of attempts at jobs: the metrics they are counted in, and the span of each."""
+"""How attempts at jobs are counted and traced."""
 
-from contextlib import AbstractContextManager
-
-from opentelemetry.trace import Span, SpanKind
+from opentelemetry.trace import SpanKind
 from prometheus_client import Counter, Gauge, Histogram
 
 from services.chassis import jetstream
-from services.chassis.telemetry import metrics, tracing
+from services.chassis.leases import Claim, LeaseMetrics
 from services.exporter.jobs.dispatch import EXPORTS
-from services.exporter.jobs.job import Job
+from services.exporter.jobs.store import Lease
 
-RUNNING = Gauge("exporter_jobs_running", "Jobs this worker works on now.")
-CLAIMS = Counter("exporter_claims_total", "Jobs claimed: first, again, or as takeover from a silent worker.", ["kind"])
-LOST = Counter("exporter_leases_lost_total", "Leases that ended before their attempt: gone, or unrenewed.", ["reason"])
-ENDED = Counter("exporter_attempts_total", "Attempts that ended, by format and outcome.", ["format", "outcome"])
-FAILURES = Counter("exporter_failures_total", "Jobs that ended as failed, by format and code.", ["format", "code"])
+METRICS = LeaseMetrics(
+    running=Gauge("exporter_jobs_running", "Jobs this worker is running."),
+    claims=Counter("exporter_claims_total", "Claims of jobs by kind: first, retry or takeover.", ["kind"]),
+    lost=Counter("exporter_leases_lost_total", "Leases lost during an attempt: gone or unrenewed.", ["reason"]),
+    attempts=Counter("exporter_attempts_total", "Attempts that ended, by format and outcome.", ["format", "outcome"]),
+    failures=Counter("exporter_failures_total", "Jobs that failed, by format and code.", ["format", "code"]),
+)
 SECONDS = Histogram(
     "exporter_attempt_seconds",
-    "Duration of attempts that made a file.",
+    "Duration of attempts that completed.",
     ["format"],
     buckets=(0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1800),
 )
 
-metrics.initialize_labels(CLAIMS, "first", "again", "takeover")
-metrics.initialize_labels(LOST, "gone", "unrenewed")
 
-
-def claimed(job: Job) -> AbstractContextManager[Span]:
-    """To be called at the claim; the span is to be around the attempt.
-
-    It is in the trace of the request, which is stored on the job: the wake-up may have been lost.
-    """
-    CLAIMS.labels("takeover" if job.taken_over else "first" if job.attempt == 1 else "again").inc()
-    attributes: dict[str, tracing.Attribute] = {
-        **jetstream.span_attributes("process", EXPORTS.subjects),
-        "exports.job.id": job.id,
-        "exports.tenant": job.tenant,
-        "exports.format": job.format,
-        "exports.attempt": job.attempt,
-        "exports.fence": job.fence,
-    }
-    parent = tracing.from_text(job.traceparent)
-    return tracing.span(f"export {job.format}", kind=SpanKind.CONSUMER, parent=parent, attributes=attributes)
-
-
-def ended(job: Job, outcome: str, **found: int) -> None:
-    """To be called within the span: how the attempt ended, and how many rows and bytes it made."""
-    ENDED.labels(job.format, outcome).inc()
-    tracing.note({"exports.outcome": outcome, **{f"exports.{name}": value for name, value in found.items()}})
+def claim_of(lease: Lease) -> Claim[Lease]:
+    """The claim, with a span in the trace stored on the job: the wake-up may have been lost."""
+    job = lease.job
+    return Claim(
+        lease=lease,
+        label=job.format,
+        attempt=job.attempt,
+        max_attempts=job.max_attempts,
+        is_takeover=job.taken_over,
+        span=f"export {job.format}",
+        span_kind=SpanKind.CONSUMER,
+        traceparent=job.traceparent,
+        attributes={
+            **jetstream.span_attributes("process", EXPORTS.subjects),
+            "exports.job.id": job.id,
+            "exports.tenant": job.tenant,
+            "exports.format": job.format,
+            "exports.attempt": job.attempt,
+            "exports.fence": job.fence,
+        },
+    )

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
+from typing import Protocol
 
 from services.chassis.faults import ErrorInfo
 
@@ -49,6 +50,34 @@ class Artifact:
     media_type: str
     size: int
     sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class FinishedFile:
+    """A file in the artifact store that waits for its job's commit."""
+
+    artifact: Artifact
+    records: Mapping[str, int]
+    """By sheet."""
+    warnings: tuple[ErrorInfo, ...]
+    keep_seconds: float
+    """How long after the commit retention removes it."""
+
+
+class Progress(Protocol):
+    """How far an attempt is."""
+
+    @property
+    def stage(self) -> Stage:
+        """What it does now."""
+
+    @property
+    def processed(self) -> int:
+        """Documents so far."""
+
+    @property
+    def total(self) -> int | None:
+        """Documents in all, when they could be counted."""
 
 
 @dataclass(frozen=True, slots=True)

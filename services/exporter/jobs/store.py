@@ -4,7 +4,6 @@ Field `dispatch_at` is the outbox: when a worker should next be woken for this j
 the end of the lease while it runs) and absent afterwards. `event_at` is the same for the event that reports the end.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from pymongo import ASCENDING, DESCENDING, ReturnDocument
@@ -13,7 +12,7 @@ from services.chassis.faults import ErrorInfo
 from services.chassis.mongo import Document, insert_or_get, translate_errors
 from services.chassis.mongo_expressions import NOW, among, is_due, later, literal
 from services.exporter.jobs.documents import artifact_document, error_document, from_document, new_document
-from services.exporter.jobs.job import ENDED, LIVE, RETRIABLE, Artifact, Job, JobState, NewJob
+from services.exporter.jobs.job import ENDED, LIVE, RETRIABLE, FinishedFile, Job, JobState, NewJob, Progress
 from services.exporter.jobs.queries import JobQueries
 
 _LEASE_FIELDS = ["lease_until", "lease_owner"]
@@ -149,24 +148,23 @@ class JobStore(JobQueries):
         return await self._change(where, *_ending(JobState.FAILED, {"error": literal(error_document(error))}))
 
     @translate_errors
-    async def heartbeat(self, lease: Lease, *, seconds: float, stage: str, processed: int, total: int | None) -> bool:
-        """Renew the lease and report progress. False: the lease was lost or the job cancelled; stop immediately."""
-        progress = {"stage": stage, "processed": processed, "total": total}
+    async def heartbeat(self, lease: Lease, progress: Progress, seconds: float) -> bool:
+        """Store the progress and extend the lease. False: the job was cancelled or claimed again; stop."""
+        reported = {"stage": progress.stage.value, "processed": progress.processed, "total": progress.total}
         until = {"lease_until": later(seconds), "dispatch_at": later(seconds)}
-        return await self._change(lease.key, {"$set": {**progress, **until}}) is not None
+        return await self._change(lease.key, {"$set": {**reported, **until}}) is not None
 
     @translate_errors
-    async def complete(
-        self, lease: Lease, artifact: Artifact, *, records: dict[str, int], warnings: Sequence[ErrorInfo], keep: float
-    ) -> bool:
+    async def complete(self, lease: Lease, file: FinishedFile) -> bool:
         """Commit the file: the one moment at which the job becomes completed. False: the lease was lost."""
+        rows = sum(file.records.values())
         done = {
-            "artifact": literal(artifact_document(artifact)),
-            "records": literal(records),
-            "processed": sum(records.values()),
-            "total": sum(records.values()),
-            "warnings": literal([error_document(w) for w in warnings]),
-            "expires_at": later(keep),
+            "artifact": literal(artifact_document(file.artifact)),
+            "records": literal(dict(file.records)),
+            "processed": rows,
+            "total": rows,
+            "warnings": literal([error_document(warning) for warning in file.warnings]),
+            "expires_at": later(file.keep_seconds),
         }
         ending = _ending(JobState.COMPLETED, done)
         return await self._change(lease.key, *ending, {"$unset": ["error"]}) is not None

@@ -33,11 +33,11 @@ class Market:
         self.platforms = PlatformStore(database)
         self.deliveries = DeliveryStore(database)
         self.fan_outs = FanOutStore(database)
-        self.nudges = 0
-        self.fan_out = FanOut(self.fan_outs, self.platforms, self.deliveries, max_attempts=7, made=self._nudged)
+        self.wakes = 0
+        self.fan_out = FanOut(self.fan_outs, self.platforms, self.deliveries, max_attempts=7, wake=self._wake)
 
-    def _nudged(self) -> None:
-        self.nudges += 1
+    def _wake(self) -> None:
+        self.wakes += 1
 
     async def platform(self, tenant: str = "acme", *, is_active: bool = True) -> str:
         made = Platform(str(uuid.uuid4()), tenant, "Shop", "sftp", {}, {}, is_active, AT, AT)
@@ -80,7 +80,7 @@ async def test_a_job_goes_to_every_active_platform_of_its_tenant(market: Market)
     job = completed()
     assert await market.fan_out.of(job) == 2
     assert await market.found(job) == {first: ("pending", ""), second: ("pending", "")}
-    assert market.nudges == 1
+    assert market.wakes == 1
     [delivery, _] = await market.deliveries.page("acme", job_id=job.id, platform_id="", states=[], before=None, limit=5)
     assert (delivery.file.extension, delivery.file.schedule_name, delivery.file.created_at) == (".csv", "Nightly", AT)
     assert delivery.max_attempts == 7

@@ -8,7 +8,7 @@ import pytest
 
 from services.chassis import mongo
 from services.chassis.faults import ErrorInfo
-from services.delivery.deliveries.delivery import DeliveryState, File, NewDelivery, Receipt
+from services.delivery.deliveries.delivery import DeliveryState, File, NewDelivery, Progress, Receipt
 from services.delivery.deliveries.store import DeliveryStore, Lease
 
 AT = datetime(2026, 3, 15, 9, tzinfo=UTC)
@@ -57,7 +57,7 @@ async def test_what_is_stored_is_what_was_given_whatever_dollars_it_holds(delive
     found = await deliveries.get("acme", added.id)
     assert found is not None
     assert (found.remote_name, found.error, found.attempts[0].error) == ("$$ROOT.csv", ERROR, ERROR)
-    assert await deliveries.deliver(await claimed(deliveries), RECEIPT)
+    assert await deliveries.complete(await claimed(deliveries), RECEIPT)
     done = await deliveries.get("acme", added.id)
     assert done is not None
     assert (done.receipt, done.error, done.notes, done.due_at) == (RECEIPT, None, {}, None)
@@ -95,10 +95,10 @@ async def test_a_lease_that_has_run_out_is_taken_over_and_the_first_holder_can_c
     second = await claimed(deliveries)
     assert (second.delivery.fence, second.delivery.attempt) == (2, 2)
     assert [a.error.code for a in second.delivery.attempts if a.error] == ["interrupted"]
-    assert not await deliveries.heartbeat(first, seconds=60, sent=1, verifying=False)
+    assert not await deliveries.heartbeat(first, Progress(sent=1), 60)
     assert not await deliveries.settle_name(first, "x")
     assert not await deliveries.keep_note(first, "id", "x")
-    assert not await deliveries.deliver(first, RECEIPT)
+    assert not await deliveries.complete(first, RECEIPT)
     assert not await deliveries.fail(first, ERROR)
     assert not await deliveries.wait_for_retry(first, ERROR, 1)
     assert not await deliveries.give_back(first)
@@ -110,12 +110,12 @@ async def test_a_lease_that_has_run_out_is_taken_over_and_the_first_holder_can_c
 async def test_a_heartbeat_keeps_the_lease_and_tells_of_progress(deliveries: DeliveryStore) -> None:
     await deliveries.add(new())
     lease = await claimed(deliveries, seconds=0)
-    assert await deliveries.heartbeat(lease, seconds=60, sent=7, verifying=True)
+    assert await deliveries.heartbeat(lease, Progress(sent=7, is_verifying=True), 60)
     found = await deliveries.get("acme", new().id)
     assert found is not None
     assert (found.state, found.bytes_sent) == (DeliveryState.VERIFYING, 7)
     assert await deliveries.claim("other", 60) is None
-    assert await deliveries.deliver(lease, RECEIPT)
+    assert await deliveries.complete(lease, RECEIPT)
 
 
 async def test_what_waits_is_not_claimed_before_its_time(deliveries: DeliveryStore) -> None:
@@ -149,8 +149,8 @@ async def test_an_ended_delivery_is_changed_by_nobody_but_who_starts_it_again(de
     lease = await claimed(deliveries)
     assert await deliveries.settle_name(lease, "p.csv")
     assert await deliveries.fail(lease, ERROR)
-    assert not await deliveries.deliver(lease, RECEIPT)
-    assert not await deliveries.heartbeat(lease, seconds=60, sent=1, verifying=False)
+    assert not await deliveries.complete(lease, RECEIPT)
+    assert not await deliveries.heartbeat(lease, Progress(sent=1), 60)
     assert await deliveries.claim("me", 60) is None
     assert await deliveries.restart("acme", new().id, frozenset({DeliveryState.DELIVERED})) is None
     anew = await deliveries.restart("acme", new().id, frozenset({DeliveryState.FAILED}))
@@ -189,7 +189,7 @@ async def test_notes_are_kept_replaced_and_forgotten(deliveries: DeliveryStore) 
     assert noted.notes == {"url": "u"}
     assert not await deliveries.replace_note(noted.id, "url", "other", "v")
     assert await deliveries.replace_note(noted.id, "url", "u", "v")
-    assert await deliveries.deliver(lease, RECEIPT)
+    assert await deliveries.complete(lease, RECEIPT)
     assert await deliveries.noted() == []
 
 

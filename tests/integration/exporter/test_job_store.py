@@ -2,7 +2,7 @@
 
 import asyncio
 import uuid
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any
 
@@ -10,7 +10,7 @@ import pytest
 
 from services.chassis.faults import ErrorInfo
 from services.chassis.mongo import Database, Document
-from services.exporter.jobs.job import Artifact, Job, JobState, NewJob
+from services.exporter.jobs.job import Artifact, FinishedFile, Job, JobState, NewJob, Stage
 from services.exporter.jobs.store import JobStore, Lease
 from tests.integration.exporting import eventually
 
@@ -39,11 +39,20 @@ async def claimed(store: JobStore, job: Job | NewJob, lease: float = LONG, owner
 
 
 async def completed(store: JobStore, lease: Lease, keep: float = LONG) -> bool:
-    return await store.complete(lease, FILE, records={"products": 7}, warnings=(), keep=keep)
+    return await store.complete(lease, FinishedFile(FILE, {"products": 7}, (), keep))
 
 
-async def beat(store: JobStore, lease: Lease, **more: int) -> bool:
-    return await store.heartbeat(lease, seconds=LONG, stage="reading", processed=more.get("processed", 0), total=None)
+@dataclass
+class Progress:
+    """What an attempt reports."""
+
+    processed: int = 0
+    total: int | None = None
+    stage: Stage = Stage.READING
+
+
+async def heartbeat(store: JobStore, lease: Lease, processed: int = 0) -> bool:
+    return await store.heartbeat(lease, Progress(processed), LONG)
 
 
 async def passed(store: JobStore, job: Job | NewJob, owner: str = "successor") -> Lease:
@@ -136,20 +145,20 @@ async def test_a_loser_can_change_nothing(store: JobStore, database: Database) -
     loser = await claimed(store, job, OVER)
     winner = await passed(store, job)
     before = await document(database, job)
-    assert not await beat(store, loser)
+    assert not await heartbeat(store, loser)
     assert not await completed(store, loser)
     assert not await store.fail(loser, FAULT)
     assert not await store.wait_for_retry(loser, FAULT, 0.0)
     assert not await store.give_back(loser)
     assert await document(database, job) == before
-    assert await beat(store, winner)
+    assert await heartbeat(store, winner)
     assert await completed(store, winner)
 
 
 async def test_an_expired_lease_that_nobody_took_is_still_its_holders(store: JobStore) -> None:
     job = await store.accept(new_job())
     lease = await claimed(store, job, OVER)
-    assert await beat(store, lease)
+    assert await heartbeat(store, lease)
     assert await store.claim(job.id, "other", LONG) is None
 
 
@@ -161,9 +170,9 @@ async def test_the_holder_of_a_job_that_was_deleted_and_made_again_is_a_loser(st
     await store.accept(new_job(id=job.id))
     new = await claimed(store, job)
     assert (old.job.id, old.job.fence) == (new.job.id, new.job.fence)
-    assert not await beat(store, old)
+    assert not await heartbeat(store, old)
     assert not await completed(store, old)
-    assert await beat(store, new)
+    assert await heartbeat(store, new)
 
 
 async def test_attempts_are_counted_at_the_claim_and_end_the_job(store: JobStore) -> None:
@@ -218,7 +227,7 @@ async def test_a_heartbeat_keeps_the_lease_and_shows_progress(store: JobStore, d
     job = await store.accept(new_job())
     lease = await claimed(store, job, 1.0)
     before = await document(database, job)
-    assert await beat(store, lease, processed=41)
+    assert await heartbeat(store, lease, processed=41)
     after = await document(database, job)
     assert after["processed"] == 41
     assert after["lease_until"] == after["dispatch_at"] == after["updated_at"] + timedelta(seconds=LONG)
@@ -234,7 +243,7 @@ async def test_completing_commits_the_file_and_puts_the_event_into_its_outbox(
     job = await store.accept(new_job())
     lease = await claimed(store, job)
     warning = ErrorInfo("text_cut", "1 text was cut.")
-    assert await store.complete(lease, FILE, records={"products": 7, "suppliers": 2}, warnings=[warning], keep=LONG)
+    assert await store.complete(lease, FinishedFile(FILE, {"products": 7, "suppliers": 2}, (warning,), LONG))
     done = await store.get("acme", job.id)
     assert done is not None
     assert (done.state, done.artifact, done.records) == (JobState.COMPLETED, FILE, {"products": 7, "suppliers": 2})
@@ -267,7 +276,7 @@ async def test_each_live_state_can_be_cancelled(store: JobStore, database: Datab
     assert not kept.keys() & {"dispatch_at", "retry_at", "lease_until", "lease_owner"}
     assert await store.claim(job.id, "w", LONG) is None
     if lease is not None:
-        assert not await beat(store, lease)
+        assert not await heartbeat(store, lease)
         assert not await completed(store, lease)
 
 

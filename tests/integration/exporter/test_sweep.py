@@ -13,7 +13,7 @@ from services.chassis.blobs.contract import BlobStore
 from services.chassis.blobs.local import LocalStore
 from services.chassis.mongo import Database
 from services.exporter.jobs.artifacts import artifact_key
-from services.exporter.jobs.job import Artifact, Job, NewJob
+from services.exporter.jobs.job import Artifact, FinishedFile, Job, NewJob
 from services.exporter.jobs.store import JobStore, Lease
 from services.exporter.jobs.sweep import Sweeper
 from services.wire import exporter_pb2 as pb
@@ -50,7 +50,7 @@ async def claimed(store: JobStore, lease: float = 60.0) -> Lease:
 
 
 async def completed(store: JobStore, lease: Lease, key: str, keep: float = 60.0) -> None:
-    assert await store.complete(lease, Artifact(key, "f", "m", 4, "0"), records={}, warnings=(), keep=keep)
+    assert await store.complete(lease, FinishedFile(Artifact(key, "f", "m", 4, "0"), {}, (), keep))
 
 
 # The sweep alone

@@ -105,18 +105,6 @@ async def test_columns_that_cannot_be_remembered_cost_no_file(
     assert failing.left == 0
 
 
-async def test_a_heartbeat_that_fails_now_and_then_loses_no_lease(
-    running: Exporter, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    tenant = new_tenant()
-    await running.fill(tenant, products(60_000))
-    monkeypatch.setattr("services.exporter.export.worker.BEAT_SECONDS", 0.02)
-    failing = Failing(monkeypatch, JobStore, "heartbeat", RuntimeError("not foreseen"), times=2)
-    job = await running.until(await running.create(tenant, "excel"), pb.JOB_STATE_COMPLETED)
-    assert failing.left == 0
-    assert (job.attempt, job.fence) == (1, 1)
-
-
 async def test_a_job_whose_claim_was_on_its_way_when_the_worker_left_is_given_back(
     clean_uri: str, nats_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

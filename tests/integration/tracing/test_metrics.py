@@ -1,4 +1,4 @@
-"""What the alerts ask for is counted when it happens, and not when something else does."""
+"""The metrics that alerts use are counted when, and only when, the event happens."""
 
 import asyncio
 import http.client
@@ -17,17 +17,17 @@ from services.chassis import jetstream, mongo
 from services.chassis.blobs.local import LocalStore
 from services.chassis.faults import ErrorInfo
 from services.chassis.mongo import Database
-from services.delivery.deliveries import outcomes as deliveries_seen
-from services.delivery.deliveries import store as delivery_store
-from services.delivery.deliveries.delivery import Receipt
-from services.delivery.deliveries.store import DeliveryStore
+from services.delivery.deliveries.attempt import Attempt
+from services.delivery.deliveries.outcomes import claim_of as delivery_claim
+from services.delivery.deliveries.store import DeliveryStore, Lease
 from services.delivery.deliveries.worker import Worker as DeliveryWorker
 from services.delivery.destinations.contract import DestinationError, Step
 from services.exporter.errors import JobFault
-from services.exporter.export import outcomes as jobs_seen
-from services.exporter.export.file_maker import FileMaker, Made
-from services.exporter.jobs.job import Job, JobState, NewJob
-from services.exporter.jobs.store import JobStore, Lease
+from services.exporter.export.file_maker import FileMaker
+from services.exporter.export.outcomes import claim_of as export_claim
+from services.exporter.jobs.job import FinishedFile, Job, JobState, NewJob
+from services.exporter.jobs.store import JobStore
+from services.exporter.jobs.store import Lease as JobLease
 from services.exporter.jobs.sweep import Sweeper
 from services.wire import exporter_pb2 as pb
 from tests.integration.delivering import OpenShop
@@ -38,7 +38,7 @@ from tests.tcp_proxy import TcpProxy
 
 FAULT = ErrorInfo("catalogue_unavailable", "The catalogue does not answer.")
 OVER = 0.001
-"""A lease that has run out by the time anybody looks."""
+"""Seconds of a lease that has expired before the next claim."""
 
 
 def value(name: str, **labels: str) -> float:
@@ -58,12 +58,14 @@ def new_job() -> NewJob:
     return NewJob(str(uuid.uuid4()), "acme", "csv", "{}", "hash", max_attempts=9)
 
 
-async def claimed(store: JobStore, job_id: str, lease: float) -> Lease:
-    taken: Lease = await eventually("the job is to be had", lambda: store.claim(job_id, "w", lease))
+async def claimed(store: JobStore, job_id: str, lease: float) -> JobLease:
+    taken: JobLease = await eventually("the job can be claimed", lambda: store.claim(job_id, "w", lease))
     return taken
 
 
-async def test_jobs_are_counted_by_state_and_the_room_of_a_folder_is_told(store: JobStore, tmp_path: Path) -> None:
+async def test_jobs_are_counted_by_state_and_the_free_space_of_a_folder_is_reported(
+    store: JobStore, tmp_path: Path
+) -> None:
     waiting, going, failing, ended = [await store.accept(new_job()) for _ in range(4)]
     await claimed(store, going.id, 60)
     await store.wait_for_retry(await claimed(store, failing.id, 60), FAULT, 60)
@@ -79,7 +81,7 @@ async def test_jobs_are_counted_by_state_and_the_room_of_a_folder_is_told(store:
     assert abs(value("exporter_artifact_store_free_bytes") - usage.free) < usage.total / 100
 
 
-async def test_counting_jobs_reads_an_index_and_no_job(store: JobStore, database: Database) -> None:
+async def test_jobs_are_counted_from_an_index(store: JobStore, database: Database) -> None:
     for _ in range(5):
         await store.accept(new_job())
     await database.command("profile", 2)
@@ -91,31 +93,29 @@ async def test_counting_jobs_reads_an_index_and_no_job(store: JobStore, database
     assert (looked["docsExamined"], looked["keysExamined"]) == (0, pytest.approx(5, abs=3))
 
 
-async def test_a_takeover_is_told_from_a_first_claim_and_from_another_attempt(store: JobStore) -> None:
-    kinds = ("first", "again", "takeover")
-    before = counts("exporter_claims_total", "kind", *kinds)
+async def test_claims_of_jobs_are_first_claims_retries_or_takeovers(store: JobStore) -> None:
     job = await store.accept(new_job())
-    for lease, ending in ((60.0, "fault"), (OVER, "silence"), (60.0, "goodbye"), (60.0, "")):
+    kinds = []
+    for lease, ending in ((60.0, "fault"), (OVER, "silence"), (60.0, "shutdown"), (60.0, "")):
         taken = await claimed(store, job.id, lease)
-        with jobs_seen.claimed(taken.job):
-            if ending == "fault":
-                await store.wait_for_retry(taken, FAULT, 0)
-            elif ending == "goodbye":
-                await store.give_back(taken)
-    assert grown(before, counts("exporter_claims_total", "kind", *kinds)) == [1, 2, 1]
+        kinds.append(export_claim(taken).kind)
+        if ending == "fault":
+            await store.wait_for_retry(taken, FAULT, 0)
+        elif ending == "shutdown":
+            await store.give_back(taken)
+    assert kinds == ["first", "retry", "takeover", "retry"]
 
 
-async def test_the_same_is_told_of_deliveries(database: Database) -> None:
+async def test_claims_of_deliveries_are_first_claims_retries_or_takeovers(database: Database) -> None:
     store = DeliveryStore(database)
-    kinds = ("first", "again", "takeover")
-    before = counts("delivery_claims_total", "kind", *kinds)
     await store.add(new(max_attempts=9))
+    kinds = []
     for seconds, ending in ((60.0, "fault"), (OVER, "silence"), (60.0, "fault"), (60.0, "")):
-        lease: delivery_store.Lease = await eventually("it is to be had", partial(store.claim, "me", seconds))
-        with deliveries_seen.claimed(lease.delivery):
-            if ending == "fault":
-                await store.wait_for_retry(lease, ERROR, 0)
-    assert grown(before, counts("delivery_claims_total", "kind", *kinds)) == [1, 2, 1]
+        lease: Lease = await eventually("the delivery can be claimed", partial(store.claim, "me", seconds))
+        kinds.append(delivery_claim(lease).kind)
+        if ending == "fault":
+            await store.wait_for_retry(lease, ERROR, 0)
+    assert kinds == ["first", "retry", "takeover", "retry"]
 
 
 async def test_a_failed_job_is_counted_by_its_code(clean_uri: str, nats_url: str, tmp_path: Path) -> None:
@@ -134,7 +134,7 @@ async def test_a_failed_job_is_counted_by_its_code(clean_uri: str, nats_url: str
         await eventually("it is counted", lambda: _is(value("exporter_failures_total", **labels), before + 1))
 
 
-async def test_an_attempt_that_fails_when_its_job_is_no_longer_its_own_counts_as_fenced(
+async def test_an_export_that_fails_after_its_job_was_cancelled_counts_as_fenced(
     running: Exporter, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     tenant = new_tenant()
@@ -142,7 +142,7 @@ async def test_an_attempt_that_fails_when_its_job_is_no_longer_its_own_counts_as
     outcomes = ("fenced", "retried", "failed")
     before = counts("exporter_attempts_total", "outcome", *outcomes, format="csv")
 
-    async def cancelled_and_failed(_: FileMaker, job: Job, *__: object) -> Made:
+    async def cancelled_and_failed(_: FileMaker, job: Job, *__: object) -> FinishedFile:
         await running.cancel(await running.get(pb.Job(tenant=tenant, id=job.id)))
         raise JobFault("artifact_store_unavailable", "The file is gone.", transient=True)
 
@@ -156,18 +156,20 @@ async def test_an_attempt_that_fails_when_its_job_is_no_longer_its_own_counts_as
     assert (await running.get(job)).state == pb.JOB_STATE_CANCELLED
 
 
-async def test_so_it_is_with_a_delivery(open_shop: OpenShop, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_delivery_that_fails_after_its_lease_was_lost_counts_as_fenced(
+    open_shop: OpenShop, monkeypatch: pytest.MonkeyPatch
+) -> None:
     async with open_shop() as shop:
         await shop.platform()
         outcomes = ("fenced", "retried", "failed")
         before = counts("delivery_attempts_total", "outcome", *outcomes, type="sftp")
 
-        async def taken_over_and_failed(_: DeliveryWorker, lease: delivery_store.Lease, __: object) -> Receipt:
+        async def taken_over_and_failed(_: DeliveryWorker, lease: Lease, __: object) -> Attempt:
             await shop.deliverer.database["deliveries"].update_one({"_id": lease.delivery.id}, {"$inc": {"fence": 1}})
             monkeypatch.undo()
             raise DestinationError(Step.WRITE, "no_answer", "The server is silent.", transient=True)
 
-        monkeypatch.setattr(DeliveryWorker, "_made", taken_over_and_failed)
+        monkeypatch.setattr(DeliveryWorker, "attempt", taken_over_and_failed)
         job = await shop.exporter.create(shop.tenant)
         await shop.deliverer.delivered(job)
         assert grown(before, counts("delivery_attempts_total", "outcome", *outcomes, type="sftp")) == [1, 0, 0]
@@ -183,7 +185,7 @@ async def test_a_failed_delivery_is_counted_by_type_and_code(open_shop: OpenShop
         await eventually("it is counted", lambda: _is(value("delivery_failures_total", **labels), before + 1))
 
 
-async def test_a_lost_connection_to_nats_shows(tmp_path: Path) -> None:
+async def test_a_lost_connection_to_nats_is_reported(tmp_path: Path) -> None:
     server = NatsServer(tmp_path, free_port())
     async with jetstream.connecting(server.url, name="tests") as _:
         server.start()
@@ -192,7 +194,7 @@ async def test_a_lost_connection_to_nats_shows(tmp_path: Path) -> None:
         await eventually("it is not", lambda: _is(value("nats_connected"), 0))
 
 
-async def test_trouble_with_connections_to_mongodb_is_counted(mongo_uri: str) -> None:
+async def test_lost_connections_to_mongodb_are_counted(mongo_uri: str) -> None:
     at = urlsplit(mongo_uri)
     assert at.hostname and at.port
     with TcpProxy(at.hostname, at.port) as proxy:
@@ -208,7 +210,7 @@ async def test_trouble_with_connections_to_mongodb_is_counted(mongo_uri: str) ->
         client.close()
 
 
-async def test_no_client_makes_a_label_of_its_own(clean_uri: str, running: Exporter, open_shop: OpenShop) -> None:
+async def test_no_client_can_add_label_values(clean_uri: str, running: Exporter, open_shop: OpenShop) -> None:
     async with open_shop() as shop, door(clean_uri, shop.tenant, running.folder, running, shop.deliverer) as client:
         at = urlsplit(client.rest.url)
 

@@ -11,9 +11,11 @@ PAGE = (ROOT / "docs" / "deliveries.md").read_text()
 DELIVERY = ROOT / "services" / "delivery"
 # The codes of destinations are documented in docs/destinations.
 SOURCES = "\n".join(
-    source.read_text() for source in sorted(DELIVERY.rglob("*.py")) if DELIVERY / "destinations" not in source.parents
+    source.read_text()
+    for source in [*sorted(DELIVERY.rglob("*.py")), ROOT / "services" / "chassis" / "leases.py"]
+    if DELIVERY / "destinations" not in source.parents
 )
-RAISED = re.compile(r"(?:ErrorInfo|Trouble|SourceError|UnusablePlatform|Unplaceable)\(\s*(?:code=)?\"([a-z_]+)\"")
+RAISED = re.compile(r"(?:ErrorInfo|SourceError|UnusablePlatform)\(\s*(?:code=)?\"([a-z_]+)\"")
 
 
 def table(heading: str) -> set[str]:

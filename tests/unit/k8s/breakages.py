@@ -182,7 +182,7 @@ WIRING = (
 
 SHUTDOWN = (
     pod(shutdown_rules.longer_than_the_drain, "terminationGracePeriodSeconds"),
-    pod(shutdown_rules.longer_than_the_drain, "terminationGracePeriodSeconds", to=50, name="delivery"),
+    pod(shutdown_rules.longer_than_the_drain, "terminationGracePeriodSeconds", to=40, name="delivery"),
     pod(shutdown_rules.longer_than_the_drain, "terminationGracePeriodSeconds", to=69, name="gateway"),
     Breakage(shutdown_rules.longer_than_the_drain, "base", "ConfigMap", "settings", ("data", "SHUTDOWN_GRACE"), "30"),
     Breakage(shutdown_rules.longer_than_the_drain, "base", "ConfigMap", "settings", ("data", "SHUTDOWN_NOTICE"), "1"),

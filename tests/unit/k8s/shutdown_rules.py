@@ -2,9 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 
-from services.chassis import mongo
-from services.delivery.deliveries import worker as delivery_worker
-from services.exporter.export import worker as exporter_worker
+from services.chassis import leases, mongo
 from tests.unit.k8s.environment_rules import told
 from tests.unit.k8s.manifests import Manifest, services_pods
 
@@ -30,11 +28,11 @@ def longer_than_the_drain(manifests: Sequence[Manifest]) -> Iterator[str]:
 def goodbye(service: str, settings: object) -> float:
     """Seconds a process has after its calls have ended."""
     if service == "exporter":
-        jobs = exporter_worker.GOODBYE_SECONDS if getattr(settings, "worker_jobs", 0) else 0.0
+        jobs = leases.SHUTDOWN_SECONDS if getattr(settings, "worker_jobs", 0) else 0.0
         # Wake-ups on their way wait out an election, then for the confirmation of a message.
         return max(jobs, mongo.SELECTION_MS / 1_000 + NATS) + NATS
     if service == "delivery":
-        return 2 * delivery_worker.GOODBYE_SECONDS + NATS  # what is being claimed, then what is being sent
+        return leases.SHUTDOWN_SECONDS + NATS
     return NATS if service == "scheduler" else 0.0
 
 

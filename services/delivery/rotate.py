@@ -1,15 +1,14 @@
-"""The command that puts all secrets under the current master key: `python -m services.delivery.platforms.rotate`."""
+"""Re-encrypts the keys of all secrets with the current master key: `python -m services.delivery.rotate`."""
 
 import asyncio
 import sys
-from contextlib import suppress
 from dataclasses import replace
 
 from pydantic import ValidationError
 
 from services.chassis import mongo
 from services.chassis.faults import Unavailable
-from services.delivery.deliveries.attempt_state import note_owner, packed, unpacked
+from services.delivery.deliveries.attempt_state import rotate_notes
 from services.delivery.deliveries.store import DeliveryStore
 from services.delivery.platforms.secrets import Owner, Unsealable, Vault, vault_of
 from services.delivery.platforms.store import PlatformStore
@@ -18,11 +17,11 @@ from services.delivery.settings import VaultSettings
 BATCH = 100
 
 
-async def rotate(store: PlatformStore, vault: Vault) -> tuple[int, list[str]]:
-    """Re-wrap every secret of platforms that is under an older key.
+async def rotate_secrets(store: PlatformStore, vault: Vault) -> tuple[int, list[str]]:
+    """Re-encrypt the keys of all platform secrets that use an older master key.
 
     Returns:
-        How many platforms were changed, and the ids of those that hold a secret that cannot be opened.
+        How many platforms were changed, and the ids of those with a secret that cannot be decrypted.
     """
     changed, lost = 0, set[str]()
     while True:
@@ -39,48 +38,34 @@ async def rotate(store: PlatformStore, vault: Vault) -> tuple[int, list[str]]:
             except Unsealable:
                 lost.add(platform.id)
                 continue
-            # One that was changed meanwhile is found again in the next round.
+            # A platform that was changed meanwhile is found again in the next round.
             changed += await store.change(platform, replace(platform, secrets=sealed)) is not None
-
-
-async def rotate_notes(store: DeliveryStore, vault: Vault) -> int:
-    """Re-wrap the notes of deliveries, so that uploads under way go on; returns how many were."""
-    changed = 0
-    for delivery in await store.noted():
-        for name, text in delivery.notes.items():
-            note = unpacked(text)
-            if note.version == vault.current:
-                continue
-            with suppress(Unsealable):  # it counts as forgotten already
-                anew = packed(vault.rewrapped(note, note_owner(delivery, name)))
-                changed += await store.replace_note(delivery.id, name, text, anew)
-    return changed
 
 
 async def _run(settings: VaultSettings) -> int:
     client = mongo.connect(settings.mongodb_uri, app="rotate", selection_ms=5_000)
     try:
         vault = vault_of(settings.master_keys.get_secret_value())
-        changed, lost = await rotate(PlatformStore(client["delivery"]), vault)
+        changed, lost = await rotate_secrets(PlatformStore(client["delivery"]), vault)
         notes = await rotate_notes(DeliveryStore(client["delivery"]), vault)
     except Unavailable as exc:
         say(exc.message)
         return 1
     finally:
         client.close()
-    say(f"{changed} platforms and {notes} notes of deliveries are now under master key {vault.current}.")
+    say(f"{changed} platforms and {notes} notes of deliveries now use master key {vault.current}.")
     if lost:
-        say(f"Not to be opened with the keys in MASTER_KEYS: {', '.join(lost)}; keep their key, or set them anew.")
+        say(f"The keys in MASTER_KEYS cannot decrypt secrets of {', '.join(lost)}. Add their key, or set them again.")
     return 1 if lost else 0
 
 
 def say(text: str) -> None:
-    """Print at once."""
+    """Print without buffering."""
     print(text, flush=True)  # noqa: T201  this is a command
 
 
 def main() -> int:
-    """0: all are rotated; 1: some could not be opened, or there is no database; 2: a wrong setting."""
+    """0: all are rotated; 1: some cannot be decrypted, or the database is unavailable; 2: a setting is invalid."""
     try:
         settings = VaultSettings()
     except ValidationError as exc:
