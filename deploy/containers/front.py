@@ -39,7 +39,7 @@ class Front:
         try:
             self._listener = socket.create_server((HOST, self.port))
         except OSError as exc:
-            raise OSError(f"port {self.port} on {HOST} is used by another program") from exc
+            raise OSError(f"port {self.port} on {HOST} is taken by another program") from exc
         self._thread.start()
 
     def stop(self) -> None:

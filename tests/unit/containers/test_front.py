@@ -93,6 +93,6 @@ def test_without_a_pod_a_connection_is_closed(front: Front) -> None:
         assert connection.recv(1) == b""
 
 
-def test_a_port_that_is_taken_is_told(front: Front) -> None:
+def test_a_taken_port_is_an_error(front: Front) -> None:
     with pytest.raises(OSError, match="taken"):
         Front(front.port, 1).start()
