@@ -1,4 +1,4 @@
-"""Relative links in the Markdown documents lead to existing files and headings."""
+"""Links and paths in the Markdown documents lead to existing files and headings."""
 
 import re
 from pathlib import Path
@@ -24,3 +24,17 @@ def test_relative_links_resolve(document: Path) -> None:
             target = document.parent / path if path else document
             assert target.exists(), link
             assert not anchor or anchor in anchors(target), link
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_paths_of_the_repository_exist(document: Path) -> None:
+    named = re.findall(r"`((?:services|deploy|docs|tests|protos|benchmarks|loader)/[\w./-]+)`", document.read_text())
+    assert [path for path in named if not (ROOT / path).exists()] == []
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_python_modules_to_run_exist(document: Path) -> None:
+    modules = re.findall(r"python3? -m ((?:services|deploy|tests|benchmarks|loader)[\w.]*)", document.read_text())
+    for module in modules:
+        path = ROOT / module.replace(".", "/")
+        assert path.with_suffix(".py").exists() or (path / "__main__.py").exists(), module
