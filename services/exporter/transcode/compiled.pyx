@@ -1,8 +1,8 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
-"""The transcoders compiled: raw BSON to the bytes of a format with the GIL released for a whole batch.
+"""The compiled transcoders: raw BSON to the bytes of a format, with the GIL released for a whole batch.
 
-What is rare, odd or damaged is found out and left to the reference, a document at a time: so both give the same bytes
-by construction, and this has to know the common types only.
+Documents that are damaged or contain rare types are passed to the Python reference one by one. So this code only has to
+handle the common types, and both implementations write the same bytes.
 """
 
 cimport cython
@@ -44,13 +44,13 @@ class Discovery(reference.Discovery):
 
     def __init__(self, selection, seen):
         super().__init__(selection, seen)
-        self._engine = Leaves(self._names, self._slowly)
+        self._engine = Leaves(self._names, self._by_reference)
 
     def note(self, batch):
         """Add the names of the batch's leaves."""
         self._engine.encode(batch)
 
-    def _slowly(self, document, row):
+    def _by_reference(self, document, row):
         super().note(document)
         return Encoded(b"", 1)
 
@@ -60,33 +60,33 @@ class CsvRows(reference.CsvRows):
 
     def __init__(self, sheet, columns, selection, tally, *, delimiter, escape_formulas):
         super().__init__(sheet, columns, selection, tally, delimiter=delimiter, escape_formulas=escape_formulas)
-        self._engine = Lines(self._names, self._slowly, len(columns), ord(delimiter), escape_formulas)
+        self._engine = Lines(self._names, self._by_reference, len(columns), ord(delimiter), escape_formulas)
 
     def encode(self, batch):
-        """The lines of a batch, one a document."""
+        """The lines of a batch, one per document."""
         return self._engine.encode(batch)
 
-    def _slowly(self, document, row):
+    def _by_reference(self, document, row):
         return super().encode(document)
 
 
 class JsonObjects(reference.JsonObjects):
-    """Documents as JSON objects, nested as they are."""
+    """Documents as JSON objects; nesting is kept."""
 
     def __init__(self, sheet, selection, tally, *, newline, ending):
         super().__init__(sheet, selection, tally, newline=newline, ending=ending)
         indent = NONE if newline is None else len(newline) - 1
         if self._names is None:
-            self._engine = Objects(self._slowly, selection.exclude, indent, ending.encode())
+            self._engine = Objects(self._by_reference, selection.exclude, indent, ending.encode())
         else:
-            fields = getattr(selection, "include")  # a word of Cython's
-            self._engine = Chosen(self._names, self._slowly, fields, indent, ending.encode())
+            fields = getattr(selection, "include")  # `include` is a keyword in Cython
+            self._engine = SelectedObjects(self._names, self._by_reference, fields, indent, ending.encode())
 
     def encode(self, batch):
         """The objects of a batch."""
         return self._engine.encode(batch)
 
-    def _slowly(self, document, row):
+    def _by_reference(self, document, row):
         return super().encode(document)
 
 
@@ -95,22 +95,22 @@ class SheetRows(reference.SheetRows):
 
     def __init__(self, sheet, columns, selection, tally, *, date_style):
         super().__init__(sheet, columns, selection, tally, date_style=date_style)
-        self._engine = XmlRows(self._names, self._slowly, len(columns), date_style)
+        self._engine = XmlRows(self._names, self._by_reference, len(columns), date_style)
 
     def longest(self):
-        """Characters of the longest cell of each column: of what was written here, and of what the reference wrote."""
+        """Characters of the longest cell of each column, whether written here or by the reference."""
         return list(map(max, self._engine.shown(), super().longest()))
 
     def encode(self, batch, first):
-        """The rows of a batch as XML, numbered from `first`; cells cut are counted in the tally."""
+        """The rows of a batch as XML, numbered from `first`; truncated cells are counted in the tally."""
         return self._engine.encode(batch, first)
 
-    def _slowly(self, document, row):
+    def _by_reference(self, document, row):
         return super().encode(document, row)
 
 
 def double_text(double value):
-    """A finite double as the transcoders write it; for the tests that compare it with Python's repr."""
+    """A finite double as the transcoders write it; tests compare it with Python's repr."""
     cdef Out out
     memset(&out, 0, sizeof(Out))
     put_double(&out, value)
@@ -120,7 +120,7 @@ def double_text(double value):
 
 
 def first_wrong_double(unsigned long long seed, int count):
-    """The first of so many pseudo-random doubles that does not look like Python's repr of it; None: all do."""
+    """The first of `count` pseudo-random doubles that is not written like Python's repr; None if all are."""
     cdef uint64_t bits = seed
     cdef double value
     cdef Out out

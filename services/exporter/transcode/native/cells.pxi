@@ -1,21 +1,21 @@
 # Cells of a worksheet as XML; the rules are those of sheet_xml.py.
 
 cdef enum:
-    LETTERS_ROOM = 12  # of `<c r="XFD`
-    LONGEST_TEXT = 32767  # UTF-16 units a cell holds
-    FIRST_SERIAL = 61  # 1900-03-01: before it, spreadsheets count a 29 February 1900 that never was
+    LETTERS_ROOM = 12  # bytes for `<c r="XFD`
+    MAX_TEXT = 32767  # UTF-16 code units in a cell
+    FIRST_SERIAL = 61  # 1900-03-01: before that, spreadsheets count a 29 February 1900, which did not exist
     EPOCH_SERIAL = 25569  # 1970-01-01
-    MOST_SHOWN = 60  # characters that count for the width of a column
+    MAX_SHOWN = 60  # characters of a cell that count for the width of its column
     BOOL_SHOWN = 5
     DATE_SHOWN = 19
 
-cdef int64_t MOST_INTEGER = 1000000000000000  # 15 digits are less
+cdef int64_t MAX_INTEGER = 1000000000000000  # 15 digits are less
 cdef int64_t LAST_MILLIS = 253402300799999  # the end of 9999
 cdef double SMALLEST = 2.3e-308
 
 
 cdef inline int forbidden(const unsigned char* text, const unsigned char* end) noexcept nogil:
-    """Bytes of the character here if XML forbids it or would change it, else 0."""
+    """Bytes of the character at `text` if XML forbids it or a parser would change it, else 0."""
     if text[0] < 0x20:
         return 0 if text[0] == 0x09 or text[0] == 0x0A else 1
     return 3 if text[0] == 0xEF and end - text >= 3 and text[1] == 0xBF and text[2] >= 0xBE else 0
@@ -26,7 +26,7 @@ cdef inline bint is_hex(unsigned char byte) noexcept nogil:
 
 
 cdef bint looks_escaped(const unsigned char* text, const unsigned char* end) noexcept nogil:
-    """Whether the `_` here begins what would be read as an escape, also when its last `_` will be that of the next."""
+    """Whether the `_` at `text` begins what looks like an escape, even if its last `_` begins the next escape."""
     if end - text < 7 or text[1] != 0x78:
         return False
     if not (is_hex(text[2]) and is_hex(text[3]) and is_hex(text[4]) and is_hex(text[5])):
@@ -46,7 +46,7 @@ cdef void put_escape(Out* out, unsigned int character) noexcept nogil:
 
 
 cdef void put_markup(Out* out, const unsigned char* text, size_t size) noexcept nogil:
-    """Valid text with what XML forbids or takes for markup escaped."""
+    """Valid text, with markup and characters that XML forbids escaped."""
     cdef const unsigned char* end = text + size
     cdef const unsigned char* begin = text
     cdef int odd
@@ -72,29 +72,29 @@ cdef void put_markup(Out* out, const unsigned char* text, size_t size) noexcept 
     put(out, <const char*> begin, end - begin)
 
 
-cdef inline void see(int* longest, Py_ssize_t characters) noexcept nogil:
-    """Note that a cell of a column shows so many characters."""
+cdef inline void note_width(int* longest, Py_ssize_t characters) noexcept nogil:
+    """Take a cell with this many characters into account for the width of its column."""
     if characters > longest[0]:
-        longest[0] = <int> characters if characters < MOST_SHOWN else MOST_SHOWN
+        longest[0] = <int> characters if characters < MAX_SHOWN else MAX_SHOWN
 
 
-cdef void see_text(int* longest, const unsigned char* text, Py_ssize_t size) noexcept nogil:
-    """The same for valid text, of which only the bytes that begin a character count."""
+cdef void note_text_width(int* longest, const unsigned char* text, Py_ssize_t size) noexcept nogil:
+    """The same for valid UTF-8; counts characters, not bytes."""
     cdef Py_ssize_t at, characters = 0
-    if size <= longest[0] or longest[0] == MOST_SHOWN:
+    if size <= longest[0] or longest[0] == MAX_SHOWN:
         return
     for at in range(size):
         characters += not continues(text[at])
-        if characters == MOST_SHOWN:
+        if characters == MAX_SHOWN:
             break
-    see(longest, characters)
+    note_width(longest, characters)
 
 
 cdef int put_text_cell(Out* out, const unsigned char* text, size_t size, int* longest) noexcept nogil:
-    """The inner of a cell of valid text; ODD when it may be too long for a cell."""
-    if size > LONGEST_TEXT:
-        return ODD
-    see_text(longest, text, size)
+    """The rest of a cell of valid text; FALLBACK if it may be too long for a cell."""
+    if size > MAX_TEXT:
+        return FALLBACK
+    note_text_width(longest, text, size)
     if has_blanks(text, size) or has_blank_ends(text, size):
         put(out, b' t="inlineStr"><is><t xml:space="preserve">', 43)
     else:
@@ -104,7 +104,7 @@ cdef int put_text_cell(Out* out, const unsigned char* text, size_t size, int* lo
     else:
         put(out, <const char*> text, size)
     put(out, b"</t></is></c>", 13)
-    return FINE
+    return OK
 
 
 cdef void put_number_cell(Out* out, double number, int* longest) noexcept nogil:
@@ -112,7 +112,7 @@ cdef void put_number_cell(Out* out, double number, int* longest) noexcept nogil:
     put(out, b"><v>", 4)
     begin = out.size
     put_double(out, number)
-    see(longest, out.size - begin)
+    note_width(longest, out.size - begin)
     put(out, b"</v></c>", 8)
 
 
@@ -123,7 +123,7 @@ cdef void put_date_cell(Out* out, int64_t millis, int style) noexcept nogil:
     put(out, b' s="', 4)
     put_integer(out, style)
     put(out, b'"><v>', 5)
-    # The same operations as sheet_xml.py, so that they round alike.
+    # The same operations in the same order as in sheet_xml.py, so that the results are rounded in the same way.
     put_double(out, <double> days + (<double> (rest // 1000) + <double> (rest % 1000 * 1000) / 1e6) / 86400.0)
     put(out, b"</v></c>", 8)
 
@@ -132,52 +132,52 @@ cdef int put_cell(
     Out* out, Out* scratch, Tree* tree, int node, unsigned char kind, const unsigned char* at, Py_ssize_t size, int style,
     int* longest
 ) noexcept nogil:
-    """The inner of a cell: a number, boolean or date where Excel keeps the value, else its text."""
+    """The rest of a cell: a number, boolean or date if Excel can hold the exact value, else text."""
     cdef size_t begin
     cdef int64_t whole
     cdef double number
     cdef Decimal decimal
     if kind == TEXT:
-        return put_text_cell(out, at + 4, size - 5, longest) if is_utf8(at + 4, size - 5) else ODD
+        return put_text_cell(out, at + 4, size - 5, longest) if is_utf8(at + 4, size - 5) else FALLBACK
     if kind == BOOL:
         put(out, b' t="b"><v>', 10)
         put_byte(out, 48 + at[0])
         put(out, b"</v></c>", 8)
-        see(longest, BOOL_SHOWN)
-        return FINE
+        note_width(longest, BOOL_SHOWN)
+        return OK
     if kind == INT32 or kind == INT64:
         whole = int32_at(at) if kind == INT32 else int64_at(at)
-        if -MOST_INTEGER < whole < MOST_INTEGER:
+        if -MAX_INTEGER < whole < MAX_INTEGER:
             put(out, b"><v>", 4)
             begin = out.size
             put_integer(out, whole)
-            see(longest, out.size - begin)
+            note_width(longest, out.size - begin)
             put(out, b"</v></c>", 8)
-            return FINE
+            return OK
     elif kind == DOUBLE:
         number = double_at(at)
         if isfinite(number) and (number == 0 or fabs(number) >= SMALLEST):
             put_number_cell(out, number, longest)
-            return FINE
+            return OK
     elif kind == DECIMAL:
         if not read_decimal(at, &decimal) or not nearest_double(&decimal, &number):
-            return ODD
+            return FALLBACK
         put_number_cell(out, number, longest)
-        return FINE
+        return OK
     elif kind == DATE:
         whole = int64_at(at)
         if <int64_t> (FIRST_SERIAL - EPOCH_SERIAL) * DAY_MILLIS <= whole <= LAST_MILLIS:
             put_date_cell(out, whole, style)
-            see(longest, DATE_SHOWN)
-            return FINE
+            note_width(longest, DATE_SHOWN)
+            return OK
     scratch.size = 0
     if kind == OBJECT:  # an empty one
         put(scratch, b"{}", 2)
     elif kind == LIST:
         if put_list(scratch, tree, node, at, size):
-            return ODD
+            return FALLBACK
     elif put_plain(scratch, kind, at, size):
-        return ODD
+        return FALLBACK
     return put_text_cell(out, <const unsigned char*> scratch.bytes, scratch.size, longest)
 
 
@@ -185,7 +185,7 @@ cdef int put_xml_row(
     Out* out, Out* scratch, Tree* tree, Row* row, const char* letters, const int* sizes, int* longest, int64_t number,
     int style
 ) noexcept nogil:
-    """A row as XML; null and missing make no cell."""
+    """A row as XML; null and missing values have no cell."""
     cdef char digits[20]
     cdef int count = digits_before(number, digits + 20), column
     cdef unsigned char kind
@@ -202,6 +202,6 @@ cdef int put_xml_row(
         if put_cell(
             out, scratch, tree, row.nodes[column], kind, row.values[column], row.sizes[column], style, &longest[column]
         ):
-            return ODD
+            return FALLBACK
     put(out, b"</row>", 6)
-    return FINE
+    return OK

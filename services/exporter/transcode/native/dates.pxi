@@ -13,7 +13,7 @@ cdef void put_instant(Out* out, int64_t millis) noexcept nogil:
     """RFC 3339; years beyond 0 to 9999 as ISO 8601 expanded years."""
     cdef int64_t days = floor_quotient(millis, DAY_MILLIS), year
     cdef unsigned int rest = <unsigned int> (millis - days * DAY_MILLIS), of_cycle, of_year, years, moon, month, day
-    # Years that begin in March, counted from 0000-03-01, have their odd day at their end.
+    # Years are counted from 0000-03-01: with March as the first month, the leap day is the last day of a year.
     cdef int64_t cycle = floor_quotient(days + 719468, CYCLE_DAYS)
     of_cycle = <unsigned int> (days + 719468 - cycle * CYCLE_DAYS)
     years = (of_cycle - of_cycle // 1460 + of_cycle // 36524 - of_cycle // 146096) // 365

@@ -1,19 +1,19 @@
-# Doubles as Python's repr writes them: the shortest digits that read back equal, the nearest of those.
+# Doubles as Python's repr writes them: the shortest digits that read back as the same double, the nearest of those.
 #
-# Python's own function needs the GIL. This is Raffaello Giulietti's Schubfach ("The Schubfach way to render doubles",
-# 2021); its names are kept. The powers of ten are computed when the module is loaded.
+# Python's function needs the GIL, so this implements Raffaello Giulietti's Schubfach ("The Schubfach way to render doubles",
+# 2021), with the names used there. The powers of ten are computed when the module is loaded.
 
 cdef enum:
-    LEAST_POWER = -292
-    MOST_POWER = 324
+    MIN_POWER = -292
+    MAX_POWER = 324
 
-cdef uint64_t POWER_HIGH[MOST_POWER - LEAST_POWER + 1]
-cdef uint64_t POWER_LOW[MOST_POWER - LEAST_POWER + 1]
+cdef uint64_t POWER_HIGH[MAX_POWER - MIN_POWER + 1]
+cdef uint64_t POWER_LOW[MAX_POWER - MIN_POWER + 1]
 
 
 def _powers():
     """10**k scaled to 128 bits, rounded up, for every k."""
-    for k in range(LEAST_POWER, MOST_POWER + 1):
+    for k in range(MIN_POWER, MAX_POWER + 1):
         if k >= 0:
             exact, shift = 10**k, 128 - (10**k).bit_length()
             g = exact << shift if shift >= 0 else -(-exact >> -shift)
@@ -21,7 +21,7 @@ def _powers():
             g = -(-(1 << ((10**-k).bit_length() + 127)) // 10**-k)
         if g.bit_length() > 128:
             g = (g + 1) >> 1
-        yield k - LEAST_POWER, g
+        yield k - MIN_POWER, g
 
 
 for _at, _g in _powers():
@@ -51,7 +51,7 @@ cdef Shortest shortest(uint64_t fraction, int biased) noexcept nogil:
     cbl, cbr = cb - 2 + closer, cb + 2
     k = (q * 1262611 - (524031 if closer else 0)) >> 22
     h = q + ((-k * 1741647) >> 19) + 1
-    g1, g0 = POWER_HIGH[-k - LEAST_POWER], POWER_LOW[-k - LEAST_POWER]
+    g1, g0 = POWER_HIGH[-k - MIN_POWER], POWER_LOW[-k - MIN_POWER]
     vbl, vb, vbr = cx_rounded_to_odd(g1, g0, cbl << h), cx_rounded_to_odd(g1, g0, cb << h), cx_rounded_to_odd(g1, g0, cbr << h)
     lower, upper = vbl + odd, vbr - odd
     s = vb >> 2

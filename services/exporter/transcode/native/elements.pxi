@@ -1,14 +1,13 @@
-# Elements of BSON documents: where a value ends, checked against what is there before a byte of it is read.
+# Elements of BSON documents: the size of a value is checked against the available bytes before any of it is read.
 #
-# Nothing that is odd is judged here. A document that is damaged, or holds one of the rare types, is given to the
-# reference as a whole, which decodes it or raises.
+# A document that is damaged or contains a rare type is passed to the reference as a whole, which decodes it or raises.
 
 cdef enum:
-    FINE = 0
-    UNKNOWN = 1  # a key that has no node yet, or a leaf not decided on
-    ODD = 2  # for the reference to decide
-    OTHER_ROOT = 3  # the document has an `id` of its own, or has not, against the guess
-    DEEPEST = 100
+    OK = 0
+    UNKNOWN = 1  # a key without a node, or a leaf whose column is not decided yet
+    FALLBACK = 2  # the reference has to write this document
+    OTHER_ROOT = 3  # the root was guessed wrong: the document has, or lacks, a field called `id`
+    MAX_DEPTH = 100
 
 cdef enum:
     DOUBLE = 1
@@ -46,7 +45,7 @@ cdef inline double double_at(const unsigned char* at) noexcept nogil:
 
 
 cdef inline Py_ssize_t size_of(unsigned char kind, const unsigned char* at, const unsigned char* end) noexcept nogil:
-    """Bytes of a value that lies whole before `end`; -1 when it does not, or for the reference to decide."""
+    """Bytes of a value; -1 if it is not complete before `end`, or if the reference has to read it."""
     cdef Py_ssize_t there = end - at, size
     if kind == TEXT:
         if there < 5:
@@ -82,39 +81,39 @@ cdef inline Py_ssize_t size_of(unsigned char kind, const unsigned char* at, cons
 
 
 cdef inline Py_ssize_t key_size(const unsigned char* at, const unsigned char* end) noexcept nogil:
-    """Bytes of a key without its NUL; -1 when that is not there."""
+    """Bytes of a key without its NUL; -1 if there is no NUL."""
     cdef const unsigned char* nul = <const unsigned char*> memchr(at, 0, end - at)
     return -1 if nul == NULL else nul - at
 
 
 cdef int check(unsigned char kind, const unsigned char* at, Py_ssize_t size, int depth) noexcept nogil:
-    """Whether a value that nobody writes could be read."""
+    """Check a value that is not written, as if it were read."""
     cdef const unsigned char* end = at + size - 1
     cdef unsigned char below
     cdef Py_ssize_t length
     cdef int code
     if kind != OBJECT and kind != LIST:
-        return FINE
-    if depth > DEEPEST:
-        return ODD
+        return OK
+    if depth > MAX_DEPTH:
+        return FALLBACK
     at += 4
     while at < end:
         below = at[0]
         at += 1
         length = key_size(at, end)
         if length < 0 or (length == 4 and memcmp(at, b"$ref", 4) == 0):
-            return ODD
+            return FALLBACK
         at += length + 1
         size = size_of(below, at, end)
         if size < 0:
-            return ODD
+            return FALLBACK
         code = check(below, at, size, depth + 1)
         if code:
             return code
         at += size
-    return FINE
+    return OK
 
 
 cdef inline Py_ssize_t document_size(const unsigned char* at, const unsigned char* end) noexcept nogil:
-    """Bytes of the document that begins here; -1 when it is not there whole."""
+    """Bytes of the document at `at`; -1 if it is not complete."""
     return size_of(OBJECT, at, end)

@@ -1,37 +1,37 @@
-# What a batch is put through: document after document without the GIL, and those for the reference with it.
+# Writes a batch document by document without the GIL, and takes the GIL for those that the reference has to write.
 
 @cython.internal
 cdef class Engine:
     """Writes documents one after the other.
 
-    `slowly` is the reference: a document's bytes and the number of its row in, what is written of it out.
+    `reference` takes a document's bytes and the number of its row, and returns it as written to the file.
     """
 
     cdef Tree tree
     cdef Out out
     cdef Out scratch
     cdef int root
-    cdef object slowly
-    cdef bytes ending  # after each document
+    cdef object reference
+    cdef bytes ending  # written after each document
     cdef const char* after
     cdef size_t after_size
 
     def __cinit__(self):
         self.tree.seed = <unsigned int> int.from_bytes(os.urandom(4), "little")
-        # Both buffers have a place from the start, so that nothing written to one is no null pointer.
-        if not began(&self.tree) or room(&self.out, 1) == NULL or room(&self.scratch, 1) == NULL:
+        # Both buffers get memory from the start, so that an empty one is not a null pointer.
+        if not make_tree(&self.tree) or room(&self.out, 1) == NULL or room(&self.scratch, 1) == NULL:
             raise MemoryError
 
     def __dealloc__(self):
-        ended(&self.tree)
+        free_tree(&self.tree)
         free(self.out.bytes)
         free(self.scratch.bytes)
 
     def encode(self, bytes batch not None, int64_t first=0):
-        """A batch as it stands in the file; its rows are numbered from `first`.
+        """A batch as written to the file; its rows are numbered from `first`.
 
         Raises:
-            Whatever the reference does.
+            Exception: whatever the reference raises.
         """
         cdef const unsigned char* at = <const unsigned char*> PyBytes_AS_STRING(batch)
         cdef const unsigned char* end = at + PyBytes_GET_SIZE(batch)
@@ -39,8 +39,8 @@ cdef class Engine:
         cdef size_t begin
         cdef int64_t row = first
         cdef int code
-        if self.tree.count >= MOST_NODES:
-            ended(&self.tree)
+        if self.tree.count >= MAX_NODES:
+            free_tree(&self.tree)
             self.begin()
         self.out.size = 0
         with nogil:
@@ -53,18 +53,18 @@ cdef class Engine:
                 if code:
                     self.out.size = begin
                     with gil:
-                        self.hand_over(batch, at, size, row, code)
+                        self.fall_back(batch, at, size, row, code)
                 at += size
                 row += 1
-        if at < end:  # damaged: the reference says how
-            return self.slowly(batch, first)
+        if at < end:  # damaged: the reference raises the right error
+            return self.reference(batch, first)
         if self.out.failed or self.scratch.failed:
             raise MemoryError
         return Encoded(PyBytes_FromStringAndSize(self.out.bytes, self.out.size), row - first)
 
     cdef int write(self, const unsigned char* at, Py_ssize_t size, int64_t row) noexcept nogil:
-        """Write one document, or say why not."""
-        return ODD
+        """Write one document; returns OK, or why it was not written."""
+        return FALLBACK
 
     cdef int end_with(self, bytes ending) except -1:
         self.ending = ending
@@ -72,18 +72,18 @@ cdef class Engine:
         return 0
 
     cdef int begin(self) except -1:
-        """Begin with a tree that knows nothing."""
-        if not began(&self.tree):
+        """Start with an empty tree."""
+        if not make_tree(&self.tree):
             raise MemoryError
         return 0
 
-    cdef int hand_over(self, bytes batch, const unsigned char* at, Py_ssize_t size, int64_t row, int code) except -1:
-        """Have the reference write a document, and learn from it."""
+    cdef int fall_back(self, bytes batch, const unsigned char* at, Py_ssize_t size, int64_t row, int code) except -1:
+        """Let the reference write a document, and learn its keys."""
         document = PyBytes_FromStringAndSize(<const char*> at, size)
         try:
-            text, _ = self.slowly(document, row)
+            text, _ = self.reference(document, row)
         except Exception:
-            documents(batch)  # the reference decodes a batch before it writes any of it, so damage comes first
+            documents(batch)  # the reference decodes a whole batch before it writes any of it, so damage is reported first
             raise
         put(&self.out, PyBytes_AS_STRING(text), PyBytes_GET_SIZE(text))
         if code == UNKNOWN:
@@ -93,9 +93,9 @@ cdef class Engine:
     cdef int learn(self, bytes document) except -1:
         return 0
 
-    cdef int plant(self, int above, str key):
-        """The node of a key, new or old; NONE when there can be none."""
+    cdef int node_of(self, int above, str key):
+        """The node of a key, created if necessary; NONE if that is impossible."""
         cdef bytes encoded = key.encode("utf-8", "surrogatepass")
         cdef const unsigned char* at = <const unsigned char*> PyBytes_AS_STRING(encoded)
-        cdef int size = <int> PyBytes_GET_SIZE(encoded), node = found(&self.tree, above, at, size)
-        return added(&self.tree, above, at, size, at, size) if node == NONE else node
+        cdef int size = <int> PyBytes_GET_SIZE(encoded), node = find_node(&self.tree, above, at, size)
+        return add_node(&self.tree, above, at, size, at, size) if node == NONE else node

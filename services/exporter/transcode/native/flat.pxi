@@ -1,14 +1,14 @@
-# The engines of flat formats: what finds columns, lines of CSV, rows of a worksheet.
+# The engines of flat formats: discovery of columns, lines of CSV, rows of a worksheet.
 
 @cython.internal
 cdef class Leaves(Engine):
-    """Assigns leaves to columns, as `names` decides; by itself it writes nothing."""
+    """Assigns leaves to columns as `names` decides; writes nothing itself."""
 
     cdef object names
     cdef Row row
 
-    def __init__(self, names, slowly, int width=0):
-        self.names, self.slowly = names, slowly
+    def __init__(self, names, reference, int width=0):
+        self.names, self.reference = names, reference
         if width:
             self.row.kinds = <unsigned char*> calloc(width, 1)
             self.row.nodes = <int*> calloc(width, sizeof(int))
@@ -34,10 +34,10 @@ cdef class Leaves(Engine):
         return 0
 
     cdef int copy(self, dict decoded, node, int at) except -1:
-        """Take over what `names` has decided on the keys of an object."""
+        """Copy the decisions of `names` about the keys of an object."""
         cdef int key
         for name, value in decoded.items():
-            below, key = node.below[name], self.plant(at, name)
+            below, key = node.below[name], self.node_of(at, name)
             if key == NONE:
                 continue
             self.tree.nodes[key].column = below.column
@@ -53,8 +53,8 @@ cdef class Lines(Leaves):
 
     cdef Dialect dialect
 
-    def __init__(self, names, slowly, int width, int delimiter, bint escape):
-        Leaves.__init__(self, names, slowly, width)
+    def __init__(self, names, reference, int width, int delimiter, bint escape):
+        Leaves.__init__(self, names, reference, width)
         self.dialect.delimiter, self.dialect.escape = delimiter, escape
 
     cdef int write(self, const unsigned char* at, Py_ssize_t size, int64_t row) noexcept nogil:
@@ -71,10 +71,10 @@ cdef class XmlRows(Leaves):
     cdef int* longest  # characters of the longest cell, by column
     cdef int style
 
-    def __init__(self, names, slowly, int width, int date_style):
+    def __init__(self, names, reference, int width, int date_style):
         cdef bytes beginning
         cdef int column
-        Leaves.__init__(self, names, slowly, width)
+        Leaves.__init__(self, names, reference, width)
         self.style = date_style
         self.letters = <char*> calloc(width + 1, LETTERS_ROOM)
         self.sizes = <int*> calloc(width + 1, sizeof(int))

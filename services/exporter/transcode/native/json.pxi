@@ -1,7 +1,7 @@
-# Values as JSON, laid out as values.py does; the rules are in docs/values.md.
+# Values as JSON, in the same layout as values.py; the rules are in docs/values.md.
 
 cdef void put_quoted(Out* out, const unsigned char* text, size_t size) noexcept nogil:
-    """A JSON string of valid UTF-8: only what has to be is escaped, as by the json module."""
+    """A JSON string of valid UTF-8; escapes what the json module escapes with ensure_ascii=False."""
     cdef size_t at, begin = 0
     cdef unsigned char byte
     cdef char* place
@@ -43,7 +43,7 @@ cdef inline char short_escape(unsigned char byte) noexcept nogil:
 
 
 cdef inline void put_break(Out* out, int indent) noexcept nogil:
-    """A new line with so many blanks; nothing in compact JSON (NONE)."""
+    """A line break and the indentation; nothing in compact JSON (NONE)."""
     if indent != NONE:
         put_byte(out, b"\n")
         put_repeated(out, b" ", indent)
@@ -52,26 +52,26 @@ cdef inline void put_break(Out* out, int indent) noexcept nogil:
 cdef int put_json(
     Out* out, Tree* tree, int node, unsigned char kind, const unsigned char* at, Py_ssize_t size, int depth, int indent
 ) noexcept nogil:
-    """A value as JSON; `indent` is that of the line it begins on, NONE: compact."""
+    """A value as JSON; `indent` is the indentation of its first line, NONE for compact JSON."""
     if kind == OBJECT:
         return put_json_object(out, tree, node, at, size, depth, indent)
     if kind == LIST:
         return put_json_list(out, tree, node, at, size, depth, indent)
     if kind == TEXT:
         if not is_utf8(at + 4, size - 5):
-            return ODD
+            return FALLBACK
         put_quoted(out, at + 4, size - 5)
-        return FINE
+        return OK
     if kind == NULL_VALUE or kind == UNDEFINED:
         put(out, b"null", 4)
-        return FINE
+        return OK
     if kind == INT32 or kind == INT64 or kind == BOOL or kind == DECIMAL or (kind == DOUBLE and isfinite(double_at(at))):
         return put_plain(out, kind, at, size)
     put_byte(out, b'"')
     if put_plain(out, kind, at, size):
-        return ODD
+        return FALLBACK
     put_byte(out, b'"')
-    return FINE
+    return OK
 
 
 cdef int put_json_list(
@@ -81,36 +81,36 @@ cdef int put_json_list(
     cdef unsigned char kind
     cdef Py_ssize_t length
     cdef int below = NONE if indent == NONE else indent + 2, items
-    if depth > DEEPEST:
-        return ODD
+    if depth > MAX_DEPTH:
+        return FALLBACK
     put_byte(out, b"[")
     at += 4
     if at < end:
         items = items_of(tree, node)
         if items == NONE:
-            return ODD
+            return FALLBACK
         while True:
             put_break(out, below)
             kind = at[0]
             at += 1
             length = key_size(at, end)
             if length < 0:
-                return ODD
+                return FALLBACK
             at += length + 1
             length = size_of(kind, at, end)
             if length < 0 or put_json(out, tree, items, kind, at, length, depth + 1, below):
-                return ODD
+                return FALLBACK
             at += length
             if at >= end:
                 break
             put_byte(out, b",")
         put_break(out, indent)
     put_byte(out, b"]")
-    return FINE
+    return OK
 
 
 cdef inline void put_key(Out* out, Node* node, int indent, bint first) noexcept nogil:
-    """A key with its colon, on a line of its own, after a comma unless it is the first."""
+    """A key with its colon on a new line, after a comma unless it is the first."""
     if not first:
         put_byte(out, b",")
     put_break(out, indent)
@@ -118,14 +118,14 @@ cdef inline void put_key(Out* out, Node* node, int indent, bint first) noexcept 
 
 
 cdef inline bint is_empty_object(Out* out) noexcept nogil:
-    """Whether the object written last came out empty: no other has its two braces side by side."""
+    """Whether the object written last is empty: only then are its braces next to each other."""
     return out.size >= 2 and out.bytes[out.size - 2] == b"{"
 
 
 cdef int put_json_object(
     Out* out, Tree* tree, int node, const unsigned char* at, Py_ssize_t size, int depth, int indent
 ) noexcept nogil:
-    """An object; of its keys, those excluded are left out, and so is an object of which they leave nothing."""
+    """An object without excluded keys, and without objects that are empty because of exclusions."""
     cdef const unsigned char* end = at + size - 1
     cdef unsigned char kind
     cdef Py_ssize_t length
@@ -133,8 +133,8 @@ cdef int put_json_object(
     cdef int below = NONE if indent == NONE else indent + 2, last = NONE, key
     cdef int64_t number
     cdef bint empty = True
-    if depth > DEEPEST:
-        return ODD
+    if depth > MAX_DEPTH:
+        return FALLBACK
     tree.objects += 1
     number = tree.objects
     put_byte(out, b"{")
@@ -146,30 +146,30 @@ cdef int put_json_object(
         if key == NONE:
             length = key_size(at, end)
             if length < 0:
-                return ODD
-            key = added(tree, node, at, <int> length, at, length)
+                return FALLBACK
+            key = add_node(tree, node, at, <int> length, at, length)
             if key == NONE:
-                return ODD
-            expect(tree, node, last, key)
+                return FALLBACK
+            predict(tree, node, last, key)
         last = key
-        if tree.nodes[key].met == number or tree.nodes[key].reference:
-            return ODD
+        if tree.nodes[key].met == number or tree.nodes[key].may_be_dbref:
+            return FALLBACK
         if tree.nodes[key].own_id:
             return OTHER_ROOT
         tree.nodes[key].met = number
         at += tree.nodes[key].length + 1
         length = size_of(kind, at, end)
         if length < 0:
-            return ODD
+            return FALLBACK
         if tree.nodes[key].excluded:
             if check(kind, at, length, depth + 1):
-                return ODD
+                return FALLBACK
             at += length
             continue
         begin = out.size
         put_key(out, &tree.nodes[key], below, empty)
         if put_json(out, tree, key, kind, at, length, depth + 1, below):
-            return ODD
+            return FALLBACK
         if tree.nodes[key].above_excluded and kind == OBJECT and length > 5 and is_empty_object(out):
             out.size = begin
         else:
@@ -178,4 +178,4 @@ cdef int put_json_object(
     if not empty:
         put_break(out, indent)
     put_byte(out, b"}")
-    return FINE
+    return OK

@@ -1,30 +1,30 @@
-# A tree over the keys met in documents, so that each is looked at, escaped and decided on once.
+# A tree of the keys found in documents, so that each key is escaped, and its column decided, only once.
 #
-# Documents of a collection resemble each other: the key that came after this one last time is tried first, so that
-# most keys cost one comparison; the others are found in one hash table over (node above, key).
+# Documents of a collection are similar. The key that followed this one last time is tried first, so most keys cost one
+# comparison. The others are looked up in one hash table of (node above, key).
 
 cdef enum:
     NONE = -1
     IGNORED = -1  # as in names.py
     UNDECIDED = -2
-    MOST_NODES = 100000  # then the tree is begun anew: a collection may have new keys in every document
+    MAX_NODES = 100000  # then the tree is rebuilt: a collection may have new keys in every document
 
 cdef struct Node:
     int above
     unsigned int hash
     int length  # of the key
     int label_length
-    char* key  # with its NUL, and the label behind it: the key as JSON, with its colon
+    char* key  # with its NUL, followed by the label: the key as JSON, with its colon
     int column
-    int first  # the first key of the last object that was here
-    int after  # the key that came after this one, last time
-    int wish  # what was asked for by name here, or above something that was; NONE: nothing
-    int items  # the node above the keys of objects in lists that are here
-    bint own_id  # the key `id` of documents for which it is no key: they belong to the other root
-    bint reference  # the key is $ref: what has it may be a DBRef
+    int first  # the first key of the last object at this node
+    int after  # the key that followed this one last time
+    int field  # the selected field at this node; NONE: not selected
+    int items  # the node above the keys of objects in lists at this node
+    bint own_id  # the key `id` below the root for documents without one: such a document belongs to the other root
+    bint may_be_dbref  # the key is $ref, so its object may be a DBRef
     bint excluded
     bint above_excluded
-    int64_t met  # the number of the last object that had this key: twice in one is for the reference
+    int64_t met  # the number of the last object with this key; duplicates are left to the reference
 
 cdef struct Tree:
     Node* nodes
@@ -33,8 +33,8 @@ cdef struct Tree:
     int* table
     unsigned int mask
     unsigned int seed
-    int64_t objects  # met so far
-    int64_t document  # the number of the document among them
+    int64_t objects  # read so far
+    int64_t document  # the number of the current document among them
     bint pretty  # labels end in ": "
 
 
@@ -50,7 +50,7 @@ cdef inline unsigned int hash_of(Tree* tree, int above, const unsigned char* key
     return <unsigned int> (mixed ^ mixed >> 32 ^ <uint64_t> length)
 
 
-cdef int found(Tree* tree, int above, const unsigned char* key, int length) noexcept nogil:
+cdef int find_node(Tree* tree, int above, const unsigned char* key, int length) noexcept nogil:
     """The node of a key, or NONE."""
     cdef unsigned int hashed = hash_of(tree, above, key, length), slot = hashed & tree.mask
     cdef Node* node
@@ -64,7 +64,7 @@ cdef int found(Tree* tree, int above, const unsigned char* key, int length) noex
 
 
 cdef bint has_room(Tree* tree) noexcept nogil:
-    """Make place for one more node; False when there is no memory."""
+    """Make room for one more node; False if there is no memory."""
     cdef int capacity = 2 * tree.capacity, at
     cdef unsigned int slot
     cdef Node* nodes
@@ -89,12 +89,14 @@ cdef bint has_room(Tree* tree) noexcept nogil:
     return True
 
 
-cdef int added(Tree* tree, int above, const unsigned char* key, int length, const unsigned char* shown, int size) noexcept nogil:
-    """A new node for a key, shown in JSON as another one at the root; NONE: it is no UTF-8, or there is no memory."""
+cdef int add_node(
+    Tree* tree, int above, const unsigned char* key, int length, const unsigned char* shown, int size
+) noexcept nogil:
+    """A new node for a key, written in JSON as `shown`; NONE if it is not valid UTF-8 or there is no memory."""
     cdef Out label
     cdef Node* node
     cdef unsigned int slot
-    if tree.count >= MOST_NODES or not is_utf8(key, length) or not has_room(tree):
+    if tree.count >= MAX_NODES or not is_utf8(key, length) or not has_room(tree):
         return NONE
     memset(&label, 0, sizeof(Out))
     put(&label, <const char*> key, length)
@@ -113,8 +115,8 @@ cdef int added(Tree* tree, int above, const unsigned char* key, int length, cons
     node.key = <char*> realloc(label.bytes, label.size)
     if node.key == NULL:
         node.key = label.bytes
-    node.column, node.first, node.after, node.items, node.wish = UNDECIDED, NONE, NONE, NONE, NONE
-    node.reference = length == 4 and memcmp(key, <const char*> b"$ref", 4) == 0
+    node.column, node.first, node.after, node.items, node.field = UNDECIDED, NONE, NONE, NONE, NONE
+    node.may_be_dbref = length == 4 and memcmp(key, <const char*> b"$ref", 4) == 0
     slot = node.hash & tree.mask
     while tree.table[slot] != NONE:
         slot = (slot + 1) & tree.mask
@@ -124,9 +126,9 @@ cdef int added(Tree* tree, int above, const unsigned char* key, int length, cons
 
 
 cdef inline int next_key(Tree* tree, int above, int last, const unsigned char* at, const unsigned char* end) noexcept nogil:
-    """The node of the key at `at`, which comes after the key `last` (NONE: none); NONE when it has no node.
+    """The node of the key at `at`, which follows the key `last` (NONE: it is the first); NONE if it has no node.
 
-    A node is only found where the key and its NUL end before `end`.
+    If a node is returned, the key and its NUL end before `end`.
     """
     cdef int expected = tree.nodes[above].first if last == NONE else tree.nodes[last].after
     cdef Py_ssize_t length
@@ -138,13 +140,13 @@ cdef inline int next_key(Tree* tree, int above, int last, const unsigned char* a
     length = key_size(at, end)
     if length < 0:
         return NONE
-    node = found(tree, above, at, <int> length)
+    node = find_node(tree, above, at, <int> length)
     if node != NONE:
-        expect(tree, above, last, node)
+        predict(tree, above, last, node)
     return node
 
 
-cdef inline void expect(Tree* tree, int above, int last, int node) noexcept nogil:
+cdef inline void predict(Tree* tree, int above, int last, int node) noexcept nogil:
     if last == NONE:
         tree.nodes[above].first = node
     else:
@@ -152,11 +154,11 @@ cdef inline void expect(Tree* tree, int above, int last, int node) noexcept nogi
 
 
 cdef int items_of(Tree* tree, int node) noexcept nogil:
-    """The node above the keys of objects in lists at this node; NONE when there is no memory."""
+    """The node above the keys of objects in lists at this node; NONE if there is no memory."""
     cdef int items = tree.nodes[node].items
     if items == NONE:
-        # A key of its own that no object has: keys hold no NUL.
-        items = added(tree, node, <const unsigned char*> b"\0", 1, <const unsigned char*> b"", 0)
+        # No object has such a key, since keys contain no NUL.
+        items = add_node(tree, node, <const unsigned char*> b"\0", 1, <const unsigned char*> b"", 0)
         tree.nodes[node].items = items
     return items
 
@@ -167,36 +169,37 @@ cdef enum:
     OWN_ID_KEY = 4
 
 
-cdef bint planted(Tree* tree) noexcept nogil:
-    """The roots, and the keys that tell which is a document's; False when there is no memory.
+cdef bint add_roots(Tree* tree) noexcept nogil:
+    """Add both roots, and the keys that tell them apart; False if there is no memory.
 
-    `_id` is called `id` unless the document has one of its own. Under which root a document is, is guessed: as the last.
+    `_id` is exported as `id` unless the document has a field called `id`. Each document is first tried with the root of
+    the previous one.
     """
     cdef int id_
-    if added(tree, NONE, <const unsigned char*> b"", 0, <const unsigned char*> b"", 0) != PLAIN:
+    if add_node(tree, NONE, <const unsigned char*> b"", 0, <const unsigned char*> b"", 0) != PLAIN:
         return False
-    added(tree, NONE, <const unsigned char*> b"\0", 1, <const unsigned char*> b"", 0)  # OWN_ID
-    added(tree, PLAIN, <const unsigned char*> b"_id", 3, <const unsigned char*> b"id", 2)
-    id_ = added(tree, PLAIN, <const unsigned char*> b"id", 2, <const unsigned char*> b"", 0)
-    if added(tree, OWN_ID, <const unsigned char*> b"id", 2, <const unsigned char*> b"id", 2) != OWN_ID_KEY:
+    add_node(tree, NONE, <const unsigned char*> b"\0", 1, <const unsigned char*> b"", 0)  # OWN_ID
+    add_node(tree, PLAIN, <const unsigned char*> b"_id", 3, <const unsigned char*> b"id", 2)
+    id_ = add_node(tree, PLAIN, <const unsigned char*> b"id", 2, <const unsigned char*> b"", 0)
+    if add_node(tree, OWN_ID, <const unsigned char*> b"id", 2, <const unsigned char*> b"id", 2) != OWN_ID_KEY:
         return False
     tree.nodes[id_].own_id = True
     return True
 
 
-cdef bint began(Tree* tree) noexcept nogil:
-    """Make room for the first nodes; False when there is no memory."""
+cdef bint make_tree(Tree* tree) noexcept nogil:
+    """Create a tree with both roots; False if there is no memory."""
     tree.capacity, tree.mask, tree.count = 64, 4 * 64 - 1, 0
     tree.nodes = <Node*> malloc(64 * sizeof(Node))
     tree.table = <int*> malloc(4 * 64 * sizeof(int))
     if tree.nodes == NULL or tree.table == NULL:
         return False
     memset(tree.table, 0xFF, 4 * 64 * sizeof(int))
-    return planted(tree)
+    return add_roots(tree)
 
 
-cdef void ended(Tree* tree) noexcept nogil:
-    """Give the memory back."""
+cdef void free_tree(Tree* tree) noexcept nogil:
+    """Free all memory."""
     cdef int at
     for at in range(tree.count):
         free(tree.nodes[at].key)

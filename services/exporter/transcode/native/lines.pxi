@@ -1,8 +1,8 @@
-# Rows as lines of CSV: RFC 4180, and the quote that keeps text from being taken for a formula.
+# Rows as lines of CSV: RFC 4180, optionally with formulas escaped.
 
 cdef struct Dialect:
     unsigned char delimiter
-    bint escape  # put ' before what a spreadsheet would take for a formula
+    bint escape  # put ' before text that a spreadsheet would take for a formula
 
 
 cdef inline bint is_formula(unsigned char first) noexcept nogil:
@@ -12,7 +12,7 @@ cdef inline bint is_formula(unsigned char first) noexcept nogil:
 
 
 cdef void put_field(Out* out, const unsigned char* text, size_t size, Dialect* dialect) noexcept nogil:
-    """Text as a field, quoted where RFC 4180 asks for it."""
+    """Text as a field, quoted if RFC 4180 requires it."""
     cdef bint escaped = dialect.escape and size > 0 and is_formula(text[0])
     cdef const unsigned char* quote
     if not needs_quotes(text, size, dialect.delimiter):
@@ -50,7 +50,7 @@ cdef int put_line(Out* out, Out* scratch, Tree* tree, Row* row, Dialect* dialect
         at = row.values[column]
         if kind == TEXT:
             if not is_utf8(at + 4, row.sizes[column] - 5):
-                return ODD
+                return FALLBACK
             put_field(out, at + 4, row.sizes[column] - 5, dialect)
         elif kind == OBJECT:  # an empty one
             put(out, b"{}", 2)
@@ -58,13 +58,13 @@ cdef int put_line(Out* out, Out* scratch, Tree* tree, Row* row, Dialect* dialect
             scratch.size = 0
             if kind == LIST:
                 if put_list(scratch, tree, row.nodes[column], at, row.sizes[column]):
-                    return ODD
+                    return FALLBACK
             elif put_plain(scratch, kind, at, row.sizes[column]):
-                return ODD
+                return FALLBACK
             put_field(out, <const unsigned char*> scratch.bytes, scratch.size, dialect)
         elif put_plain(out, kind, at, row.sizes[column]):
-            return ODD
+            return FALLBACK
     if row.width == 1 and out.size == begin:
-        put(out, b'""', 2)  # no row is a blank line
+        put(out, b'""', 2)  # otherwise the row would be a blank line
     put(out, b"\r\n", 2)
-    return FINE
+    return OK

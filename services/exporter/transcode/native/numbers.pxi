@@ -6,7 +6,7 @@ cdef extern from *:
         "00010203040506070809101112131415161718192021222324252627282930313233343536373839404142434445464748495051"
         "52535455565758596061626364656667686970717273747576777879808182838485868788899091929394959697" "9899";
 
-    /* Digits of a 113-bit coefficient, right-aligned in 39 places; how many there are. */
+    /* Writes the digits of a 113-bit coefficient so that they end before `end`; returns how many there are. */
     static inline int cx_wide_digits(uint64_t high, uint64_t low, char *end) {
         unsigned __int128 left = ((unsigned __int128) high << 64) | low;
         int count = 0;
@@ -18,7 +18,7 @@ cdef extern from *:
         return (uint64_t) (((unsigned __int128) a * b) >> 64);
     }
 
-    /* (g * factor) >> 128 with the lowest bit set when bits were lost; g is g1 * 2**64 + g0. */
+    /* (g * factor) >> 128 with the lowest bit set if bits were lost; g is g1 * 2**64 + g0. */
     static inline uint64_t cx_rounded_to_odd(uint64_t g1, uint64_t g0, uint64_t factor) {
         unsigned __int128 x = (unsigned __int128) g0 * factor;
         unsigned __int128 y = (unsigned __int128) g1 * factor + (uint64_t) (x >> 64);
@@ -32,7 +32,7 @@ cdef extern from *:
 
 
 cdef inline int digits_before(uint64_t value, char* end) noexcept nogil:
-    """Writes digits so that they end before `end`; how many they are (1 to 20)."""
+    """Writes digits so that they end before `end`; returns how many there are (1 to 20)."""
     cdef char* at = end
     cdef unsigned int pair
     while value >= 100:
@@ -64,7 +64,7 @@ cdef inline void put_integer(Out* out, int64_t value) noexcept nogil:
 
 
 cdef inline void put_padded(Out* out, unsigned int value, int width) noexcept nogil:
-    """Digits with zeros before them, at least `width`."""
+    """At least `width` digits, with leading zeros."""
     cdef char digits[20]
     cdef int count = digits_before(value, digits + 20)
     while count < width:
@@ -81,7 +81,7 @@ cdef struct Decimal:
 
 
 cdef bint read_decimal(const unsigned char* bid, Decimal* decimal) noexcept nogil:
-    """A finite Decimal128 in its common form; False for any other, of which the driver knows what they are."""
+    """A finite Decimal128 in its usual encoding; False for any other, which is left to the driver."""
     cdef uint64_t low, high, coefficient
     memcpy(&low, bid, 8)
     memcpy(&high, bid + 8, 8)
@@ -105,7 +105,7 @@ cdef void put_decimal(Out* out, Decimal* decimal) noexcept nogil:
         put(out, b"0.", 2)
         put_repeated(out, b"0", -point)
         put(out, digits, count)
-    else:  # point <= count, since a plain number has no exponent above zero
+    else:  # point <= count, because the exponent of a plain number is at most zero
         put(out, digits, point)
         if count > point:
             put_byte(out, b".")
@@ -122,7 +122,7 @@ for _at in range(23):
 
 
 cdef bint nearest_double(Decimal* decimal, double* near) noexcept nogil:
-    """The double nearest to a decimal of up to 15 significant digits, where one operation rounds it; else False."""
+    """The nearest double to a decimal of up to 15 significant digits, if one rounding suffices; else False."""
     cdef int at = 39 - decimal.count, last = 39, power
     cdef uint64_t whole = 0
     while last > at and decimal.digits[last - 1] == b"0":

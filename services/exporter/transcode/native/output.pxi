@@ -4,10 +4,10 @@ cdef struct Out:
     char* bytes
     size_t size
     size_t capacity
-    bint failed  # no memory: what is written from then on is lost, and the batch ends in a MemoryError
+    bint failed  # out of memory: further output is dropped, and the batch ends with a MemoryError
 
 
-cdef char* grown(Out* out, size_t more) noexcept nogil:
+cdef char* grow(Out* out, size_t more) noexcept nogil:
     cdef size_t capacity = out.capacity + (out.capacity >> 1) + more + 4096
     cdef char* moved = <char*> realloc(out.bytes, capacity)
     if moved == NULL:
@@ -18,10 +18,10 @@ cdef char* grown(Out* out, size_t more) noexcept nogil:
 
 
 cdef inline char* room(Out* out, size_t more) noexcept nogil:
-    """The end of what is written, with a place for `more` bytes behind it; NULL when there is no memory."""
+    """The end of the output, with room for `more` bytes after it; NULL if there is no memory."""
     if out.capacity - out.size >= more:
         return out.bytes + out.size
-    return grown(out, more)
+    return grow(out, more)
 
 
 cdef inline void put(Out* out, const char* bytes, size_t size) noexcept nogil:

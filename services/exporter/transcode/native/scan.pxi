@@ -1,13 +1,13 @@
-# Looks for bytes that need care in a text. Every loop goes through the whole text without a branch, keeping the least of
-# what is left of each byte when a sought one is taken from it: so compilers make vector instructions of it (measured: 16
-# times as fast as comparing byte by byte).
+# Searches text for bytes that have to be escaped. XOR with a sought byte gives 0 for a match, so each loop keeps the
+# minimum over the whole text. Without branches, compilers vectorize the loops (measured: 16 times as fast as comparing
+# byte by byte).
 
 cdef inline unsigned char least(unsigned char a, unsigned char b) noexcept nogil:
     return a if a < b else b
 
 
 cdef bint needs_quotes(const unsigned char* text, size_t size, unsigned char delimiter) noexcept nogil:
-    """Whether a field of CSV has to be quoted."""
+    """Whether a CSV field has to be quoted."""
     cdef unsigned char left = 0xFF, byte
     cdef size_t at
     for at in range(size):
@@ -17,7 +17,7 @@ cdef bint needs_quotes(const unsigned char* text, size_t size, unsigned char del
 
 
 cdef bint needs_escape(const unsigned char* text, size_t size) noexcept nogil:
-    """Whether a JSON string has to be escaped: it has a quote, a backslash or a control character."""
+    """Whether a JSON string contains a quote, a backslash or a control character."""
     cdef unsigned char left = 0xFF, lowest = 0xFF, byte
     cdef size_t at
     for at in range(size):
@@ -28,7 +28,7 @@ cdef bint needs_escape(const unsigned char* text, size_t size) noexcept nogil:
 
 
 cdef bint needs_markup(const unsigned char* text, size_t size) noexcept nogil:
-    """Whether a text may hold what XML forbids or escapes (a rough look: underlines and the lead of U+FFFE count)."""
+    """Whether text may need escaping in XML; also True for any underscore and for the first byte of U+FFFE."""
     cdef unsigned char left = 0xFF, lowest = 0xFF, byte
     cdef size_t at
     for at in range(size):
@@ -39,7 +39,7 @@ cdef bint needs_markup(const unsigned char* text, size_t size) noexcept nogil:
 
 
 cdef bint has_blanks(const unsigned char* text, size_t size) noexcept nogil:
-    """Whether a text has a line break, or two blanks side by side."""
+    """Whether text has a line break, or two consecutive spaces."""
     cdef unsigned char left = 0xFF, byte
     cdef size_t at
     if size == 0:

@@ -1,19 +1,19 @@
-# The plan of the fields asked for, and the engine that follows it.
+# The engine for JSON of selected fields, and the plan it follows.
 
 @cython.internal
-cdef class Chosen(Leaves):
-    """Documents as JSON objects of the fields asked for."""
+cdef class SelectedObjects(Leaves):
+    """Documents as JSON objects of the selected fields."""
 
     cdef tuple fields
     cdef int indent
-    cdef int wish_count
+    cdef int field_count
 
-    def __init__(self, names, slowly, tuple fields, int indent, bytes ending):
-        Leaves.__init__(self, names, slowly)
+    def __init__(self, names, reference, tuple fields, int indent, bytes ending):
+        Leaves.__init__(self, names, reference)
         self.fields, self.indent = fields, indent
         self.end_with(ending)
         self.tree.pretty = indent != NONE
-        ended(&self.tree)
+        free_tree(&self.tree)
         self.begin()
 
     def __dealloc__(self):
@@ -23,11 +23,11 @@ cdef class Chosen(Leaves):
         cdef int code = fill_document(&self.tree, &self.row, &self.root, at, size)
         if code:
             return code
-        # The first two wishes are those for the two roots.
-        if put_wishes(&self.out, &self.tree, self.row.wishes, &self.row.wishes[self.root], 0, self.indent):
-            return ODD
+        # The first two fields stand for the two roots.
+        if put_selected_fields(&self.out, &self.tree, self.row.fields, &self.row.fields[self.root], 0, self.indent):
+            return FALLBACK
         put(&self.out, self.after, self.after_size)
-        return FINE
+        return OK
 
     cdef int begin(self) except -1:
         cdef int at, step, node
@@ -35,35 +35,35 @@ cdef class Chosen(Leaves):
         plan = [Plan(PLAIN), Plan(OWN_ID)]
         for name in self.fields:
             keys = parts(name)
-            self.wish_for(plan, plan[OWN_ID], keys)
+            self.add_path(plan, plan[OWN_ID], keys)
             if keys[0] != "_id":
-                self.wish_for(plan, plan[PLAIN], ["_id", *keys[1:]] if keys[0] == "id" else keys)
+                self.add_path(plan, plan[PLAIN], ["_id", *keys[1:]] if keys[0] == "id" else keys)
         self.forget()
-        self.row.wishes = <Wish*> calloc(len(plan), sizeof(Wish))
-        if self.row.wishes == NULL:
+        self.row.fields = <SelectedField*> calloc(len(plan), sizeof(SelectedField))
+        if self.row.fields == NULL:
             raise MemoryError
-        self.wish_count = <int> len(plan)
-        for at in range(self.wish_count):
+        self.field_count = <int> len(plan)
+        for at in range(self.field_count):
             planned = plan[at]
-            self.row.wishes[at].node = node = planned.node
+            self.row.fields[at].node = node = planned.node
             if at > OWN_ID:
-                self.tree.nodes[node].wish = at
+                self.tree.nodes[node].field = at
             if planned.steps:
-                self.row.wishes[at].steps = <Step*> calloc(len(planned.steps), sizeof(Step))
-                if self.row.wishes[at].steps == NULL:
+                self.row.fields[at].steps = <Step*> calloc(len(planned.steps), sizeof(Step))
+                if self.row.fields[at].steps == NULL:
                     raise MemoryError
-                self.row.wishes[at].count = <int> len(planned.steps)
-                for step in range(self.row.wishes[at].count):
-                    self.row.wishes[at].steps[step].wish, self.row.wishes[at].steps[step].end = planned.steps[step]
+                self.row.fields[at].count = <int> len(planned.steps)
+                for step in range(self.row.fields[at].count):
+                    self.row.fields[at].steps[step].field, self.row.fields[at].steps[step].end = planned.steps[step]
         return 0
 
-    cdef int wish_for(self, list plan, root, list keys) except -1:
-        """Add a path to the plan, unless all that is there was asked for before."""
+    cdef int add_path(self, list plan, root, list keys) except -1:
+        """Add a path to the plan, unless everything there is selected already."""
         path, at = [root], root
         for key in keys:
             if key not in at.below:
-                node = self.plant(at.node, key)
-                if node == NONE:  # no document has such a key
+                node = self.node_of(at.node, key)
+                if node == NONE:  # no document can have such a key
                     return 0
                 at.below[key] = Plan(node, len(plan))
                 plan.append(at.below[key])
@@ -78,21 +78,21 @@ cdef class Chosen(Leaves):
 
     cdef void forget(self):
         cdef int at
-        for at in range(self.wish_count):
-            free(self.row.wishes[at].steps)
-        free(self.row.wishes)
-        self.row.wishes, self.wish_count = NULL, 0
+        for at in range(self.field_count):
+            free(self.row.fields[at].steps)
+        free(self.row.fields)
+        self.row.fields, self.field_count = NULL, 0
 
 
 class Plan:
-    """A wish while its steps are found."""
+    """A selected field while its steps are being determined."""
 
     def __init__(self, node, number=None):
         self.node, self.number = node, node if number is None else number
         self.below, self.steps, self.whole = {}, [], False
 
     def all(self):
-        """Everything here is asked for: what is left of it comes after what was asked for before."""
+        """Select everything here: the remaining keys come after those selected before."""
         if not self.whole:
             self.whole = True
             if self.steps:

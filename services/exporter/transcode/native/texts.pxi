@@ -1,4 +1,4 @@
-# The texts of values in flat formats: plain, or a list joined with `|`. The rules are in docs/values.md.
+# Values as text in flat formats: plain values, and lists joined with `|`. The rules are in docs/values.md.
 
 cdef const char* HEX = b"0123456789abcdef"
 cdef const char* BASE64 = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
@@ -50,7 +50,7 @@ cdef int put_plain(Out* out, unsigned char kind, const unsigned char* at, Py_ssi
     cdef double number
     if kind == TEXT:
         if not is_utf8(at + 4, size - 5):
-            return ODD
+            return FALLBACK
         put(out, <const char*> at + 4, size - 5)
     elif kind == INT32:
         put_integer(out, int32_at(at))
@@ -76,7 +76,7 @@ cdef int put_plain(Out* out, unsigned char kind, const unsigned char* at, Py_ssi
         put_instant(out, int64_at(at))
     elif kind == DECIMAL:
         if not read_decimal(at, &decimal):
-            return ODD
+            return FALLBACK
         put_decimal(out, &decimal)
     elif kind == OBJECT_ID:
         put_hex(out, at, 12)
@@ -90,12 +90,12 @@ cdef int put_plain(Out* out, unsigned char kind, const unsigned char* at, Py_ssi
         put_byte(out, b":")
         put_unsigned(out, <unsigned int> int32_at(at))
     elif kind != NULL_VALUE and kind != UNDEFINED:
-        return ODD
-    return FINE
+        return FALLBACK
+    return OK
 
 
 cdef int put_list(Out* out, Tree* tree, int node, const unsigned char* at, Py_ssize_t size) noexcept nogil:
-    """A list as text: its pieces joined with `|`, or JSON where they would not stay apart."""
+    """A list as text: its items joined with `|`, or JSON if they could not be told apart."""
     cdef const unsigned char* whole = at
     cdef const unsigned char* end = at + size - 1
     cdef size_t begin = out.size
@@ -108,11 +108,11 @@ cdef int put_list(Out* out, Tree* tree, int node, const unsigned char* at, Py_ss
         at += 1
         length = key_size(at, end)
         if length < 0:
-            return ODD
+            return FALLBACK
         at += length + 1
         of_value = size_of(kind, at, end)
         if of_value < 0:
-            return ODD
+            return FALLBACK
         if kind == OBJECT or kind == LIST or (kind == TEXT and memchr(at + 4, b"|", of_value - 5) != NULL):
             out.size = begin
             return put_json_list(out, tree, node, whole, size, 0, NONE)
@@ -120,6 +120,6 @@ cdef int put_list(Out* out, Tree* tree, int node, const unsigned char* at, Py_ss
             put_byte(out, b"|")
         first = False
         if put_plain(out, kind, at, of_value):
-            return ODD
+            return FALLBACK
         at += of_value
-    return FINE
+    return OK

@@ -1,4 +1,4 @@
-# What is text: strict UTF-8 as Python decodes it. Anything else is left to the reference, which replaces it.
+# Strict UTF-8, as Python decodes it. Invalid text is left to the reference, which replaces the invalid bytes.
 
 cdef bint is_utf8(const unsigned char* text, size_t size) noexcept nogil:
     cdef const unsigned char* end = text + size
@@ -41,7 +41,7 @@ cdef inline bint continues(unsigned char byte) noexcept nogil:
 
 
 cdef inline bint is_blank(unsigned int character) noexcept nogil:
-    """What str.strip removes."""
+    """Whether str.strip removes the character."""
     if character < 0x80:
         return character == 0x20 or 0x09 <= character <= 0x0D or 0x1C <= character <= 0x1F
     return (
@@ -52,7 +52,7 @@ cdef inline bint is_blank(unsigned int character) noexcept nogil:
 
 
 cdef inline unsigned int character_at(const unsigned char* text) noexcept nogil:
-    """The code point that begins here, of valid UTF-8; 0 for one of four bytes: none of those is of interest."""
+    """The code point at `text`, which is valid UTF-8; 0 for one of four bytes, since none of those is a blank."""
     if text[0] < 0x80:
         return text[0]
     if text[0] < 0xE0:
