@@ -48,7 +48,7 @@ up: setup  ## run the whole system here, in the foreground
 
 load: setup  ## FILE=... [TENANT=default] [COLLECTION=products]: load JSON Lines or CSV into a catalogue
 	@test -n "$(FILE)" || { echo "usage: make load FILE=products.jsonl [TENANT=default] [COLLECTION=products|suppliers]"; exit 2; }
-	@$(BIN)/python -m loader "$(FILE)" --tenant "$(or $(TENANT),default)" --collection "$(or $(COLLECTION),products)"
+	@$(BIN)/python -m deploy.local.load "$(FILE)" --tenant "$(or $(TENANT),default)" --collection "$(or $(COLLECTION),products)"
 
 key: setup  ## [TENANT=default] [SCOPES=*]: make an API key; LIST=1 lists them, REVOKE=<id> revokes one
 	@$(BIN)/python -m deploy.local.key $(if $(LIST),list,$(if $(REVOKE),revoke "$(REVOKE)",create --tenant "$(or $(TENANT),default)" --scopes "$(or $(SCOPES),*)"))

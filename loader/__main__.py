@@ -13,12 +13,11 @@ from pymongo.errors import OperationFailure, PyMongoError
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
 
-from deploy.local.settings import LocalSettings
-from deploy.local.state import running
 from loader.catalogue import INDEXES
-from loader.entries import Refused
+from loader.entries.entry import Refused
 from loader.errors import BadFile
 from loader.loading import Load, Stopped, Watch
+from loader.settings import LoaderSettings
 from loader.upsert import Outcome
 from services.chassis.faults import BadRequest
 from services.chassis.mongo import Document, connect_sync
@@ -26,41 +25,42 @@ from services.exporter.catalogue.snapshot import database_name
 from services.exporter.catalogue.tenants import check_tenant
 
 LOADED, SOME_REFUSED, NOT_DONE, INTERRUPTED = 0, 1, 2, 130
-MOST_NAMED = 1_000
-"""Bad lines that are named; the summary counts all of them."""
-ANSWER_MS = 10_000
+MAX_LISTED = 1_000
+"""Bad lines that are listed; the summary counts all of them."""
+MAX_WAIT_MILLIS = 10_000
+"""Until MongoDB answers."""
 
 
 class NotReady(Exception):
-    """There is nothing to load into, or the command was given something wrong."""
+    """There is no MongoDB to load into."""
 
 
 class Screen:
-    """What the user sees: a progress bar on a terminal, bad lines with their reasons; all on stderr."""
+    """What the user sees on stderr: a progress bar if it is a terminal, and bad lines with their reasons."""
 
     def __init__(self, size: int) -> None:
         self._console = Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
         columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeElapsedColumn())
         self.bar = Progress(*columns, console=self._console, disable=not self._console.is_terminal)
         self._task = self.bar.add_task("reading", total=size)
-        self._named = 0
+        self._listed = 0
 
     def at(self, step: str, position: int) -> None:
-        """Show how far a step is, in bytes of the file."""
+        """Show the progress of a step, in bytes of the file."""
         self.bar.update(self._task, description=step, completed=position)
 
     def refuse(self, refused: Refused) -> None:
-        """Name a bad line."""
-        self._named += 1
-        if self._named <= MOST_NAMED:
+        """List a bad line."""
+        self._listed += 1
+        if self._listed <= MAX_LISTED:
             self._console.print(f"line {refused.line}: {refused.reason}")
-        elif self._named == MOST_NAMED + 1:
-            self._console.print("more bad lines are counted, but not named")
+        elif self._listed == MAX_LISTED + 1:
+            self._console.print("more bad lines are counted, but not listed")
 
 
 def load(path: Path, tenant: str, collection: str) -> int:
     """Load a file and print a summary; the exit code."""
-    with _client_of_stack() as client, _interrupt() as stopped:
+    with _client() as client, _interrupt() as stopped:
         screen = Screen(path.stat().st_size)
         watch = Watch(screen.at, screen.refuse, lambda: bool(stopped))
         work = Load(path, client[database_name(tenant)][collection], watch)
@@ -73,7 +73,7 @@ def load(path: Path, tenant: str, collection: str) -> int:
         except BadFile as exc:
             return _unfinished(f"{path}: {exc}", work.outcome, place, NOT_DONE)
         except PyMongoError as exc:
-            return _unfinished(_in_words(exc), work.outcome, place, NOT_DONE)
+            return _unfinished(_described(exc), work.outcome, place, NOT_DONE)
     print(f"{_summary(work.outcome)}: {place}")
     return SOME_REFUSED if work.outcome.refused else LOADED
 
@@ -81,8 +81,8 @@ def load(path: Path, tenant: str, collection: str) -> int:
 def _unfinished(why: str, outcome: Outcome, place: str, code: int) -> int:
     print(why, file=sys.stderr)
     if outcome.loaded or outcome.refused or code == INTERRUPTED:
-        again = "load the file again to go on; what is loaded already stays as it is"
-        print(f"{_summary(outcome)} so far: {place}\n{again}", file=sys.stderr)
+        advice = "load the file again to continue; what is already loaded stays as it is"
+        print(f"{_summary(outcome)} so far: {place}\n{advice}", file=sys.stderr)
     return code
 
 
@@ -92,14 +92,14 @@ def _summary(outcome: Outcome) -> str:
     return f"loaded {outcome.loaded:,} ({counts}){bad}"
 
 
-def _in_words(exc: PyMongoError) -> str:
+def _described(exc: PyMongoError) -> str:
     doing = "refused" if isinstance(exc, OperationFailure) else "does not answer"
     return f"MongoDB {doing}: {str(exc)[:300]}"
 
 
 @contextmanager
 def _interrupt() -> Iterator[list[int]]:
-    """A list that Ctrl-C puts something into, so that a batch is finished and counted; the second one ends at once."""
+    """A list that is filled on Ctrl-C, so that the current batch is finished; a second Ctrl-C stops immediately."""
     stopped: list[int] = []
 
     def stop(number: int, _: FrameType | None) -> None:
@@ -115,15 +115,11 @@ def _interrupt() -> Iterator[list[int]]:
             signal.signal(number, handler)
 
 
-def _client_of_stack() -> MongoClient[Document]:
-    settings = LocalSettings.read()
-    state = None if settings.mongodb_uri else running(settings.local_dir)
-    uri = settings.mongodb_uri or (state.mongodb_uri if state else "")
+def _client() -> MongoClient[Document]:
+    uri = LoaderSettings().mongodb_uri
     if not uri:
-        raise NotReady(
-            f"no stack runs in {settings.local_dir}: start one with `make up` in another terminal, or set MONGODB_URI"
-        )
-    return connect_sync(uri, app="loader", selection_ms=ANSWER_MS)
+        raise NotReady("set MONGODB_URI to the MongoDB of the catalogues")
+    return connect_sync(uri, app="loader", selection_ms=MAX_WAIT_MILLIS)
 
 
 def main() -> int:
@@ -142,7 +138,7 @@ def main() -> int:
     except (NotReady, PyMongoError) as exc:
         print(exc, file=sys.stderr)
     except KeyboardInterrupt:
-        print("stopped at once; load the file again, what is loaded already stays as it is", file=sys.stderr)
+        print("stopped immediately; load the file again, what is already loaded stays as it is", file=sys.stderr)
         return INTERRUPTED
     return NOT_DONE
 

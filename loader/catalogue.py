@@ -7,7 +7,7 @@ import pymongo.collection
 from pymongo.errors import OperationFailure
 
 from loader.errors import BadFile
-from loader.kinds import ColumnTypes, Kind, TypeCount
+from loader.values.kinds import ColumnTypes, Kind, TypeCount
 from services.exporter.transcode.values import Document, leaves, parts
 
 Documents = pymongo.collection.Collection[Document]

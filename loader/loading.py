@@ -6,16 +6,16 @@ from pathlib import Path
 from typing import TextIO
 
 from loader.catalogue import Documents, Known, index_on, known, make_indexes
-from loader.cells import unquoted
-from loader.csv_entries import CsvEntries, Layout
-from loader.csv_records import CsvRows
-from loader.entries import Refused
-from loader.files import is_csv, open_text
-from loader.identity import Show
-from loader.json_entries import json_entries
-from loader.kinds import ColumnTypes
-from loader.survey import Survey, survey
+from loader.entries.csv_entries import CsvEntries, Layout
+from loader.entries.entry import Refused
+from loader.entries.json_entries import json_entries
+from loader.entries.survey import Survey, survey
+from loader.files.csv_records import CsvRows
+from loader.files.text_file import is_csv, open_text
 from loader.upsert import Entries, Outcome, Upsert, batches
+from loader.values.cells import unquoted
+from loader.values.identity import Show
+from loader.values.kinds import ColumnTypes
 from services.exporter.transcode.values import CODEC, json_text, text
 
 PROGRESS_ROWS = 1_000

@@ -12,9 +12,9 @@ from pymongo import InsertOne, UpdateOne
 from pymongo.errors import BulkWriteError, OperationFailure
 
 from loader.catalogue import Documents
-from loader.entries import Entry, Refused
+from loader.entries.entry import Entry, Refused
 from loader.errors import BadRecord
-from loader.identity import Key, Show, shown_as
+from loader.values.identity import Key, Show, shown_as
 from services.chassis.mongo import is_transient
 from services.exporter.transcode.values import CODEC, Document
 

@@ -1,4 +1,4 @@
-"""Arbitrary documents for property tests: every BSON type, nested, with hostile keys and texts."""
+"""Arbitrary documents for property tests: every BSON type, nested, with hostile keys and text."""
 
 import re
 from datetime import datetime, timedelta
@@ -10,7 +10,7 @@ from bson.datetime_ms import DatetimeMS
 from bson.decimal128 import create_decimal128_context
 from hypothesis import strategies as st
 
-# BSON has no surrogates, and no NUL in keys; the rest of Unicode is fair, dots, dollars and blanks too.
+# BSON has no surrogates, and no NUL in keys. Everything else is allowed, including dots, dollars and spaces.
 KEYS = st.one_of(
     st.sampled_from(
         ["id", "_id", "sku", "SKU", "a", "b", "a.b", "a\\.b", "a\\", ".", "$set", "$ref", "$id", "$db", ""]
@@ -18,7 +18,10 @@ KEYS = st.one_of(
     st.sampled_from(
         ["=x", "-1", "ü\U0001f389", "x y", " x ", 'q"', "a,b;c|d\te", "line\r\nbreak", "_x000D_", "(root)"]
     ),
-    st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=6),
+    # Hypothesis also tries string constants of the code; Extended JSON reserves some that begin with $.
+    st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=6).filter(
+        lambda key: not key.startswith("$")
+    ),
 )
 _FORMULAS = ["=1+1", "-5", "+1", "@x", "\t", "\r", "'x"]
 _NUMBER_LIKE = ["007", "1e5", "true", ""]
@@ -29,7 +32,7 @@ HOSTILE = st.sampled_from([*_FORMULAS, *_NUMBER_LIKE, *_SEPARATORS, *_ESCAPE_LIK
 
 
 class LongText(str):
-    """A text that is shown shortly when a test fails."""
+    """Text that is abbreviated in the output of a failed test."""
 
     __slots__ = ()
 
@@ -101,4 +104,4 @@ DOCUMENTS = st.builds(
     ),
     st.dictionaries(KEYS.filter(lambda key: key != "_id"), st.one_of(VALUES, LONG), max_size=6),
 )
-"""What MongoDB may hold in one collection; `_id` first, as it stores it."""
+"""Documents that one MongoDB collection may hold; `_id` comes first, as in MongoDB."""

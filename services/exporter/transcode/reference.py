@@ -10,9 +10,7 @@ from services.exporter.transcode import sheet_xml
 from services.exporter.transcode.field_selector import FieldSelector
 from services.exporter.transcode.names import Names
 from services.exporter.transcode.tally import Tally
-from services.exporter.transcode.values import NUMBERS_AND_DATES, TEXT, documents, json_text, top_level
-
-FORMULA_STARTS = tuple("=+-@\t\r")
+from services.exporter.transcode.values import FORMULA_STARTS, NUMBERS_AND_DATES, TEXT, documents, json_text, top_level
 
 
 class Encoded(NamedTuple):

@@ -175,6 +175,9 @@ TEXT: dict[type, Callable[[Any], str]] = {
 NUMBERS_AND_DATES: frozenset[type] = frozenset({bool, int, Int64, float, Decimal128, datetime, DatetimeMS, type(None)})
 """Types whose text is never a formula."""
 
+FORMULA_STARTS = tuple("=+-@\t\r")
+"""What a spreadsheet takes for the beginning of a formula."""
+
 
 def text(value: Any) -> str:
     """A leaf as a cell of a flat format."""

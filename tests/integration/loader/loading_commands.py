@@ -59,6 +59,11 @@ def command(file: Path, tenant: str, collection: str = "products") -> list[str]:
     return [sys.executable, "-m", "loader", str(file), "--tenant", tenant, "--collection", collection]
 
 
+def local_command(file: Path, tenant: str) -> list[str]:
+    """The command line of `make load`, which finds the MongoDB of the local stack."""
+    return [sys.executable, "-m", "deploy.local.load", str(file), "--tenant", tenant]
+
+
 def environment(uri: str, **more: str) -> Mapping[str, str]:
     """Of a loader that finds this MongoDB."""
     return {**os.environ, "MONGODB_URI": uri, "LOCAL_DIR": "", **more}

@@ -14,8 +14,9 @@ import pytest
 from bson import Decimal128, ObjectId
 from pymongo import MongoClient
 
+from deploy.local.state import State, claimed
 from services.exporter.transcode.values import CODEC
-from tests.integration.loader.loading_commands import Document, command, environment, exported, run
+from tests.integration.loader.loading_commands import Document, command, environment, exported, local_command, run
 from tests.system import ROOT, eventually
 
 TENANT = "loader-tests"
@@ -237,12 +238,39 @@ def test_a_wrong_command_is_said_in_words(mongo_uri: str, tmp_path: Path) -> Non
     assert (tenant.returncode, "must have 1 to 38 characters" in tenant.stderr) == (2, True)
 
 
-def test_without_a_stack_it_says_what_to_run(tmp_path: Path) -> None:
+def test_without_an_address_the_message_says_what_to_do(tmp_path: Path) -> None:
     file = tmp_path / "a.jsonl"
     file.write_text('{"sku": "A"}')
-    env = environment("", LOCAL_DIR=str(tmp_path / "nothing"))
-    done = subprocess.run(command(file, TENANT), cwd=ROOT, env=env, capture_output=True, text=True, timeout=60)
-    assert (done.returncode, "`make up`" in done.stderr) == (2, True)
+    assert "set MONGODB_URI" in failure(command(file, TENANT), tmp_path)
+
+
+def test_without_a_local_stack_the_message_says_what_to_run(tmp_path: Path) -> None:
+    file = tmp_path / "a.jsonl"
+    file.write_text('{"sku": "A"}')
+    assert "`make up`" in failure(local_command(file, TENANT), tmp_path)
+
+
+def test_make_load_finds_the_mongodb_of_the_running_stack(
+    client: MongoClient[Document], mongo_uri: str, tmp_path: Path
+) -> None:
+    file = tmp_path / "a.jsonl"
+    file.write_text('{"sku": "A"}')
+    with claimed(tmp_path) as stack:
+        stack.write(State(url="http://127.0.0.1:1", mongodb_uri=mongo_uri))
+        env = environment("", LOCAL_DIR=str(tmp_path))
+        done = subprocess.run(
+            local_command(file, TENANT), cwd=ROOT, env=env, capture_output=True, text=True, timeout=60
+        )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert [product["sku"] for product in products(client)] == ["A"]
+
+
+def failure(arguments: list[str], folder: Path) -> str:
+    """What a command prints to stderr without MONGODB_URI and without a stack in this folder."""
+    env = environment("", LOCAL_DIR=str(folder / "nothing"))
+    done = subprocess.run(arguments, cwd=ROOT, env=env, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 2
+    return done.stderr
 
 
 def test_a_mongodb_that_does_not_answer_is_said_in_words(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pymongo import MongoClient
 
-from loader.entries import Refused
+from loader.entries.entry import Refused
 from loader.loading import Load, Watch
 from loader.upsert import Outcome
 from services.exporter.transcode.values import CODEC, leaves, parts, text

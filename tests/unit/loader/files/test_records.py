@@ -4,10 +4,10 @@ import io
 
 import pytest
 
-from loader.csv_records import CsvRows
 from loader.errors import BadFile
-from loader.files import CHUNK
-from loader.json_records import json_records
+from loader.files.csv_records import CsvRows
+from loader.files.json_records import json_records
+from loader.files.text_file import CHUNK
 
 
 def json_lines(text: str) -> list[tuple[int, str]]:

@@ -12,8 +12,8 @@ from bson import Binary, Decimal128, ObjectId
 from bson.binary import UUID_SUBTYPE
 from bson.errors import InvalidId
 
-from loader.json_values import date, exact, fraction, integer, parsed
-from loader.kinds import Kind, kind_of
+from loader.values.json_values import date, exact, fraction, integer, parsed
+from loader.values.kinds import Kind, kind_of
 from services.exporter.transcode.values import text
 
 NUMBER = re.compile(r"[+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?", re.ASCII)

@@ -7,14 +7,13 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from math import inf
 
-from loader.cells import unquoted
-from loader.csv_records import CsvRows
-from loader.kinds import ColumnTypes, Kind
-from loader.readers import NUMBER, spelled
-from loader.spelling import ColumnSpelling, IdSpelling
+from loader.files.csv_records import CsvRows
+from loader.values.cells import unquoted
+from loader.values.kinds import ColumnTypes, Kind
+from loader.values.readers import NUMBER, spelled
+from loader.values.spelling import ColumnSpelling, IdSpelling
 from services.exporter.catalogue.columns import is_at_or_below
-from services.exporter.transcode.reference import FORMULA_STARTS
-from services.exporter.transcode.values import parts
+from services.exporter.transcode.values import FORMULA_STARTS, parts
 
 ID_NAMES = ("id", "_id")
 

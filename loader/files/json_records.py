@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TextIO
 
 from loader.errors import BadFile
-from loader.files import CHUNK, LONGEST
+from loader.files.text_file import CHUNK, LONGEST
 
 _TOKEN = re.compile(r'["\\{}\[\],\n]')
 

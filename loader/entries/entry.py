@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from loader.identity import Key
+from loader.values.identity import Key
 from services.exporter.transcode.values import Document
 
 

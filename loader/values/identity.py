@@ -7,9 +7,9 @@ from typing import Any
 
 from bson import Binary, ObjectId
 
-from loader.json_values import date, exact
-from loader.kinds import NUMBERS, Kind
-from loader.readers import OBJECT_ID, read, spelled
+from loader.values.json_values import date, exact
+from loader.values.kinds import NUMBERS, Kind
+from loader.values.readers import OBJECT_ID, read, spelled
 
 Show = Callable[[Any], str]
 """How the file's format writes a value: `text` or `json_text`."""

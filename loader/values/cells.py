@@ -8,11 +8,10 @@ from decimal import ROUND_DOWN, ROUND_HALF_UP, Context, Decimal
 from typing import Any
 
 from loader.errors import BadRecord
-from loader.json_values import parsed
-from loader.kinds import IN_WORDS, NUMBERS, ColumnTypes, Kind, kind_of
-from loader.readers import NUMBER, OBJECT_ID, read, spelled
-from services.exporter.transcode.reference import FORMULA_STARTS
-from services.exporter.transcode.values import text
+from loader.values.json_values import parsed
+from loader.values.kinds import IN_WORDS, NUMBERS, ColumnTypes, Kind, kind_of
+from loader.values.readers import NUMBER, OBJECT_ID, read, spelled
+from services.exporter.transcode.values import FORMULA_STARTS, text
 
 # Spreadsheets show 12 and more digits as 4.00638E+12, save what they show, and keep 15 digits of a number.
 _SHORT_FROM = Decimal(10**11)

@@ -8,14 +8,14 @@ from typing import Any
 
 from bson import ObjectId
 
-from loader.cells import changed, new, says, unquoted
-from loader.csv_records import CsvRecord, CsvRows
-from loader.entries import NO_KEY, Entry, Refused
+from loader.entries.entry import NO_KEY, Entry, Refused
 from loader.errors import BadRecord
-from loader.files import check_text
-from loader.identity import Key, key_of_cell
-from loader.kinds import ColumnTypes
-from loader.paths import MISSING, at, drop, put
+from loader.files.csv_records import CsvRecord, CsvRows
+from loader.files.text_file import check_text
+from loader.values.cells import changed, new, says, unquoted
+from loader.values.identity import Key, key_of_cell
+from loader.values.kinds import ColumnTypes
+from loader.values.paths import MISSING, at, drop, put
 from services.exporter.transcode.values import Document, as_object, parts, text
 
 

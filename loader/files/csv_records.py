@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TextIO
 
 from loader.errors import BadFile, BadRecord
-from loader.files import CHUNK, LONGEST, check_text
+from loader.files.text_file import CHUNK, LONGEST, check_text
 
 DELIMITERS = ",;\t|"
 _KEY_FIRST = re.compile(r'"?(?:_?id|sku)"?([,;\t|])')

@@ -7,15 +7,15 @@ from typing import Any, TextIO
 
 from bson import ObjectId
 
-from loader.entries import NO_KEY, Entry, Refused
+from loader.entries.entry import NO_KEY, Entry, Refused
 from loader.errors import BadRecord
-from loader.files import check_text
-from loader.identity import id_value, key_of
-from loader.json_records import JsonRecord, json_records
-from loader.json_values import document
-from loader.kinds import NUMBERS, Kind, kind_of
-from loader.paths import MISSING
-from loader.readers import read
+from loader.files.json_records import JsonRecord, json_records
+from loader.files.text_file import check_text
+from loader.values.identity import id_value, key_of
+from loader.values.json_values import document
+from loader.values.kinds import NUMBERS, Kind, kind_of
+from loader.values.paths import MISSING
+from loader.values.readers import read
 from services.exporter.transcode.values import Document, as_object, json_text, text
 
 _TEXT_IN_JSON = {Kind.OBJECT_ID, Kind.UUID, Kind.BINARY}

@@ -6,10 +6,10 @@ An export of what was inferred shows the same cells again; that comes first, the
 from decimal import Decimal
 from typing import Any
 
-from loader.cells import unquoted
-from loader.json_values import parsed
-from loader.kinds import NUMBERS, ColumnTypes, Kind
-from loader.readers import OBJECT_ID, spelled
+from loader.values.cells import unquoted
+from loader.values.json_values import parsed
+from loader.values.kinds import NUMBERS, ColumnTypes, Kind
+from loader.values.readers import OBJECT_ID, spelled
 from services.exporter.transcode.values import text
 
 LONGEST_ITEM = 255

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from loader.errors import BadRecord
-from loader.json_values import date, document, parsed
+from loader.values.json_values import date, document, parsed
 from services.exporter.transcode.values import json_text
 
 _TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=20).filter(lambda value: date(value) is None)

@@ -7,12 +7,12 @@ import pytest
 from bson import Binary, Decimal128, Int64, ObjectId
 from hypothesis import given
 
-from loader.cells import changed, new, says
 from loader.errors import BadRecord
-from loader.kinds import ColumnTypes, Kind
-from loader.spelling import ColumnSpelling, IdSpelling
+from loader.values.cells import changed, new, says
+from loader.values.kinds import ColumnTypes, Kind
+from loader.values.spelling import ColumnSpelling, IdSpelling
 from services.exporter.transcode.values import text
-from tests.unit.loader.test_json_values import SCALARS
+from tests.unit.loader.values.test_json_values import SCALARS
 
 NO_TYPES = ColumnTypes()
 OID = "65f2f0a0a0a0a0a0a0a0a0a0"

@@ -1,0 +1,1 @@
+"""Records to entries: which product a record describes, and what it changes."""

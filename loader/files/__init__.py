@@ -1,0 +1,1 @@
+"""Files as text, split into records: rows of CSV, documents of JSON."""
