@@ -236,8 +236,9 @@ async def connecting(url: str, *, name: str, ca_file: Path | None = None) -> Asy
         yield JetStream(client)
     finally:
         task.cancel()
-        with suppress(*FAULTS):
-            await asyncio.wait_for(client.close(), timeout=2.0)
+        if client.is_connected or client.is_connecting or client.is_reconnecting:  # otherwise there is nothing to close
+            with suppress(*FAULTS):
+                await asyncio.wait_for(client.close(), timeout=2.0)
         await asyncio.gather(task, return_exceptions=True)
 
 

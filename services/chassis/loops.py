@@ -1,7 +1,10 @@
-"""Background loops that outlive their errors: each runs until the process stops, with a pause after a failure."""
+"""Background work: loops that survive errors, bounded concurrency, and threads that do not keep a process alive."""
 
 import asyncio
+import contextvars
+import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from concurrent.futures import Future
 from contextlib import asynccontextmanager
 from typing import TypeVar
 
@@ -12,28 +15,28 @@ log = structlog.get_logger()
 Item = TypeVar("Item")
 Answer = TypeVar("Answer")
 
-LONGEST_PAUSE = 10.0
+MAX_PAUSE = 10.0
 
 
 async def repeat(name: str, every: float, step: Callable[[], Awaitable[object]]) -> None:
-    """Call `step` every `every` seconds for ever; failures are logged and followed by growing pauses up to 10 s."""
+    """Call `step` every `every` seconds until cancelled. After errors, which are logged, the pauses grow to 10 s."""
     failures = 0
     while True:
-        heed_cancellation()
+        raise_if_cancelled()
         try:
             await step()
             failures = 0
-        except Exception as exc:  # noqa: BLE001  a loop must outlive whatever one round met
+        except Exception as exc:  # noqa: BLE001  no error may end the loop
             failures += 1
             log.warning("loop_failed", action=name, failures=failures, reason=f"{type(exc).__name__}: {exc}"[:500])
         await asyncio.sleep(pause_after(failures, every))
 
 
-def heed_cancellation() -> None:
-    """End this task if it was cancelled and something it awaited swallowed that.
+def raise_if_cancelled() -> None:
+    """End this task if it was cancelled and something it awaited suppressed that.
 
-    In Python 3.11 `asyncio.wait_for` can (cpython#86296), and nats-py fetches with it: without a look between two
-    rounds, a loop that was told to stop would go on for ever, and the process with it.
+    In Python 3.11 `asyncio.wait_for` can (cpython#86296), and nats-py fetches with it. Without this check between two
+    rounds, a cancelled loop would go on for ever, and the process with it.
     """
     task = asyncio.current_task()
     if task is not None and task.cancelling():
@@ -41,40 +44,60 @@ def heed_cancellation() -> None:
 
 
 async def for_each(
-    name: str, items: Iterable[Item], work: Callable[[Item], Awaitable[Answer]], *, at_once: int
+    name: str, items: Iterable[Item], work: Callable[[Item], Awaitable[Answer]], *, concurrency: int
 ) -> list[Answer]:
-    """Work on every item, on so many at once; what one of them fails with is logged and holds up no other.
+    """Call `work` for every item, for at most `concurrency` of them at a time. One failure does not stop the others.
 
     Returns:
-        The answers of those that did not fail.
+        The answers of the calls that did not fail; failures are logged.
     """
-    slots = asyncio.Semaphore(at_once)
+    slots = asyncio.Semaphore(concurrency)
 
     async def one(item: Item) -> Answer:
         async with slots:
             return await work(item)
 
-    ends = await asyncio.gather(*(one(item) for item in items), return_exceptions=True)
-    failed = [end for end in ends if isinstance(end, BaseException)]
+    results = await asyncio.gather(*(one(item) for item in items), return_exceptions=True)
+    failed = [result for result in results if isinstance(result, BaseException)]
     if failed:
         reason = f"{type(failed[0]).__name__}: {failed[0]}"[:500]
-        log.warning("items_failed", action=name, failures=len(failed), of=len(ends), reason=reason)
-    return [end for end in ends if not isinstance(end, BaseException)]
+        log.warning("items_failed", action=name, failures=len(failed), of=len(results), reason=reason)
+    return [result for result in results if not isinstance(result, BaseException)]
 
 
 def pause_after(failures: int, every: float) -> float:
-    """Seconds until the next round: `every`, doubled by each failure in a row, up to 10 s (or `every`, if longer)."""
-    # The exponent is bounded: a float is too small for the doublings of an outage of three hours.
-    return min(every * 2.0 ** min(failures, 30), max(every, LONGEST_PAUSE))
+    """Seconds until the next round: `every`, doubled by each consecutive failure, up to 10 s or `every`."""
+    # The exponent is bounded: after an outage of hours the result would not fit a float.
+    return min(every * 2.0 ** min(failures, 30), max(every, MAX_PAUSE))
 
 
 @asynccontextmanager
-async def running(*loops: Awaitable[None]) -> AsyncIterator[None]:
-    """Run the loops in the background; on leaving they are cancelled and waited for."""
-    tasks = [asyncio.ensure_future(loop) for loop in loops]
+async def running(*repeated: Awaitable[None]) -> AsyncIterator[None]:
+    """Run the loops in the background; on leaving they are cancelled and awaited."""
+    tasks = [asyncio.ensure_future(loop) for loop in repeated]
     try:
         yield
     finally:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def in_thread(call: Callable[[], Answer], *, name: str) -> Answer:
+    """The result of `call`, which runs in its own daemon thread and continues there if the caller is cancelled.
+
+    A thread pool would be awaited when the process exits, even if its threads hang. Log fields and the trace that are
+    bound here also apply to the thread.
+    """
+    future: Future[Answer] = Future()
+    future.set_running_or_notify_cancel()
+
+    def run() -> None:
+        try:
+            future.set_result(call())
+        except BaseException as exc:  # noqa: BLE001  raised where the result is awaited
+            future.set_exception(exc)
+
+    context = contextvars.copy_context()
+    threading.Thread(target=context.run, args=(run,), name=name, daemon=True).start()
+    return await asyncio.wrap_future(future)

@@ -1,4 +1,4 @@
-"""Schedules, runs and wishes to and from the protocol's messages."""
+"""Schedules, runs and specs to and from the protocol's messages."""
 
 from collections.abc import Iterable
 from datetime import datetime
@@ -7,7 +7,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from services.scheduler.cron.preview import Upcoming
 from services.scheduler.schedules.schedule import Run, Schedule
-from services.scheduler.schedules.spec import Wish
+from services.scheduler.schedules.spec import ScheduleSpec
 from services.wire import scheduler_pb2 as pb
 
 
@@ -74,9 +74,9 @@ def times_message(times: Iterable[Upcoming]) -> pb.UpcomingResponse:
     )
 
 
-def new_wish(request: pb.CreateScheduleRequest) -> Wish:
+def spec_for_create(request: pb.CreateScheduleRequest) -> ScheduleSpec:
     """What a new schedule should be; what is left empty is the default, where there is one."""
-    return Wish(
+    return ScheduleSpec(
         platform_id=request.platform_id,
         name=request.schedule_name,
         cron_expression=request.cron_expression,
@@ -90,13 +90,13 @@ def new_wish(request: pb.CreateScheduleRequest) -> Wish:
     )
 
 
-def wish_of(request: pb.UpdateScheduleRequest) -> Wish:
+def spec_for_update(request: pb.UpdateScheduleRequest) -> ScheduleSpec:
     """What an update changes."""
 
     def given(name: str) -> bool:
         return request.HasField(name)  # type: ignore[arg-type]  # the stub wants a literal
 
-    return Wish(
+    return ScheduleSpec(
         platform_id=request.platform_id if given("platform_id") else None,
         name=request.schedule_name if given("schedule_name") else None,
         cron_expression=request.cron_expression if given("cron_expression") else None,

@@ -11,9 +11,9 @@ from services.chassis.faults import BadRequest, Violation
 from services.chassis.paging import from_cursor, to_cursor
 from services.chassis.telemetry import tracing
 from services.scheduler.cron import preview
-from services.scheduler.messages import new_wish, run_message, schedule_message, times_message, wish_of
+from services.scheduler.messages import run_message, schedule_message, spec_for_create, spec_for_update, times_message
 from services.scheduler.runs.store import RunStore
-from services.scheduler.schedules.registry import Register
+from services.scheduler.schedules.registry import ScheduleRegistry
 from services.scheduler.schedules.schedule import Run, RunState, Schedule, manual_run_id
 from services.scheduler.schedules.spec import cron_of
 from services.scheduler.schedules.store import ScheduleStore
@@ -29,20 +29,20 @@ MOST_TIMES, TIMES = 100, 10
 class SchedulerService(scheduler_pb2_grpc.SchedulerServicer):
     """Implements `catalog.exports.v1.Scheduler`."""
 
-    def __init__(self, register: Register, schedules: ScheduleStore, runs: RunStore) -> None:
-        self._register = register
+    def __init__(self, registry: ScheduleRegistry, schedules: ScheduleStore, runs: RunStore) -> None:
+        self._registry = registry
         self._schedules = schedules
         self._runs = runs
 
     async def CreateSchedule(self, request: pb.CreateScheduleRequest, context: Any) -> pb.Schedule:
         """Make a schedule."""
-        made = await self._register.create(request.tenant, new_wish(request), request.schedule_id)
+        made = await self._registry.create(request.tenant, spec_for_create(request), request.schedule_id)
         log.info("schedule_created", action="create", schedule_id=made.id, tenant=made.tenant)
         return schedule_message(made, None)
 
     async def GetSchedule(self, request: pb.GetScheduleRequest, context: Any) -> pb.Schedule:
         """One schedule."""
-        return await self._shown(await self._register.get(request.tenant, request.schedule_id))
+        return await self._shown(await self._registry.get(request.tenant, request.schedule_id))
 
     async def ListSchedules(self, request: pb.ListSchedulesRequest, context: Any) -> pb.ListSchedulesResponse:
         """A page of a tenant's schedules, newest first."""
@@ -61,17 +61,19 @@ class SchedulerService(scheduler_pb2_grpc.SchedulerServicer):
 
     async def UpdateSchedule(self, request: pb.UpdateScheduleRequest, context: Any) -> pb.Schedule:
         """Change what is given."""
-        return await self._shown(await self._register.update(request.tenant, request.schedule_id, wish_of(request)))
+        return await self._shown(
+            await self._registry.update(request.tenant, request.schedule_id, spec_for_update(request))
+        )
 
     async def DeleteSchedule(self, request: pb.DeleteScheduleRequest, context: Any) -> Empty:
         """Forget a schedule."""
-        await self._register.delete(request.tenant, request.schedule_id)
+        await self._registry.delete(request.tenant, request.schedule_id)
         log.info("schedule_deleted", action="delete", schedule_id=request.schedule_id, tenant=request.tenant)
         return Empty()
 
     async def RunSchedule(self, request: pb.RunScheduleRequest, context: Any) -> pb.Run:
         """One run now; a paused schedule runs, too."""
-        schedule = await self._register.get(request.tenant, request.schedule_id)
+        schedule = await self._registry.get(request.tenant, request.schedule_id)
         now = await self._schedules.now()
         run = Run(
             id=manual_run_id(schedule.id, request.request_id or uuid.uuid4().hex),
@@ -87,7 +89,7 @@ class SchedulerService(scheduler_pb2_grpc.SchedulerServicer):
 
     async def ListRuns(self, request: pb.ListRunsRequest, context: Any) -> pb.ListRunsResponse:
         """A page of a schedule's runs, newest first."""
-        schedule = await self._register.get(request.tenant, request.schedule_id)
+        schedule = await self._registry.get(request.tenant, request.schedule_id)
         limit = _within(request.limit, A_PAGE, MOST_A_PAGE)
         found = await self._runs.page(schedule.id, before=_position(request.cursor), limit=limit + 1)
         page = found[:limit]
@@ -96,7 +98,7 @@ class SchedulerService(scheduler_pb2_grpc.SchedulerServicer):
 
     async def Upcoming(self, request: pb.UpcomingRequest, context: Any) -> pb.UpcomingResponse:
         """The next times of a schedule; none while it is paused."""
-        schedule = await self._register.get(request.tenant, request.schedule_id)
+        schedule = await self._registry.get(request.tenant, request.schedule_id)
         if schedule.next_fire_at is None:
             return pb.UpcomingResponse()
         return _times(schedule.cron_expression, schedule.timezone, schedule.planned_until, request.count)

@@ -13,7 +13,8 @@ from typing import Any
 import grpc
 
 from services.chassis import mongo
-from services.delivery.app import Running, build
+from services.chassis.service_runtime import Running
+from services.delivery.app import build
 from services.delivery.settings import DeliverySettings
 from services.wire import delivery_pb2 as pb
 from services.wire import delivery_pb2_grpc

@@ -17,7 +17,8 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_status import rpc_status
 
 from services.chassis import mongo
-from services.exporter.app import Running, build
+from services.chassis.service_runtime import Running
+from services.exporter.app import build
 from services.exporter.settings import ExporterSettings
 from services.wire import exporter_pb2 as pb
 from services.wire import exporter_pb2_grpc

@@ -20,7 +20,8 @@ import grpc
 from services.chassis import mongo
 from services.chassis.faults import Fault, Kind
 from services.chassis.rpc import errors as rpc_errors
-from services.scheduler.app import Running, build
+from services.chassis.service_runtime import Running
+from services.scheduler.app import build
 from services.scheduler.schedules.schedule import run_id
 from services.scheduler.settings import SchedulerSettings
 from services.wire import delivery_pb2, delivery_pb2_grpc, scheduler_pb2_grpc

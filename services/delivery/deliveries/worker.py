@@ -80,7 +80,7 @@ class Worker:
         self._leased.reopen()
         try:
             while True:
-                loops.heed_cancellation()
+                loops.raise_if_cancelled()
                 self._woken.clear()
                 filling = self._leased.track(asyncio.create_task(self._fill()))
                 try:

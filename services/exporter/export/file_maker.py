@@ -9,8 +9,8 @@ from pymongo import MongoClient
 
 from services.chassis.blobs.contract import BlobError, BlobStore, BlobWriter
 from services.chassis.faults import BadRequest, Unavailable
+from services.chassis.loops import in_thread
 from services.chassis.mongo import Document
-from services.chassis.threads import in_thread
 from services.exporter.catalogue.column_store import ColumnStore, RememberedColumns, request_key
 from services.exporter.errors import JobFault
 from services.exporter.export.attempt import Attempt, Progress, Written

@@ -63,7 +63,7 @@ class Worker:
         self._leased.reopen()
         try:
             while True:
-                loops.heed_cancellation()
+                loops.raise_if_cancelled()
                 if len(self._running) >= self._slots:
                     await asyncio.wait(self._running, return_when=asyncio.FIRST_COMPLETED)
                     continue

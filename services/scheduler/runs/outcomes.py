@@ -20,7 +20,7 @@ log = structlog.get_logger()
 # As in the exporter, which publishes them; whoever comes first makes the stream.
 EVENTS = Stream("EXPORT_EVENTS", "exports.events.*", work_queue=False)
 ACK_WAIT = 30.0
-LONGEST_REASON = 1_000
+MAX_REASON_LENGTH = 1_000
 JOB_DELETED = "job_deleted: The job was deleted before its outcome was seen."
 
 ENDED = Counter("scheduler_runs_ended_total", "Runs whose export ended, by outcome.", ["outcome"])
@@ -38,20 +38,20 @@ class Outcomes:
     """Ends runs whose jobs have ended.
 
     Args:
-        follow: seconds between two questions for a run.
-        batch: runs a round asks for, at most.
-        at_once: of these, at the same time.
+        follow: seconds between two checks of a run.
+        batch: runs per round, at most.
+        concurrency: runs that are checked at the same time.
     """
 
     def __init__(
-        self, runs: RunStore, exporter: ExporterClient, inbox: Inbox, *, follow: float, batch: int, at_once: int
+        self, runs: RunStore, exporter: ExporterClient, inbox: Inbox, *, follow: float, batch: int, concurrency: int
     ) -> None:
         self._runs = runs
         self._exporter = exporter
         self._inbox = inbox
         self._follow = follow
         self._batch = batch
-        self._at_once = at_once
+        self._concurrency = concurrency
 
     async def listen(self) -> None:
         """Take one event; to be called for ever."""
@@ -60,7 +60,7 @@ class Outcomes:
     async def ask(self) -> int:
         """Ask for runs that no event told of in time; returns how many were asked for."""
         due = await self._runs.take_due(RunState.SUBMITTED, self._follow, self._batch)
-        await loops.for_each("ask", due, self.is_going, at_once=self._at_once)
+        await loops.for_each("ask", due, self.is_going, concurrency=self._concurrency)
         return len(due)
 
     async def is_going(self, run: Run) -> bool:
@@ -107,4 +107,4 @@ def _reason(job: pb.Job | None) -> str:
     """Why the job failed; empty when it did not."""
     if job is None or job.state != pb.JOB_STATE_FAILED:
         return ""
-    return f"{job.error.code}: {job.error.message}"[:LONGEST_REASON]
+    return f"{job.error.code}: {job.error.message}"[:MAX_REASON_LENGTH]

@@ -11,7 +11,7 @@ from services.chassis import loops
 from services.chassis.faults import Fault, Kind
 from services.chassis.telemetry import tracing
 from services.scheduler.exporter_client import ExporterClient
-from services.scheduler.runs.outcomes import LONGEST_REASON, Outcomes
+from services.scheduler.runs.outcomes import MAX_REASON_LENGTH, Outcomes
 from services.scheduler.runs.store import RunStore
 from services.scheduler.runs.tick import LATE, SKIPPED
 from services.scheduler.schedules.schedule import Overlap, Run, RunState, Schedule
@@ -26,7 +26,7 @@ OLDEST_WAITING = Gauge(
     "scheduler_oldest_waiting_seconds", "How long the run that waits longest for its job has waited."
 )
 
-PASSING = frozenset({Kind.UNAVAILABLE, Kind.EXHAUSTED, Kind.INTERNAL})
+TRANSIENT = frozenset({Kind.UNAVAILABLE, Kind.EXHAUSTED, Kind.INTERNAL})
 
 OVERLAP = "overlap"
 QUEUE_FULL = "queue_full"
@@ -38,10 +38,10 @@ class Submitter:
     """Submits runs.
 
     Args:
-        batch: runs a look takes, at most.
-        at_once: of these, submitted at the same time.
-        follow: seconds until a submitted run's outcome is asked for.
-        again: seconds until a run is looked at again that could not be submitted, or has to wait.
+        batch: runs per round, at most.
+        concurrency: schedules whose runs are submitted at the same time.
+        follow: seconds until a submitted run's outcome is checked.
+        retry: seconds until a run that could not be submitted, or has to wait, is due again.
     """
 
     def __init__(
@@ -52,27 +52,27 @@ class Submitter:
         outcomes: Outcomes,
         *,
         batch: int,
-        at_once: int,
+        concurrency: int,
         follow: float,
-        again: float,
+        retry: float,
     ) -> None:
         self._schedules = schedules
         self._runs = runs
         self._exporter = exporter
         self._outcomes = outcomes
         self._batch = batch
-        self._at_once = at_once
+        self._concurrency = concurrency
         self._follow = follow
-        self._again = again
+        self._retry = retry
 
     async def round(self) -> int:
         """Submit what waits and is due, batch after batch; returns how many runs were looked at."""
         looked = 0
-        while due := await self._runs.take_due(RunState.WAITING, self._again, self._batch):
+        while due := await self._runs.take_due(RunState.WAITING, self._retry, self._batch):
             by_schedule: dict[str, list[Run]] = {}
             for run in due:
                 by_schedule.setdefault(run.schedule_id, []).append(run)
-            await loops.for_each("submit", by_schedule.values(), self._all_of, at_once=self._at_once)
+            await loops.for_each("submit", by_schedule.values(), self._all_of, concurrency=self._concurrency)
             looked += len(due)
         return looked
 
@@ -122,12 +122,12 @@ class Submitter:
         except Fault as fault:
             if fault.kind is not Kind.MISMATCH:
                 tracing.failed(fault.code)
-            if fault.kind in PASSING:  # it is due again in a while
+            if fault.kind in TRANSIENT:  # it is due again in a while
                 log.warning("submit_postponed", action="submit", code=fault.code, reason=fault.message)
                 return
             # A job of this id can only be this run's own, submitted by a replica that died before the schedule changed.
             if fault.kind is not Kind.MISMATCH:
-                await self._drop(run, RunState.FAILED, f"{fault.code}: {fault.message}"[:LONGEST_REASON])
+                await self._drop(run, RunState.FAILED, f"{fault.code}: {fault.message}"[:MAX_REASON_LENGTH])
                 return
         now = await self._runs.submitted(run.id, self._follow)
         if now is not None and now.started_at is not None and not run.is_manual:

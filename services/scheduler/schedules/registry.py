@@ -12,17 +12,17 @@ from services.scheduler.delivery_client import DeliveryClient
 from services.scheduler.errors import IdReused, ScheduleChanging, ScheduleNotFound, TooManySchedules
 from services.scheduler.exporter_client import ExporterClient
 from services.scheduler.schedules.schedule import Overlap, Schedule
-from services.scheduler.schedules.spec import Wish, changes, cron_of
+from services.scheduler.schedules.spec import ScheduleSpec, changes, cron_of
 from services.scheduler.schedules.store import ScheduleStore
 
-TRIES = 5
-MOST_OPTIONS = 256 * 1024
+MAX_TRIES = 5
+MAX_OPTIONS_BYTES = 256 * 1024
 """Bytes; lists and the tick hold the options of some hundred schedules at once."""
 # Fields of the exporter's request that have another name, or none, in a schedule's options.
 NAMES = {"options_json": "options", "tenant": "tenant"}
 
 
-class Register:
+class ScheduleRegistry:
     """The tenants' schedules."""
 
     def __init__(
@@ -33,7 +33,7 @@ class Register:
         self._delivery = delivery
         self._max_schedules = max_schedules
 
-    async def create(self, tenant: str, wish: Wish, schedule_id: str) -> Schedule:
+    async def create(self, tenant: str, spec: ScheduleSpec, schedule_id: str) -> Schedule:
         """Make a schedule; repeating with the same id makes one.
 
         Raises:
@@ -63,7 +63,7 @@ class Register:
             next_fire_at=None,
             rules=time_zones.version(),
         )
-        schedule = await self._checked(blank, wish, now, is_new=True)
+        schedule = await self._checked(blank, spec, now, is_new=True)
         kept = await self._store.add(schedule)
         if _asked_for(kept) != _asked_for(schedule):
             raise IdReused
@@ -80,17 +80,17 @@ class Register:
             raise ScheduleNotFound(schedule_id)
         return found
 
-    async def update(self, tenant: str, schedule_id: str, wish: Wish) -> Schedule:
+    async def update(self, tenant: str, schedule_id: str, spec: ScheduleSpec) -> Schedule:
         """Change what is given.
 
         Raises:
             BadRequest, ScheduleNotFound: as above.
             ScheduleChanging: others change it all the time.
         """
-        for _ in range(TRIES):
+        for _ in range(MAX_TRIES):
             old = await self.get(tenant, schedule_id)
             now = await self._store.now()
-            kept = await self._store.change(old, await self._checked(old, wish, now, is_new=False))
+            kept = await self._store.change(old, await self._checked(old, spec, now, is_new=False))
             if kept is not None:
                 return kept
         raise ScheduleChanging
@@ -108,15 +108,15 @@ class Register:
         if await self._store.count(tenant, self._max_schedules) >= self._max_schedules:
             raise TooManySchedules(self._max_schedules)
 
-    async def _checked(self, old: Schedule, wish: Wish, now: datetime, *, is_new: bool) -> Schedule:
+    async def _checked(self, old: Schedule, spec: ScheduleSpec, now: datetime, *, is_new: bool) -> Schedule:
         """The schedule as it shall be, every field of it checked."""
         problems: list[Violation] = []
-        new = replace(old, updated_at=now, **changes(wish, problems))
+        new = replace(old, updated_at=now, **changes(spec, problems))
         cron = cron_of(new.cron_expression, new.timezone, problems)
         known = {problem.field for problem in problems}
-        if "platform_id" not in known and (is_new or wish.platform_id is not None or wish.is_active):
+        if "platform_id" not in known and (is_new or spec.platform_id is not None or spec.is_active):
             problems += await self._platform_problems(new)
-        if is_new or wish.format is not None or wish.options_json is not None:
+        if is_new or spec.format is not None or spec.options_json is not None:
             problems += await self._option_problems(new)
         if problems or cron is None:
             raise BadRequest(problems)
@@ -135,8 +135,8 @@ class Register:
         return []
 
     async def _option_problems(self, new: Schedule) -> list[Violation]:
-        if len(new.options_json.encode()) > MOST_OPTIONS:
-            return [Violation("options", f"must be at most {MOST_OPTIONS} bytes of JSON")]
+        if len(new.options_json.encode()) > MAX_OPTIONS_BYTES:
+            return [Violation("options", f"must be at most {MAX_OPTIONS_BYTES} bytes of JSON")]
         try:
             options = json.loads(new.options_json)
         except (ValueError, RecursionError) as exc:

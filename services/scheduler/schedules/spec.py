@@ -11,14 +11,14 @@ from services.scheduler.cron.expression import CronError
 from services.scheduler.cron.misfire import Policy
 from services.scheduler.schedules.schedule import Overlap
 
-LONGEST_NAME = 200
-MOST_JITTER = 3_600
+MAX_NAME_LENGTH = 200
+MAX_JITTER_SECONDS = 3_600
 
 E = TypeVar("E", bound=StrEnum)
 
 
 @dataclass(frozen=True, slots=True)
-class Wish:
+class ScheduleSpec:
     """What a schedule should be; None: as it is, or the default."""
 
     platform_id: str | None = None
@@ -33,24 +33,24 @@ class Wish:
     jitter_seconds: int | None = None
 
 
-def changes(wish: Wish, problems: list[Violation]) -> dict[str, Any]:
-    """The fields of a schedule that the wish sets; what is wrong with them is added to `problems`."""
+def changes(spec: ScheduleSpec, problems: list[Violation]) -> dict[str, Any]:
+    """The fields of a schedule that the spec sets; what is wrong with them is added to `problems`."""
     found: dict[str, Any] = {}
     for name in ("cron_expression", "timezone", "is_active", "format", "options_json"):
-        if getattr(wish, name) is not None:
-            found[name] = getattr(wish, name)
-    if wish.platform_id is not None:
-        found["platform_id"] = _platform_id(wish.platform_id, problems)
-    if wish.name is not None:
-        found["name"] = _name(wish.name, problems)
-    if wish.misfire is not None:
-        found["misfire"] = _one_of(Policy, "misfire", wish.misfire, problems)
-    if wish.overlap is not None:
-        found["overlap"] = _one_of(Overlap, "overlap", wish.overlap, problems)
-    if wish.jitter_seconds is not None:
-        found["jitter_seconds"] = wish.jitter_seconds
-        if not 0 <= wish.jitter_seconds <= MOST_JITTER:
-            problems.append(Violation("jitter_seconds", f"must be 0 to {MOST_JITTER}"))
+        if getattr(spec, name) is not None:
+            found[name] = getattr(spec, name)
+    if spec.platform_id is not None:
+        found["platform_id"] = _platform_id(spec.platform_id, problems)
+    if spec.name is not None:
+        found["name"] = _name(spec.name, problems)
+    if spec.misfire is not None:
+        found["misfire"] = _one_of(Policy, "misfire", spec.misfire, problems)
+    if spec.overlap is not None:
+        found["overlap"] = _one_of(Overlap, "overlap", spec.overlap, problems)
+    if spec.jitter_seconds is not None:
+        found["jitter_seconds"] = spec.jitter_seconds
+        if not 0 <= spec.jitter_seconds <= MAX_JITTER_SECONDS:
+            problems.append(Violation("jitter_seconds", f"must be 0 to {MAX_JITTER_SECONDS}"))
     return found
 
 
@@ -73,8 +73,8 @@ def _platform_id(text: str, problems: list[Violation]) -> str:
 
 def _name(name: str, problems: list[Violation]) -> str:
     stripped = name.strip()
-    if not stripped or len(stripped) > LONGEST_NAME or not stripped.isprintable():
-        problems.append(Violation("schedule_name", f"must be 1 to {LONGEST_NAME} printable characters"))
+    if not stripped or len(stripped) > MAX_NAME_LENGTH or not stripped.isprintable():
+        problems.append(Violation("schedule_name", f"must be 1 to {MAX_NAME_LENGTH} printable characters"))
     return stripped
 
 

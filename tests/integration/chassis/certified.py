@@ -11,6 +11,7 @@ import grpc
 from google.protobuf.message import Message
 
 from services.chassis import mongo
+from services.chassis.service_runtime import Running
 from services.delivery import app as delivery_app
 from services.delivery.settings import DeliverySettings
 from services.exporter import app as exporter_app
@@ -57,17 +58,15 @@ class Services:
         self._store = {"artifacts_url": (folder / "artifacts").as_uri()}
         self._ports: dict[str, Any] = {"grpc_port": 0, "metrics_port": 0, "shutdown_grace": 1.0}
 
-    def exporter(self) -> AbstractAsyncContextManager[exporter_app.Running]:
+    def exporter(self) -> AbstractAsyncContextManager[Running]:
         settings = {**self._shared, **self._store, **self._ports, "worker_jobs": 0}
         return exporter_app.build(ExporterSettings(**settings))
 
-    def delivery(self, exporter_port: int = 1) -> AbstractAsyncContextManager[delivery_app.Running]:
+    def delivery(self, exporter_port: int = 1) -> AbstractAsyncContextManager[Running]:
         settings = {**self._shared, **self._store, **self._ports, "master_keys": master_keys(1)}
         return delivery_app.build(DeliverySettings(exporter_address=f"127.0.0.1:{exporter_port}", **settings))
 
-    def scheduler(
-        self, exporter_port: int = 1, delivery_port: int = 1
-    ) -> AbstractAsyncContextManager[scheduler_app.Running]:
+    def scheduler(self, exporter_port: int = 1, delivery_port: int = 1) -> AbstractAsyncContextManager[Running]:
         addresses = {"exporter": exporter_port, "delivery": delivery_port}
         settings: dict[str, Any] = {f"{name}_address": f"127.0.0.1:{port}" for name, port in addresses.items()}
         return scheduler_app.build(SchedulerSettings(**settings, **self._shared, **self._ports))

@@ -5,16 +5,16 @@ from contextlib import suppress
 
 import pytest
 
-from services.chassis.loops import LONGEST_PAUSE, for_each, pause_after, repeat, running
+from services.chassis.loops import MAX_PAUSE, for_each, pause_after, repeat, running
 
 
-@pytest.mark.parametrize(("failures", "expected"), [(0, 0.5), (1, 1.0), (2, 2.0), (4, 8.0), (5, LONGEST_PAUSE)])
+@pytest.mark.parametrize(("failures", "expected"), [(0, 0.5), (1, 1.0), (2, 2.0), (4, 8.0), (5, MAX_PAUSE)])
 def test_pauses_grow_up_to_ten_seconds(failures: int, expected: float) -> None:
     assert pause_after(failures, 0.5) == expected
 
 
 def test_pauses_do_not_overflow_in_an_outage_of_days() -> None:
-    assert pause_after(100_000, 0.5) == LONGEST_PAUSE
+    assert pause_after(100_000, 0.5) == MAX_PAUSE
 
 
 def test_a_long_pause_is_not_shortened_by_failures() -> None:
@@ -59,8 +59,8 @@ async def test_an_item_that_fails_holds_up_no_other_and_gives_no_answer() -> Non
             raise ValueError(number)
         return number // 2
 
-    assert await for_each("halve", range(7), halved, at_once=2) == [0, 1, 2, 3]
-    assert await for_each("halve", [], halved, at_once=2) == []
+    assert await for_each("halve", range(7), halved, concurrency=2) == [0, 1, 2, 3]
+    assert await for_each("halve", [], halved, concurrency=2) == []
 
 
 async def test_no_more_items_are_worked_on_at_once_than_allowed() -> None:
@@ -73,7 +73,7 @@ async def test_no_more_items_are_worked_on_at_once_than_allowed() -> None:
         await asyncio.sleep(0.001)
         working -= 1
 
-    await for_each("work", range(20), work, at_once=3)
+    await for_each("work", range(20), work, concurrency=3)
     assert (working, most) == (0, 3)
 
 

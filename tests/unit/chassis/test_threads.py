@@ -7,7 +7,7 @@ import threading
 
 import pytest
 
-from services.chassis.threads import in_thread
+from services.chassis.loops import in_thread
 from tests.system import ROOT
 
 
@@ -36,7 +36,7 @@ async def test_a_thread_goes_on_when_nobody_waits_any_more() -> None:
 def test_a_thread_that_hangs_does_not_keep_the_process() -> None:
     code = """
 import asyncio, threading
-from services.chassis.threads import in_thread
+from services.chassis.loops import in_thread
 
 async def main():
     task = asyncio.create_task(in_thread(threading.Event().wait, name="for ever"))
