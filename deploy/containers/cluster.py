@@ -181,9 +181,9 @@ class Cluster:
                 return
         raise NotReady(f"{started.name} did not succeed:\n{_tail(started)}")
 
-    def _publish(self, *going: Pod) -> None:
+    def _publish(self, *stopping: Pod) -> None:
         """Publish the addresses of all pods, including those that are stopping."""
-        found = [*self._pods.values(), *going]
+        found = [*self._pods.values(), *stopping]
         addresses = {name: [each.address for each in found if each.workload.name == name] for name in self._pods}
         self._names.write(addresses)
         self._front.send_to(addresses[GATEWAY])

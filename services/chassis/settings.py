@@ -59,7 +59,7 @@ class ProcessSettings(BaseSettings):
 
     @property
     def traces_wanted(self) -> bool:
-        """Whether this process shall make spans and send them."""
+        """Whether this process creates and sends spans."""
         if self.otel_sdk_disabled or self.otel_traces_exporter == "none":
             return False
         endpoint = self.otel_exporter_otlp_traces_endpoint or self.otel_exporter_otlp_endpoint

@@ -1,6 +1,6 @@
-"""Makes the replica set that MONGODB_URI names out of members that are fresh, and the user the URI names in it.
+"""Initiates the replica set in MONGODB_URI with fresh members, and creates the user in the URI.
 
-A cluster runs it by itself, as a Job. To run it again does no harm: a set that is there stays, a password is renewed.
+Runs as a Job in the cluster, and can be run again: an existing set is left alone, the user's password is updated.
 """
 
 import logging
@@ -18,10 +18,10 @@ log = logging.getLogger("initiate")
 
 ALREADY_INITIALIZED = 23
 USER_NOT_FOUND = 11
-WITHIN = 300.0
+TIMEOUT = 300.0
 PAUSE = 2.0
 CLIENT: dict[str, Any] = {"serverSelectionTimeoutMS": 5_000, "connectTimeoutMS": 5_000, "socketTimeoutMS": 30_000}
-# The four services' own databases, and every tenant's catalogue.
+# The four services' databases, and read access to every tenant's catalogue.
 ROLES: list[Any] = [
     *({"role": "readWrite", "db": name} for name in ("gateway", "exporter", "delivery", "scheduler")),
     "readAnyDatabase",
@@ -29,16 +29,16 @@ ROLES: list[Any] = [
 
 
 def member_login() -> dict[str, Any]:
-    """How to log in where there is no user yet: as a member does, with the key all members share."""
+    """Login for a set without users: as a member, with the key that all members share."""
     file = os.environ.get("MONGODB_KEY_FILE")
     if not file:
         return {}
-    key = "".join(Path(file).read_text().split())  # as mongod reads it
+    key = "".join(Path(file).read_text().split())  # mongod ignores whitespace too
     return {"username": "__system", "password": key, "authSource": "local", "authMechanism": "SCRAM-SHA-256"}
 
 
 def initiate(hosts: list[str], name: str, login: dict[str, Any]) -> None:
-    """Tell the first member of the others."""
+    """Initiate the set on its first member."""
     members = [{"_id": number, "host": host} for number, host in enumerate(hosts)]
     with MongoClient[dict[str, Any]](hosts[0], directConnection=True, **CLIENT, **login) as first:
         try:
@@ -49,7 +49,7 @@ def initiate(hosts: list[str], name: str, login: dict[str, Any]) -> None:
 
 
 def keep_user(hosts: list[str], name: str, login: dict[str, Any], username: str, password: str) -> None:
-    """Make the user, or renew its password and roles; waits for a primary."""
+    """Create the user, or update its password and roles. Waits for a primary."""
     with MongoClient[dict[str, Any]](hosts, replicaSet=name, **CLIENT, **login) as members:
         try:
             members.admin.command("updateUser", username, pwd=password, roles=ROLES)
@@ -60,12 +60,12 @@ def keep_user(hosts: list[str], name: str, login: dict[str, Any], username: str,
 
 
 def main() -> int:
-    """Try until it is done; 1 when it was not within five minutes."""
+    """Retry until it works. Return 1 if it did not within five minutes."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     wanted = parse_uri(os.environ["MONGODB_URI"], validate=True)
     hosts = [f"{host}:{port}" for host, port in wanted["nodelist"]]
     name, login = wanted["options"]["replicaSet"], member_login()
-    deadline = time.monotonic() + WITHIN
+    deadline = time.monotonic() + TIMEOUT
     while time.monotonic() < deadline:
         try:
             initiate(hosts, name, login)
@@ -75,7 +75,7 @@ def main() -> int:
             log.info("not yet: %s", str(exc)[:300])
             time.sleep(PAUSE)
         else:
-            log.info("the replica set %s of %s is there", name, ", ".join(hosts))
+            log.info("the replica set %s with %s is ready", name, ", ".join(hosts))
             return 0
     return 1
 

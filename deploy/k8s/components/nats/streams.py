@@ -1,6 +1,6 @@
-"""Puts the services' streams on several servers: made by the services themselves they would lie on one.
+"""Creates the services' streams with several replicas; the services would create them with one.
 
-A cluster runs it by itself, as a Job. To run it again does no harm. The services leave a stream as they find it.
+Runs as a Job in the cluster, and can be run again. The services do not change existing streams.
 """
 
 import asyncio
@@ -17,10 +17,10 @@ from nats.js.errors import NotFoundError
 
 log = logging.getLogger("streams")
 
-WITHIN = 300.0
+TIMEOUT = 300.0
 PAUSE = 2.0
 FAULTS = (nats.errors.Error, asyncio.TimeoutError, OSError)
-# As services/chassis/jetstream.py makes them; a test compares.
+# The same streams as in services/chassis/jetstream.py; a test compares them.
 STREAMS = (
     StreamConfig(name="EXPORTS", subjects=["exports.jobs"], retention=RetentionPolicy.WORK_QUEUE),
     StreamConfig(name="EXPORT_EVENTS", subjects=["exports.events.*"], retention=RetentionPolicy.LIMITS),
@@ -29,7 +29,7 @@ SEVEN_DAYS = 7 * 24 * 3600.0
 
 
 async def keep(context: JetStreamContext, stream: StreamConfig, replicas: int) -> None:
-    """Make the stream, or give the one that is there so many replicas."""
+    """Create the stream, or change the number of replicas of an existing one."""
     try:
         found = (await context.stream_info(stream.name or "")).config
     except NotFoundError:
@@ -43,7 +43,7 @@ async def keep(context: JetStreamContext, stream: StreamConfig, replicas: int) -
 
 
 async def keep_all(url: str, replicas: int) -> None:
-    """All of them, over one connection."""
+    """Create or change all streams over one connection."""
     client = await nats.connect(servers=url.split(","), allow_reconnect=False, connect_timeout=5)
     try:
         context = client.jetstream(timeout=10.0)
@@ -54,10 +54,10 @@ async def keep_all(url: str, replicas: int) -> None:
 
 
 async def main() -> int:
-    """Try until it is done; 1 when it was not within five minutes."""
+    """Retry until it works. Return 1 if it did not within five minutes."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     url, replicas = os.environ["NATS_URL"], int(os.environ["STREAM_REPLICAS"])
-    deadline = time.monotonic() + WITHIN
+    deadline = time.monotonic() + TIMEOUT
     while time.monotonic() < deadline:
         try:
             await keep_all(url, replicas)
@@ -65,7 +65,7 @@ async def main() -> int:
             log.info("not yet: %r", exc)
             await asyncio.sleep(PAUSE)
         else:
-            log.info("the streams are on %d servers", replicas)
+            log.info("the streams have %d replicas", replicas)
             return 0
     return 1
 
