@@ -1,4 +1,4 @@
-"""The limits of ZIP archives: parts by rows and by size, and more members and bytes than the classic format counts."""
+"""The limits of ZIP archives: parts by rows and by size, and archives that need the 64-bit format."""
 
 import io
 import zipfile
@@ -39,18 +39,34 @@ def test_rows_of_a_part_are_checked(wrong: Any) -> None:
 
 @pytest.mark.parametrize(("rows", "parts"), [(0, [0]), (1, [1]), (3, [3]), (4, [3, 1]), (6, [3, 3]), (7, [3, 3, 1])])
 @pytest.mark.parametrize("size", [1, 2, 3, 10])
-def test_parts_are_full_and_none_is_empty_but_that_of_no_rows(rows: int, parts: list[int], size: int) -> None:
+def test_all_parts_but_the_last_are_full_and_only_an_archive_without_rows_has_an_empty_part(
+    rows: int, parts: list[int], size: int
+) -> None:
     found = ids(archive(rows, {"max_rows_per_file": 3}, size))
     assert [len(part) for part in found] == parts
     assert [id_ for part in found for id_ in part] == [str(n) for n in range(rows)]
 
 
-def test_a_part_is_ended_at_its_size_too(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_part_also_ends_when_it_reaches_its_maximum_size(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(zip_format, "MAX_PART_BYTES", 1)
     assert ids(archive(5, {}, size=2)) == [["0", "1"], ["2", "3"], ["4"]]
 
 
-def test_more_parts_than_the_classic_format_counts_are_all_there() -> None:
+def versions(file: bytes) -> list[int]:
+    """The version of each member: 20 for the 32-bit format, 45 for the 64-bit one."""
+    with zipfile.ZipFile(io.BytesIO(file)) as found:
+        return [info.create_version for info in found.infolist()]
+
+
+def test_members_beyond_the_count_of_the_32_bit_format_use_the_64_bit_format(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(package, "MAX_ZIP32_MEMBERS", 2)
+    file = archive(4, {"max_rows_per_file": 1})
+    assert ids(file) == [["0"], ["1"], ["2"], ["3"]]
+    assert versions(file) == [20, 20, 45, 45]
+
+
+@pytest.mark.full
+def test_an_archive_may_have_more_parts_than_the_32_bit_format_counts() -> None:
     with zipfile.ZipFile(io.BytesIO(archive(65_600, {"max_rows_per_file": 1}))) as found:
         names = found.namelist()
         assert len(names) == 65_600
@@ -58,9 +74,8 @@ def test_more_parts_than_the_classic_format_counts_are_all_there() -> None:
         assert found.read(names[-1]).endswith(b"\r\n65599\r\n")
 
 
-def test_members_after_much_content_are_of_the_64_bit_format(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_members_beyond_the_size_of_the_32_bit_format_use_the_64_bit_format(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(package, "MAX_ZIP32_BYTES", 20)
     file = archive(6, {"max_rows_per_file": 2})
     assert ids(file) == [["0", "1"], ["2", "3"], ["4", "5"]]
-    with zipfile.ZipFile(io.BytesIO(file)) as found:
-        assert [info.create_version for info in found.infolist()] == [20, 20, 45]
+    assert versions(file) == [20, 20, 45]

@@ -1,4 +1,4 @@
-"""One attempt at a file, from a real mongod into a folder: columns, snapshots, cancellation, faults and warnings."""
+"""One attempt at a file, from a real mongod to a folder: columns, snapshots, cancellation, faults and warnings."""
 
 import csv
 import hashlib
@@ -11,6 +11,7 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 from unittest.mock import Mock
 from uuid import uuid4
@@ -18,7 +19,7 @@ from uuid import uuid4
 import openpyxl
 import pytest
 from bson import ObjectId
-from pymongo import MongoClient, monitoring
+from pymongo import CursorType, MongoClient, monitoring
 from pymongo.errors import OperationFailure
 
 from deploy.local.servers import Mongod, free_port
@@ -59,7 +60,7 @@ class Finds(monitoring.CommandListener):
 
 
 class Watched:
-    """A writer that does something before its n-th write."""
+    """A writer that calls a function before its n-th write."""
 
     def __init__(self, writer: BlobWriter, at: int, action: Callable[[], None]) -> None:
         self._writer, self._left, self._action = writer, at, action
@@ -74,7 +75,7 @@ class Watched:
 
 @dataclass
 class Bench:
-    """A tenant of its own, and a folder for its file."""
+    """A new tenant, and a folder for its file."""
 
     client: MongoClient[Document]
     folder: Path
@@ -103,7 +104,7 @@ class Bench:
         max_columns: int = 1_000,
         at_write: tuple[int, Callable[[], None]] | None = None,
     ) -> Written:
-        """Make the file; `at_write` does something before the n-th chunk of the first file is written."""
+        """Make the file; `at_write` calls a function before the n-th chunk of the first file is written."""
         made = formats()[form]
         chosen = made.Options.model_validate({"utf8_bom": False, **(options or {})} if form == "csv" else options or {})
         remembered = {sheet: RememberedColumns() for sheet in made.sheets(chosen)} | {
@@ -155,8 +156,15 @@ def plain(count: int) -> list[Document]:
 
 
 def long(count: int) -> list[Document]:
-    """Enough of them are more than what waits between the stages of an export, and in the sockets."""
+    """16 batches of these are more than the stages of an export can buffer."""
     return [{"_id": n, "text": "x" * 4_000} for n in range(count)]
+
+
+@pytest.fixture
+def batches_on_request(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lets mongod send a batch only when the export asks for it; otherwise the sockets might buffer all of them."""
+    kinds = SimpleNamespace(NON_TAILABLE=CursorType.NON_TAILABLE, EXHAUST=CursorType.NON_TAILABLE)
+    monkeypatch.setattr(catalogue, "CursorType", kinds)
 
 
 def codes(written: Written) -> list[str]:
@@ -177,14 +185,14 @@ def test_a_column_first_seen_in_the_last_row_is_in_the_header(bench: Bench) -> N
     assert bench.finds.count == 2
 
 
-def test_columns_known_from_last_time_cost_one_pass(bench: Bench) -> None:
+def test_with_the_columns_of_the_last_export_one_pass_is_enough(bench: Bench) -> None:
     bench.fill(plain(3))
     bench.run(last=("id", "sku"), order=("id", "sku"))
     assert bench.finds.count == 1
     assert bench.opened == 1
 
 
-def test_a_column_that_appeared_since_is_found_before_the_file_is_kept(bench: Bench) -> None:
+def test_a_new_column_is_found_before_the_file_is_committed(bench: Bench) -> None:
     bench.fill([*plain(BATCH), {"_id": BATCH, "new": 1}])
     written = bench.run(last=("id", "sku"), order=("id", "sku"))
     assert bench.table[0] == ["id", "sku", "new"]
@@ -193,7 +201,7 @@ def test_a_column_that_appeared_since_is_found_before_the_file_is_kept(bench: Be
     assert bench.left() == [bench.folder / KEY]
 
 
-def test_a_column_that_exists_no_longer_is_not_in_the_header(bench: Bench) -> None:
+def test_a_column_that_no_longer_exists_is_not_in_the_header(bench: Bench) -> None:
     bench.fill(plain(3))
     written = bench.run(last=("id", "ghost", "sku"), order=("id", "ghost", "sku"))
     assert bench.table[0] == ["id", "sku"]
@@ -201,7 +209,7 @@ def test_a_column_that_exists_no_longer_is_not_in_the_header(bench: Bench) -> No
     assert bench.finds.count == 2
 
 
-def test_a_column_that_appeared_and_one_that_vanished_meet(bench: Bench) -> None:
+def test_a_new_column_and_a_removed_one_are_handled_together(bench: Bench) -> None:
     bench.fill([*plain(BATCH), {"_id": BATCH, "new": 1}])
     bench.run(last=("id", "ghost", "sku"), order=("id", "ghost", "sku"))
     assert bench.table[0] == ["id", "sku", "new"]
@@ -214,7 +222,7 @@ def test_columns_keep_the_order_of_earlier_exports(bench: Bench) -> None:
     assert set(written.seen["products"]) == {"id", "b", "a", "n"}
 
 
-def test_leaves_of_a_chosen_parent_keep_the_order_of_this_requests_last_export(bench: Bench) -> None:
+def test_leaves_of_an_included_parent_keep_the_order_of_the_last_export(bench: Bench) -> None:
     bench.fill([{"_id": 1, "a": {"y": 1, "x": 2}}])
     written = bench.run(options={"include_fields": ["a"]}, last=("a.x", "a.y"))
     assert bench.table == [["a.x", "a.y"], ["2", "1"]]
@@ -222,13 +230,13 @@ def test_leaves_of_a_chosen_parent_keep_the_order_of_this_requests_last_export(b
     assert bench.finds.count == 1
 
 
-def test_ids_of_their_own_keep_their_names_when_they_are_chosen(bench: Bench) -> None:
+def test_fields_called_id_keep_their_names_when_they_are_included(bench: Bench) -> None:
     bench.fill([{"_id": {"x": 1}, "id": 5}, {"_id": {"x": 2}, "id": {"x": 6}}, {"_id": 7}])
     bench.run(options={"include_fields": ["_id.x", "id.x", "id"]})
     assert bench.table == [["_id.x", "id.x", "id"], ["", "", "7"], ["1", "", "5"], ["2", "6", ""]]
 
 
-def test_json_needs_one_pass_and_no_columns(bench: Bench) -> None:
+def test_json_needs_only_one_pass(bench: Bench) -> None:
     bench.fill([{"_id": 1, "a": {"b": None}}, {"_id": 2, "c": []}])
     written = bench.run("json", {"pretty": False})
     assert json.loads(bench.file) == [{"id": 1, "a": {"b": None}}, {"id": 2, "c": []}]
@@ -244,7 +252,7 @@ def test_a_catalogue_without_a_collection_makes_a_file_without_rows(bench: Bench
     assert bench.table == [["id"]]
 
 
-def test_too_many_columns_end_the_job(bench: Bench) -> None:
+def test_too_many_columns_fail_the_job(bench: Bench) -> None:
     bench.fill([{"_id": 1, "a": {"b": 1, "c": 2}, "d": 3}])
     with pytest.raises(JobFault) as fault:
         bench.run(max_columns=3)
@@ -253,7 +261,7 @@ def test_too_many_columns_end_the_job(bench: Bench) -> None:
     bench.run(max_columns=4)
 
 
-def test_more_columns_than_a_workbook_holds_end_the_job(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_more_columns_than_a_workbook_holds_fail_the_job(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(excel, "MAX_COLUMNS", 1)
     bench.fill(plain(1))
     with pytest.raises(JobFault) as fault:
@@ -280,7 +288,7 @@ def test_documents_that_change_while_they_are_exported_do_not_mix(bench: Bench) 
     assert rows == [[str(n), "1"] for n in range(count)]
 
 
-def test_the_file_is_what_its_size_and_hash_say(bench: Bench) -> None:
+def test_size_and_hash_are_those_of_the_file(bench: Bench) -> None:
     bench.fill(plain(10))
     for form in formats():
         written = bench.run(form)
@@ -288,14 +296,14 @@ def test_the_file_is_what_its_size_and_hash_say(bench: Bench) -> None:
         assert written.sha256 == hashlib.sha256(bench.file).hexdigest()
 
 
-def test_rows_come_in_the_order_of_the_id_also_with_a_filter(bench: Bench) -> None:
+def test_rows_are_ordered_by_id_also_with_a_filter(bench: Bench) -> None:
     bench.products.create_index("group")
     bench.fill([{"_id": n, "group": 7 - n} for n in (5, 3, 1, 4, 2)])
     bench.run(query={"group": {"$gte": 3}})
     assert [row[0] for row in bench.table[1:]] == ["1", "2", "3", "4"]
 
 
-def test_a_workbook_has_further_sheets_for_further_rows_and_all_suppliers(
+def test_a_workbook_has_more_sheets_for_more_rows_and_for_all_suppliers(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(excel, "MAX_ROWS", 3)
@@ -316,7 +324,7 @@ def test_a_workbook_has_further_sheets_for_further_rows_and_all_suppliers(
 # Reading
 
 
-def test_a_filter_on_an_indexed_field_reads_only_what_it_finds(bench: Bench) -> None:
+def test_a_filter_on_an_indexed_field_reads_only_matching_documents(bench: Bench) -> None:
     bench.fill(plain(5 * BATCH))
     bench.products.create_index([("sku", 1)])
     database = bench.products.database
@@ -347,11 +355,13 @@ def test_widths_fit_the_longest_cell_of_all_rows(bench: Bench) -> None:
     assert written.widths == {"products": {"id": 8, "sku": 40}}
     sheet = openpyxl.load_workbook(io.BytesIO(bench.file))["products"]
     assert [sheet.column_dimensions[letter].width for letter in "AB"] == [8, 40]
-    assert bench.finds.count == 2  # to look, and to write
+    assert bench.finds.count == 2  # one to determine the header, one to write
 
 
 @pytest.mark.parametrize(("known", "passes"), [({"id": 8, "sku": 12}, 1), ({"id": 8, "sku": 30}, 2)])
-def test_widths_of_last_time_save_a_pass_while_they_still_fit(bench: Bench, known: dict[str, int], passes: int) -> None:
+def test_the_widths_of_the_last_export_save_a_pass_if_they_still_fit(
+    bench: Bench, known: dict[str, int], passes: int
+) -> None:
     bench.fill([*plain(20), {"_id": 20, "sku": "S" * 9}])
     fresh = bench.run("excel")
     file = bench.file
@@ -373,7 +383,7 @@ def test_a_column_without_a_cell_is_as_wide_as_its_name(bench: Bench) -> None:
 # Progress and cancellation
 
 
-def test_progress_is_seen_while_the_file_is_written(bench: Bench) -> None:
+def test_progress_is_reported_while_the_file_is_written(bench: Bench) -> None:
     bench.fill(plain(3 * BATCH))
     seen: list[tuple[Stage, int, int | None]] = []
 
@@ -388,7 +398,7 @@ def test_progress_is_seen_while_the_file_is_written(bench: Bench) -> None:
     assert (bench.progress.stage, bench.progress.processed, bench.progress.total) == (Stage.FINALIZING, total, total)
 
 
-def test_a_stop_ends_what_reads_and_what_transcodes_ahead_and_leaves_nothing(bench: Bench) -> None:
+def test_a_stop_ends_all_threads_and_leaves_no_file(bench: Bench) -> None:
     bench.fill(long(16 * BATCH))
     with pytest.raises(Stopped):
         bench.run(last=("id", "text"), at_write=(2, bench.stop.set))
@@ -397,7 +407,7 @@ def test_a_stop_ends_what_reads_and_what_transcodes_ahead_and_leaves_nothing(ben
     eventually("the threads have ended", lambda: not [t for t in threading.enumerate() if t.name.startswith("export-")])
 
 
-def test_a_stop_is_noticed_while_mongod_does_not_answer(bench: Bench, mongod: Mongod) -> None:
+def test_a_stop_is_noticed_while_mongod_does_not_answer(bench: Bench, mongod: Mongod, batches_on_request: None) -> None:
     bench.fill(long(16 * BATCH))
     pid = mongod.pid
     assert pid is not None
@@ -414,7 +424,7 @@ def test_a_stop_is_noticed_while_mongod_does_not_answer(bench: Bench, mongod: Mo
         os.kill(pid, signal.SIGCONT)
 
 
-def test_a_stop_while_columns_are_looked_for_is_noticed_too(bench: Bench) -> None:
+def test_a_stop_is_noticed_while_columns_are_determined(bench: Bench) -> None:
     bench.fill(plain(1))
     bench.stop.set()
     with pytest.raises(Stopped):
@@ -422,7 +432,7 @@ def test_a_stop_while_columns_are_looked_for_is_noticed_too(bench: Bench) -> Non
     assert bench.opened == 0
 
 
-def test_a_stop_after_the_last_row_keeps_the_file_from_being_committed(bench: Bench) -> None:
+def test_after_a_stop_a_complete_file_is_not_committed(bench: Bench) -> None:
     bench.fill(plain(1))
     with pytest.raises(Stopped):
         bench.run(last=("id", "sku"), at_write=(2, bench.stop.set))
@@ -434,7 +444,7 @@ def test_a_stop_after_the_last_row_keeps_the_file_from_being_committed(bench: Be
 
 @pytest.fixture
 def forgetful(client: MongoClient[Document]) -> Iterator[Callable[[], None]]:
-    """Makes MongoDB forget the snapshots that are open now; afterwards it keeps them as before."""
+    """Makes MongoDB discard all snapshots that are open; it keeps later ones as before."""
     window = "minSnapshotHistoryWindowInSeconds"
     before = client.admin.command({"getParameter": 1, window: 1})[window]
     noise = client["tests"]["noise"]
@@ -446,7 +456,7 @@ def forgetful(client: MongoClient[Document]) -> Iterator[Callable[[], None]]:
             client.admin.command({"setParameter": 1, window: 0})
 
             def is_forgotten() -> bool:
-                noise.insert_one({})  # the oldest time moves on with writes
+                noise.insert_one({})  # the oldest snapshot time advances with writes
                 try:
                     noise.find_one(session=old)
                 except OperationFailure as exc:
@@ -462,7 +472,9 @@ def forgetful(client: MongoClient[Document]) -> Iterator[Callable[[], None]]:
     client.drop_database("tests")
 
 
-def test_a_snapshot_that_is_lost_is_begun_anew_and_never_mixed(bench: Bench, forgetful: Callable[[], None]) -> None:
+def test_after_a_lost_snapshot_the_export_restarts_and_never_mixes_two(
+    bench: Bench, forgetful: Callable[[], None], batches_on_request: None
+) -> None:
     bench.fill([{**product, "version": 1} for product in long(16 * BATCH)])
 
     def change() -> None:
@@ -476,7 +488,9 @@ def test_a_snapshot_that_is_lost_is_begun_anew_and_never_mixed(bench: Bench, for
     assert bench.left() == [bench.folder / KEY]
 
 
-def test_snapshots_lost_again_and_again_are_a_passing_fault(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_snapshots_that_are_lost_repeatedly_are_a_transient_fault(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
     lost = Mock(side_effect=catalogue.SnapshotLost)
     monkeypatch.setattr(catalogue.Snapshot, "batches", lost)
     with pytest.raises(JobFault) as fault:
@@ -485,7 +499,7 @@ def test_snapshots_lost_again_and_again_are_a_passing_fault(bench: Bench, monkey
     assert lost.call_count == 3
 
 
-def test_a_catalogue_that_is_away_is_a_passing_fault(bench: Bench) -> None:
+def test_a_catalogue_that_does_not_answer_is_a_transient_fault(bench: Bench) -> None:
     with connect_sync(f"mongodb://127.0.0.1:{free_port()}", app="tests", selection_ms=100) as nobody:
         away = Bench(nobody, bench.folder, bench.finds)
         with pytest.raises(JobFault) as fault:
@@ -493,14 +507,14 @@ def test_a_catalogue_that_is_away_is_a_passing_fault(bench: Bench) -> None:
     assert (fault.value.code, fault.value.transient) == ("catalogue_unavailable", True)
 
 
-def test_a_query_mongodb_refuses_is_no_passing_fault(bench: Bench) -> None:
+def test_a_query_that_mongodb_rejects_is_not_a_transient_fault(bench: Bench) -> None:
     bench.fill(plain(1))
     with pytest.raises(JobFault) as fault:
         bench.run(query={"$nonsense": 1})
     assert (fault.value.code, fault.value.transient) == ("catalogue_error", False)
 
 
-def test_a_full_store_is_a_passing_fault_and_nothing_is_left(bench: Bench) -> None:
+def test_a_full_store_is_a_transient_fault_and_leaves_no_file(bench: Bench) -> None:
     bench.fill([{"_id": n, "text": "x" * 1_000} for n in range(2 * BATCH)])
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 20, hard))  # for this process: the kernel refuses more
@@ -513,7 +527,7 @@ def test_a_full_store_is_a_passing_fault_and_nothing_is_left(bench: Bench) -> No
     assert bench.left() == []
 
 
-def test_a_store_that_cannot_be_used_is_a_passing_fault(bench: Bench) -> None:
+def test_an_unusable_store_is_a_transient_fault(bench: Bench) -> None:
     (bench.folder / "t").write_text("a file where the tenant's folder should be")
     with pytest.raises(JobFault) as fault:
         bench.run()
@@ -530,7 +544,7 @@ def test_an_ordinary_export_has_no_warning(bench: Bench) -> None:
 
 
 @pytest.mark.parametrize("form", formats())
-def test_a_field_nobody_has_is_warned_of_with_near_names_also_in_a_first_export(bench: Bench, form: str) -> None:
+def test_the_warning_about_an_unknown_field_has_similar_names_even_in_a_first_export(bench: Bench, form: str) -> None:
     bench.fill([{"_id": 1, "attributes": {"color": "black"}, "price": 5}])
     written = bench.run(form, {"include_fields": ["color", "price", "prize"]})
     assert codes(written) == ["unknown_field", "unknown_field"]
@@ -538,19 +552,19 @@ def test_a_field_nobody_has_is_warned_of_with_near_names_also_in_a_first_export(
     assert "'prize'; similar names: price." in written.warnings[1].message
 
 
-def test_near_names_are_those_of_earlier_exports_where_there_were_some(bench: Bench) -> None:
+def test_similar_names_are_taken_from_earlier_exports(bench: Bench) -> None:
     bench.fill([{"_id": 1, "price": 5}])
     written = bench.run(options={"include_fields": ["price", "cots"]}, order=("id", "cost", "price"))
     assert "similar names: cost." in written.warnings[0].message
 
 
-def test_a_workbook_of_suppliers_only_is_not_warned_about_products(bench: Bench) -> None:
+def test_a_workbook_with_only_suppliers_has_no_warnings_about_products(bench: Bench) -> None:
     bench.fill([{"_id": "s", "name": "x" * 40_000}], "suppliers")
     options = {"include_sheets": ["suppliers"], "include_fields": ["sku"]}
     assert codes(bench.run("excel", options, query={"sku": "none"})) == ["text_cut"]
 
 
-def test_thousands_of_fields_nobody_has_are_summed_up(bench: Bench) -> None:
+def test_thousands_of_unknown_fields_are_summarized(bench: Bench) -> None:
     bench.fill(plain(1))
     written = bench.run(options={"include_fields": [f"nope_{n}" for n in range(3_000)]})
     assert codes(written) == ["unknown_field"] * 21
@@ -558,7 +572,7 @@ def test_thousands_of_fields_nobody_has_are_summed_up(bench: Bench) -> None:
     assert len(bench.table[0]) == 3_000
 
 
-def test_texts_too_long_for_a_cell_are_counted_in_one_warning(bench: Bench) -> None:
+def test_truncated_texts_are_counted_in_one_warning(bench: Bench) -> None:
     bench.fill([{"_id": 1, "a": "x" * 32_768, "b": ["🎉" * 20_000]}, {"_id": 2, "a": "x" * 32_767}])
     assert codes(bench.run("csv")) == []
     [warning] = bench.run("excel").warnings
@@ -566,7 +580,7 @@ def test_texts_too_long_for_a_cell_are_counted_in_one_warning(bench: Bench) -> N
     assert warning.message.endswith(": 2.")
 
 
-def test_filters_that_match_nothing_are_warned_of(bench: Bench) -> None:
+def test_there_is_a_warning_if_the_filters_match_nothing(bench: Bench) -> None:
     bench.fill(plain(1))
     assert codes(bench.run(query={"sku": "none"})) == ["no_match"]
     assert bench.table == [["id"]]

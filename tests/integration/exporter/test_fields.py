@@ -1,4 +1,4 @@
-"""A request is checked against the catalogue before it is accepted, quickly however large the catalogue is."""
+"""Requests are checked against the catalogue before they are accepted, quickly even if the catalogue is large."""
 
 import json
 import time
@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from bson import ObjectId
-from pymongo import MongoClient
+from pymongo import MongoClient, monitoring
 
 from services.chassis.faults import BadRequest, Unavailable
 from services.exporter.formats import formats
@@ -22,6 +22,22 @@ SHOP: list[dict[str, Any]] = [
 ]
 
 Client = MongoClient[dict[str, Any]]
+
+
+class Commands(monitoring.CommandListener):
+    """The names of the commands that a client has sent."""
+
+    def __init__(self) -> None:
+        self.names: list[str] = []
+
+    def started(self, event: monitoring.CommandStartedEvent) -> None:
+        self.names.append(event.command_name)
+
+    def succeeded(self, event: monitoring.CommandSucceededEvent) -> None:
+        """Not recorded."""
+
+    def failed(self, event: monitoring.CommandFailedEvent) -> None:
+        """Not recorded."""
 
 
 @pytest.fixture(scope="module")
@@ -62,11 +78,11 @@ def refusal(client: Client, tenant: str = "fields", known: tuple[str, ...] = (),
         {"updated_at": {"gte": "2026-03-01"}},
     ],
 )
-def test_filters_on_fields_that_products_have_pass(client: Client, filters: dict[str, Any]) -> None:
+def test_filters_on_existing_fields_are_accepted(client: Client, filters: dict[str, Any]) -> None:
     check(client, filters=filters)
 
 
-def test_a_filter_on_a_field_no_product_has_is_refused_with_near_names(client: Client) -> None:
+def test_a_filter_on_an_unknown_field_is_refused_with_similar_names(client: Client) -> None:
     refused = refusal(client, filters={"color": "Black", "skku": 1, "price": 1})
     assert refused.code == "unknown_field"
     assert [violation.field for violation in refused.violations] == ["filters.color", "filters.skku"]
@@ -86,14 +102,14 @@ def test_a_filter_on_a_field_no_product_has_is_refused_with_near_names(client: C
         ({"id": "no id"}, "numbers and ids"),
     ],
 )
-def test_a_value_no_product_can_hold_there_is_refused(client: Client, filters: dict[str, Any], words: str) -> None:
+def test_a_value_that_no_product_can_hold_is_refused(client: Client, filters: dict[str, Any], words: str) -> None:
     refused = refusal(client, filters=filters)
     (violation,) = refused.violations
     assert violation.field == f"filters.{next(iter(filters))}"
     assert words in violation.message
 
 
-def test_what_only_the_last_of_many_products_holds_is_found(client: Client) -> None:
+def test_fields_and_types_of_only_the_last_product_are_found(client: Client) -> None:
     check(client, "many", filters={"rare": "n/a"})
     check(client, "many", filters={"price": "on request"})
     check(client, "many", include_fields=["rare"])
@@ -102,7 +118,7 @@ def test_what_only_the_last_of_many_products_holds_is_found(client: Client) -> N
     assert "in quotes" in refusal(client, "many", filters={"sku": {"gt": 5}}).violations[0].message
 
 
-def test_included_fields_are_refused_only_when_none_of_them_exists(client: Client) -> None:
+def test_included_fields_are_refused_only_if_none_of_them_exists(client: Client) -> None:
     check(client, include_fields=["sku", "colour"])
     check(client, include_fields=["attributes", "colour"])
     check(client, include_fields=["nope", "a\\.b"])
@@ -113,14 +129,14 @@ def test_included_fields_are_refused_only_when_none_of_them_exists(client: Clien
 
 
 @pytest.mark.parametrize("name", ["$where", "a..b", "a\0b", "a\\.c", ".".join("a" * 400), "x" * 1_000])
-def test_a_name_that_is_no_path_is_a_field_no_product_has(client: Client, name: str) -> None:
+def test_a_name_that_is_not_a_path_is_an_unknown_field(client: Client, name: str) -> None:
     refused = refusal(client, include_fields=[name])
     assert refused.code == "unknown_field"
     assert len(refused.violations[0].message) < 300
     check(client, include_fields=[name, "sku"])
 
 
-def test_thousands_of_unknown_fields_are_a_short_answer(client: Client) -> None:
+def test_thousands_of_unknown_fields_get_a_short_answer(client: Client) -> None:
     known = tuple(f"attributes.some_long_name_{n}.fr_FR.print" for n in range(20_000))
     asked = time.monotonic()
     refused = refusal(
@@ -131,26 +147,31 @@ def test_thousands_of_unknown_fields_are_a_short_answer(client: Client) -> None:
     assert time.monotonic() - asked < 10
 
 
-def test_a_field_known_from_earlier_exports_is_not_looked_for(client: Client) -> None:
+def test_a_field_known_from_earlier_exports_is_not_checked_again(client: Client) -> None:
     check(client, known=("colour.name",), filters={"colour": "Black"})
     check(client, known=("colour.name",), include_fields=["colour"])
 
 
 @pytest.mark.parametrize("seconds", [0, 0.002])
-def test_what_is_not_found_out_in_time_is_accepted(client: Client, seconds: float) -> None:
+def test_fields_that_cannot_be_checked_in_time_are_accepted(client: Client, seconds: float) -> None:
     options: dict[str, Any] = {"filters": {"rarer": 1, "sku": {"gt": 5}}, "include_fields": ["no", "nope"]}
     refusal(client, "many", **options)
     check(client, "many", **options, seconds=seconds)
 
 
-def test_a_request_without_names_is_not_held_up(client: Client) -> None:
-    check(client, exclude_fields=["whatever"])
+def test_a_request_without_names_costs_no_query(client: Client, mongo_uri: str) -> None:
+    commands = Commands()
+    with Client(mongo_uri, event_listeners=[commands]) as watched:
+        check(watched, exclude_fields=["whatever"])
+        assert commands.names == ["listCollections"]
+        check(watched, filters={"sku": "A"})
+        assert "find" in commands.names
 
 
-def test_a_tenant_without_products_is_told_to_load_some(client: Client) -> None:
+def test_a_tenant_without_a_catalogue_is_refused(client: Client) -> None:
     assert refusal(client, "nobody").code == "catalogue_missing"
 
 
-def test_a_catalogue_that_is_away_is_unavailable() -> None:
-    with Client("mongodb://127.0.0.1:1", serverSelectionTimeoutMS=50) as away, pytest.raises(Unavailable):
-        check(away, filters={"sku": "A"})
+def test_a_catalogue_that_does_not_answer_is_unavailable() -> None:
+    with Client("mongodb://127.0.0.1:1", serverSelectionTimeoutMS=50) as absent, pytest.raises(Unavailable):
+        check(absent, filters={"sku": "A"})
