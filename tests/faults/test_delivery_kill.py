@@ -163,7 +163,7 @@ def test_exports_completed_while_delivery_was_away_and_events_were_lost_are_deli
     system.nats.kill()
     shutil.rmtree(system.folder / "nats")
     system.nats.start()
-    rig.door.asked.clear()
+    rig.proxy.asked.clear()
     # A lease that a busy machine cannot lose: this test shows that nothing is taken twice without need.
     usual = system.delivery
     system.delivery = system.service(usual.module, "delivery", GRPC_PORT=str(system.delivery_port), LEASE_SECONDS="60")
@@ -177,7 +177,7 @@ def test_exports_completed_while_delivery_was_away_and_events_were_lost_are_deli
     assert {document["job_id"] for document in documents} == set(ids)
     assert len(documents) == exports
     assert {(document["fence"], document["receipt"]["was_there"]) for document in documents} == {(1, False)}
-    writes = Counter(path for method, path, _ in rig.door.asked if method in ("PUT", "POST"))
+    writes = Counter(path for method, path, _ in rig.proxy.asked if method in ("PUT", "POST"))
     assert len(writes) == exports
     assert set(writes.values()) == {1}
     assert set(rig.files()) == {f"{job_id}.csv" for job_id in ids}

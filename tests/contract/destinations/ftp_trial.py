@@ -13,7 +13,7 @@ from services.delivery.destinations.kit.timeouts import Timeouts
 from tests.contract.destinations.payloads import File, MemoryNotes
 
 TIMEOUTS = Timeouts(connect=5.0, silence=5.0, work=10.0)
-SHORT = Timeouts(connect=0.5, silence=0.5, work=1.0)
+SHORT = Timeouts(connect=0.25, silence=0.25, work=0.5)
 RULES = Rules(allow=parse_networks("127.0.0.0/8"))
 LOOPBACK = Egress(RULES)
 

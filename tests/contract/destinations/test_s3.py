@@ -11,11 +11,11 @@ from werkzeug.wrappers import Request, Response
 
 from services.delivery.destinations.contract import DestinationError, NameTaken, Step
 from services.delivery.destinations.egress import Egress, Rules
-from services.delivery.destinations.s3.destination import DESTINATIONS, MinioConfig, S3Config
+from services.delivery.destinations.s3.destination import DESTINATIONS, S3, MinioConfig, S3Config
 from tests.contract.destinations.payloads import MIB, File, MemoryNotes, SourceBroken, some
-from tests.contract.destinations.places import Place
 from tests.contract.destinations.rigs import line_to
 from tests.contract.destinations.rigs.s3 import PART_BYTES, PREFIX, S3Rig, refusal
+from tests.contract.destinations.targets import Target
 
 NAME = "products.csv"
 KEY = f"{PREFIX}/{NAME}"
@@ -41,32 +41,32 @@ def rig(running: S3Rig) -> S3Rig:
 
 
 @pytest.fixture
-def place(rig: S3Rig) -> Iterator[Place]:
+def target(rig: S3Rig) -> Iterator[Target]:
     with line_to(rig) as line:
-        yield Place(rig, line)
+        yield Target(rig, line)
 
 
 def asked(rig: S3Rig, method: str, query: str) -> int:
     """How often something was asked."""
-    return sum(verb == method and query in path for verb, path, _ in rig.door.asked)
+    return sum(verb == method and query in path for verb, path, _ in rig.proxy.asked)
 
 
-async def broken_off(place: Place, file: File) -> None:
+async def broken_off(target: Target, file: File) -> None:
     file.broken_at = MIB
     with pytest.raises(SourceBroken):
-        await place.send(NAME, file)
+        await target.send(NAME, file)
     file.broken_at = None
 
 
 def answering(rig: S3Rig, when: Callable[[Request], bool], answer: Response) -> None:
-    rig.door.answers = lambda request: answer if when(request) else None
+    rig.proxy.answers = lambda request: answer if when(request) else None
 
 
 @pytest.mark.parametrize("data", [SMALL, DATA], ids=["at once", "in parts"])
-async def test_an_object_has_its_hash_type_class_and_encryption(place: Place, rig: S3Rig, data: bytes) -> None:
+async def test_an_object_has_its_hash_type_class_and_encryption(target: Target, rig: S3Rig, data: bytes) -> None:
     file = File(data)
     config = {**rig.config(), "storage_class": "STANDARD_IA", "server_side_encryption": "AES256"}
-    async with place.session(config) as session:
+    async with target.session(config) as session:
         sent = await session.send(NAME, file.payload(), replace=True)
     written = rig.metadata(NAME)
     assert written["x-amz-meta-sha256"] == sent.reported["sha256"] == file.payload().sha256
@@ -77,25 +77,25 @@ async def test_an_object_has_its_hash_type_class_and_encryption(place: Place, ri
     assert sent.reported["etag"]
 
 
-async def test_every_byte_goes_out_under_a_checksum(place: Place, rig: S3Rig) -> None:
-    await place.send(NAME, File(DATA))
-    await place.send("small.csv", File(SMALL))
-    sent = [headers for method, _, headers in rig.door.asked if method == "PUT"]
+async def test_every_byte_goes_out_under_a_checksum(target: Target, rig: S3Rig) -> None:
+    await target.send(NAME, File(DATA))
+    await target.send("small.csv", File(SMALL))
+    sent = [headers for method, _, headers in rig.proxy.asked if method == "PUT"]
     assert len(sent) == PARTS + 1
     assert all(headers["X-Amz-Checksum-Sha256"] for headers in sent)
     assert [headers for headers in sent if "Expect" in headers] == []
 
 
-async def test_only_the_parts_that_are_missing_or_wrong_are_sent_again(place: Place, rig: S3Rig) -> None:
+async def test_only_the_parts_that_are_missing_or_wrong_are_sent_again(target: Target, rig: S3Rig) -> None:
     file = File(DATA)
-    await broken_off(place, file)
+    await broken_off(target, file)
     (upload,) = rig.uploads().values()
     assert file.notes.kept, "the upload's id is kept"
     there = len(upload.parts)
     assert there >= 2
     upload.set_part(1, b"something else")
-    rig.door.asked.clear()
-    await place.deliver(NAME, file)
+    rig.proxy.asked.clear()
+    await target.deliver(NAME, file)
     # One more may have been on its way when the attempt broke off.
     assert asked(rig, "PUT", "partNumber=") in (PARTS - there, PARTS - there + 1)
     assert asked(rig, "PUT", "partNumber=1") == 1
@@ -103,37 +103,37 @@ async def test_only_the_parts_that_are_missing_or_wrong_are_sent_again(place: Pl
     assert file.notes.kept == {}
 
 
-async def test_an_upload_that_was_removed_is_begun_anew(place: Place, rig: S3Rig) -> None:
+async def test_an_upload_that_was_removed_is_begun_anew(target: Target, rig: S3Rig) -> None:
     file = File(DATA)
-    await broken_off(place, file)
+    await broken_off(target, file)
     rig.uploads().clear()
-    await place.deliver(NAME, file)
+    await target.deliver(NAME, file)
     assert (rig.files(), rig.leftovers()) == ({NAME: DATA}, [])
 
 
 @pytest.mark.parametrize("end", ["send", "tidy"])
-async def test_an_upload_whose_id_was_never_heard_is_dropped(place: Place, rig: S3Rig, end: str) -> None:
+async def test_an_upload_whose_id_was_never_heard_is_dropped(target: Target, rig: S3Rig, end: str) -> None:
     file = File(DATA)
     answering(rig, lambda request: request.method == "POST", refusal(503, "SlowDown"))
     with pytest.raises(DestinationError):
-        await place.send(NAME, file)
-    rig.door.clear()
+        await target.send(NAME, file)
+    rig.proxy.clear()
     rig.begin(KEY)
-    await (place.deliver(NAME, file) if end == "send" else place.tidy(NAME, file))
+    await (target.deliver(NAME, file) if end == "send" else target.tidy(NAME, file))
     assert rig.leftovers() == []
     assert rig.files() == ({NAME: DATA} if end == "send" else {})
 
 
-async def test_uploads_of_others_are_left_alone(place: Place, rig: S3Rig) -> None:
+async def test_uploads_of_others_are_left_alone(target: Target, rig: S3Rig) -> None:
     rig.begin(KEY)
     file = File(DATA)
-    await broken_off(place, file)
-    await place.deliver(NAME, file)
+    await broken_off(target, file)
+    await target.deliver(NAME, file)
     assert rig.leftovers() == [KEY]
 
 
 @pytest.mark.parametrize("data", [SMALL, DATA], ids=["at once", "in parts"])
-async def test_a_name_taken_while_the_file_is_sent_is_left_alone(place: Place, rig: S3Rig, data: bytes) -> None:
+async def test_a_name_taken_while_the_file_is_sent_is_left_alone(target: Target, rig: S3Rig, data: bytes) -> None:
     file = File(data)
 
     async def read(offset: int) -> AsyncIterator[bytes]:
@@ -141,34 +141,34 @@ async def test_a_name_taken_while_the_file_is_sent_is_left_alone(place: Place, r
         async for chunk in file.payload().read(offset):
             yield chunk
 
-    async with place.session() as session:
+    async with target.session() as session:
         with pytest.raises(NameTaken):
             await session.send(NAME, file.payload(read=read), replace=False)
     assert (rig.files(), rig.leftovers()) == ({NAME: b"somebody else's"}, [])
 
 
 @pytest.mark.parametrize("data", [SMALL, DATA], ids=["at once", "in parts"])
-async def test_a_name_this_delivery_took_itself_is_its_own(place: Place, rig: S3Rig, data: bytes) -> None:
+async def test_a_name_this_delivery_took_itself_is_its_own(target: Target, rig: S3Rig, data: bytes) -> None:
     """An answer that was lost: the client asks again, and finds the name taken by itself."""
     file = File(data)
-    await place.send(NAME, file, replace=False)
-    assert (await place.send(NAME, file, replace=False)).size == len(data)
+    await target.send(NAME, file, replace=False)
+    assert (await target.send(NAME, file, replace=False)).size == len(data)
     with pytest.raises(NameTaken):
-        await place.send(NAME, File(data, "another delivery"), replace=False)
+        await target.send(NAME, File(data, "another delivery"), replace=False)
 
 
 @pytest.mark.parametrize("data", [SMALL, DATA], ids=["at once", "in parts"])
-async def test_a_server_without_conditions_is_asked_without(place: Place, rig: S3Rig, data: bytes) -> None:
+async def test_a_server_without_conditions_is_asked_without(target: Target, rig: S3Rig, data: bytes) -> None:
     answering(rig, lambda request: "If-None-Match" in request.headers, refusal(501, "NotImplemented"))
-    await place.send(NAME, File(data), replace=False)
+    await target.send(NAME, File(data), replace=False)
     with pytest.raises(NameTaken):
-        await place.send(NAME, File(data, "another"), replace=False)
+        await target.send(NAME, File(data, "another"), replace=False)
     assert (rig.files(), rig.leftovers()) == ({NAME: data}, [])
 
 
-async def test_an_object_of_unknown_origin_is_compared_by_etag_or_content(place: Place, rig: S3Rig) -> None:
+async def test_an_object_of_unknown_origin_is_compared_by_etag_or_content(target: Target, rig: S3Rig) -> None:
     file = File(DATA)
-    async with place.session() as session:
+    async with target.session() as session:
         for encrypted in (False, True):
             rig.write(KEY, DATA, etag="0" * 32 if encrypted else None)
             found = await session.find(NAME)
@@ -179,13 +179,13 @@ async def test_an_object_of_unknown_origin_is_compared_by_etag_or_content(place:
 
 
 async def test_nothing_of_this_machines_aws_setup_counts(
-    place: Place, rig: S3Rig, monkeypatch: pytest.MonkeyPatch
+    target: Target, rig: S3Rig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in ("AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3", "HTTP_PROXY", "http_proxy", "ALL_PROXY"):
         monkeypatch.setenv(name, "http://127.0.0.1:9")
     for name in ("AWS_PROFILE", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_CA_BUNDLE"):
         monkeypatch.setenv(name, "not-there")
-    await place.send(NAME, File(SMALL))
+    await target.send(NAME, File(SMALL))
     assert rig.files() == {NAME: SMALL}
 
 
@@ -200,7 +200,7 @@ async def test_without_an_endpoint_it_is_aws_whatever_this_machine_says(monkeypa
 
     config = S3Config.model_validate({**S3_CONFIG, "region": "eu-central-1"})
     with pytest.raises(DestinationError) as caught:
-        async with DESTINATIONS[0].open(config, Egress(Rules(), lookup), MemoryNotes()):
+        async with S3(attempts=1).open(config, Egress(Rules(), lookup), MemoryNotes()):
             pass
     assert (caught.value.step, caught.value.code) == (Step.RESOLVE, "egress_forbidden")
     assert set(asked) == {"exports.s3.eu-central-1.amazonaws.com"}
@@ -231,63 +231,63 @@ async def test_without_an_endpoint_it_is_aws_whatever_this_machine_says(monkeypa
     ],
 )
 async def test_errors_of_s3_say_what_to_do(
-    place: Place, rig: S3Rig, status: int, code: str, expected: tuple[Step, str], *, transient: bool
+    target: Target, rig: S3Rig, status: int, code: str, expected: tuple[Step, str], *, transient: bool
 ) -> None:
     answering(rig, lambda request: request.method == "PUT", refusal(status, code))
     with pytest.raises(DestinationError, match=f"{code}: Not now") as caught:
-        await place.send(NAME, File(SMALL))
+        await target.send(NAME, File(SMALL))
     assert ((caught.value.step, caught.value.code), caught.value.transient) == (expected, transient)
 
 
-async def test_a_head_without_words_asks_why(place: Place, rig: S3Rig) -> None:
-    async with place.session() as session:
+async def test_a_head_without_words_asks_why(target: Target, rig: S3Rig) -> None:
+    async with target.session() as session:
         answering(rig, lambda _: True, refusal(400, "ExpiredToken"))
         with pytest.raises(DestinationError) as caught:
             await session.find(NAME)
     assert caught.value.code == "expired_token"
 
 
-async def test_an_object_that_may_not_be_read_is_access_denied(place: Place, rig: S3Rig) -> None:
+async def test_an_object_that_may_not_be_read_is_access_denied(target: Target, rig: S3Rig) -> None:
     answering(rig, lambda request: request.method == "HEAD", refusal(403, "AccessDenied"))
-    async with place.session() as session:
+    async with target.session() as session:
         with pytest.raises(DestinationError) as caught:
             await session.find(NAME)
     assert (caught.value.step, caught.value.code, caught.value.transient) == (Step.READ, "access_denied", False)
 
 
-async def test_a_session_token_that_the_server_repeats_is_masked(place: Place, rig: S3Rig) -> None:
+async def test_a_session_token_that_the_server_repeats_is_masked(target: Target, rig: S3Rig) -> None:
     answering(rig, lambda _: True, refusal(400, "ExpiredToken", "The token canary-token-1 has expired"))
     with pytest.raises(DestinationError, match="expired") as caught:
-        async with place.session({**rig.config(), "session_token": "canary-token-1"}):
+        async with target.session({**rig.config(), "session_token": "canary-token-1"}):
             pass
     assert "canary-token-1" not in str(caught.value)
 
 
-async def test_a_redirect_to_another_host_is_not_followed(place: Place, rig: S3Rig) -> None:
+async def test_a_redirect_to_another_host_is_not_followed(target: Target, rig: S3Rig) -> None:
     with socket.create_server(("127.0.0.1", 0)) as elsewhere:
-        target = f"http://127.0.0.1:{elsewhere.getsockname()[1]}/"
-        answering(rig, lambda request: request.method == "PUT", Response(status=307, headers={"Location": target}))
+        location = f"http://127.0.0.1:{elsewhere.getsockname()[1]}/"
+        answering(rig, lambda request: request.method == "PUT", Response(status=307, headers={"Location": location}))
         with pytest.raises(DestinationError):
-            await place.send(NAME, File(SMALL))
+            await target.send(NAME, File(SMALL))
         elsewhere.settimeout(0.2)
         with pytest.raises(TimeoutError):
             elsewhere.accept()
 
 
-async def test_a_server_that_does_not_speak_tls_is_said_so(place: Place, rig: S3Rig) -> None:
+async def test_a_server_that_does_not_speak_tls_is_said_so(target: Target, rig: S3Rig) -> None:
     with pytest.raises(DestinationError) as caught:
-        async with place.session({**rig.config(), "endpoint_url": f"https://127.0.0.1:{rig.port}"}):
+        async with target.session({**rig.config(), "endpoint_url": f"https://127.0.0.1:{rig.port}"}):
             pass
     assert (caught.value.step, caught.value.code) == (Step.CONNECT, "tls_failed")
 
 
-async def test_two_attempts_of_one_delivery_at_once_do_not_spoil_each_other(place: Place, rig: S3Rig) -> None:
+async def test_two_attempts_of_one_delivery_at_once_do_not_spoil_each_other(target: Target, rig: S3Rig) -> None:
     """A worker that lost its lease without noticing goes on while another has the delivery."""
     file = File(DATA)
-    await broken_off(place, file)
-    outcomes = await asyncio.gather(*(place.send(NAME, file) for _ in range(2)), return_exceptions=True)
+    await broken_off(target, file)
+    outcomes = await asyncio.gather(*(target.send(NAME, file) for _ in range(2)), return_exceptions=True)
     assert [outcome for outcome in outcomes if isinstance(outcome, DestinationError) and not outcome.transient] == []
-    await place.deliver(NAME, file)
+    await target.deliver(NAME, file)
     assert (rig.files(), rig.leftovers()) == ({NAME: DATA}, [])
 
 

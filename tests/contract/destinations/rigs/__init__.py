@@ -1,7 +1,6 @@
 """Rigs: real servers for the suite of destinations, found by file name.
 
-Each module of this folder has the name of a type of destination and defines `RIG`, or `RIGS` where one type meets
-several kinds of servers.
+Each module of this folder has the name of a destination type and defines `RIG`, or `RIGS` for several kinds of servers.
 """
 
 import importlib
@@ -16,7 +15,7 @@ from tests.tcp_proxy import TcpProxy
 
 
 class Rig(Protocol):
-    """A server on 127.0.0.1 in threads or processes of its own, and an independent view of what is in it."""
+    """A server on 127.0.0.1 in threads or processes of its own, and an independent view of its files."""
 
     @property
     def port(self) -> int:
@@ -26,54 +25,52 @@ class Rig(Protocol):
         """Listen on a free port."""
 
     def stop(self) -> None:
-        """End, and leave nothing on this machine."""
+        """Stop, and leave nothing on this machine."""
 
     def clear(self) -> None:
-        """Back to an empty, friendly server."""
+        """Empty the server and end all faults."""
 
     def destination(self, seconds: float) -> Destination:
-        """The type as its owner would register it, but silence is a fault after so many seconds, and what is sent in
-        parts is sent in small ones, so that a few megabytes are many parts.
-        """
+        """The destination, with `seconds` as its limit for silence, and with parts so small that a few MB are many."""
 
     def config(self, port: int | None = None) -> dict[str, Any]:
         """A valid config; with `port`, all traffic goes there."""
 
     def wrong_credentials(self) -> dict[str, Any]:
-        """A valid config that the server does not let in."""
+        """A valid config that the server refuses."""
 
     def files(self) -> dict[str, bytes]:
-        """What a reader of the place sees, read from the server's own storage."""
+        """What a reader of the target sees, read from the server's own storage."""
 
     def leftovers(self) -> list[str]:
         """Parts and open uploads, read from the server's own storage."""
 
     def fill(self) -> None:
-        """No room for another byte, until `unfill`."""
+        """No space for another byte, until `unfill`."""
 
     def unfill(self) -> None:
-        """Room again."""
+        """Space is available again."""
 
 
 @runtime_checkable
 class Faults(Protocol):
-    """What can happen to the way to a server; a proxy in front does it, or the rig itself where no proxy can."""
+    """Faults on the route to a server; caused by a proxy in front, or by the rig itself where no proxy can."""
 
     cuts: int
 
     def cut_after(self, count: int) -> None:
-        """Reset all connections once, when so many more bytes were sent."""
+        """Reset all connections once, after `count` more bytes were sent."""
 
     def stall_after(self, count: int) -> None:
-        """Say and take nothing more after so many bytes, until `heal`."""
+        """Send and accept nothing more after `count` bytes, until `heal`."""
 
     def heal(self) -> None:
-        """Forget all faults."""
+        """End all faults."""
 
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """A way to a server: the config that takes it, and what can happen to it."""
+    """A route to a server: the config that uses it, and its faults."""
 
     config: dict[str, Any]
     faults: Faults
@@ -81,7 +78,7 @@ class Line:
 
 @contextmanager
 def line_to(rig: Rig) -> Iterator[Line]:
-    """A way that can be broken."""
+    """A route that can be broken."""
     if isinstance(rig, Faults):
         yield Line(rig.config(), rig)
         rig.heal()

@@ -1,4 +1,4 @@
-"""Google Drive as our own server plays it: a service account on a shared drive, and a person in My Drive."""
+"""Google Drive, imitated by a server of these tests: a person's My Drive, and a service account on a shared drive."""
 
 import json
 from typing import Any, Literal
@@ -19,12 +19,12 @@ SECRET, REFRESH = "GOCSPX-secret", "1//refresh"
 
 
 def local(credentials: Credentials) -> Endpoints:
-    """Everything is where the credentials say tokens are, which the real type ignores."""
+    """The host of the credentials' `token_uri`, which the real destination ignores."""
     return Endpoints(credentials.token_uri, str(URL(credentials.token_uri).origin()))
 
 
 class DriveRig:
-    """The server and an independent view of what is in it."""
+    """The server and an independent view of its files."""
 
     def __init__(self, kind: Literal["service", "person"]) -> None:
         self.kind = kind
@@ -55,12 +55,12 @@ class DriveRig:
 
     @property
     def folder(self) -> Item:
-        """Where files go."""
+        """The target folder."""
         return self.shared if self.kind == "service" else self.mine
 
     @property
     def account(self) -> Account:
-        """Who delivers."""
+        """The account that delivers."""
         return Account(SERVICE, is_service=True) if self.kind == "service" else Account(PERSON, is_service=False)
 
     def destination(self, seconds: float, part: int = GRAIN) -> GoogleDrive:
@@ -77,7 +77,7 @@ class DriveRig:
         return {"credentials": json.dumps(credentials), "folder_id": self.folder.id}
 
     def credentials(self, private_key: str, refresh_token: str, port: int | None) -> dict[str, str]:
-        """A key file, or what stands for a person."""
+        """A service account's key file, or a person's OAuth credentials."""
         token_uri = f"http://127.0.0.1:{port or self.port}/token"
         if self.kind == "service":
             return {
@@ -97,7 +97,7 @@ class DriveRig:
         }
 
     def files(self) -> dict[str, bytes]:
-        """What somebody who looks into the folder sees; the second of a name is shown as such."""
+        """The files in the folder; a second file of the same name is marked."""
         seen: dict[str, bytes] = {}
         for item in list(self.server.store.items.values()):
             if item.parent == self.folder.id and not item.trashed and item.content is not None:
@@ -114,4 +114,4 @@ class DriveRig:
         self.server.store.full = False
 
 
-RIGS = [DriveRig("service"), DriveRig("person")]
+RIGS = [DriveRig("person"), DriveRig("service")]

@@ -1,4 +1,4 @@
-"""A real S3 server, moto's, behind a door that checks what moto does not: signatures, hashes, whether there is room.
+"""A real S3 server, moto's, behind a proxy that checks what moto does not: signatures, hashes, free space.
 
 The bucket is read from the server's own memory.
 """
@@ -28,18 +28,18 @@ ACCESS_KEY, SECRET_KEY = "AKIATESTS", "correct/horse+battery"
 PREFIX = "exports/shop"
 PART_BYTES = 256 * 1024
 SMALLEST = "S3_UPLOAD_PART_MIN_SIZE"
-"""moto's limit for parts, as AWS has it; it would make the tests slow."""
+"""moto's minimum for parts, which is that of AWS and would make the tests slow."""
 
 
 def refusal(status: int, code: str, message: str = "Not now") -> Response:
-    """An error as S3 says it."""
+    """An error answer of S3."""
     return Response(f"<Error><Code>{code}</Code><Message>{message}</Message></Error>", status)
 
 
-class Door:
-    """Lets requests through to moto.
+class S3Proxy:
+    """Checks requests and passes them on to moto.
 
-    `answers` are for requests instead of moto's: a function of the request, None to let it through.
+    `answers` may answer a request instead of moto; it returns None to pass the request on.
     """
 
     def __init__(self) -> None:
@@ -111,12 +111,12 @@ class S3Rig:
 
     def __init__(self) -> None:
         self.port = 0
-        self.door = Door()
+        self.proxy = S3Proxy()
         self.bucket = f"bucket-{uuid.uuid4().hex[:12]}"
 
     def start(self) -> None:
         self._smallest, vars(models)[SMALLEST] = vars(models)[SMALLEST], 1
-        self._server: BaseWSGIServer = make_server("127.0.0.1", 0, self.door, threaded=True, request_handler=_Handler)
+        self._server: BaseWSGIServer = make_server("127.0.0.1", 0, self.proxy, threaded=True, request_handler=_Handler)
         self._server.daemon_threads = True  # type: ignore[attr-defined]  # of the class it is mixed with
         self.port = self._server.port
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,), name="s3", daemon=True)
@@ -130,7 +130,7 @@ class S3Rig:
         vars(models)[SMALLEST] = self._smallest
 
     def clear(self) -> None:
-        self.door.clear()
+        self.proxy.clear()
         found = self._storage.buckets[self.bucket]
         found.keys.clear()
         found.multiparts.clear()
@@ -152,9 +152,13 @@ class S3Rig:
         return {**self.config(), "secret_access_key": "wrong+horse"}
 
     def files(self) -> dict[str, bytes]:
-        """What somebody who looks below the prefix finds."""
-        found = list(self._storage.buckets[self.bucket].keys.items())
-        return {key.removeprefix(PREFIX + "/"): stored.value for key, stored in found}
+        """The objects below the prefix."""
+        while True:
+            found = list(self._storage.buckets[self.bucket].keys.items())
+            try:
+                return {key.removeprefix(PREFIX + "/"): stored.value for key, stored in found}
+            except ValueError:  # moto closed an object's buffer, since it was replaced after the listing
+                continue
 
     def leftovers(self) -> list[str]:
         return sorted(upload.key_name for upload in self._storage.buckets[self.bucket].multiparts.values())
@@ -172,15 +176,15 @@ class S3Rig:
         self._storage.put_object(self.bucket, key, data, etag=etag)
 
     def metadata(self, name: str) -> dict[str, str]:
-        """What an object was written with."""
+        """Metadata, storage class and encryption of an object."""
         stored = self._storage.buckets[self.bucket].keys[f"{PREFIX}/{name}"]
         return {**stored.metadata, "storage_class": stored.storage_class, "encryption": stored.encryption or ""}
 
     def fill(self) -> None:
-        self.door.full = True
+        self.proxy.full = True
 
     def unfill(self) -> None:
-        self.door.full = False
+        self.proxy.full = False
 
     @property
     def _storage(self) -> Any:

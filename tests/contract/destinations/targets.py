@@ -1,4 +1,4 @@
-"""What the suite does at a destination: attempts as a delivery makes them, and a reader that looks all the time."""
+"""What the suite does at a target: attempts as a delivery makes them, and a reader that watches a file all the time."""
 
 import threading
 from collections.abc import AsyncIterator, Iterator, Mapping
@@ -11,25 +11,25 @@ from tests.contract.destinations.payloads import File, MemoryNotes, Seen
 from tests.contract.destinations.rigs import Line, Rig
 
 LOOPBACK = Egress(Rules(allow=parse_networks("127.0.0.0/8")))
-PATIENT = 20.0
-"""Seconds of silence that a busy machine may need."""
+SILENCE_SECONDS = 20.0
+"""Long enough for a busy machine."""
 
 
-class Place:
-    """A rig, the way to it, and what a platform remembers of it."""
+class Target:
+    """A rig, the route to it, and what a platform keeps about it."""
 
     def __init__(self, rig: Rig, line: Line) -> None:
         self.rig = rig
         self.line = line
         self.faults = line.faults
         self.pins = MemoryNotes()
-        self.destination: Destination = rig.destination(PATIENT)
+        self.destination: Destination = rig.destination(SILENCE_SECONDS)
 
     @asynccontextmanager
     async def session(
         self, config: Mapping[str, Any] | None = None, egress: Egress = LOOPBACK
     ) -> AsyncIterator[Session]:
-        """A session, by the way that can be broken unless a config says otherwise."""
+        """A session through the route that can be broken, unless a config is given."""
         checked = self.destination.Config.model_validate(self.line.config if config is None else config)
         async with self.destination.open(checked, egress, self.pins) as session:
             yield session
@@ -40,7 +40,7 @@ class Place:
             return await session.send(name, file.payload(seen), replace=replace)
 
     async def deliver(self, name: str, file: File) -> RemoteFile:
-        """A later attempt: it looks first whether an earlier one did it."""
+        """A later attempt: first it checks whether an earlier one delivered the file."""
         async with self.session() as session:
             found = await session.find(name)
             if found is not None and await session.matches(found, file.payload()):
@@ -55,7 +55,7 @@ class Place:
 
 @contextmanager
 def watched(rig: Rig, name: str, *allowed: bytes) -> Iterator[None]:
-    """Fails when a reader that looks all the time sees under the name anything but nothing or one of these contents."""
+    """Fails if a reader that reads all the time sees anything under the name but one of these contents, or nothing."""
     wrong: list[str] = []
     ended, looked = threading.Event(), threading.Event()
 
@@ -65,6 +65,9 @@ def watched(rig: Rig, name: str, *allowed: bytes) -> Iterator[None]:
                 seen = rig.files().get(name)
             except FileNotFoundError:  # renamed between the listing and the reading
                 continue
+            except Exception as exc:
+                wrong.append(f"the reader failed: {exc!r}")
+                break
             if seen is not None and seen not in allowed:
                 wrong.append(f"{len(seen)} bytes, where {[len(content) for content in allowed]} are whole files")
             looked.set()
@@ -78,5 +81,5 @@ def watched(rig: Rig, name: str, *allowed: bytes) -> Iterator[None]:
     finally:
         ended.set()
         reader.join()
-    assert looked.is_set(), "the reader could not look"
+    assert looked.is_set(), "the reader read nothing"
     assert not wrong, wrong[0]
