@@ -1,1 +1,1 @@
-"""Exports that recur: when a schedule fires, what runs of it came to, and the jobs they ask the exporter for."""
+"""Recurring exports: schedules, their runs, and the jobs that runs create at the exporter."""

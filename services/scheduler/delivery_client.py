@@ -1,4 +1,4 @@
-"""The delivery service as the scheduler sees it: is there such a platform?"""
+"""Client of the delivery service: get a platform."""
 
 from __future__ import annotations  # grpcio's classes take type arguments in its stubs only
 
@@ -18,10 +18,10 @@ class DeliveryClient:
         self._caller = Caller("delivery", deadline=deadline)
 
     async def platform(self, tenant: str, platform_id: str) -> pb.Platform | None:
-        """A tenant's platform; None when there is none.
+        """A tenant's platform; None when it does not exist.
 
         Raises:
-            Fault: what the service answered, or Unavailable.
+            Fault: the service's answer, or Unavailable.
         """
         request = pb.GetPlatformRequest(tenant=tenant, platform_id=platform_id)
         try:

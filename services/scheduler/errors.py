@@ -1,4 +1,4 @@
-"""What the scheduler refuses, each with its stable code."""
+"""The scheduler's faults, each with a stable code."""
 
 from services.chassis.faults import Fault, Kind
 
@@ -18,18 +18,18 @@ class ScheduleChanging(SchedulerError):
     kind = Kind.CONFLICT
 
     def __init__(self) -> None:
-        super().__init__("schedule_changing", "The schedule is being changed by others; try again.")
+        super().__init__("schedule_changing", "The schedule was changed by other requests at the same time; try again.")
 
 
 class IdReused(SchedulerError):
     kind = Kind.MISMATCH
 
     def __init__(self) -> None:
-        super().__init__("schedule_id_reused", "This schedule_id was used for another schedule.")
+        super().__init__("schedule_id_reused", "This schedule_id was already used for a different schedule.")
 
 
 class TooManySchedules(SchedulerError):
     kind = Kind.EXHAUSTED
 
     def __init__(self, limit: int) -> None:
-        super().__init__("too_many_schedules", f"There are {limit} schedules already; delete some.")
+        super().__init__("too_many_schedules", f"The limit of {limit} schedules is reached; delete some.")

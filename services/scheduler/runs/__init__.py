@@ -1,1 +1,1 @@
-"""Runs: what fires, becomes a job, and how it ended."""
+"""Runs: planned when a schedule fires, submitted as jobs, ended with their jobs."""

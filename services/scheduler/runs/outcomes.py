@@ -1,4 +1,4 @@
-"""What became of submitted runs: from the exporter's events, at once, and by asking, so that none stays open."""
+"""Ends runs when their jobs end: from the exporter's events, and by polling, since an event may be lost."""
 
 from datetime import UTC, datetime
 
@@ -17,7 +17,7 @@ from services.wire import exporter_pb2 as pb
 
 log = structlog.get_logger()
 
-# As in the exporter, which publishes them; whoever comes first makes the stream.
+# As in the exporter, which publishes the events; the first to start creates the stream.
 EVENTS = Stream("EXPORT_EVENTS", "exports.events.*", work_queue=False)
 ACK_WAIT = 30.0
 MAX_REASON_LENGTH = 1_000
@@ -54,17 +54,17 @@ class Outcomes:
         self._concurrency = concurrency
 
     async def listen(self) -> None:
-        """Take one event; to be called for ever."""
-        await self._inbox.take(self._hear)
+        """Handle one event; to be called in a loop."""
+        await self._inbox.take(self._handle)
 
     async def ask(self) -> int:
-        """Ask for runs that no event told of in time; returns how many were asked for."""
+        """Poll the jobs of runs for which no event has arrived; returns how many."""
         due = await self._runs.take_due(RunState.SUBMITTED, self._follow, self._batch)
-        await loops.for_each("ask", due, self.is_going, concurrency=self._concurrency)
+        await loops.for_each("ask", due, self.is_live, concurrency=self._concurrency)
         return len(due)
 
-    async def is_going(self, run: Run) -> bool:
-        """Whether a submitted run's job has not ended, asked of the exporter; what has ended is recorded.
+    async def is_live(self, run: Run) -> bool:
+        """Whether the job of a submitted run is live, as the exporter says; if not, end the run.
 
         Raises:
             Fault: the exporter or the database does not answer.
@@ -79,7 +79,7 @@ class Outcomes:
         await self._finish(run.id, run.schedule_id, state, _reason(job), job.finished_at.ToDatetime(UTC))
         return False
 
-    async def _hear(self, message: Msg) -> None:
+    async def _handle(self, message: Msg) -> None:
         event = events_pb2.ExportFinished()
         try:
             event.ParseFromString(message.data)
@@ -91,7 +91,7 @@ class Outcomes:
         if not event.schedule_id or state is None:
             return
         job = None
-        if state is RunState.FAILED:  # the event does not say why
+        if state is RunState.FAILED:  # the event has no reason
             job = await self._exporter.job(event.tenant, event.job_id)
         await self._finish(event.job_id, event.schedule_id, state, _reason(job), at)
 
@@ -104,7 +104,7 @@ class Outcomes:
 
 
 def _reason(job: pb.Job | None) -> str:
-    """Why the job failed; empty when it did not."""
+    """The error of a failed job; empty for other jobs."""
     if job is None or job.state != pb.JOB_STATE_FAILED:
         return ""
     return f"{job.error.code}: {job.error.message}"[:MAX_REASON_LENGTH]

@@ -1,4 +1,4 @@
-"""Turns waiting runs into jobs, in the order the schedule's overlap policy demands."""
+"""Submits waiting runs as jobs, in the order that the schedule's overlap policy requires."""
 
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
@@ -10,21 +10,20 @@ from prometheus_client import Gauge, Histogram
 from services.chassis import loops
 from services.chassis.faults import Fault, Kind
 from services.chassis.telemetry import tracing
-from services.scheduler.exporter_client import ExporterClient
+from services.scheduler.exporter_client import ExporterClient, with_platform
 from services.scheduler.runs.outcomes import MAX_REASON_LENGTH, Outcomes
 from services.scheduler.runs.store import RunStore
 from services.scheduler.runs.tick import LATE, SKIPPED
 from services.scheduler.schedules.schedule import Overlap, Run, RunState, Schedule
 from services.scheduler.schedules.store import ScheduleStore
+from services.wire import exporter_pb2 as pb
 
 log = structlog.get_logger()
 
 STARTED = Histogram(
     "scheduler_start_lateness_seconds", "From when a run was due to when its job was accepted.", buckets=LATE
 )
-OLDEST_WAITING = Gauge(
-    "scheduler_oldest_waiting_seconds", "How long the run that waits longest for its job has waited."
-)
+OLDEST_WAITING = Gauge("scheduler_oldest_waiting_seconds", "How long the oldest waiting run has waited for its job.")
 
 TRANSIENT = frozenset({Kind.UNAVAILABLE, Kind.EXHAUSTED, Kind.INTERNAL})
 
@@ -66,22 +65,22 @@ class Submitter:
         self._retry = retry
 
     async def round(self) -> int:
-        """Submit what waits and is due, batch after batch; returns how many runs were looked at."""
-        looked = 0
+        """Submit waiting runs that are due, batch after batch; returns how many runs were taken."""
+        taken = 0
         while due := await self._runs.take_due(RunState.WAITING, self._retry, self._batch):
             by_schedule: dict[str, list[Run]] = {}
             for run in due:
                 by_schedule.setdefault(run.schedule_id, []).append(run)
             await loops.for_each("submit", by_schedule.values(), self._all_of, concurrency=self._concurrency)
-            looked += len(due)
-        return looked
+            taken += len(due)
+        return taken
 
     async def measure(self) -> None:
-        """Bring the age of the longest waiting run up to date."""
+        """Update the age of the oldest waiting run."""
         OLDEST_WAITING.set(await self._runs.longest_wait())
 
     async def _all_of(self, runs: Sequence[Run]) -> None:
-        """Runs of one schedule one after the other, the oldest first."""
+        """Submit the runs of one schedule one after the other, oldest first."""
         for run in runs:
             with structlog.contextvars.bound_contextvars(run_id=run.id, schedule_id=run.schedule_id):
                 await self._one(run)
@@ -97,10 +96,10 @@ class Submitter:
                 await self._submit(run, schedule)
 
     async def _may_start(self, run: Run, schedule: Schedule) -> bool:
-        """Whether no predecessor is in the way; if one is, the run waits on or is skipped."""
+        """Whether no earlier run is live; if one is, the run keeps waiting or is skipped."""
         before = await self._runs.live_before(run)
         waiting = [one for one in before if one.state is RunState.WAITING]
-        if not waiting and not await self._any_goes(before):
+        if not waiting and not await self._any_live(before):
             return True
         if run.waits:
             return False
@@ -110,22 +109,22 @@ class Submitter:
             await self._skip(run, QUEUE_FULL)
         return False
 
-    async def _any_goes(self, submitted: Sequence[Run]) -> bool:
+    async def _any_live(self, submitted: Sequence[Run]) -> bool:
         for run in submitted:
-            if await self._outcomes.is_going(run):
+            if await self._outcomes.is_live(run):
                 return True
         return False
 
     async def _submit(self, run: Run, schedule: Schedule) -> None:
         try:
-            await self._exporter.submit(run, schedule)
+            await self._exporter.create_job(_job_request(run, schedule))
         except Fault as fault:
             if fault.kind is not Kind.MISMATCH:
                 tracing.failed(fault.code)
-            if fault.kind in TRANSIENT:  # it is due again in a while
+            if fault.kind in TRANSIENT:  # it becomes due again
                 log.warning("submit_postponed", action="submit", code=fault.code, reason=fault.message)
                 return
-            # A job of this id can only be this run's own, submitted by a replica that died before the schedule changed.
+            # A job with this id is this run's own: a replica submitted it and died before the schedule was changed.
             if fault.kind is not Kind.MISMATCH:
                 await self._drop(run, RunState.FAILED, f"{fault.code}: {fault.message}"[:MAX_REASON_LENGTH])
                 return
@@ -135,14 +134,14 @@ class Submitter:
         log.info("submitted", action="submit", job_id=run.job_id, tenant=run.tenant)
 
     async def _skip(self, run: Run, reason: str) -> None:
-        # A replica that died may have submitted it before there was a reason to skip it.
+        # A replica that died may have submitted the run before there was a reason to skip it.
         if await self._exporter.job(run.tenant, run.job_id) is not None:
             await self._runs.submitted(run.id, self._follow)
         elif await self._drop(run, RunState.SKIPPED, reason):
             SKIPPED.labels(reason).inc()
 
     async def _drop(self, run: Run, state: RunState, reason: str) -> bool:
-        """End the run without a job; False: it does not wait any more."""
+        """End the run without a job; False: it is no longer waiting."""
         if await self._runs.dropped(run.id, state, reason) is None:
             return False
         log.info("dropped", action="submit", outcome=state.value, reason=reason)
@@ -150,8 +149,19 @@ class Submitter:
         return True
 
 
+def _job_request(run: Run, schedule: Schedule) -> pb.CreateJobRequest:
+    return pb.CreateJobRequest(
+        tenant=schedule.tenant,
+        format=schedule.format,
+        options_json=with_platform(schedule.options_json, schedule.platform_id),
+        job_id=run.job_id,
+        schedule_id=schedule.id,
+        schedule_name=schedule.name,
+    )
+
+
 def _span(run: Run) -> AbstractContextManager[Span]:
-    """Around the submission of a run; its job, and what follows from that, is in this trace."""
+    """The span of a submission; the job and everything it causes belong to this trace."""
     attributes: dict[str, tracing.Attribute] = {
         "exports.schedule.id": run.schedule_id,
         "exports.run.id": run.id,

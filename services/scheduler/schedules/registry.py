@@ -1,4 +1,4 @@
-"""Makes, changes and removes schedules: what would fail at every run is refused now."""
+"""Creates, changes and deletes schedules. A request that would fail at every run is rejected."""
 
 import json
 import uuid
@@ -17,8 +17,8 @@ from services.scheduler.schedules.store import ScheduleStore
 
 MAX_TRIES = 5
 MAX_OPTIONS_BYTES = 256 * 1024
-"""Bytes; lists and the tick hold the options of some hundred schedules at once."""
-# Fields of the exporter's request that have another name, or none, in a schedule's options.
+"""Lists and the tick hold the options of hundreds of schedules in memory."""
+# Fields of the exporter's request whose name differs from a path in the schedule's options.
 NAMES = {"options_json": "options", "tenant": "tenant"}
 
 
@@ -34,11 +34,12 @@ class ScheduleRegistry:
         self._max_schedules = max_schedules
 
     async def create(self, tenant: str, spec: ScheduleSpec, schedule_id: str) -> Schedule:
-        """Make a schedule; repeating with the same id makes one.
+        """Create a schedule; repeated calls with the same id create it once.
 
         Raises:
-            BadRequest: naming every field that is wrong.
-            TooManySchedules, IdReused: see there.
+            BadRequest: names every invalid field.
+            TooManySchedules: the tenant has reached the limit.
+            IdReused: the id belongs to a different schedule.
         """
         chosen = _checked_id(schedule_id)
         if await self._store.get(tenant, chosen) is None:
@@ -65,7 +66,7 @@ class ScheduleRegistry:
         )
         schedule = await self._checked(blank, spec, now, is_new=True)
         kept = await self._store.add(schedule)
-        if _asked_for(kept) != _asked_for(schedule):
+        if _requested(kept) != _requested(schedule):
             raise IdReused
         return kept
 
@@ -73,7 +74,7 @@ class ScheduleRegistry:
         """One schedule.
 
         Raises:
-            ScheduleNotFound: the tenant has none of this id.
+            ScheduleNotFound: the tenant has no schedule with this id.
         """
         found = await self._store.get(tenant, schedule_id)
         if found is None:
@@ -81,11 +82,11 @@ class ScheduleRegistry:
         return found
 
     async def update(self, tenant: str, schedule_id: str, spec: ScheduleSpec) -> Schedule:
-        """Change what is given.
+        """Change the given properties.
 
         Raises:
             BadRequest, ScheduleNotFound: as above.
-            ScheduleChanging: others change it all the time.
+            ScheduleChanging: concurrent changes won every time.
         """
         for _ in range(MAX_TRIES):
             old = await self.get(tenant, schedule_id)
@@ -96,10 +97,10 @@ class ScheduleRegistry:
         raise ScheduleChanging
 
     async def delete(self, tenant: str, schedule_id: str) -> None:
-        """Forget a schedule; its runs stay on record.
+        """Delete a schedule; its runs are kept.
 
         Raises:
-            ScheduleNotFound: the tenant has none of this id.
+            ScheduleNotFound: the tenant has no schedule with this id.
         """
         if not await self._store.delete(tenant, schedule_id):
             raise ScheduleNotFound(schedule_id)
@@ -109,7 +110,7 @@ class ScheduleRegistry:
             raise TooManySchedules(self._max_schedules)
 
     async def _checked(self, old: Schedule, spec: ScheduleSpec, now: datetime, *, is_new: bool) -> Schedule:
-        """The schedule as it shall be, every field of it checked."""
+        """The schedule with the spec applied and every field checked."""
         problems: list[Violation] = []
         new = replace(old, updated_at=now, **changes(spec, problems))
         cron = cron_of(new.cron_expression, new.timezone, problems)
@@ -122,16 +123,16 @@ class ScheduleRegistry:
             raise BadRequest(problems)
         if not is_new and _times(new) == _times(old):
             return new
-        # From now, without backfill. A run has its fire time in its id, so a clock that was set back repeats none.
+        # From now on, without backfill. A run's id contains its fire time, so a clock that is set back repeats none.
         following = cron.next_fire(now) if new.is_active else None
         return replace(new, planned_until=now, next_fire_at=following, rules=time_zones.version())
 
     async def _platform_problems(self, new: Schedule) -> list[Violation]:
         platform = await self._delivery.platform(new.tenant, new.platform_id)
         if platform is None:
-            return [Violation("platform_id", "there is no such platform; register it first")]
+            return [Violation("platform_id", "does not exist; register the platform first")]
         if not platform.is_active:
-            return [Violation("platform_id", "this platform is not active; activate it first")]
+            return [Violation("platform_id", "is not active; activate the platform first")]
         return []
 
     async def _option_problems(self, new: Schedule) -> list[Violation]:
@@ -144,7 +145,11 @@ class ScheduleRegistry:
         if not isinstance(options, dict):
             return [Violation("options", "must be a JSON object")]
         if "platform_ids" in options:
-            return [Violation("options.platform_ids", "a scheduled export goes to its schedule's platform only")]
+            return [
+                Violation(
+                    "options.platform_ids", "is not allowed: a scheduled export is delivered to its schedule's platform"
+                )
+            ]
         try:
             await self._exporter.check(new.tenant, new.format, new.options_json)
         except Fault as fault:
@@ -157,12 +162,12 @@ class ScheduleRegistry:
 
 
 def _times(schedule: Schedule) -> tuple[str, str, bool]:
-    """What decides when it fires."""
+    """The properties that determine the fire times."""
     return schedule.cron_expression, schedule.timezone, schedule.is_active
 
 
-def _asked_for(schedule: Schedule) -> Schedule:
-    """Only what a request says, to compare it with another's."""
+def _requested(schedule: Schedule) -> Schedule:
+    """The schedule with only the requested properties, for comparison."""
     then = datetime.min.replace(tzinfo=UTC)
     return replace(
         schedule, created_at=then, updated_at=then, planned_until=then, next_fire_at=None, rules="", version=1

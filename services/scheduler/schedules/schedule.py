@@ -1,4 +1,4 @@
-"""What a schedule is and what a run of it is, with ids that make a run one however often it is planned. Pure.
+"""Schedules and runs. A run's id is derived from its fire time, so that planning it again is idempotent. Pure.
 
 waiting → submitted → completed | failed | cancelled
 waiting → skipped | failed
@@ -17,7 +17,7 @@ NAMESPACE = uuid.UUID("0c1b1a52-64f6-5f7e-8d0b-97a6a3f0c1d4")
 
 
 class Overlap(StrEnum):
-    """What becomes of a run whose predecessor is still going."""
+    """What happens to a run whose predecessor is still live."""
 
     SKIP = "skip"
     QUEUE = "queue"
@@ -39,12 +39,12 @@ ENDED = frozenset(RunState) - LIVE
 
 
 def run_id(schedule_id: str, fire_at: datetime) -> str:
-    """uuid5 of schedule and fire time: the run's id, and its job's."""
+    """uuid5 of schedule and fire time: the id of the run and of its job."""
     return str(uuid.uuid5(NAMESPACE, f"{schedule_id}/{fire_at.astimezone(UTC).isoformat()}"))
 
 
 def manual_run_id(schedule_id: str, request_id: str) -> str:
-    """The id of a run that somebody asked for."""
+    """The id of a manually requested run."""
     return str(uuid.uuid5(NAMESPACE, f"{schedule_id}/manual/{request_id}"))
 
 
@@ -67,11 +67,11 @@ class Schedule:
     created_at: datetime
     updated_at: datetime
     planned_until: datetime
-    """The last fire time that was planned, or when the schedule was made, resumed or edited, if that came later."""
+    """The last planned fire time, or the time of creation, resumption or edit, if later."""
     next_fire_at: datetime | None
-    """The first fire time that is not planned; None while paused, or when there is none."""
+    """The first fire time that is not planned; None while paused, or when there is no other."""
     rules: str
-    """Version of the time-zone rules by which `next_fire_at` was computed."""
+    """Version of the time-zone rules with which `next_fire_at` was computed."""
     version: int = 1
 
     @property
@@ -81,18 +81,18 @@ class Schedule:
 
     @property
     def delay(self) -> timedelta:
-        """How long after a fire time this schedule starts."""
+        """The jitter: how long after its fire time a run starts."""
         return jitter.offset(self.id, timedelta(seconds=self.jitter_seconds))
 
     @property
     def due_at(self) -> datetime | None:
-        """When it has to be looked at next."""
+        """When the schedule has to be planned next."""
         return None if self.next_fire_at is None else self.next_fire_at + self.delay
 
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """What became of a fire time."""
+    """A fire time and what became of it."""
 
     id: str
     schedule_id: str
@@ -105,13 +105,13 @@ class Run:
     finished_at: datetime | None = None
     is_manual: bool = False
     waits: bool = False
-    """It waits for its predecessors whatever the schedule's overlap says: all of them are made up for."""
+    """It waits for its predecessors whatever the overlap policy is: one of several missed runs that all run."""
     skipped: int = 0
-    """Of a skipped run: for how many fire times it stands, itself among them."""
+    """Of a skipped run: the number of fire times it stands for, including its own."""
     traceparent: str = ""
-    """W3C trace context of the request for it; empty when its time had come, then its submission begins a trace."""
+    """W3C trace context of a manual request; empty otherwise, and the submission starts a new trace."""
 
     @property
     def job_id(self) -> str:
-        """Its job's id; there is no such job before the run is submitted."""
+        """The id of its job, which exists once the run is submitted."""
         return self.id

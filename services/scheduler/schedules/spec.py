@@ -1,4 +1,4 @@
-"""What somebody wants a schedule to be, and what is wrong with it as far as nobody else needs to be asked. Pure."""
+"""The requested properties of a schedule, and those checks that need no other service. Pure."""
 
 import uuid
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ E = TypeVar("E", bound=StrEnum)
 
 @dataclass(frozen=True, slots=True)
 class ScheduleSpec:
-    """What a schedule should be; None: as it is, or the default."""
+    """The requested properties of a schedule; None: unchanged, or the default."""
 
     platform_id: str | None = None
     name: str | None = None
@@ -34,7 +34,7 @@ class ScheduleSpec:
 
 
 def changes(spec: ScheduleSpec, problems: list[Violation]) -> dict[str, Any]:
-    """The fields of a schedule that the spec sets; what is wrong with them is added to `problems`."""
+    """The fields of a schedule that the spec sets; violations are added to `problems`."""
     found: dict[str, Any] = {}
     for name in ("cron_expression", "timezone", "is_active", "format", "options_json"):
         if getattr(spec, name) is not None:
@@ -55,7 +55,7 @@ def changes(spec: ScheduleSpec, problems: list[Violation]) -> dict[str, Any]:
 
 
 def cron_of(expression: str, timezone: str, problems: list[Violation]) -> Cron | None:
-    """The expression in its zone; None when one of them is added to `problems`."""
+    """The expression in its time zone; None when one of the two is invalid, which is added to `problems`."""
     try:
         return parse(expression, timezone)
     except CronError as exc:
@@ -67,7 +67,7 @@ def _platform_id(text: str, problems: list[Violation]) -> str:
     try:
         return str(uuid.UUID(text))
     except ValueError:
-        problems.append(Violation("platform_id", "must be a platform's id, a UUID"))
+        problems.append(Violation("platform_id", "must be the UUID of a platform"))
         return text
 
 
