@@ -16,8 +16,8 @@ INVALID, NOT_FOUND = grpc.StatusCode.INVALID_ARGUMENT, grpc.StatusCode.NOT_FOUND
 MISSING = str(uuid.uuid4())
 
 BAD: dict[str, tuple[dict[str, Any], str, str]] = {
-    "an unknown platform": ({"platform_id": MISSING}, "platform_id", "register it first"),
-    "a platform that is no id": ({"platform_id": "shop"}, "platform_id", "a UUID"),
+    "an unknown platform": ({"platform_id": MISSING}, "platform_id", "register the platform first"),
+    "a platform that is no id": ({"platform_id": "shop"}, "platform_id", "UUID"),
     "an empty name": ({"schedule_name": " "}, "schedule_name", "printable"),
     "a name with a line break": ({"schedule_name": "a\nb"}, "schedule_name", "printable"),
     "a long name": ({"schedule_name": "x" * 201}, "schedule_name", "200"),
@@ -34,7 +34,7 @@ BAD: dict[str, tuple[dict[str, Any], str, str]] = {
     "a delimiter there is none of": ({"options_json": '{"delimiter": "x"}'}, "options.delimiter", ""),
     "a number that is none": ({"options_json": '{"filters": {"price": NaN}}'}, "options", "NaN"),
     "a filter with a dollar": ({"options_json": '{"filters": {"$where": "1"}}'}, "options.filters.$where", ""),
-    "platforms in options": ({"options_json": '{"platform_ids": []}'}, "options.platform_ids", "platform only"),
+    "platforms in options": ({"options_json": '{"platform_ids": []}'}, "options.platform_ids", "schedule's platform"),
     "an unknown policy": ({"misfire": "always"}, "misfire", "latest or skip or all"),
     "an unknown overlap": ({"overlap": "both"}, "overlap", "skip or queue"),
     "a delay of more than an hour": ({"jitter_seconds": 3_601}, "jitter_seconds", "3600"),
@@ -73,7 +73,7 @@ async def test_a_platform_that_is_not_active_is_refused_also_when_its_schedule_i
     sleeping = undone.platforms.add(is_active=False)
     async with refused(INVALID, "invalid_request") as told:
         await undone.create(platform_id=sleeping)
-    assert told.fields == {"platform_id": "this platform is not active; activate it first"}
+    assert told.fields == {"platform_id": "is not active; activate the platform first"}
     schedule = await undone.create(is_active=False)
     undone.platforms.inactive.add(schedule.platform_id)
     async with refused(INVALID, "invalid_request") as told:
