@@ -1,0 +1,113 @@
+"""What calls of MongoDB do when the server hangs or shuts down, and how documents are inserted once and paged."""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pymongo import UpdateOne
+
+from deploy.local.servers import Mongod
+from services.chassis import mongo
+from services.chassis.faults import Unavailable
+from services.chassis.mongo_expressions import NOW
+from services.chassis.service_runtime import service_runtime
+from services.chassis.settings import RpcSettings
+from tests.tcp_proxy import TcpProxy
+
+FAILING = ["findAndModify", "update"]
+SHUTDOWN_IN_PROGRESS = 91
+
+
+class FailingMongod(Mongod):
+    """A mongod that can be told to fail commands."""
+
+    def _listen(self, command: Sequence[str | Path]) -> None:
+        super()._listen([*command, "--setParameter", "enableTestCommands=1"])
+
+
+@pytest.fixture
+async def failing(tmp_path: Path) -> AsyncIterator[mongo.Client]:
+    """A client of a server that answers writes as it does while it shuts down: done, but not confirmed."""
+    server = FailingMongod(tmp_path)
+    await asyncio.to_thread(server.start)
+    client = mongo.connect(server.uri, app="tests")
+    error = {"code": SHUTDOWN_IN_PROGRESS, "errmsg": "Replication is being shut down"}
+    data = {"failCommands": FAILING, "writeConcernError": error}
+    await client["tests"]["things"].insert_one({"_id": "one"})
+    await client.admin.command({"configureFailPoint": "failCommand", "mode": "alwaysOn", "data": data})
+    yield client
+    client.close()
+    await asyncio.to_thread(server.stop)
+
+
+async def test_a_write_that_is_not_confirmed_during_a_shutdown_is_unavailable(failing: mongo.Client) -> None:
+    things = failing["tests"]["things"]
+
+    @mongo.translate_errors
+    async def change() -> Any:
+        return await things.find_one_and_update({"_id": "one"}, {"$set": {"a": 1}})
+
+    @mongo.translate_errors
+    async def change_many() -> Any:
+        return await things.bulk_write([UpdateOne({"_id": "one"}, {"$set": {"a": 1}})], ordered=False)
+
+    for call in (change, change_many):
+        with pytest.raises(Unavailable):
+            await call()
+
+
+async def test_a_server_that_hangs_is_unavailable_after_the_socket_timeout(mongod: Mongod) -> None:
+    with TcpProxy("127.0.0.1", mongod.port) as proxy:
+        uri = f"mongodb://127.0.0.1:{proxy.port}/?directConnection=true"
+        client = mongo.connect(uri, app="tests", selection_ms=500, socket_ms=500)
+
+        @mongo.translate_errors
+        async def count() -> int:
+            return await client["tests"]["things"].count_documents({})
+
+        await count()
+        proxy.stall_after(0)
+        async with asyncio.timeout(20):  # without a socket timeout it never returns
+            with pytest.raises(Unavailable):
+                await count()
+        client.close()
+
+
+@pytest.mark.parametrize(("lease", "expected"), [(3.0, 5_000), (30.0, 10_000), (600.0, 20_000)])
+def test_the_socket_timeout_is_a_heartbeats_interval_within_bounds(lease: float, expected: int) -> None:
+    assert mongo.socket_ms_for(lease) == expected
+
+
+async def test_a_service_that_holds_leases_has_a_socket_timeout_that_fits_them(mongo_uri: str, nats_url: str) -> None:
+    settings = RpcSettings(mongodb_uri=mongo_uri, nats_url=nats_url)
+    async with service_runtime("tests", settings, lease=30.0) as runtime:
+        assert runtime.client.delegate.options.pool_options.socket_timeout == 10.0
+    async with service_runtime("tests", settings) as runtime:
+        assert runtime.client.delegate.options.pool_options.socket_timeout == mongo.MAX_SOCKET_MS / 1_000
+
+
+async def test_of_many_inserts_of_one_id_one_is_stored_and_all_return_it(database: mongo.Database) -> None:
+    new = [{"_id": "one", "number": number, "text": "$$NOW"} for number in range(20)]
+    found = await asyncio.gather(*(mongo.insert_or_get(database["things"], one, {"at": NOW}) for one in new))
+    assert len({one["number"] for one in found}) == 1
+    assert found[0]["text"] == "$$NOW"
+    assert abs(found[0]["at"] - datetime.now(UTC)) < timedelta(seconds=10)
+    assert await database["things"].count_documents({}) == 1
+
+
+@pytest.mark.parametrize("newest_first", [True, False])
+async def test_pages_in_sequence_are_the_whole_list_also_at_equal_times(
+    database: mongo.Database, newest_first: bool
+) -> None:
+    at = datetime(2026, 1, 1, tzinfo=UTC)
+    times = [at + timedelta(seconds=n // 3) for n in range(10)]
+    await database["things"].insert_many({"_id": f"{n:02}", "at": one} for n, one in enumerate(times))
+    seen: list[str] = []
+    after = None
+    while page := await mongo.page(database["things"], {}, after=after, limit=4, by="at", newest_first=newest_first):
+        seen += [one["_id"] for one in page]
+        after = (page[-1]["at"], page[-1]["_id"])
+    assert seen == sorted((f"{n:02}" for n in range(10)), reverse=newest_first)
