@@ -51,6 +51,9 @@ class Process(Child):
         return self.log.read_text(errors="replace")
 
 
+SIGNING_KEY = "a signing key for tests, not a secret"
+
+
 class System:
     """mongod, nats-server, an exporter and a gateway on free ports below one folder; the other services on request."""
 
@@ -98,7 +101,7 @@ class System:
             "GATEWAY_HOST": "127.0.0.1",
             "GATEWAY_PORT": str(self.http_port),
             "EXPORTER_ADDRESS": f"127.0.0.1:{self.rpc_port}",
-            "SIGNING_KEY": "a signing key for tests, not a secret",
+            "SIGNING_KEY": SIGNING_KEY,
             "RATE_LIMIT": "1000000",
             "MASTER_KEYS": f"1:{base64.b64encode(b'a master key for tests no secret').decode()}",
             "EGRESS_ALLOW": "127.0.0.0/8",

@@ -15,6 +15,7 @@ from services.chassis.blobs import open_store
 from services.chassis.rpc import client as rpc_client
 from services.chassis.rpc import tls
 from services.chassis.rpc.tls import Certificates
+from services.gateway.auth.addresses import parse_networks
 from services.gateway.auth.authenticator import Authenticator
 from services.gateway.auth.key_cache import KeyCache
 from services.gateway.auth.key_store import KeyStore
@@ -23,10 +24,11 @@ from services.gateway.auth.rate import RateLimiter
 from services.gateway.clients.delivery import DeliveryClient
 from services.gateway.clients.exporter import ExporterClient
 from services.gateway.clients.scheduler import SchedulerClient
+from services.gateway.http.bodies import BODY_TIMEOUT
 from services.gateway.http.middleware import add_headers, middleware
 from services.gateway.http.route import PREFIX, Route
 from services.gateway.routes.deliveries import DeliveryRoutes
-from services.gateway.routes.downloads import DownloadRoutes
+from services.gateway.routes.downloads import DownloadRoutes, DownloadSlots
 from services.gateway.routes.exports import ExportRoutes
 from services.gateway.routes.jobs import JobRoutes
 from services.gateway.routes.platforms import PlatformRoutes
@@ -56,13 +58,16 @@ async def build(settings: GatewaySettings) -> AsyncIterator[Running]:
         blobs = await open_store(settings.artifacts_url)
         stack.push_async_callback(blobs.close)
         signer = Signer(
-            settings.signing_key.get_secret_value().encode(), timedelta(hours=settings.link_hours), settings.public_url
+            [key.get_secret_value().encode() for key in (settings.signing_key, settings.signing_key_previous) if key],
+            timedelta(hours=settings.link_hours),
+            settings.public_url,
         )
+        slots = DownloadSlots(settings.max_downloads, settings.max_downloads_per_key)
         delivery = await _delivery(settings, stack, certificates)
         routes = [
             *ExportRoutes(exporter).routes(),
             *JobRoutes(exporter, signer, delivery).routes(),
-            *DownloadRoutes(exporter, blobs, settings.stall_seconds).routes(),
+            *DownloadRoutes(exporter, blobs, slots, settings.stall_seconds).routes(),
         ]
         scheduler = await _scheduler(settings, stack, certificates)
         if delivery is not None:
@@ -72,9 +77,11 @@ async def build(settings: GatewaySettings) -> AsyncIterator[Running]:
 
         checks = {"exporter": partial(is_serving, exporter_channel), "database": partial(mongo.answers, client)}
         system = SystemRoutes(exporter, checks, routes)
-        keys = KeyCache(KeyStore(client["gateway"]))
-        authenticator = Authenticator(keys, RateLimiter(settings.rate_limit), signer)
+        keys = KeyCache(KeyStore(client["gateway"]), RateLimiter(settings.attempt_limit))
+        proxies = parse_networks(settings.trusted_proxies)
+        authenticator = Authenticator(keys, RateLimiter(settings.rate_limit), signer, proxies)
         app = application(routes, authenticator, system, max_body=settings.max_body_bytes)
+        app[BODY_TIMEOUT] = settings.body_timeout
         yield Running(await stack.enter_async_context(_listening(app, system, settings)))
 
 
@@ -110,7 +117,14 @@ def application(
 
 @asynccontextmanager
 async def _listening(app: web.Application, system: SystemRoutes, settings: GatewaySettings) -> AsyncIterator[int]:
-    runner = web.AppRunner(app, access_log=None, handler_cancellation=True, shutdown_timeout=settings.shutdown_grace)
+    runner = web.AppRunner(
+        app,
+        access_log=None,
+        handler_cancellation=True,
+        shutdown_timeout=settings.shutdown_grace,
+        # aiohttp also closes a connection that has not sent a request's headers within this time.
+        keepalive_timeout=settings.keepalive_timeout,
+    )
     await runner.setup()
     try:
         site = web.TCPSite(runner, settings.gateway_host, settings.gateway_port)

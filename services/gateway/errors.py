@@ -39,6 +39,13 @@ class BodyTooLarge(RestFault):
         super().__init__("body_too_large", f"The body is larger than {limit} bytes.")
 
 
+class SlowBody(RestFault):
+    status = 408
+
+    def __init__(self, timeout: float) -> None:
+        super().__init__("request_timeout", f"The body was not received within {timeout:g} seconds.")
+
+
 class BadQuery(Fault):
     """A query parameter or header that is not valid."""
 
@@ -71,6 +78,30 @@ class RateLimited(Fault):
     def __init__(self, limit: int, retry_after: float) -> None:
         super().__init__(
             "rate_limited", f"This API key is limited to {limit} requests per minute.", retry_after=retry_after
+        )
+
+
+class TooManyAttempts(Fault):
+    """An address has sent too many API keys that do not exist."""
+
+    kind = Kind.EXHAUSTED
+
+    def __init__(self, retry_after: float) -> None:
+        super().__init__(
+            "too_many_attempts",
+            "Too many unknown API keys from this address; try again later.",
+            retry_after=retry_after,
+        )
+
+
+class TooManyDownloads(Fault):
+    kind = Kind.EXHAUSTED
+
+    def __init__(self, limit: int, retry_after: float) -> None:
+        super().__init__(
+            "too_many_downloads",
+            f"An API key, with its links, is limited to {limit} downloads at a time; wait for one to end.",
+            retry_after=retry_after,
         )
 
 

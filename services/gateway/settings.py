@@ -1,8 +1,9 @@
 """Environment variables of the gateway."""
 
-from pydantic import Field, SecretStr
+from pydantic import Field, SecretStr, field_validator
 
 from services.chassis.settings import ProcessSettings
+from services.gateway.auth.addresses import parse_networks
 
 
 class GatewaySettings(ProcessSettings):
@@ -27,12 +28,37 @@ class GatewaySettings(ProcessSettings):
         description="Where the exporter keeps finished files: file:///folder or s3://bucket/prefix.",
     )
     signing_key: SecretStr = Field(
-        min_length=16, description="Secret that signs download links; the same on all replicas."
+        min_length=32, description="Secret that signs download links; the same on all replicas."
+    )
+    signing_key_previous: SecretStr | None = Field(
+        default=None, min_length=32, description="SIGNING_KEY before the last rotation; its links still work."
     )
     link_hours: float = Field(default=24.0, gt=0, description="Longest time a signed link works.")
     rpc_deadline: float = Field(default=25.0, gt=0, description="Timeout of calls to other services, in seconds.")
     rate_limit: int = Field(default=600, ge=1, description="Requests per minute and API key, on each replica.")
+    attempt_limit: int = Field(
+        default=60, ge=1, description="Unknown API keys per minute and client address, on each replica."
+    )
+    trusted_proxies: str = Field(
+        default="", description="Networks of proxies whose X-Forwarded-For is trusted: `10.0.0.0/8, 192.168.7.4`."
+    )
     max_body_bytes: int = Field(default=1024 * 1024, ge=1024, description="Largest request body.")
+    body_timeout: float = Field(default=60.0, gt=0, description="Time a client may take to send a body, in seconds.")
+    keepalive_timeout: float = Field(
+        default=75.0,
+        gt=0,
+        description="Time a connection may be idle, or take to send the headers of a request, in seconds.",
+    )
+    max_downloads: int = Field(default=128, ge=1, description="Concurrent downloads on each replica.")
+    max_downloads_per_key: int = Field(
+        default=16, ge=1, description="Concurrent downloads per API key, including its links, on each replica."
+    )
     stall_seconds: float = Field(
         default=60.0, gt=0, description="Time after which a download is aborted if the client stops reading."
     )
+
+    @field_validator("trusted_proxies")
+    @classmethod
+    def _networks(cls, text: str) -> str:
+        parse_networks(text)
+        return text

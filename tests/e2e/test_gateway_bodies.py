@@ -39,8 +39,8 @@ def send(client: Rest, raw: bytes, **headers: str) -> Answer:
         (b'\xef\xbb\xbf{"pretty": true}', "BOM"),
         (b'{"file_name": "\\ud800"}', "surrogate"),
         (b'{"\\ud800": 1}', "surrogate"),
-        (b"[" * 100_000, "nested too deeply"),
-        (b'{"a":' * 100_000 + b"1" + b"}" * 100_000, "nested too deeply"),
+        (b"[" * 9_000, "nested too deeply"),
+        (b'{"a":' * 900 + b"1" + b"}" * 900, "nested too deeply"),
         (b'{"filters": {"price": ' + b"9" * 5_000 + b"}}", "too many digits"),
     ],
 )

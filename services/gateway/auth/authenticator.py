@@ -1,12 +1,14 @@
 """Admits a request to its route: with an API key that has the route's scope and calls left, or with a signed link."""
 
 import time
+from collections.abc import Sequence
 from datetime import UTC, datetime
 
 import structlog
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
+from services.gateway.auth.addresses import Network, client_address
 from services.gateway.auth.key_cache import KeyCache
 from services.gateway.auth.links import Signer
 from services.gateway.auth.rate import Allowance, RateLimiter
@@ -19,9 +21,14 @@ SCHEME = "bearer "
 
 
 class Authenticator:
-    """Guards routes."""
+    """Guards routes.
 
-    def __init__(self, keys: KeyCache, limiter: RateLimiter, signer: Signer) -> None:
+    Args:
+        proxies: networks of the proxies whose X-Forwarded-For is trusted.
+    """
+
+    def __init__(self, keys: KeyCache, limiter: RateLimiter, signer: Signer, proxies: Sequence[Network]) -> None:
+        self._proxies = proxies
         self._keys = keys
         self._limiter = limiter
         self._signer = signer
@@ -31,20 +38,22 @@ class Authenticator:
 
         async def handle(request: web.Request) -> web.StreamResponse:
             if route.allows_link and "signature" in request.query:
-                caller = self._link_caller(request)
+                caller = await self._link_caller(request)
             else:
                 caller = await self._key_caller(request, route.scope)
             return await route.handle(request, caller)
 
         return handle
 
-    def _link_caller(self, request: web.Request) -> Caller:
-        tenant = self._signer.tenant(job_id_in_path(request), request.query, datetime.now(UTC))
-        structlog.contextvars.bind_contextvars(tenant=tenant)
-        return Caller(tenant, "")
+    async def _link_caller(self, request: web.Request) -> Caller:
+        caller = self._signer.caller(job_id_in_path(request), request.query, datetime.now(UTC))
+        structlog.contextvars.bind_contextvars(tenant=caller.tenant, key_id=caller.key_id)
+        await self._keys.check_link(caller.key_id)
+        return caller
 
     async def _key_caller(self, request: web.Request, scope: str) -> Caller:
-        key = await self._keys.check(_bearer(request))
+        address = client_address(request.remote, request.headers.getall("X-Forwarded-For", ()), self._proxies)
+        key = await self._keys.check(_bearer(request), address)
         structlog.contextvars.bind_contextvars(tenant=key.tenant, key_id=key.id)
         allowance = self._limiter.take(key.id, time.monotonic())
         request[RESPONSE_HEADERS].update(self._headers(allowance))

@@ -1,8 +1,11 @@
-"""Links to files that need no API key until they expire: tenant, job and expiry, signed with HMAC-SHA-256. Pure."""
+"""Links to files that work without an API key: tenant, job, key id and expiry, signed with HMAC-SHA-256. Pure.
+
+A link stops working with the key that it was made with; whoever checks a link must check that key, too.
+"""
 
 import hashlib
 import hmac
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from urllib.parse import urlencode
@@ -10,11 +13,12 @@ from urllib.parse import urlencode
 from services.gateway.answers.jobs import at
 from services.gateway.errors import BadKey
 from services.gateway.http.ids import job_path
+from services.gateway.http.route import Caller
 from services.wire import exporter_pb2 as pb
 
-PARAMETERS = ("tenant", "expires", "signature")
+PARAMETERS = ("tenant", "key", "expires", "signature")
 STEP = 3_600
-"""Links expire on the hour, so that a job's link stays the same from one request to the next."""
+"""Links expire on the hour, so that a job's link stays the same from one request to the next; seconds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,47 +26,52 @@ class Signer:
     """Makes and checks links.
 
     Args:
-        key: the secret.
-        lifetime: how long a link works.
+        keys: the secrets: the first signs, all are accepted.
+        lifetime: how long a link works, at most; it is up to an hour less, or half of a short lifetime.
         public_url: where clients reach the gateway; None: as the request says.
     """
 
-    key: bytes
+    keys: Sequence[bytes]
     lifetime: timedelta
     public_url: str | None = None
 
-    def file_url(self, job: pb.Job, origin: str) -> str | None:
+    def file_url(self, job: pb.Job, key_id: str, origin: str) -> str | None:
         """The absolute link to a completed job's file; None for a job without a file.
 
         Args:
+            key_id: of the API key that asks for the link.
             origin: scheme and host of the request.
         """
         if job.state != pb.JOB_STATE_COMPLETED:
             return None
         end = at(job.expires_at) if job.HasField("expires_at") else None
-        query = self.query(job.tenant, job.id, datetime.now(UTC), end)
+        query = self.query(Caller(job.tenant, key_id), job.id, datetime.now(UTC), end)
         return f"{(self.public_url or origin).rstrip('/')}{job_path(job.id)}/download?{query}"
 
-    def query(self, tenant: str, job_id: str, now: datetime, file_expires_at: datetime | None) -> str:
+    def query(self, caller: Caller, job_id: str, now: datetime, file_expires_at: datetime | None) -> str:
         """The query of a link to a job's file."""
-        end = (int((now + self.lifetime).timestamp()) // STEP + 1) * STEP
+        step = min(STEP, max(1, int(self.lifetime.total_seconds()) // 2))
+        end = int((now + self.lifetime).timestamp()) // step * step
         if file_expires_at is not None:
             end = min(end, int(file_expires_at.timestamp()))
-        return urlencode({"tenant": tenant, "expires": end, "signature": self._signature(tenant, job_id, str(end))})
+        signature = _signature(self.keys[0], job_id, caller.tenant, caller.key_id, str(end))
+        return urlencode({"tenant": caller.tenant, "key": caller.key_id, "expires": end, "signature": signature})
 
-    def tenant(self, job_id: str, query: Mapping[str, str], now: datetime) -> str:
-        """The tenant whose file the link shows.
+    def caller(self, job_id: str, query: Mapping[str, str], now: datetime) -> Caller:
+        """The tenant whose file the link shows, and the key that the link was made with.
 
         Raises:
             BadKey: the link was not made for this job, or has expired.
         """
-        tenant, end, signature = (query.get(name, "") for name in PARAMETERS)
-        if not hmac.compare_digest(self._signature(tenant, job_id, end).encode(), signature.encode()):
+        tenant, key_id, end, signature = (query.get(name, "") for name in PARAMETERS)
+        valid = [_signature(key, job_id, tenant, key_id, end) for key in self.keys]
+        if not any(hmac.compare_digest(one.encode(), signature.encode()) for one in valid):
             raise BadKey("invalid_link", "This link is incomplete or was changed; get the job's file_url again.")
         if datetime.fromtimestamp(int(end), UTC) <= now:
             raise BadKey("link_expired", "This link has expired; get the job's file_url again.")
-        return tenant
+        return Caller(tenant, key_id)
 
-    def _signature(self, tenant: str, job_id: str, end: str) -> str:
-        text = f"download\n{tenant}\n{job_id}\n{end}"
-        return hmac.new(self.key, text.encode(errors="surrogatepass"), hashlib.sha256).hexdigest()
+
+def _signature(key: bytes, *parts: str) -> str:
+    text = "\n".join(("download", *parts))
+    return hmac.new(key, text.encode(errors="surrogatepass"), hashlib.sha256).hexdigest()

@@ -1,4 +1,4 @@
-"""How often a key may call: a token bucket per key that refills steadily, in this process's memory. Pure."""
+"""How often an API key or an address may call: a token bucket each that refills steadily, in memory. Pure."""
 
 import math
 from collections import OrderedDict
@@ -55,3 +55,8 @@ class RateLimiter:
             math.ceil((self.limit - bucket.tokens) / rate),
             0 if allowed else max(1, math.ceil((1 - bucket.tokens) / rate)),
         )
+
+    def give_back(self, key: str) -> None:
+        """Return a token that was taken."""
+        if bucket := self._buckets.get(key):
+            bucket.tokens = min(float(self.limit), bucket.tokens + 1)

@@ -1,5 +1,6 @@
 """The body of a request: checked as HTTP and JSON, and passed on as the text that was sent, with all its digits."""
 
+import asyncio
 import json
 import re
 from typing import Any, NoReturn, TypeVar
@@ -8,8 +9,16 @@ from aiohttp import web
 from pydantic import BaseModel, ValidationError
 
 from services.chassis.faults import BadRequest, Violation, violations_of
-from services.gateway.errors import BodyTooLarge, NotJson, WrongMediaType
+from services.gateway.errors import BodyTooLarge, NotJson, SlowBody, WrongMediaType
 
+BODY_TIMEOUT = web.AppKey("body_timeout", float)
+"""Seconds that a client may take to send a body."""
+MAX_MEMBERS = 1_000
+"""Members of all objects of a body."""
+MAX_BRACKETS = 10_000
+"""`[` and `{` of a body, in its strings too: counting them is much cheaper than parsing them."""
+MAX_DEPTH = 32
+TOO_DEEP = f"it is nested too deeply, more than {MAX_DEPTH} levels"
 _TYPE_NAMES = {list: "an array", str: "a string", bool: "true or false", type(None): "null"}
 _MEMBER = re.compile(r'[\s,]*(")')
 _COLON = re.compile(r"\s*:\s*")
@@ -34,7 +43,7 @@ async def json_object(request: web.Request) -> str:
     """The text of the JSON object in the body; an empty body is `{}`.
 
     Raises:
-        BodyTooLarge, WrongMediaType, NotJson, BadRequest: 413, 415, 400, 422.
+        SlowBody, BodyTooLarge, WrongMediaType, NotJson, BadRequest: 408, 413, 415, 400, 422.
     """
     raw = await _read(request)
     if not raw.strip():
@@ -44,7 +53,10 @@ async def json_object(request: web.Request) -> str:
         raise WrongMediaType(media_type)
     try:
         text = raw.decode()
-        body = json.loads(text, object_pairs_hook=_unique, parse_constant=_reject_constant)
+        if text.count("[") + text.count("{") > MAX_BRACKETS:
+            raise BadRequest([Violation("body", f"has more than {MAX_BRACKETS:,} brackets, [ or {{")])
+        body = json.loads(text, object_pairs_hook=_Objects(), parse_constant=_reject_constant)
+        _check_depth(body)
         json.dumps(body, ensure_ascii=False).encode()
     except UnicodeDecodeError as exc:
         raise NotJson("it is not UTF-8") from exc
@@ -55,7 +67,7 @@ async def json_object(request: web.Request) -> str:
     except ValueError as exc:
         raise NotJson("a number has too many digits") from exc
     except RecursionError as exc:
-        raise NotJson("it is nested too deeply") from exc
+        raise NotJson(TOO_DEEP) from exc
     if not isinstance(body, dict):
         found = _TYPE_NAMES.get(type(body), "a number")
         raise BadRequest([Violation("body", f"must be a JSON object such as {{}}, not {found}")])
@@ -67,7 +79,10 @@ async def _read(request: web.Request) -> bytes:
     if request.content_length is not None and request.content_length > limit:
         raise BodyTooLarge(limit)
     try:
-        return await request.read()
+        async with asyncio.timeout(request.app[BODY_TIMEOUT]):
+            return await request.read()
+    except TimeoutError as exc:
+        raise SlowBody(request.app[BODY_TIMEOUT]) from exc
     except web.HTTPRequestEntityTooLarge as exc:
         raise BodyTooLarge(limit) from exc
     except web.RequestPayloadError as exc:
@@ -87,14 +102,37 @@ def member(text: str, name: str) -> str | None:
     return None
 
 
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """The object of these members, if no key is repeated."""
-    found = dict(pairs)
-    if len(found) < len(pairs):
-        names = [name for name, _ in pairs]
-        repeated = next(name for name in names if names.count(name) > 1).encode(errors="replace").decode()
-        raise BadRequest([Violation(repeated, "the key is repeated")])
-    return found
+class _Objects:
+    """Makes the objects of one body; their keys must be unique, and their members at most `MAX_MEMBERS` in total."""
+
+    def __init__(self) -> None:
+        self._members = 0
+
+    def __call__(self, pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        self._members += len(pairs)
+        if self._members > MAX_MEMBERS:
+            raise BadRequest([Violation("body", f"has more than {MAX_MEMBERS:,} members")])
+        found: dict[str, Any] = {}
+        for name, value in pairs:
+            if name in found:
+                raise BadRequest([Violation(name.encode(errors="replace").decode(), "the key is repeated")])
+            found[name] = value
+        return found
+
+
+def _check_depth(body: object) -> None:
+    level = [body]
+    for _ in range(MAX_DEPTH):
+        level = [
+            item
+            for container in level
+            if isinstance(container, (dict, list))
+            for item in (container.values() if isinstance(container, dict) else container)
+            if isinstance(item, (dict, list))
+        ]
+        if not level:
+            return
+    raise NotJson(TOO_DEEP)
 
 
 def _reject_constant(constant: str) -> NoReturn:

@@ -13,11 +13,14 @@ from services.wire import exporter_pb2 as pb
 
 REF = "#/components/schemas/{model}"
 ALWAYS = (401, 403, 429, 503)
+WITH_BODY = (400, 408, 413, 415, 422)
+"""Statuses of the problems of every route with a body."""
 PHRASES = {
     400: "The body is not JSON.",
     401: "The API key is missing or not valid.",
     403: "The key lacks the scope.",
     404: "There is no such resource, or it belongs to another tenant.",
+    408: "The body was not received in time.",
     409: "Not possible in the current state; `code` says why.",
     410: "The file was removed by retention.",
     413: "The body is too large.",
@@ -103,9 +106,14 @@ def _operation(route: Route, summary: str, form: str = "") -> dict[str, Any]:
         "parameters": [*_path_parameters(route), *_parameters(route)],
         "responses": {
             **_success(route),
-            **{str(status): _problem(status) for status in sorted({*ALWAYS, *route.faults})},
+            **{str(status): _problem(status) for status in _problems(route)},
         },
     }
+
+
+def _problems(route: Route) -> list[int]:
+    has_body = route.takes_options or route.body is not None
+    return sorted({*ALWAYS, *route.faults, *(WITH_BODY if has_body else ())})
 
 
 def _path_parameters(route: Route) -> list[dict[str, Any]]:

@@ -11,6 +11,9 @@ from services.gateway.answers.json import FieldError, Problem
 from services.gateway.errors import RangeNotSatisfiable, RestFault
 
 MEDIA_TYPE = "application/problem+json"
+MAX_VIOLATIONS = 20
+MAX_FIELD, MAX_MESSAGE = 200, 1_000
+"""Characters of a violation."""
 
 STATUSES: dict[Kind, int] = {
     Kind.INVALID: 422,
@@ -36,8 +39,11 @@ def from_fault(fault: Fault) -> web.Response:
         headers["WWW-Authenticate"] = 'Bearer realm="catalog-exports"'
     if isinstance(fault, RangeNotSatisfiable):
         headers["Content-Range"] = f"bytes */{fault.size}"
-    errors = [FieldError(field=v.field, message=v.message) for v in fault.violations]
-    return _response(status, fault.code, fault.message, errors, headers)
+    detail, listed = fault.message, fault.violations[:MAX_VIOLATIONS]
+    if len(fault.violations) > len(listed):
+        detail = f"The first {len(listed)} of {len(fault.violations):,} errors are listed."
+    errors = [FieldError(field=v.field[:MAX_FIELD], message=v.message[:MAX_MESSAGE]) for v in listed]
+    return _response(status, fault.code, detail, errors, headers)
 
 
 def from_http_exception(exc: web.HTTPException) -> web.Response:

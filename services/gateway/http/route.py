@@ -38,7 +38,7 @@ class Route:
     Args:
         scope: the scope that the caller's key must have.
         answer: status and model of a successful response; None: no body, or a file.
-        faults: statuses of the problems that this route adds to those of every route.
+        faults: statuses of this route's problems, besides those of every route or of every body.
     """
 
     method: str

@@ -40,7 +40,7 @@ class DeliveryRoutes:
                 "Deliver a job's file again, or to another platform",
                 (202, answers.Delivery),
                 body=answers.NewDelivery,
-                faults=(400, 404, 409, 413, 415, 422),
+                faults=(404, 409),
             ),
         ]
 

@@ -1,6 +1,7 @@
 """Downloads: a finished file, or one range of it, streamed from the artifact store in bounded memory."""
 
 import asyncio
+from collections import Counter as Multiset
 from collections.abc import AsyncGenerator, Iterator
 from contextlib import aclosing, contextmanager
 from email.utils import format_datetime
@@ -14,7 +15,7 @@ from services.chassis.blobs.contract import BlobError, BlobMissing, BlobStore, S
 from services.chassis.faults import Unavailable
 from services.gateway.answers.jobs import STATUSES, at
 from services.gateway.clients.exporter import ExporterClient
-from services.gateway.errors import FileGone, NoFile, NotFinished
+from services.gateway.errors import FileGone, NoFile, NotFinished, TooManyDownloads
 from services.gateway.http.ids import job_id_in_path
 from services.gateway.http.ranges import is_not_modified, requested_range
 from services.gateway.http.route import Caller, Parameter, Route
@@ -31,6 +32,37 @@ GET_PARAMETERS = (
     ),
 )
 BYTES = Counter("gateway_download_bytes_total", "Bytes of files sent.")
+BUSY_SECONDS = 5.0
+"""`Retry-After` when there are too many downloads."""
+
+
+class DownloadSlots:
+    """Limits the downloads that run at the same time, in this process and per API key."""
+
+    def __init__(self, total: int, per_key: int) -> None:
+        self._total = total
+        self._per_key = per_key
+        self._running: Multiset[str] = Multiset()
+
+    @contextmanager
+    def hold(self, key_id: str) -> Iterator[None]:
+        """Take a slot.
+
+        Raises:
+            TooManyDownloads: the key, with its links, has all that it may have.
+            Unavailable: the process has.
+        """
+        if self._running[key_id] >= self._per_key:
+            raise TooManyDownloads(self._per_key, BUSY_SECONDS)
+        if self._running.total() >= self._total:
+            raise Unavailable("downloads_busy", "Too many downloads are running.", retry_after=BUSY_SECONDS)
+        self._running[key_id] += 1
+        try:
+            yield
+        finally:
+            self._running[key_id] -= 1
+            if not self._running[key_id]:
+                del self._running[key_id]
 
 
 class DownloadRoutes:
@@ -40,8 +72,9 @@ class DownloadRoutes:
         stall: seconds after which a client that receives nothing is disconnected.
     """
 
-    def __init__(self, exporter: ExporterClient, blobs: BlobStore, stall: float) -> None:
+    def __init__(self, exporter: ExporterClient, blobs: BlobStore, slots: DownloadSlots, stall: float) -> None:
         self._exporter = exporter
+        self._slots = slots
         self._blobs = blobs
         self._stall = stall
 
@@ -92,7 +125,8 @@ class DownloadRoutes:
         if part:
             response.headers["Content-Range"] = f"bytes {part.start}-{part.end}/{size}"
         chunks = self._blobs.read(job.artifact.key, part.start if part else 0, response.content_length)
-        return await self._send(request, response, chunks)
+        with self._slots.hold(caller.key_id):
+            return await self._send(request, response, chunks)
 
     async def _send(
         self, request: web.Request, response: web.StreamResponse, chunks: AsyncGenerator[bytes, None]

@@ -34,7 +34,7 @@ class ExportRoutes:
                 (202, answers.Accepted),
                 parameters=[KEY_PARAMETER],
                 takes_options=True,
-                faults=(400, 404, 413, 415, 422),
+                faults=(404,),
             )
         ]
 

@@ -81,7 +81,7 @@ class JobRoutes:
         page = await self._exporter.list(caller.tenant, _listing(request.query))
         shown = answers.JobPage(
             items=[
-                job_answers.shown(job, self._signer.file_url(job, f"{request.scheme}://{request.host}"))
+                job_answers.shown(job, self._signer.file_url(job, caller.key_id, f"{request.scheme}://{request.host}"))
                 for job in page.jobs
             ],
             next_cursor=page.next_cursor or None,
@@ -91,15 +91,17 @@ class JobRoutes:
     async def get(self, request: web.Request, caller: Caller) -> web.Response:
         """One job."""
         job = await self._exporter.get(caller.tenant, job_id_in_path(request))
-        return self._shown(request, job, deliveries=await self._deliveries(job))
+        return self._shown(request, caller, job, deliveries=await self._deliveries(job))
 
     async def cancel(self, request: web.Request, caller: Caller) -> web.Response:
         """End a live job."""
-        return self._shown(request, await self._exporter.cancel(caller.tenant, job_id_in_path(request)))
+        return self._shown(request, caller, await self._exporter.cancel(caller.tenant, job_id_in_path(request)))
 
     async def retry(self, request: web.Request, caller: Caller) -> web.Response:
         """Retry a job."""
-        return self._shown(request, await self._exporter.retry(caller.tenant, job_id_in_path(request)), status=202)
+        return self._shown(
+            request, caller, await self._exporter.retry(caller.tenant, job_id_in_path(request)), status=202
+        )
 
     async def delete(self, request: web.Request, caller: Caller) -> web.Response:
         """Delete a job."""
@@ -123,11 +125,14 @@ class JobRoutes:
     def _shown(
         self,
         request: web.Request,
+        caller: Caller,
         job: pb.Job,
         status: int = 200,
         deliveries: Sequence[answers.JobDelivery] | None = None,
     ) -> web.Response:
-        answer = job_answers.shown(job, self._signer.file_url(job, f"{request.scheme}://{request.host}"), deliveries)
+        answer = job_answers.shown(
+            job, self._signer.file_url(job, caller.key_id, f"{request.scheme}://{request.host}"), deliveries
+        )
         headers = {"Retry-After": str(POLL_SECONDS)} if answer.status == "processing" else {}
         if status == 202:
             headers["Location"] = job_path(job.id)

@@ -31,7 +31,6 @@ class PlatformRoutes:
         """All of them."""
         all_, one = "/exports/platforms", "/exports/platforms/{platform_id}"
         read, write = "platforms:read", "platforms:write"
-        bad = (400, 413, 415, 422)
         return [
             Route(
                 "POST",
@@ -41,7 +40,6 @@ class PlatformRoutes:
                 "Register a platform",
                 (201, answers.RegisteredPlatform),
                 body=answers.NewPlatform,
-                faults=bad,
             ),
             Route(
                 "GET",
@@ -62,7 +60,7 @@ class PlatformRoutes:
                 "Change a platform",
                 (200, answers.Platform),
                 body=answers.PlatformChange,
-                faults=(404, 409, *bad),
+                faults=(404, 409),
             ),
             Route(
                 "DELETE",

@@ -28,7 +28,7 @@ class ScheduleRoutes:
     def routes(self) -> list[Route]:
         """All of them; `preview` must come before the paths with an id."""
         all_, one = "/exports/schedules", "/exports/schedules/{schedule_id}"
-        read, write, bad = "schedules:read", "schedules:write", (400, 413, 415, 422)
+        read, write = "schedules:read", "schedules:write"
         lists, shown = LIST_PARAMETERS, answers.Schedule
         return [
             Route(
@@ -39,7 +39,6 @@ class ScheduleRoutes:
                 "Create a schedule",
                 (201, answers.MadeSchedule),
                 body=answers.NewSchedule,
-                faults=bad,
             ),
             Route(
                 "GET",
@@ -59,7 +58,6 @@ class ScheduleRoutes:
                 "The next fire times of an expression",
                 (200, answers.Upcoming),
                 body=answers.Preview,
-                faults=bad,
             ),
             Route("GET", one, self.get, read, "Get a schedule", (200, shown), faults=(404,)),
             Route(
@@ -70,7 +68,7 @@ class ScheduleRoutes:
                 "Change a schedule",
                 (200, shown),
                 body=answers.ScheduleChange,
-                faults=(404, 409, *bad),
+                faults=(404, 409),
             ),
             Route("DELETE", one, self.delete, write, "Delete a schedule", (204, None), faults=(404,)),
             Route(

@@ -48,7 +48,7 @@ def test_health_has_no_port_of_its_own_unless_told(monkeypatch: pytest.MonkeyPat
 
 
 def test_a_process_ends_with_one_line_that_names_what_is_missing() -> None:
-    env = {**os.environ, "TLS_CERT_FILE": "/tls.crt", "SIGNING_KEY": "long enough to be a signing key"}
+    env = {**os.environ, "TLS_CERT_FILE": "/tls.crt", "SIGNING_KEY": "long enough to be a signing key, 32"}
     command = [sys.executable, "-m", "services.gateway"]
     ended = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True)
     assert ended.returncode == 2

@@ -142,7 +142,7 @@ def keeping_secrets(manifests: Sequence[Manifest]) -> Iterator[str]:
         name.upper()
         for settings in SETTINGS.values()
         for name, field in settings.model_fields.items()
-        if field.annotation is SecretStr
+        if SecretStr in (field.annotation, *get_args(field.annotation))
     } | {"MONGODB_URI", "NATS_URL", "CATALOGUE_URI", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "NATS_PASSWORD"}
     for pod in pods(manifests):
         for container in pod.containers:

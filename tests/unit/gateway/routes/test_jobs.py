@@ -41,7 +41,7 @@ class DownDelivery:
 
 async def test_a_delivery_service_that_is_down_is_not_called_for_every_job() -> None:
     down = DownDelivery()
-    signer = Signer(b"a signing key for tests, 32 bytes.", timedelta(hours=1), "http://gateway.example")
+    signer = Signer([b"a signing key for tests, 32 bytes."], timedelta(hours=1), "http://gateway.example")
     routes = JobRoutes(cast(ExporterClient, Exporter()), signer, cast(DeliveryClient, down))
     request = make_mocked_request("GET", f"/api/v1/exports/jobs/{JOB_ID}", match_info={"job_id": JOB_ID})
     for _ in range(3):

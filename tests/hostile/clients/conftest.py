@@ -1,0 +1,13 @@
+"""One system for the tests of hostile clients."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.system import System, running
+
+
+@pytest.fixture(scope="module")
+def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
+    with running(tmp_path_factory.mktemp("hostile-clients")) as started:
+        yield started
