@@ -65,7 +65,7 @@ def _what(name: str, field: FieldInfo) -> str:
         raise SystemExit(f"the setting {name} has no description")
     words = field.description.rstrip(".")
     notes = [*_choices(field), *_limits(field)]
-    if field.annotation is SecretStr:
+    if SecretStr in (field.annotation, *get_args(field.annotation)):
         notes.append("secret")
     return f"{words} ({', '.join(notes)})." if notes else f"{words}."
 

@@ -3,6 +3,7 @@
 import os
 import re
 from collections.abc import Iterator, Sequence
+from typing import get_args
 from unittest import mock
 
 from pydantic import SecretStr, ValidationError
