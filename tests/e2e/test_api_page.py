@@ -69,7 +69,8 @@ def test_every_operation_is_on_the_page(system: System) -> None:
 
 def test_every_code_of_a_problem_is_in_the_table_and_every_code_of_a_job_on_the_page() -> None:
     sources = [path for name in ("gateway", *BEHIND) for path in (ROOT / "services" / name).rglob("*.py")]
-    written = "\n".join(source.read_text() for source in sources)
+    # The codes of failed deliveries are on the pages of the destinations.
+    written = "\n".join(source.read_text() for source in sources if "destinations" not in source.parts)
     answered = set(
         re.findall(r"(?:super\(\).__init__|BadKey|\bFault|Unavailable|WrongState)\(\s*\"([a-z_]+)\"", written)
     )
