@@ -1,4 +1,4 @@
-"""Loads one file into one collection: looks at both, then writes entry after entry."""
+"""Loads one file into one collection: examines both, then writes the entries in batches."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -22,28 +22,28 @@ PROGRESS_ROWS = 1_000
 
 
 class Stopped(Exception):
-    """The load was told to stop; everything before is written and counted."""
+    """The load was stopped; everything before that is written and counted."""
 
 
 @dataclass(frozen=True, slots=True)
 class Watch:
-    """How a load talks to whoever started it.
+    """Callbacks that report on a load and can stop it.
 
     Attributes:
-        at: is told the step (`reading`, `loading`) and how many bytes of the file it has read.
-        refuse: is told of every record that could not be loaded.
-        stopped: asked between batches.
+        at: called with the step (`reading`, `loading`) and the number of bytes read from the file.
+        refuse: called with every record that could not be loaded.
+        stopped: called between batches; True stops the load.
     """
 
     at: Callable[[str, int], None]
     refuse: Callable[[Refused], None]
     stopped: Callable[[], bool]
 
-    def look(self, step: str, position: int) -> None:
-        """Report where a step is.
+    def report(self, step: str, position: int) -> None:
+        """Report the progress of a step.
 
         Raises:
-            Stopped: it is to go no further.
+            Stopped: the load has to stop.
         """
         self.at(step, position)
         if self.stopped():
@@ -51,7 +51,7 @@ class Watch:
 
 
 class Load:
-    """One file on its way into one collection; `outcome` can be read at any time, also after an error."""
+    """Loads one file into one collection; `outcome` can be read at any time, even after an error."""
 
     def __init__(self, path: Path, collection: Documents, watch: Watch) -> None:
         self._path = path
@@ -63,10 +63,10 @@ class Load:
         """Load the file.
 
         Raises:
-            BadFile: nothing of it can be loaded (a JSON array that is cut off: nothing more of it).
-            Stopped: as `Watch` says.
-            OSError: it cannot be read.
-            PyMongoError: MongoDB does not answer, or refuses.
+            BadFile: the file cannot be loaded; for a truncated JSON array: not beyond this point.
+            Stopped: `Watch.stopped` returned True.
+            OSError: the file cannot be read.
+            PyMongoError: MongoDB does not answer, or rejects a command.
         """
         if is_csv(self._path):
             self._run_csv()
@@ -104,7 +104,7 @@ class Load:
                 nonlocal rows
                 rows += 1
                 if rows % PROGRESS_ROWS == 0:
-                    self._watch.look("reading", source.buffer.tell())
+                    self._watch.report("reading", source.buffer.tell())
 
             return survey(CsvRows(source), catalogue.types, progress)
 
@@ -113,14 +113,14 @@ class Load:
         for name in ({*id_fields} - {"_id"}) | {"sku"}:
             index_on(self._collection, name)
         upsert = Upsert(self._collection, show, id_fields, self.outcome, self._watch.refuse)
-        self._watch.look("loading", 0)
+        self._watch.report("loading", 0)
         for batch in batches(entries):
             upsert.write(batch)
-            self._watch.look("loading", source.buffer.tell())
+            self._watch.report("loading", source.buffer.tell())
 
 
 def _name(name: str, catalogue: Known, found: Survey) -> str:
-    """A name of the header without the quote of `escape_formulas`."""
+    """A name in the header without the quote of `escape_formulas`."""
     bare = unquoted(name)
     is_quoted = bare in catalogue.types or found.escaped
     return bare if name not in catalogue.types and is_quoted else name

@@ -1,4 +1,4 @@
-"""Writes entries into a collection, about a thousand at a time, and counts what became of each."""
+"""Writes entries into a collection, up to a thousand at a time, and counts the outcomes."""
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -18,9 +18,9 @@ from loader.values.identity import Key, Show, shown_as
 from services.chassis.mongo import is_transient
 from services.exporter.transcode.values import CODEC, Document
 
-BATCH = 1_000
-BATCH_CHARACTERS = 8 << 20
-LONGEST_DOCUMENT = 16 << 20
+MAX_BATCH = 1_000
+MAX_BATCH_CHARACTERS = 8 << 20
+MAX_DOCUMENT_BYTES = 16 << 20
 _DUPLICATE_KEY = 11000
 
 Write = InsertOne[Any] | UpdateOne
@@ -29,7 +29,7 @@ Entries = Iterator[Entry | Refused]
 
 @dataclass(slots=True)
 class Outcome:
-    """What became of the records so far; `fields` are the top-level fields written."""
+    """The counts of records so far; `fields` are the top-level fields that were written."""
 
     created: int = 0
     changed: int = 0
@@ -39,18 +39,18 @@ class Outcome:
 
     @property
     def loaded(self) -> int:
-        """Records whose product now says what the file says."""
+        """Records whose product now has the values of the file."""
         return self.created + self.changed + self.unchanged
 
 
 def batches(entries: Iterable[Entry | Refused]) -> Iterator[list[Entry | Refused]]:
-    """Groups of a bounded size in which no product is named twice, so that the order within does not matter."""
+    """Batches of limited size in which no product occurs twice, so that the order within a batch does not matter."""
     batch: list[Entry | Refused] = []
     named: set[tuple[str, str]] = set()
     size = 0
     for entry in entries:
         names = _names(entry)
-        if batch and (len(batch) >= BATCH or size >= BATCH_CHARACTERS or not named.isdisjoint(names)):
+        if batch and (len(batch) >= MAX_BATCH or size >= MAX_BATCH_CHARACTERS or not named.isdisjoint(names)):
             yield batch
             batch, named, size = [], set(), 0
         batch.append(entry)
@@ -67,13 +67,13 @@ def _names(entry: Entry | Refused) -> list[tuple[str, str]]:
 
 
 class Upsert:
-    """Writes into one collection.
+    """Writes to one collection.
 
     Args:
         show: how the file's format writes a value.
-        id_fields: what an entry's id may be: `_id`, then perhaps an `id` of the product's own.
-        outcome: is kept up to date.
-        refuse: is told of every record that could not be loaded.
+        id_fields: the fields that an entry's id may refer to: `_id`, then possibly `id`.
+        outcome: updated after every batch.
+        refuse: called with every record that could not be loaded.
     """
 
     def __init__(
@@ -94,7 +94,7 @@ class Upsert:
         """Load one of `batches`.
 
         Raises:
-            PyMongoError: MongoDB does not take writes; of this batch some may have been written and none are counted.
+            PyMongoError: a write failed; parts of this batch may have been written, but none of it is counted.
         """
         entries = [entry for entry in batch if isinstance(entry, Entry)]
         found = self._found(entries)
@@ -117,7 +117,7 @@ class Upsert:
             self._refuse(one)
 
     def _found(self, entries: Sequence[Entry]) -> dict[tuple[str, str], list[Document]]:
-        """The products that are there, by field and by how the field's value is shown."""
+        """The existing products, by field and the written form of the field's value."""
         found: dict[tuple[str, str], list[Document]] = defaultdict(list)
         by_sku = [entry.sku for entry in entries if entry.id is None and entry.sku]
         by_id = [entry.id for entry in entries if entry.id]
@@ -133,7 +133,7 @@ class Upsert:
         for name in fields:
             products = found.get((name, key.shown), ()) if isinstance(key, Key) else ()
             if len(products) > 1:
-                hint = "give the id" if name == "sku" else "load JSON, which tells texts from numbers"
+                hint = "give the id" if name == "sku" else "load JSON, which distinguishes text from numbers"
                 raise BadRecord(f"{len(products)} products have this {'sku' if name == 'sku' else 'id'}; {hint}")
             if products:
                 return products[0]
@@ -165,9 +165,9 @@ class Upsert:
         except OperationFailure as exc:
             if is_transient(exc) or exc.code in _NOT_ALLOWED:
                 raise
-            if len(writes) > 1:  # one of them spoils the command: each by itself names it
+            if len(writes) > 1:  # the whole command was rejected: send the writes one by one to find the culprit
                 return [refused for write in writes for refused in self._send([write])]
-            failed = {0: f"MongoDB refuses it: {str(exc)[:200]}"}
+            failed = {0: f"MongoDB rejects it: {str(exc)[:200]}"}
         written = [write for index, (_, write) in enumerate(writes) if index not in failed]
         created = sum(isinstance(write, InsertOne) for write in written)
         self._outcome.created += created
@@ -179,7 +179,7 @@ _NOT_ALLOWED = {13, 18}
 
 
 def _set(key: str, value: Any, *, remove: bool = False) -> Document:
-    """A stage that sets or removes one field, whatever dots and dollars its name has."""
+    """A stage that sets or removes one field; its name may contain dots and dollars."""
     value = "$$REMOVE" if remove else {"$literal": value}
     return {"$replaceWith": {"$setField": {"field": {"$literal": key}, "input": "$$ROOT", "value": value}}}
 
@@ -188,13 +188,13 @@ def _encoded(document: Document) -> bytes:
     try:
         encoded = bson.encode(document, codec_options=CODEC)
     except (BSONError, UnicodeEncodeError, OverflowError, RecursionError) as exc:
-        raise BadRecord(f"MongoDB cannot hold it: {str(exc)[:200]}") from exc
-    if len(encoded) > LONGEST_DOCUMENT:
-        raise BadRecord(f"it has {len(encoded):,} bytes, MongoDB holds {LONGEST_DOCUMENT:,} a document")
+        raise BadRecord(f"MongoDB cannot store it: {str(exc)[:200]}") from exc
+    if len(encoded) > MAX_DOCUMENT_BYTES:
+        raise BadRecord(f"it has {len(encoded):,} bytes, but a MongoDB document can have only {MAX_DOCUMENT_BYTES:,}")
     return encoded
 
 
 def _reason(error: Any) -> str:
     if error["code"] == _DUPLICATE_KEY:
-        return f"MongoDB has a product with this key already: {error['errmsg'][:200]}"
-    return f"MongoDB refuses it: {error['errmsg'][:200]}"
+        return f"a product with this key already exists: {error['errmsg'][:200]}"
+    return f"MongoDB rejects it: {error['errmsg'][:200]}"

@@ -1,4 +1,4 @@
-"""Entries from CSV: a row's cells are compared with its product, and only those that say something else change it."""
+"""Entries from CSV: a row's cells are compared with its product, and only changed cells change the product."""
 
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import suppress
@@ -12,7 +12,7 @@ from loader.entries.entry import NO_KEY, Entry, Refused
 from loader.errors import BadRecord
 from loader.files.csv_records import CsvRecord, CsvRows
 from loader.files.text_file import check_text
-from loader.values.cells import changed, new, says, unquoted
+from loader.values.cells import changed, new, shows, unquoted
 from loader.values.identity import Key, key_of_cell
 from loader.values.kinds import ColumnTypes
 from loader.values.paths import MISSING, at, drop, put
@@ -21,7 +21,7 @@ from services.exporter.transcode.values import Document, as_object, parts, text
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """A column of the file and where its values are in a product."""
+    """A column of the file, and the path of its values in a product."""
 
     place: int
     name: str
@@ -31,9 +31,9 @@ class Column:
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """The columns of a file by what they are for: `_id` names the product, else `id`, each with the fields below it.
+    """The columns of a file by purpose: `_id`, or else `id`, identifies the product, each with the fields below it.
 
-    Where `_id` does, `id` is a field of the product's own.
+    If `_id` identifies the product, `id` is an ordinary field.
     """
 
     id: tuple[Column, ...]
@@ -44,7 +44,7 @@ class Layout:
 
     @staticmethod
     def of(header: tuple[str, ...], types: Callable[[str], ColumnTypes], ids: ColumnTypes) -> "Layout":
-        """The layout of a header of names without quotes; `ids` are the types of what names the products."""
+        """The layout of a header of unquoted names; `ids` are the types of the products' ids."""
         columns = [Column(i, name, tuple(parts(name)), types(name)) for i, name in enumerate(header) if name]
         keys = [replace(column, types=ids) if len(column.path) == 1 else column for column in columns]
         return Layout(
@@ -61,7 +61,7 @@ class CsvEntries:
 
     Args:
         escaped: whether `'` before a formula is a quote.
-        brought: by line, names of columns that are to be seen there first, in their order; see `Survey.brought`.
+        brought: by line, names of columns that must come first there, in their order; see `Survey.brought`.
     """
 
     def __init__(self, rows: CsvRows, layout: Layout, *, escaped: bool, brought: Mapping[int, list[str]]) -> None:
@@ -112,7 +112,7 @@ class CsvEntries:
         id_ = _object(cells, id_columns).get(id_columns[0].path[0]) if _key(cells, id_columns) else ObjectId()
         document = {"_id": id_, **_object(cells, fields, self._brought.get(line, ()))}
         if id_columns is not self._layout.id and self._layout.id:
-            document.setdefault("id", None)  # without an `id` of its own its `_id` would be called so
+            document.setdefault("id", None)  # otherwise `_id` would be exported as `id`
         return document
 
 
@@ -127,9 +127,9 @@ def _key(cells: tuple[str, ...], columns: tuple[Column, ...]) -> Key | None:
 
 
 def _object(cells: tuple[str, ...], columns: tuple[Column, ...], brought: Collection[str] = ()) -> Document:
-    """A new object from the cells that are not empty.
+    """A new object from the non-empty cells.
 
-    The columns that are brought come first, and are null without a cell, unless a value is above or below.
+    The columns in `brought` come first. They are null if their cell is empty, unless a value is above or below.
     """
     document: Document = {}
     values = [column.path for column in columns if brought and cells[column.place]]
@@ -148,7 +148,7 @@ def _is_in_the_way(one: tuple[str, ...], other: tuple[str, ...]) -> bool:
 
 
 def _edited(old: Document, cells: tuple[str, ...], columns: tuple[Column, ...]) -> Document:
-    """The product after the edits; what was emptied goes first, so that it is in nobody's way."""
+    """The edited product; emptied values are removed first, so that they do not conflict with new ones."""
     document, values = dict(old), []
     for column in columns:
         cell, value = cells[column.place], at(old, column.path)
@@ -156,13 +156,13 @@ def _edited(old: Document, cells: tuple[str, ...], columns: tuple[Column, ...]) 
         if as_object(present) is not None:
             if cell:
                 values.append((column, _named(column, new, cell, column.types)))
-        elif says(cell, present):
+        elif shows(cell, present):
             continue
         elif not cell:
             drop(document, column.path)
         else:
             edited = _named(column, changed, cell, present, column.types)
-            if text(edited) != text(present):  # else only the spelling is another
+            if text(edited) != text(present):  # otherwise only the spelling differs
                 values.append((column, edited))
     for column, value in values:
         _named(column, put, document, column.path, value)
@@ -170,7 +170,7 @@ def _edited(old: Document, cells: tuple[str, ...], columns: tuple[Column, ...]) 
 
 
 def _named(column: Column, call: Callable[..., Any], *args: Any) -> Any:
-    """The call's result; a refusal of it names the column."""
+    """The call's result; its `BadRecord` gets the name of the column."""
     try:
         return call(*args)
     except BadRecord as exc:

@@ -1,4 +1,4 @@
-"""What every kind of file is turned into: entries that name a product and can be applied to it."""
+"""The result of reading a record of any file format: an entry that identifies a product and can be applied to it."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -20,10 +20,10 @@ class Entry:
     """A record that can be loaded.
 
     Attributes:
-        size: characters it has in the file.
-        id, sku: what it names its product by.
-        applied: the product after the record, from the product before it (None: there is none yet). Unchanged top-level
-            values are the same objects as before. Raises `BadRecord`.
+        size: its number of characters in the file.
+        id, sku: the keys of its product.
+        applied: takes the current product (None: there is none yet) and returns the new one. Unchanged top-level values
+            are the same objects as before. Raises `BadRecord`.
     """
 
     line: int

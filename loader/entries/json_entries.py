@@ -1,4 +1,4 @@
-"""Entries from JSON: an object's fields are merged into the product's, and what JSON has no type for keeps its type."""
+"""Entries from JSON: fields are merged into the product's, and types that JSON does not have are kept."""
 
 from collections.abc import Iterator
 from decimal import Decimal
@@ -57,7 +57,7 @@ def _applied(fields: Document, key: Any, old: Document | None) -> Document:
 
 
 def merged(old: Document, fields: Document) -> Document:
-    """The old object with these fields: objects are merged key by key, everything else takes the place of what was."""
+    """The old object with these fields: objects are merged key by key, everything else is replaced."""
     return {**old, **{key: _changed(old.get(key, MISSING), value) for key, value in fields.items()}}
 
 
@@ -75,14 +75,14 @@ def _changed(old: Any, value: Any) -> Any:
 
 
 def _item(old: list[Any], value: Any) -> Any:
-    """The item of the old list that is written the same, else the value with the type the items have."""
+    """The item of the old list that is written like the value, else the value with the type of the items."""
     shown = json_text(value)
     same = [item for item in old if json_text(item) == shown]
     return same[0] if same else typed(old[0], value) if old else value
 
 
 def typed(old: Any, value: Any) -> Any:
-    """The value as the old one's type, where JSON shows both types alike: numbers, and ids and bytes as text."""
+    """The value with the type of the old one, if JSON writes both types alike: numbers, and ids and bytes as text."""
     if old is None or value is None:
         return value
     own, kind = kind_of(old), kind_of(value)

@@ -1,6 +1,6 @@
-"""Reads a CSV file once before anything is loaded: its columns' types, and whether its formulas are escaped.
+"""Reads a CSV file before anything is loaded: the types of its columns, and whether its formulas are escaped.
 
-Finds what makes the file unreadable as a whole while nothing has been changed yet.
+Errors that make the whole file unreadable are found before anything is changed.
 """
 
 from collections.abc import Callable, Collection, Iterable, Mapping
@@ -20,13 +20,13 @@ ID_NAMES = ("id", "_id")
 
 @dataclass(frozen=True, slots=True)
 class Survey:
-    """What a file says about its columns.
+    """What is known about the columns of a file.
 
     Attributes:
-        inferred: types by name as in the header, of the columns that were asked for.
-        ids: types of what names the products: `_id` where a row has one, else `id`.
-        escaped: `'` before a formula is a quote of `escape_formulas`: no cell begins with a formula without one.
-        first_lines: by name, the line of the first cell that is not empty; `inf` where there is none.
+        inferred: types of the requested columns, by name as in the header.
+        ids: types of the products' ids: `_id` if a row has one, else `id`.
+        escaped: `'` before a formula is a quote of `escape_formulas`: no cell begins with a formula without it.
+        first_lines: by name, the line of the first non-empty cell; `inf` if there is none.
     """
 
     inferred: Mapping[str, ColumnTypes]
@@ -35,11 +35,11 @@ class Survey:
     first_lines: Mapping[str, float]
 
     def brought(self) -> dict[int, list[str]]:
-        """The columns that have to be seen first in the row of a line, for a new catalogue to show them in this order.
+        """By line: the columns that must come first in this row, so that a new catalogue exports them in file order.
 
-        Columns are shown in first-seen order: a column must be seen no later than the one right of it, as null if its
-        cell is empty there. Where one product cannot have both in this order, the first one has it: `_id` is always at
-        the front, and a value is in no product that has fields below it.
+        Columns are exported in first-seen order, so a column must be seen no later than the one to its right, as null
+        if its cell is empty. If one product cannot have both in this order, the first product gets it: `_id` always
+        comes first, and no product has both a value and fields below it.
         """
         found: dict[int, list[str]] = {}
         seen = [line for line in self.first_lines.values() if line < inf]
@@ -59,11 +59,11 @@ def survey(rows: CsvRows, known: Collection[str], progress: Callable[[], None]) 
     """Read all rows.
 
     Args:
-        known: names of columns whose types need not be inferred.
+        known: names of columns whose types are known.
         progress: called after every row.
 
     Raises:
-        BadFile: a quote never ends.
+        BadFile: a quote is never closed.
     """
     wanted = {name: ColumnSpelling() for name in rows.header if name not in known}
     ids, id_places = IdSpelling(), [rows.header.index(name) for name in ("_id", "id") if name in rows.header]
@@ -79,26 +79,26 @@ def survey(rows: CsvRows, known: Collection[str], progress: Callable[[], None]) 
                 continue
             if row.line < first_lines[name]:
                 first_lines[name] = row.line
-            quotes.look(cell)
+            quotes.add(cell)
             if place == id_place:
                 ids.add(cell)
             elif name in wanted:
                 wanted[name].add(cell)
     inferred = {name: spelling.types for name, spelling in wanted.items()}
-    if "sku" in inferred:  # an article number is a name, also where it has digits only
+    if "sku" in inferred:  # an article number is text, even if it only has digits
         inferred["sku"] = ColumnTypes((Kind.TEXT,), inferred=True)
     return Survey(inferred, ids.types, quotes.are_escapes, first_lines)
 
 
 class _Quotes:
-    """Tells whether the file was written with `escape_formulas`: then every formula has a quote."""
+    """Detects whether the file was written with `escape_formulas`: then every formula has a quote."""
 
     def __init__(self, names: Iterable[str]) -> None:
         self._quoted = self._bare = False
         for name in names:
-            self.look(name)
+            self.add(name)
 
-    def look(self, cell: str) -> None:
+    def add(self, cell: str) -> None:
         if cell[:1] == "'":
             self._quoted |= unquoted(cell) is not cell
         elif not self._bare and cell.startswith(FORMULA_STARTS):

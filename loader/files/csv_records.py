@@ -1,4 +1,4 @@
-"""Reads a CSV file's header and rows, each with the number of the line it begins on."""
+"""Reads the header and the rows of a CSV file, each with the number of its first line."""
 
 import csv
 import io
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TextIO
 
 from loader.errors import BadFile, BadRecord
-from loader.files.text_file import CHUNK, LONGEST, check_text
+from loader.files.text_file import CHUNK, MAX_RECORD, check_text
 
 DELIMITERS = ",;\t|"
 _KEY_FIRST = re.compile(r'"?(?:_?id|sku)"?([,;\t|])')
@@ -17,7 +17,7 @@ _STRAY_QUOTE = "expected after"
 
 @dataclass(frozen=True, slots=True)
 class CsvRecord:
-    """The cells of one row, or what is wrong with it."""
+    """The cells of one row, or the problem with it."""
 
     line: int
     cells: tuple[str, ...]
@@ -25,16 +25,16 @@ class CsvRecord:
 
 
 class CsvRows:
-    """A CSV file's header and rows; the delimiter is the one behind a key's name, else the one that splits most.
+    """The header and rows of a CSV file; the delimiter is the one after a key's name, else the most frequent one.
 
-    A column without a name may be there as long as it is empty: spreadsheets keep columns that were emptied.
+    Columns without a name are accepted if they are empty: spreadsheets keep columns that were emptied.
 
     Raises:
-        BadFile: there is no header, a name twice, or a quote that never ends.
+        BadFile: the header is missing, has a name twice, or has a quote that is never closed.
     """
 
     def __init__(self, source: TextIO) -> None:
-        csv.field_size_limit(LONGEST)
+        csv.field_size_limit(MAX_RECORD)
         header, self._line = _first_record(source)
         try:
             check_text(header)
@@ -55,10 +55,10 @@ class CsvRows:
         self._source = source
 
     def __iter__(self) -> Iterator[CsvRecord]:
-        """The rows; those without any text are passed over.
+        """The rows; empty rows are skipped.
 
         Raises:
-            BadFile: a quote that never ends.
+            BadFile: a quote is never closed.
         """
         reader = csv.reader(self._source, delimiter=self.delimiter, strict=True)
         while True:
@@ -84,9 +84,9 @@ class CsvRows:
 
 
 def _first_record(source: TextIO) -> tuple[str, int]:
-    """The text of the first record, which may go on over line breaks in quotes, and the line behind it.
+    """The text of the first record, which may contain quoted line breaks, and the number of the next line.
 
-    Blank lines before it are a part of it.
+    Blank lines before the record are part of it.
     """
     record = line = source.readline(CHUNK)
     next_line = 2

@@ -6,24 +6,24 @@ from dataclasses import dataclass
 from typing import TextIO
 
 from loader.errors import BadFile
-from loader.files.text_file import CHUNK, LONGEST
+from loader.files.text_file import CHUNK, MAX_RECORD
 
 _TOKEN = re.compile(r'["\\{}\[\],\n]')
 
 
 @dataclass(frozen=True, slots=True)
 class JsonRecord:
-    """The text of one document, and the number of the line it begins on."""
+    """The text of one document, and the number of its first line."""
 
     line: int
     text: str
 
 
 def json_records(source: TextIO) -> Iterator[JsonRecord]:
-    """The documents; blank lines are passed over.
+    """The documents; blank lines are skipped.
 
     Raises:
-        BadFile: the array is cut off or goes on after its end, or the file is one object over several lines.
+        BadFile: the array is truncated or followed by other text, or the file is one object over several lines.
     """
     first = ""
     while (character := source.read(1)) and character.isspace():
@@ -32,20 +32,20 @@ def json_records(source: TextIO) -> Iterator[JsonRecord]:
     if character == "[":
         yield from _Elements(line).split(source)
         return
-    rest = character + source.readline(LONGEST)
+    rest = character + source.readline(MAX_RECORD)
     if rest.strip() == "{":
-        raise BadFile("one object over several lines; load JSON Lines (an object a line) or an array of objects")
+        raise BadFile("one object over several lines; load JSON Lines (one object per line) or an array of objects")
     while rest:
-        if len(rest) >= LONGEST:
+        if len(rest) >= MAX_RECORD:
             raise BadFile(f"line {line} is longer than a document can be")
         if text := rest.strip():
             yield JsonRecord(line, text)
         line += 1
-        rest = source.readline(LONGEST)
+        rest = source.readline(MAX_RECORD)
 
 
 class _Elements:
-    """Splits a JSON array into the texts of its elements, without holding more than one of them."""
+    """Splits a JSON array into the texts of its elements; keeps only one of them in memory."""
 
     def __init__(self, line: int) -> None:
         self._line = self._begun = line
@@ -72,9 +72,9 @@ class _Elements:
                     return
             skip -= len(chunk)
             self._parts.append(chunk[start:])
-            if sum(map(len, self._parts)) > LONGEST:
+            if sum(map(len, self._parts)) > MAX_RECORD:
                 raise BadFile(f"the element that begins on line {self._begun} is longer than a document can be")
-        raise BadFile(f"the JSON array is cut off; its last element begins on line {self._begun}")
+        raise BadFile(f"the JSON array is truncated; its last element begins on line {self._begun}")
 
     def _ends_element(self, mark: str) -> bool:
         if mark == "\n":
@@ -93,9 +93,9 @@ class _Elements:
         line = self._begun + text[: len(text) - len(text.lstrip())].count("\n")
         self._parts, self._begun = [], self._line
         self._count += 1
-        if text.strip() or self._depth or self._count > 1:  # nothing at all only between the brackets of `[]`
+        if text.strip() or self._depth or self._count > 1:  # an empty text is an element unless the array is `[]`
             yield JsonRecord(line, text.strip())
 
     def _check_end(self, rest: str) -> None:
         if rest.strip():
-            raise BadFile(f"there is more after the end of the JSON array on line {self._line}")
+            raise BadFile(f"there is text after the end of the JSON array on line {self._line}")

@@ -1,4 +1,4 @@
-"""Opens a file as text, whatever a spreadsheet or an export made of it."""
+"""Opens a file as text in the encodings that exports and spreadsheets write."""
 
 import codecs
 from pathlib import Path
@@ -7,8 +7,8 @@ from typing import TextIO
 from loader.errors import BadFile, BadRecord
 
 CHUNK = 1 << 20
-LONGEST = 96 << 20
-"""Characters of one record: a document is at most 16 MiB in MongoDB, escapes make its text up to six times as long."""
+MAX_RECORD = 96 << 20
+"""Characters of one record: MongoDB allows 16 MiB in a document, and escapes make text up to six times as long."""
 
 JSON_SUFFIXES = {".json", ".jsonl", ".ndjson"}
 CSV_SUFFIXES = {".csv", ".tsv"}
@@ -18,7 +18,7 @@ def is_csv(path: Path) -> bool:
     """Whether the file is CSV: by its extension, else by its first character.
 
     Raises:
-        BadFile: it is no file, empty, or a workbook.
+        BadFile: it is not a file, is empty, or is a workbook.
         OSError: it cannot be read.
     """
     if path.exists() and not path.is_file():
@@ -36,9 +36,9 @@ def is_csv(path: Path) -> bool:
 
 
 def open_text(path: Path) -> TextIO:
-    """The file as text: UTF-8, with or without BOM, or UTF-16 with one.
+    """The file as text: UTF-8 with or without a byte order mark, or UTF-16 with one.
 
-    Bytes that are neither become lone surrogates, for the record that has them to be refused.
+    Invalid bytes become unpaired surrogates, so that only the records that contain them are refused.
     """
     with path.open("rb") as source:
         begin = source.read(2)
@@ -50,7 +50,7 @@ def check_text(text: str) -> None:
     """Refuse text that was not UTF-8 in the file.
 
     Raises:
-        BadRecord: with what to do about it.
+        BadRecord: with advice.
     """
     try:
         text.encode()

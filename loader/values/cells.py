@@ -1,7 +1,7 @@
-"""What a cell of a CSV file means: nothing new when it still says what was exported, else a value of its column's type.
+"""The meaning of a cell in a CSV file: no change if it is as exported, otherwise a value of its column's type.
 
-A changed cell keeps the type its product has there; a new one gets a type the column has in the catalogue; a column the
-catalogue does not have gets the type all its cells in the file fit.
+A changed cell keeps the type of its product's value. A new cell gets a type that its column has in the catalogue. The
+type of a column that the catalogue does not have is inferred from all its cells in the file.
 """
 
 from decimal import ROUND_DOWN, ROUND_HALF_UP, Context, Decimal
@@ -13,21 +13,21 @@ from loader.values.kinds import IN_WORDS, NUMBERS, ColumnTypes, Kind, kind_of
 from loader.values.readers import NUMBER, OBJECT_ID, read, spelled
 from services.exporter.transcode.values import FORMULA_STARTS, text
 
-# Spreadsheets show 12 and more digits as 4.00638E+12, save what they show, and keep 15 digits of a number.
+# Spreadsheets show 12 or more digits as 4.00638E+12 and save what they show; they keep 15 digits of a number.
 _SHORT_FROM = Decimal(10**11)
 _SHORT = Context(prec=6, rounding=ROUND_HALF_UP)
 _KEPT = Context(prec=15, rounding=ROUND_DOWN)
 
 
 def unquoted(cell: str) -> str:
-    """The cell without the quote that `escape_formulas` put before it."""
+    """The cell without the quote that `escape_formulas` adds."""
     return cell[1:] if cell[:1] == "'" and cell[1:].startswith(FORMULA_STARTS) else cell
 
 
-def says(cell: str, value: Any) -> bool:
-    """Whether the cell is what an export writes for the value, or what a spreadsheet makes of that by itself.
+def shows(cell: str, value: Any) -> bool:
+    """Whether the cell is what an export writes for the value, or what a spreadsheet makes of that on its own.
 
-    That is: the quote of `escape_formulas`, other line breaks, TRUE for true, and other spellings of the same number.
+    Ignored are: the quote of `escape_formulas`, line breaks, TRUE for true, and the spelling of a number.
     """
     shown = text(value)
     if shown in (cell, unquoted(cell)):
@@ -53,10 +53,10 @@ def _is_same_number(cell: str, shown: str) -> bool:
 
 
 def changed(cell: str, value: Any, types: ColumnTypes) -> Any:
-    """The new value of a cell that does not say `value` any more.
+    """The new value of a cell that was changed from `value`.
 
     Raises:
-        BadRecord: the cell fits neither the value's type nor another one of the column.
+        BadRecord: the cell fits neither the value's type nor another type of the column.
     """
     if value is None:
         return new(cell, types)
@@ -73,7 +73,7 @@ def changed(cell: str, value: Any, types: ColumnTypes) -> Any:
 
 
 def new(cell: str, types: ColumnTypes) -> Any:
-    """The value of a cell that has no value yet, by the types of its column; text for a column without any.
+    """The value of a cell whose product has no value yet, by the types of its column; text if there are none.
 
     Raises:
         BadRecord: the cell fits none of them.
@@ -91,7 +91,7 @@ def new(cell: str, types: ColumnTypes) -> Any:
 
 
 def _by_likelihood(cell: str, kinds: tuple[Kind, ...]) -> list[Kind]:
-    """The column's kinds in the order to try them: what the cell is spelled like, the most frequent, text at last."""
+    """The column's kinds in the order to try them: the one the cell looks like, the most frequent, then text."""
     like = spelled(cell)
     if like is Kind.TEXT:
         like = Kind.LIST if "|" in cell or cell[:1] == "[" else Kind.OBJECT_ID if OBJECT_ID.fullmatch(cell) else like
@@ -102,7 +102,7 @@ def _by_likelihood(cell: str, kinds: tuple[Kind, ...]) -> list[Kind]:
 
 def _refusal(cell: str, kinds: tuple[Kind, ...]) -> str:
     if Kind.OTHER in kinds:
-        return "what is there can be changed with JSON only"
+        return "this value can only be changed with JSON"
     comma = cell.replace(",", ".", 1)
     hint = ""
     if "," in cell and set(kinds) & set(NUMBERS) and NUMBER.fullmatch(comma):
@@ -119,5 +119,5 @@ def _list(cell: str, items: ColumnTypes) -> list[Any]:
             if isinstance(found, list) and text(found).startswith("[") and (not items.inferred or text(found) == cell):
                 return found
         except ValueError:
-            pass  # then it is the first item that begins with a bracket
+            pass  # not a JSON list: the first item begins with a bracket
     return [new(piece, items) if piece or Kind.TEXT in items.kinds else None for piece in cell.split("|")]

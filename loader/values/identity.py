@@ -1,4 +1,4 @@
-"""Which product a record is about: the values of `_id` or `sku` that are exported as what the record says."""
+"""Identifies the product of a record: the values of `_id` or `sku` whose exported form is that of the record."""
 
 import uuid
 from collections.abc import Callable
@@ -17,11 +17,11 @@ Show = Callable[[Any], str]
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """What a record says of its product.
+    """How a record identifies its product.
 
     Attributes:
-        shown: as the file's format writes it; what names the product.
-        candidates: the values that may be shown so, for the look-up.
+        shown: the key as the file's format writes it.
+        candidates: the values that are written like this, for the lookup.
     """
 
     shown: str
@@ -29,7 +29,7 @@ class Key:
 
 
 def shown_as(value: Any, show: Show) -> set[str]:
-    """The ways a value in the catalogue may be named; a spreadsheet writes the number 7.0 as 7."""
+    """The ways a value in the catalogue may be written; spreadsheets write the number 7.0 as 7."""
     names = {show(value)}
     if value.__class__ is float and value.is_integer():
         names.add(str(int(value)))
@@ -37,12 +37,12 @@ def shown_as(value: Any, show: Show) -> set[str]:
 
 
 def key_of(value: Any, show: Show) -> Key:
-    """The key of a value with a type, as JSON has it; ids that JSON has no type for are text there."""
+    """The key of a JSON value; ids of types that JSON does not have are text."""
     return Key(show(value), (value, *_ids(value)) if value.__class__ is str else (value,))
 
 
 def key_of_cell(cell: str) -> Key:
-    """The key of a cell, which may stand for many types."""
+    """The key of a cell, which may be of several types."""
     kind = spelled(cell)
     typed = [] if kind is Kind.TEXT else [read(cell, kind)]
     if kind in NUMBERS and kind is not Kind.INT:
@@ -62,5 +62,5 @@ def _ids(text: str) -> list[Any]:
 
 
 def id_value(value: Any) -> Any:
-    """The `_id` of a new product: text that looks like an ObjectId is one, which JSON has no type for."""
+    """The `_id` of a new product: text that looks like an ObjectId becomes one."""
     return ObjectId(value) if value.__class__ is str and OBJECT_ID.fullmatch(value) else value

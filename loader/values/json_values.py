@@ -1,7 +1,7 @@
 """JSON text to BSON values without losing a digit or a type: the inverse of what the exporter writes.
 
-Numbers are int64, else doubles where the text is a double's own, else Decimal128; text in the exact form of an exported
-date is a date; MongoDB's Extended JSON is understood.
+Whole numbers are int64, fractions are doubles if a double is written like this, other numbers are Decimal128. Text in
+the exact form of an exported date is a date. MongoDB's Extended JSON is supported.
 """
 
 import decimal
@@ -28,7 +28,7 @@ DECIMAL_DIGITS = 34
 
 _INSTANT = re.compile(r"(\d{4}|[+-]\d{6,9})-(\d\d)-(\d\d)T(\d\d):(\d\d):(\d\d)(?:\.(\d{3}))?Z", re.ASCII)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-# The Gregorian calendar repeats after 400 years: years Python does not know are computed in one it does.
+# The Gregorian calendar repeats after 400 years, so years out of Python's range are computed in a similar year.
 _CYCLE_MS = 146_097 * 86_400_000
 _SAFE_YEAR = 2000
 
@@ -60,7 +60,7 @@ _EXTENDED_KEYS = frozenset(
 
 
 def integer(text: str) -> int | Decimal128:
-    """An integer's digits as int64, else Decimal128 (`-0` too, which is a decimal's only).
+    """An integer as int64, else Decimal128 (including `-0`, which only a decimal can hold).
 
     Raises:
         BadRecord: it has more than 34 digits.
@@ -71,7 +71,7 @@ def integer(text: str) -> int | Decimal128:
 
 
 def fraction(text: str) -> float | Decimal128:
-    """A number with a fraction or an exponent: a double when that shows the same text again, else its exact digits.
+    """A number with a fraction or an exponent: a double if that is written like this, else Decimal128.
 
     Raises:
         BadRecord: it has more than 34 digits, or is too large for a Decimal128.
@@ -81,7 +81,7 @@ def fraction(text: str) -> float | Decimal128:
 
 
 def exact(text: str) -> Decimal128:
-    """A number with just these digits.
+    """A number with exactly these digits.
 
     Raises:
         BadRecord: it has more than 34 digits, or is too large for a Decimal128.
@@ -114,21 +114,21 @@ def parsed(text: str) -> Any:
     """A JSON text as BSON values.
 
     Raises:
-        BadRecord: not JSON, a key twice in one object, a number too long, or bad Extended JSON.
+        BadRecord: not JSON, a duplicate key, a number that is too long, or invalid Extended JSON.
     """
     try:
         return _dated(_DECODER.decode(text))
     except json.JSONDecodeError as exc:
         raise BadRecord(f"not JSON: {exc.msg} at character {exc.pos + 1}") from exc
     except RecursionError as exc:
-        raise BadRecord("nested too deep") from exc
+        raise BadRecord("nested too deeply") from exc
 
 
 def document(text: str) -> Document:
     """A JSON object as a document.
 
     Raises:
-        BadRecord: as `parsed`, or it is no object.
+        BadRecord: as `parsed`, or it is not an object.
     """
     value = parsed(text)
     if not isinstance(value, dict):
@@ -140,7 +140,7 @@ def _object(pairs: list[tuple[str, Any]]) -> Any:
     found = dict(pairs)
     if len(found) < len(pairs):
         keys = [key for key, _ in pairs]
-        raise BadRecord(f"the key {next(key for key in keys if keys.count(key) > 1)!r} is there twice")
+        raise BadRecord(f"the key {next(key for key in keys if keys.count(key) > 1)!r} occurs twice")
     if _EXTENDED_KEYS.isdisjoint(found):
         return found
     try:
@@ -150,7 +150,7 @@ def _object(pairs: list[tuple[str, Any]]) -> Any:
 
 
 def _constant(text: str) -> Any:
-    raise BadRecord(f"not JSON: {text} is no number there; write it as text or as Extended JSON")
+    raise BadRecord(f"not JSON: {text} is not a JSON number; write it as text or as Extended JSON")
 
 
 _DECODER = json.JSONDecoder(
@@ -159,7 +159,7 @@ _DECODER = json.JSONDecoder(
 
 
 def _dated(value: Any) -> Any:
-    """The value with every text that is an exported date replaced by the date."""
+    """The value, with every text in the form of an exported date replaced by the date."""
     if value.__class__ is str:
         return date(value) or value if value.endswith("Z") else value
     if isinstance(value, list):

@@ -1,4 +1,4 @@
-"""The types a column of a CSV file can have, from a catalogue's values or from how the cells are spelled."""
+"""The types of a column in a CSV file, taken from the values of a catalogue or from the spelling of its cells."""
 
 from collections import Counter
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from bson.datetime_ms import DatetimeMS
 
 
 class Kind(Enum):
-    """The types of values a cell can be read as."""
+    """The types that a cell can be read as."""
 
     TEXT = 1
     BOOL = 2
@@ -45,9 +45,9 @@ IN_WORDS = {
 
 @dataclass(frozen=True, slots=True)
 class ColumnTypes:
-    """The kinds of a column's values and of the items of its lists, the most frequent first.
+    """The kinds of a column's values and of the items in its lists, most frequent first.
 
-    `inferred`: from the cells of a file instead of a catalogue, so a cell that fits none is text and not a mistake.
+    `inferred`: from the cells of a file instead of a catalogue; a cell that fits none of the kinds is then text.
     """
 
     kinds: tuple[Kind, ...] = ()
@@ -63,7 +63,7 @@ class TypeCount:
         self._items: Counter[Kind] = Counter()
 
     def add(self, value: Any) -> None:
-        """Count one value; null has no type."""
+        """Count one value; null is ignored."""
         if value is not None:
             self._kinds[kind_of(value)] += 1
         if isinstance(value, list):
@@ -87,7 +87,7 @@ def kind_of(value: Any) -> Kind:
 
 
 _KINDS: dict[type, Kind] = {
-    Code: Kind.OTHER,  # before the text that it is to Python
+    Code: Kind.OTHER,  # before str, which is its base class
     str: Kind.TEXT,
     bool: Kind.BOOL,
     int: Kind.INT,

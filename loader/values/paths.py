@@ -1,4 +1,4 @@
-"""Reads and changes a leaf of a document by its path, without changing the document it was copied from."""
+"""Reads and changes a leaf of a document by its path; the original of a copied document is not modified."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -10,7 +10,7 @@ MISSING = object()
 
 
 def at(document: Mapping[str, Any], path: Sequence[str]) -> Any:
-    """The value at the path, or `MISSING`; a path does not lead into lists."""
+    """The value at the path, or `MISSING`; paths do not lead into lists."""
     value: Any = document
     for key in path:
         inner = as_object(value) or {}
@@ -21,17 +21,17 @@ def at(document: Mapping[str, Any], path: Sequence[str]) -> Any:
 
 
 def put(document: Document, path: Sequence[str], value: Any) -> None:
-    """Set the leaf at the path; objects on the way are copied, and made where there is nothing or null.
+    """Set the leaf at the path; parent objects are copied, and created where there is nothing or null.
 
     Raises:
-        BadRecord: something else than an object is in the way, or the place holds an object with keys of its own.
+        BadRecord: a parent is not an object, or there is a non-empty object at the path.
     """
     *parents, last = path
     for key in parents:
         present = document.get(key)
         inner = as_object(present)
         if inner is None and present not in (None, {}):
-            raise BadRecord(f"{key!r} holds a value; remove it before there can be something below it")
+            raise BadRecord(f"{key!r} holds a value; remove it before you set a field below it")
         copy: Document = dict(inner or {})
         document[key] = copy
         document = copy
@@ -42,7 +42,7 @@ def put(document: Document, path: Sequence[str], value: Any) -> None:
 
 
 def drop(document: Document, path: Sequence[str]) -> None:
-    """Remove the leaf at the path, and the objects on the way that are empty then."""
+    """Remove the leaf at the path, and parent objects that become empty."""
     key, *rest = path
     inner = dict(as_object(document.get(key)) or {}) if rest else {}
     if rest:

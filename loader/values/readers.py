@@ -1,4 +1,4 @@
-"""Reads a cell as a value of one given type, and tells the type whose spelling a cell has."""
+"""Reads a cell as a value of a given type, and determines the type that a cell looks like."""
 
 import base64
 import re
@@ -23,9 +23,9 @@ _NO_NUMBERS = {"NaN", "Infinity", "-Infinity"}
 
 
 def spelled(cell: str) -> Kind:
-    """The kind of plain value that exports spell exactly like this cell; text when there is none, or no safe one.
+    """The kind of plain value that exports write exactly like this cell, or text.
 
-    Safe: a whole number beyond int64 is rather an article number than an exact decimal.
+    A whole number beyond int64 is text too: it is more likely to be an article number than an exact decimal.
     """
     if cell in ("true", "false"):
         return Kind.BOOL
@@ -44,13 +44,13 @@ def spelled(cell: str) -> Kind:
 
 
 def read(cell: str, kind: Kind, old: Any = None) -> Any:
-    """The cell as a value of this kind; lists are read item by item, elsewhere.
+    """The cell as a value of this kind, except lists.
 
     Args:
-        old: the value it takes the place of; binary data keeps its subtype.
+        old: the value that is replaced; binary data keeps its subtype.
 
     Raises:
-        ValueError: it is none.
+        ValueError: the cell is not of this kind.
     """
     match kind:
         case Kind.TEXT:

@@ -1,6 +1,6 @@
-"""Infers the type of a column that the catalogue does not have, from all its cells in the file.
+"""Infers the type of a column that the catalogue does not have from all its cells in the file.
 
-An export of what was inferred shows the same cells again; that comes first, the likeliest type second.
+An export of the inferred values must show the same cells again; that is more important than the most likely type.
 """
 
 from decimal import Decimal
@@ -12,14 +12,14 @@ from loader.values.kinds import NUMBERS, ColumnTypes, Kind
 from loader.values.readers import OBJECT_ID, spelled
 from services.exporter.transcode.values import text
 
-LONGEST_ITEM = 255
-"""Characters of a list's item; longer ones with a `|` in them are a text."""
+MAX_ITEM = 255
+"""Characters of a list item; a cell with a longer one is text, even if it contains `|`."""
 
 _BSON_ORDER = {**dict.fromkeys(NUMBERS, 1), Kind.TEXT: 2, Kind.OBJECT_ID: 3, Kind.BOOL: 4, Kind.DATE: 5}
 
 
 class ColumnSpelling:
-    """What the cells of one column have in common."""
+    """The spelling that the cells of one column have in common."""
 
     def __init__(self) -> None:
         self._kinds: set[Kind] = set()
@@ -28,7 +28,7 @@ class ColumnSpelling:
         self._may_be_list = True
 
     def add(self, cell: str) -> None:
-        """Look at a cell that is not empty."""
+        """Take a non-empty cell into account."""
         kind = _kind(cell)
         self._kinds.add(kind)
         if kind is not Kind.LIST and self._may_be_list:
@@ -39,7 +39,7 @@ class ColumnSpelling:
 
     @property
     def types(self) -> ColumnTypes:
-        """One kind for all cells: numbers, each as it is spelled; lists when one is and all can be; else text."""
+        """One kind for all cells: numbers as spelled; lists if one cell is a list and all can be; else text."""
         if self._may_be_list and (self._is_joined or (Kind.LIST in self._kinds and self._items)):
             return ColumnTypes((Kind.LIST,), _one_kind(self._items), inferred=True)
         return ColumnTypes(_one_kind(self._kinds), inferred=True)
@@ -57,7 +57,7 @@ def _kind(cell: str) -> Kind:
 
 
 def _is_item(piece: str) -> bool:
-    return 0 < len(piece) <= LONGEST_ITEM and piece == piece.strip() and "\n" not in piece and "\r" not in piece
+    return 0 < len(piece) <= MAX_ITEM and piece == piece.strip() and "\n" not in piece and "\r" not in piece
 
 
 def _one_kind(kinds: set[Kind]) -> tuple[Kind, ...]:
@@ -67,7 +67,7 @@ def _one_kind(kinds: set[Kind]) -> tuple[Kind, ...]:
 
 
 class IdSpelling:
-    """The ids of an exported file are in MongoDB's order, which tells numbers from texts that look like numbers."""
+    """Infers the type of ids: exports are in MongoDB's order, which distinguishes numbers from text like numbers."""
 
     def __init__(self) -> None:
         self._kinds: set[Kind] = set()
@@ -76,7 +76,7 @@ class IdSpelling:
         self._in_order = self._in_text_order = True
 
     def add(self, cell: str) -> None:
-        """Look at an id that is not empty."""
+        """Take a non-empty id into account."""
         kind = Kind.OBJECT_ID if OBJECT_ID.fullmatch(cell) else spelled(cell)
         is_number = kind in NUMBERS and Decimal(cell).is_finite()
         place = (_BSON_ORDER[kind], Decimal(cell) if is_number else cell)
@@ -87,7 +87,7 @@ class IdSpelling:
 
     @property
     def types(self) -> ColumnTypes:
-        """Each id as it is spelled, when the order or the lack of other kinds speaks for it; else text."""
+        """Each id as spelled, if the order or the lack of other kinds confirms it; else text."""
         is_one = _one_kind(self._kinds) != (Kind.TEXT,)
         if self._in_order or (is_one and not self._in_text_order):
             return ColumnTypes(tuple(sorted(self._kinds, key=lambda kind: kind.value)), inferred=True)
@@ -95,5 +95,5 @@ class IdSpelling:
 
 
 def _comes_after(place: tuple[int, Any], last: tuple[int, Any]) -> bool:
-    """Whether MongoDB sorts the first behind the second; NaN and infinities, which are rare, are not judged."""
+    """Whether MongoDB sorts the first after the second; also True for NaN and infinities, which are not compared."""
     return place > last if place[0] != last[0] or type(place[1]) is type(last[1]) else True

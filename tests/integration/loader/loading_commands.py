@@ -1,4 +1,4 @@
-"""The loader as a process, and a tenant's catalogue through the exporter's own formats, for tests of round trips."""
+"""Runs the loader as a process, and exports a tenant's catalogue, for tests of round trips."""
 
 import os
 import subprocess
@@ -65,7 +65,7 @@ def local_command(file: Path, tenant: str) -> list[str]:
 
 
 def environment(uri: str, **more: str) -> Mapping[str, str]:
-    """Of a loader that finds this MongoDB."""
+    """The environment of a loader that uses this MongoDB."""
     return {**os.environ, "MONGODB_URI": uri, "LOCAL_DIR": "", **more}
 
 

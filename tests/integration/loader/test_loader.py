@@ -1,4 +1,4 @@
-"""The load command against a real MongoDB: what it loads, what it refuses and in which words, and its exit codes."""
+"""The load command with a real MongoDB: what it loads and refuses, its messages and its exit codes."""
 
 import csv
 import io
@@ -157,7 +157,7 @@ def test_bad_json_lines_are_named_and_the_rest_is_loaded(
         "2": "not JSON",
         "3": "there is neither an id nor a sku",
         "4": "not UTF-8",
-        "5": "MongoDB cannot hold it",
+        "5": "MongoDB cannot store it",
         "6": "not a JSON object",
         "7": "",
     }
@@ -193,7 +193,7 @@ def test_a_sku_of_several_products_is_refused(client: MongoClient[Document], mon
     assert products(client) == [{"_id": 1, "sku": "A"}, {"_id": 2, "sku": "A", "x": 1}]
 
 
-def test_a_product_with_an_id_of_its_own_is_found_by_either(
+def test_a_product_with_a_field_called_id_is_found_by_either_id(
     client: MongoClient[Document], mongo_uri: str, tmp_path: Path
 ) -> None:
     client[f"catalogue_{TENANT}"]["products"].insert_many(
@@ -227,7 +227,7 @@ def test_a_file_that_cannot_be_loaded_is_refused_before_anything_changes(
     assert products(client) == []
 
 
-def test_a_wrong_command_is_said_in_words(mongo_uri: str, tmp_path: Path) -> None:
+def test_a_wrong_command_has_a_clear_message(mongo_uri: str, tmp_path: Path) -> None:
     missing = run(mongo_uri, tmp_path / "none.csv", TENANT)
     assert (missing.returncode, "No such file" in missing.stderr) == (2, True)
     folder = run(mongo_uri, tmp_path, TENANT)
@@ -273,7 +273,7 @@ def failure(arguments: list[str], folder: Path) -> str:
     return done.stderr
 
 
-def test_a_mongodb_that_does_not_answer_is_said_in_words(tmp_path: Path) -> None:
+def test_a_mongodb_that_does_not_answer_has_a_clear_message(tmp_path: Path) -> None:
     file = tmp_path / "a.jsonl"
     file.write_text('{"sku": "A"}')
     uri = "mongodb://127.0.0.1:9/?serverSelectionTimeoutMS=300"

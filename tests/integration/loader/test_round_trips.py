@@ -1,4 +1,4 @@
-"""What was exported and is loaded again: nothing changes where it came from, and elsewhere it makes the same bytes."""
+"""Loading an export: the original catalogue does not change, and a new one exports the same bytes."""
 
 import csv
 import io
@@ -26,7 +26,7 @@ CSV: list[tuple[str, dict[str, Any]]] = [
     ("csv", {"utf8_bom": False, "delimiter": ";"}),
     ("csv", {"delimiter": "\t", "escape_formulas": True}),
 ]
-# Ids in the forms that catalogues have; what a file cannot tell apart is in docs/loading.md.
+# Ids as catalogues have them; docs/loading.md lists what a file cannot distinguish.
 IDS = st.one_of(
     st.lists(st.integers(-(2**63), 2**63 - 1), unique=True),
     st.lists(st.integers(0, 99).map(lambda number: ObjectId(f"{number:024x}")), unique=True),
@@ -43,7 +43,7 @@ examples = settings(max_examples=25, deadline=None, suppress_health_check=list(H
 
 @st.composite
 def catalogues(draw: st.DrawFn) -> list[Document]:
-    """Products with ids of one form and any fields; some have an `id` of their own."""
+    """Products with ids of one form and any fields; some have a field called `id`."""
     ids = draw(IDS)[:8]
     products = [{"_id": id_, **draw(FIELDS)} for id_ in ids]
     if draw(st.booleans()):
@@ -64,7 +64,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def load(client: MongoClient[Document], tenant: str, file: Path) -> tuple[Outcome, list[Refused]]:
-    """Load a file into the tenant's products; what became of it, and the bad lines."""
+    """Load a file into the tenant's products; the outcome and the bad lines."""
     refused: list[Refused] = []
     watch = Watch(lambda step, position: None, refused.append, lambda: False)
     work = Load(file, client[f"catalogue_{tenant}"]["products"], watch)
@@ -73,8 +73,8 @@ def load(client: MongoClient[Document], tenant: str, file: Path) -> tuple[Outcom
 
 
 def assert_same(again: bytes, content: bytes, products: list[Document], options: dict[str, Any]) -> None:
-    """The same bytes; the same cells by name where a field in or above an object shows nothing."""
-    if options.get("escape_formulas"):  # among texts a negative number or a date after 9999 is one of them
+    """The same bytes, or the same cells by name if a field in or above an object is empty."""
+    if options.get("escape_formulas"):  # a negative number or a date after 9999 may become text
         again, content = (re.sub(rb"'(?=[-+])", b"", one) for one in (again, content))
     is_csv = not {"pretty", "json_lines"} & set(options)
     if is_csv and has_empty_fields_in_objects(products):
@@ -85,14 +85,14 @@ def assert_same(again: bytes, content: bytes, products: list[Document], options:
 
 
 def has_empty_fields_in_objects(products: list[Document]) -> bool:
-    """Whether a field that shows nothing is inside of an object, or is an object in another product."""
+    """Whether an empty field is inside an object, or is an object in another product."""
     found = [(name, text(value)) for product in products for name, value in leaves(product)]
     nested = {parts(name)[0] for name, _ in found if len(parts(name)) > 1}
     return any(not shown and parts(name)[0] in nested for name, shown in found)
 
 
 def by_name(content: bytes, delimiter: str) -> list[dict[str, str]]:
-    """The cells that are not empty, by their columns' names, a row each."""
+    """The non-empty cells of each row, by column name."""
     rows = csv.DictReader(io.StringIO(content.decode("utf-8-sig"), newline=""), delimiter=delimiter)
     return [{name: cell for name, cell in row.items() if cell} for row in rows]
 

@@ -1,4 +1,4 @@
-"""A cell that says what was exported changes nothing; a changed one keeps its type."""
+"""An unchanged cell changes nothing; a changed one keeps its type."""
 
 from datetime import datetime
 from typing import Any
@@ -8,7 +8,7 @@ from bson import Binary, Decimal128, Int64, ObjectId
 from hypothesis import given
 
 from loader.errors import BadRecord
-from loader.values.cells import changed, new, says
+from loader.values.cells import changed, new, shows
 from loader.values.kinds import ColumnTypes, Kind
 from loader.values.spelling import ColumnSpelling, IdSpelling
 from services.exporter.transcode.values import text
@@ -20,16 +20,16 @@ UUID = Binary(bytes(16), 3)
 
 
 @given(SCALARS)
-def test_a_cell_says_what_an_export_wrote_with_and_without_the_quote(value: Any) -> None:
-    assert says(text(value), value)
-    assert says(f"'{text(value)}", value) == text(value).startswith(("=", "+", "-", "@", "\t", "\r"))
+def test_a_cell_shows_what_an_export_wrote_with_and_without_the_quote(value: Any) -> None:
+    assert shows(text(value), value)
+    assert shows(f"'{text(value)}", value) == text(value).startswith(("=", "+", "-", "@", "\t", "\r"))
 
 
 @given(SCALARS.filter(lambda value: value is not None), SCALARS)
-def test_a_changed_cell_says_its_new_value_and_keeps_the_type_where_it_can(old: Any, value: Any) -> None:
+def test_a_changed_cell_has_its_new_value_and_the_old_type_if_possible(old: Any, value: Any) -> None:
     if type(old) is type(value):
         found = changed(text(value), old, NO_TYPES)
-        assert says(text(value), found)
+        assert shows(text(value), found)
         assert type(found) is type(value)
 
 
@@ -48,15 +48,15 @@ def test_a_changed_cell_says_its_new_value_and_keeps_the_type_where_it_can(old: 
         ("", []),
     ],
 )
-def test_what_a_spreadsheet_does_by_itself_is_no_change(cell: str, value: Any) -> None:
-    assert says(cell, value)
+def test_a_change_that_a_spreadsheet_makes_on_its_own_is_ignored(cell: str, value: Any) -> None:
+    assert shows(cell, value)
 
 
 @pytest.mark.parametrize(
     ("cell", "value"), [("53", 52.0), ("5E+3", 5012), ("FALSE", True), ("a b", "a\nb"), ("x", None)]
 )
 def test_an_edit_is_a_change(cell: str, value: Any) -> None:
-    assert not says(cell, value)
+    assert not shows(cell, value)
 
 
 @pytest.mark.parametrize(
@@ -93,7 +93,7 @@ def test_a_changed_cell_keeps_its_type(cell: str, old: Any, value: Any) -> None:
         ("9" * 40, Decimal128("1"), "is not a number"),
     ],
 )
-def test_a_cell_of_another_type_is_refused_in_words(cell: str, old: Any, reason: str) -> None:
+def test_a_cell_of_another_type_is_refused_with_the_reason(cell: str, old: Any, reason: str) -> None:
     with pytest.raises(BadRecord, match=reason):
         changed(cell, old, NO_TYPES)
 
@@ -132,7 +132,7 @@ def test_a_new_cell_gets_a_type_of_its_column(cell: str, kinds: tuple[Kind, ...]
         (["9" * 19 + "9"], ["9" * 20]),
     ],
 )
-def test_a_new_column_gets_the_type_all_its_cells_fit(cells: list[str], values: list[Any]) -> None:
+def test_a_new_column_gets_the_type_that_fits_all_its_cells(cells: list[str], values: list[Any]) -> None:
     spelling = ColumnSpelling()
     for cell in cells:
         spelling.add(cell)
@@ -149,7 +149,7 @@ def test_a_new_column_gets_the_type_all_its_cells_fit(cells: list[str], values: 
         (["b", "a", "10"], ["b", "a", "10"]),
     ],
 )
-def test_the_order_of_ids_tells_their_type(ids: list[str], values: list[Any]) -> None:
+def test_the_order_of_ids_determines_their_type(ids: list[str], values: list[Any]) -> None:
     spelling = IdSpelling()
     for cell in ids:
         spelling.add(cell)

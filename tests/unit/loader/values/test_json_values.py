@@ -1,4 +1,4 @@
-"""JSON text read back is the value an export wrote, digit by digit."""
+"""JSON text of an export is read back as the same value, digit by digit."""
 
 from datetime import datetime
 from decimal import Decimal
@@ -38,7 +38,7 @@ VALUES = st.recursive(
 
 
 @given(VALUES)
-def test_what_json_can_carry_is_read_back_as_it_was(value: Any) -> None:
+def test_values_that_json_can_hold_are_read_back_unchanged(value: Any) -> None:
     found = parsed(json_text(value))
     assert found == value
     assert repr(found) == repr(value)  # tells 1 from 1.0 and True
@@ -85,14 +85,14 @@ def test_numbers_dates_and_extended_json_have_their_types(text: str, value: Any)
     ("text", "reason"),
     [
         ("{", "not JSON"),
-        ('{"a": NaN}', "NaN is no number"),
-        ('{"a": 1, "a": 2}', "'a' is there twice"),
+        ('{"a": NaN}', "NaN is not a JSON number"),
+        ('{"a": 1, "a": 2}', "'a' occurs twice"),
         ("1" * 40, "more than 34 digits"),
         ('{"$oid": "no"}', "bad Extended JSON"),
-        ("[" * 100_000, "nested too deep"),
+        ("[" * 100_000, "nested too deeply"),
         ("[1]", "not a JSON object"),
     ],
 )
-def test_what_is_wrong_is_said(text: str, reason: str) -> None:
+def test_invalid_text_is_refused_with_the_reason(text: str, reason: str) -> None:
     with pytest.raises(BadRecord, match=reason):
         document(text)
