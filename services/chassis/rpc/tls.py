@@ -23,9 +23,11 @@ log = structlog.get_logger()
 LOOK_SECONDS = 2.0
 # Both are labelled with TLS_CERT_FILE: without mTLS there is no sample, and no alert about the year 1970.
 EXPIRES = Gauge(
-    "tls_certificate_expires_timestamp_seconds", "When the certificate in use expires, since the epoch.", ["file"]
+    "tls_certificate_expires_timestamp_seconds", "Expiry of the certificate in use, as a Unix timestamp.", ["file"]
 )
-REFUSED = Gauge("tls_certificate_refused", "1 while the files hold something unusable and the old is kept.", ["file"])
+REFUSED = Gauge(
+    "tls_certificate_refused", "1 while the certificate files cannot be used and the old certificate is kept.", ["file"]
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from services.chassis.telemetry import tracing
 from services.delivery.deliveries.store import Lease
 
 METRICS = LeaseMetrics(
-    running=Gauge("delivery_running", "Deliveries this process is making."),
+    running=Gauge("delivery_running", "Deliveries in progress in this process."),
     claims=Counter("delivery_claims_total", "Claims of deliveries by kind: first, retry or takeover.", ["kind"]),
     lost=Counter("delivery_leases_lost_total", "Leases lost during an attempt: gone or unrenewed.", ["reason"]),
     attempts=Counter(

@@ -13,10 +13,12 @@ from services.exporter.jobs.store import JobStore
 log = structlog.get_logger()
 
 SWEPT = Counter("exporter_files_swept_total", "Files removed, by reason.", ["reason"])
-OLDEST = Gauge("exporter_oldest_live_job_seconds", "Age of the oldest job that waits or runs.")
-JOBS = Gauge("exporter_jobs", "Jobs that have not ended, by state.", ["state"])
-FREE = Gauge("exporter_artifact_store_free_bytes", "Free in the file system of the artifacts; 0 for a bucket.")
-SIZE = Gauge("exporter_artifact_store_size_bytes", "Size of the file system of the artifacts; 0 for a bucket.")
+OLDEST = Gauge("exporter_oldest_live_job_seconds", "Age of the oldest unfinished job.")
+JOBS = Gauge("exporter_jobs", "Unfinished jobs, by state.", ["state"])
+FREE = Gauge(
+    "exporter_artifact_store_free_bytes", "Free space in the file system of the artifact store; 0 for a bucket."
+)
+SIZE = Gauge("exporter_artifact_store_size_bytes", "Size of the file system of the artifact store; 0 for a bucket.")
 
 LOOKUP = 500
 

@@ -21,7 +21,7 @@ from services.wire import exporter_pb2 as pb
 log = structlog.get_logger()
 
 STARTED = Histogram(
-    "scheduler_start_lateness_seconds", "From when a run was due to when its job was accepted.", buckets=LATE
+    "scheduler_start_lateness_seconds", "Time from when a run was due until its job was accepted.", buckets=LATE
 )
 OLDEST_WAITING = Gauge("scheduler_oldest_waiting_seconds", "How long the oldest waiting run has waited for its job.")
 

@@ -17,10 +17,10 @@ from services.scheduler.schedules.store import Due, Move, ScheduleStore
 log = structlog.get_logger()
 
 LATE = (0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 3600)
-LATENESS = Histogram("scheduler_lateness_seconds", "From when a run was due to when it was planned.", buckets=LATE)
+LATENESS = Histogram("scheduler_lateness_seconds", "Time from when a run was due until it was planned.", buckets=LATE)
 PLANNED = Counter("scheduler_runs_planned_total", "Runs planned.")
-SKIPPED = Counter("scheduler_fire_times_skipped_total", "Fire times that were not run.", ["reason"])
-OLDEST_DUE = Gauge("scheduler_oldest_due_seconds", "How long the longest due schedule has waited.")
+SKIPPED = Counter("scheduler_fire_times_skipped_total", "Fire times that were skipped, by reason.", ["reason"])
+OLDEST_DUE = Gauge("scheduler_oldest_due_seconds", "How long the most overdue schedule has been due.")
 
 MISSED = "missed"
 
