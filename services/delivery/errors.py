@@ -1,10 +1,10 @@
-"""What the delivery service refuses or reports, each with its stable code."""
+"""Errors of the delivery service, each with a stable code."""
 
 from services.chassis.faults import AttemptError, Fault, Kind
 
 
 class DeliveryError(Fault):
-    """Base of the delivery service's faults."""
+    """Base of the errors that callers receive."""
 
 
 class PlatformNotFound(DeliveryError):

@@ -33,7 +33,7 @@ class Attempt:
     """One attempt.
 
     Args:
-        notes: what the destination remembers from attempt to attempt.
+        notes: values that the destination keeps from attempt to attempt.
     """
 
     def __init__(
@@ -56,7 +56,7 @@ class Attempt:
         self._spans.verifying()
 
     async def run(self) -> Receipt:
-        """Deliver.
+        """Send the file, or find it at the destination.
 
         Raises:
             DestinationError, SourceError: the attempt failed.
@@ -91,7 +91,7 @@ class Attempt:
             if found is not None and is_ours:
                 await self._tidy(session, earlier)  # a slower attempt may have left parts behind
                 return _Outcome(found, is_ours=True, was_there=True)
-        if earlier is not None and not is_name_for(earlier, wanted):  # the platform's template was changed
+        if earlier is not None and not is_name_for(earlier, wanted):  # the template was changed
             await self._tidy(session, earlier)
             earlier = None
         return await self._sent(session, [earlier or wanted, *self._others(wanted)])

@@ -1,4 +1,4 @@
-"""Hears of completed jobs: from events, at once, and once a minute from the exporter itself, so that none is missed."""
+"""Finds completed jobs: from events, and once a minute from the exporter, so that a lost event is only late."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -16,40 +16,40 @@ from services.wire import exporter_pb2 as pb
 
 log = structlog.get_logger()
 
-# As in the exporter, which publishes them; whoever comes first makes the stream.
+# As in the exporter, which publishes the events; the first of both creates the stream.
 EVENTS = Stream("EXPORT_EVENTS", "exports.events.*", work_queue=False)
 ACK_WAIT = 30.0
 
 
 class Watermark:
-    """The time of the last completion seen, for all replicas; the first start of all is the beginning."""
+    """The time of the last completion seen by any replica; initially the first start."""
 
     def __init__(self, database: Database) -> None:
         self._marks = database["watermarks"]
 
     @translate_errors
     async def prepare(self) -> None:
-        """Begin now, if there is no beginning yet."""
+        """Start at the current time, unless a time is stored."""
         await self.get()
 
     @translate_errors
     async def get(self) -> datetime:
-        """The time."""
+        """The stored time."""
         at: datetime = (await insert_or_get(self._marks, {"_id": "completions"}, {"at": NOW}))["at"]
         return at
 
     @translate_errors
-    async def raise_to(self, at: datetime) -> None:
-        """Move it forward, never back."""
+    async def advance(self, at: datetime) -> None:
+        """Store a later time; an earlier one changes nothing."""
         await self._marks.update_one({"_id": "completions"}, {"$max": {"at": at}}, upsert=True)
 
 
 class Completions:
-    """Both ways to hear of completed jobs.
+    """Fans out completed jobs from both sources.
 
     Args:
-        lookback: seconds before the watermark that are asked for again: a completion becomes visible a little after its
-            time, and clocks differ.
+        lookback: seconds before the watermark that are queried again: a completion becomes visible a little later than
+            its time, and clocks differ.
     """
 
     def __init__(
@@ -62,21 +62,21 @@ class Completions:
         self._lookback = timedelta(seconds=lookback)
 
     async def listen(self) -> None:
-        """Take one event; to be called for ever."""
-        await self._inbox.take(self._hear)
+        """Handle one event; called in a loop."""
+        await self._inbox.take(self._handle)
 
     async def reconcile(self) -> int:
-        """Ask the exporter for what the events may have missed; returns how many deliveries that made."""
-        made = 0
+        """Fan out the exporter's recent completions; returns the number of new deliveries."""
+        created = 0
         since = await self._watermark.get()
         async for job in self._exporter.completions(since - self._lookback):
-            made += await self._made(job)
-            await self._watermark.raise_to(job.finished_at.ToDatetime(UTC))
-        if made:
-            log.info("reconciled", action="reconcile", deliveries=made)
-        return made
+            created += await self._fan_out_completed(job)
+            await self._watermark.advance(job.finished_at.ToDatetime(UTC))
+        if created:
+            log.info("reconciled", action="reconcile", deliveries=created)
+        return created
 
-    async def _hear(self, message: Msg) -> None:
+    async def _handle(self, message: Msg) -> None:
         event = events_pb2.ExportFinished()
         try:
             event.ParseFromString(message.data)
@@ -87,7 +87,7 @@ class Completions:
             return
         job = await self._exporter.job(event.tenant, event.job_id)
         if job is not None:
-            await self._made(job)
+            await self._fan_out_completed(job)
 
-    async def _made(self, job: pb.Job) -> int:
-        return await self._fan_out.of(job) if job.state == pb.JOB_STATE_COMPLETED else 0
+    async def _fan_out_completed(self, job: pb.Job) -> int:
+        return await self._fan_out.create_deliveries(job) if job.state == pb.JOB_STATE_COMPLETED else 0

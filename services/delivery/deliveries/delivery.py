@@ -1,4 +1,4 @@
-"""What a delivery is: one job's file on its way to one platform, its states, attempts and receipt. Pure.
+"""A delivery: one job's file sent to one platform, with its states, attempts and receipt. Pure.
 
 pending → sending → verifying → delivered
           sending, verifying → retry_wait → sending
@@ -15,7 +15,7 @@ from services.chassis.faults import ErrorInfo
 
 
 class DeliveryState(StrEnum):
-    """The states of the delivery's document in MongoDB."""
+    """The states of a delivery's document in MongoDB."""
 
     PENDING = "pending"
     SENDING = "sending"
@@ -33,13 +33,13 @@ NAMESPACE = uuid.UUID("5b2ff0bb-8f5c-5c4e-9f5e-3d6a7c1d9e42")
 
 
 def delivery_id(job_id: str, platform_id: str) -> str:
-    """uuid5 of job and platform: however often a completion is heard of, it is one delivery."""
+    """uuid5 of job and platform, so that a repeated completion creates no second delivery."""
     return str(uuid.uuid5(NAMESPACE, f"{job_id}/{platform_id}"))
 
 
 @dataclass(frozen=True, slots=True)
 class File:
-    """What is delivered: the job's artifact, and what its name at a destination is made of."""
+    """The job's artifact, and the values for its name at a destination."""
 
     key: str
     name: str
@@ -56,7 +56,7 @@ class File:
 
 @dataclass(frozen=True, slots=True)
 class Receipt:
-    """Proof of a delivery."""
+    """What the destination holds after a delivery."""
 
     remote: str
     url: str
@@ -85,7 +85,7 @@ class Progress:
 
 @dataclass(frozen=True, slots=True)
 class PastAttempt:
-    """One attempt that ended."""
+    """An attempt that ended; without an error, it delivered."""
 
     started_at: datetime
     ended_at: datetime
@@ -94,7 +94,7 @@ class PastAttempt:
 
 @dataclass(frozen=True, slots=True)
 class NewDelivery:
-    """A delivery that is to be made."""
+    """A delivery to store."""
 
     tenant: str
     job_id: str
@@ -135,15 +135,15 @@ class Delivery:
     delivered_at: datetime | None = None
     due_at: datetime | None = None
     started_at: datetime | None = None
-    """Of the attempt that runs."""
+    """Of the current attempt."""
     fence: int = 0
     attempt: int = 0
     max_attempts: int = 1
     request_id: str = ""
     traceparent: str = ""
-    """W3C trace context of what made it; all its attempts belong to that trace."""
+    """W3C trace context in which it was created; all its attempts belong to that trace."""
     notes: Mapping[str, str] = field(default_factory=dict)
-    """What the destination keeps from attempt to attempt, encrypted."""
+    """Values that the destination keeps from attempt to attempt, encrypted."""
 
     @property
     def is_takeover(self) -> bool:

@@ -1,6 +1,6 @@
-"""From a completed job to its deliveries: which platforms it goes to is settled once, when it is first heard of.
+"""Creates the deliveries of completed jobs. The platforms of a job are decided once, when its completion is first seen.
 
-An event may come twice, late, or after a platform was added; what was settled is what is made.
+An event may arrive twice, late, or after a platform was added; the decision does not change.
 """
 
 import json
@@ -53,7 +53,7 @@ class FanOutStore:
 
 
 class FanOut:
-    """Makes the deliveries of completed jobs.
+    """Creates the deliveries of completed jobs.
 
     Args:
         wake: called after new deliveries were stored.
@@ -74,15 +74,15 @@ class FanOut:
         self._max_attempts = max_attempts
         self._wake = wake
 
-    async def of(self, job: pb.Job) -> int:
-        """Store the deliveries of a completed job that are not stored yet; returns to how many platforms it goes."""
+    async def create_deliveries(self, job: pb.Job) -> int:
+        """Store the deliveries of a completed job; returns how many, or 0 if they are stored already."""
         if await self._store.is_done(job.id):
             return 0
         attributes: dict[str, tracing.Attribute] = {"exports.job.id": job.id, "exports.tenant": job.tenant}
         with tracing.span("fan out", parent=tracing.from_text(job.traceparent), attributes=attributes):
-            return await self._settled(job)
+            return await self._store_deliveries(job)
 
-    async def _settled(self, job: pb.Job) -> int:
+    async def _store_deliveries(self, job: pb.Job) -> int:
         asked = json.loads(job.options_json or "{}").get("platform_ids")
         chosen = (
             [p.id for p in await self._platforms.active(job.tenant)] if asked is None else list(dict.fromkeys(asked))
@@ -104,7 +104,7 @@ class FanOut:
 
 
 def new_delivery(job: pb.Job, platform_id: str, platform: Platform | None, max_attempts: int) -> NewDelivery:
-    """The delivery of a completed job to a platform, in the current trace."""
+    """A delivery of a completed job to a platform, in the current trace."""
     file = File(
         key=job.artifact.key,
         name=job.artifact.file_name,

@@ -1,4 +1,4 @@
-"""Configs of platforms: checked by their type's model, secrets taken out and masked, changes merged key by key."""
+"""Configs of platforms: validated by their type's model, secrets separated and masked, changes merged key by key."""
 
 import json
 from collections.abc import Mapping
@@ -11,31 +11,31 @@ from services.chassis.file_names import template_problem
 from services.delivery.destinations.contract import DestinationConfig
 
 MASK = "********"
-"""What a secret looks like in an answer; sent back, it means: as it is."""
+"""Shown instead of a secret. A client that sends it back leaves the secret unchanged."""
 PLACEHOLDERS = ("format", "date", "time", "schedule", "job")
 
 
 def parse_object(text: str) -> dict[str, Any]:
-    """A config's JSON text.
+    """Parse a config's JSON text.
 
     Raises:
-        BadRequest: it is no JSON object.
+        BadRequest: the text is not a JSON object.
     """
     try:
         found = json.loads(text or "{}")
-        json.dumps(found, ensure_ascii=False).encode()  # half a surrogate pair can be stored nowhere
+        json.dumps(found, ensure_ascii=False).encode()  # an unpaired surrogate cannot be stored
     except (ValueError, RecursionError) as exc:
-        raise BadRequest([Violation("config", "is not JSON")]) from exc
+        raise BadRequest([Violation("config", "is not valid JSON")]) from exc
     if not isinstance(found, dict):
         raise BadRequest([Violation("config", "must be a JSON object")])
     return found
 
 
 def checked(model: type[DestinationConfig], values: Mapping[str, Any]) -> DestinationConfig:
-    """The config these values make.
+    """Validate a config.
 
     Raises:
-        BadRequest: naming every field that is wrong, and no value of one.
+        BadRequest: names every invalid field, without its value.
     """
     try:
         config = model.model_validate(dict(values))
@@ -52,18 +52,18 @@ def checked(model: type[DestinationConfig], values: Mapping[str, Any]) -> Destin
 
 
 def split(config: DestinationConfig) -> tuple[dict[str, Any], dict[str, str]]:
-    """What was set of a config: the plain values as JSON has them, and the secrets."""
+    """The fields that were set: plain values as JSON, and secrets."""
     secrets = _secrets(config)
     return config.model_dump(mode="json", exclude_unset=True, exclude=set(secrets)), secrets
 
 
 def masked(plain: Mapping[str, Any], secret_names: Mapping[str, object]) -> dict[str, Any]:
-    """The config as answers show it."""
+    """The config with its secrets masked, for responses."""
     return {**plain, **dict.fromkeys(secret_names, MASK)}
 
 
 def merged(plain: Mapping[str, Any], secrets: Mapping[str, str], change: Mapping[str, Any]) -> dict[str, Any]:
-    """All values after a change: null removes a key, a masked secret stays."""
+    """All values after a change: null removes a key, a masked secret does not change."""
     kept = {**plain, **secrets}
     for name, value in change.items():
         if value is None:

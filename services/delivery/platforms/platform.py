@@ -1,4 +1,4 @@
-"""What a platform is: a place that a tenant's files are uploaded to, its secrets kept apart. Pure."""
+"""A platform: a destination that a tenant has registered. Pure."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -10,7 +10,7 @@ from services.delivery.platforms.secrets import Sealed
 
 @dataclass(frozen=True, slots=True)
 class Platform:
-    """A platform as it is stored."""
+    """A platform as stored."""
 
     id: str
     tenant: str
@@ -19,11 +19,11 @@ class Platform:
     config: Mapping[str, Any]
     """Without secrets."""
     secrets: Mapping[str, Sealed]
-    """By the config's field."""
+    """By field of the config."""
     is_active: bool
     created_at: datetime
     updated_at: datetime
     pins: Mapping[str, str] = field(default_factory=dict)
-    """What was learned of the peer and must not change, such as its host key."""
+    """Facts about the server that must not change, such as its host key."""
     version: int = 1
-    """Counts changes, so that two at once cannot overwrite each other."""
+    """Counts changes, so that concurrent changes do not overwrite each other."""

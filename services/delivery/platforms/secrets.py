@@ -1,6 +1,6 @@
 """Secrets at rest: AES-256-GCM with a key per secret, wrapped by a versioned master key, bound to their owner.
 
-The master key is in the environment, never in the database; rotating it re-wraps the small keys and touches no secret.
+The master key is in the environment, never in the database. Rotating it re-encrypts the keys, not the secrets.
 """
 
 import base64
@@ -17,12 +17,12 @@ NONCE_BYTES = 12
 
 
 class Unsealable(Exception):
-    """A secret cannot be opened: its master key is missing, it was altered, or it belongs to somebody else."""
+    """A secret cannot be decrypted: its master key is missing, it was altered, or it belongs to another owner."""
 
 
 @dataclass(frozen=True, slots=True)
 class Owner:
-    """Whose secret it is: bytes copied to another owner's record cannot be opened there."""
+    """The owner of a secret; a ciphertext copied to another owner's document cannot be decrypted there."""
 
     tenant: str
     platform_id: str
@@ -30,13 +30,13 @@ class Owner:
 
     @property
     def associated_data(self) -> bytes:
-        """What the encryption is bound to."""
+        """The associated data of the encryption."""
         return "\n".join([self.tenant, self.platform_id, self.name]).encode()
 
 
 @dataclass(frozen=True, slots=True)
 class Sealed:
-    """A secret as it is stored: its own key wrapped by master key `version`, and its text; both after a nonce."""
+    """A secret as stored: its key, encrypted with master key `version`, and its text; each starts with a nonce."""
 
     version: int
     key: bytes
@@ -44,11 +44,11 @@ class Sealed:
 
 
 class Vault:
-    """Seals and opens secrets.
+    """Encrypts and decrypts secrets.
 
     Args:
         keys: master keys by version, 32 bytes each.
-        current: the version new secrets are sealed with.
+        current: the version used for new secrets.
     """
 
     def __init__(self, keys: Mapping[int, bytes], current: int) -> None:
@@ -62,33 +62,31 @@ class Vault:
         return Sealed(self.current, wrapped, _encrypt(AESGCM(key), secret.encode(), owner.associated_data))
 
     def open(self, sealed: Sealed, owner: Owner) -> str:
-        """The secret.
+        """Decrypt a secret.
 
         Raises:
-            Unsealable: see there.
+            Unsealable: it cannot be decrypted.
         """
         key = self._unwrapped(sealed, owner)
         return _decrypt(AESGCM(key), sealed.text, owner).decode()
 
     def rewrapped(self, sealed: Sealed, owner: Owner) -> Sealed:
-        """The same secret under the current master key."""
+        """The same secret with its key encrypted by the current master key."""
         key = self._unwrapped(sealed, owner)
         return Sealed(self.current, _encrypt(self._keys[self.current], key, owner.associated_data), sealed.text)
 
     def _unwrapped(self, sealed: Sealed, owner: Owner) -> bytes:
         master = self._keys.get(sealed.version)
         if master is None:
-            raise Unsealable(
-                f"{owner.name} is sealed with master key {sealed.version}, which MASTER_KEYS does not have"
-            )
+            raise Unsealable(f"{owner.name} is encrypted with master key {sealed.version}, which is not in MASTER_KEYS")
         return _decrypt(master, sealed.key, owner)
 
 
 def parse_master_keys(text: str) -> tuple[Mapping[int, bytes], int]:
-    """Master keys by version, and the current one's version, of `2:base64,1:base64`.
+    """Parse `2:base64,1:base64`: master keys by version, and the first one's version, which is the current one.
 
     Raises:
-        ValueError: with what is wrong, and no part of a key.
+        ValueError: the format is wrong; the message contains no part of a key.
     """
     keys: dict[int, bytes] = {}
     for part in text.split(","):
@@ -98,13 +96,15 @@ def parse_master_keys(text: str) -> tuple[Mapping[int, bytes], int]:
         except binascii.Error:
             key = b""
         if not version.isdecimal() or len(key) != KEY_BYTES or int(version) in keys:
-            raise ValueError("must be version:base64 of 32 bytes, each version once, with commas between")
+            raise ValueError(
+                "must be a comma-separated list of version:base64, each key of 32 bytes and each version once"
+            )
         keys[int(version)] = key
     return keys, next(iter(keys))
 
 
 def vault_of(text: str) -> Vault:
-    """The vault with these master keys."""
+    """A vault with these master keys."""
     return Vault(*parse_master_keys(text))
 
 
@@ -117,4 +117,4 @@ def _decrypt(cipher: AESGCM, sealed: bytes, owner: Owner) -> bytes:
     try:
         return cipher.decrypt(sealed[:NONCE_BYTES], sealed[NONCE_BYTES:], owner.associated_data)
     except (InvalidTag, ValueError) as exc:
-        raise Unsealable(f"{owner.name} was altered, or sealed for another platform or with another key") from exc
+        raise Unsealable(f"{owner.name} was altered, or encrypted for another platform or with another key") from exc

@@ -1,4 +1,4 @@
-"""Which platforms a completed job goes to, settled once, and that no completion is missed, whatever is lost."""
+"""The platforms of a completed job are decided once, and no completion is missed when events are lost."""
 
 import asyncio
 import json
@@ -26,8 +26,8 @@ from tests.integration.exporting import exporter, new_tenant, products
 AT = datetime(2026, 3, 15, 9, tzinfo=UTC)
 
 
-class Market:
-    """Stores in a database of their own, and a fan-out over them."""
+class Fixture:
+    """A fan-out with its stores in an empty database."""
 
     def __init__(self, database: mongo.Database) -> None:
         self.platforms = PlatformStore(database)
@@ -50,8 +50,8 @@ class Market:
 
 
 @pytest.fixture
-async def market(database: mongo.Database) -> Market:
-    made = Market(database)
+async def fixture(database: mongo.Database) -> Fixture:
+    made = Fixture(database)
     await made.fan_outs.prepare()
     return made
 
@@ -73,72 +73,78 @@ def completed(platform_ids: Sequence[str] | None = None) -> jobs_pb.Job:
     return job
 
 
-async def test_a_job_goes_to_every_active_platform_of_its_tenant(market: Market) -> None:
-    first, second = await market.platform(), await market.platform()
-    await market.platform(is_active=False)
-    await market.platform("somebody-else")
+async def test_a_job_goes_to_every_active_platform_of_its_tenant(fixture: Fixture) -> None:
+    first, second = await fixture.platform(), await fixture.platform()
+    await fixture.platform(is_active=False)
+    await fixture.platform("somebody-else")
     job = completed()
-    assert await market.fan_out.of(job) == 2
-    assert await market.found(job) == {first: ("pending", ""), second: ("pending", "")}
-    assert market.wakes == 1
-    [delivery, _] = await market.deliveries.page("acme", job_id=job.id, platform_id="", states=[], before=None, limit=5)
+    assert await fixture.fan_out.create_deliveries(job) == 2
+    assert await fixture.found(job) == {first: ("pending", ""), second: ("pending", "")}
+    assert fixture.wakes == 1
+    [delivery, _] = await fixture.deliveries.page(
+        "acme", job_id=job.id, platform_id="", states=[], before=None, limit=5
+    )
     assert (delivery.file.extension, delivery.file.schedule_name, delivery.file.created_at) == (".csv", "Nightly", AT)
     assert delivery.max_attempts == 7
 
 
-async def test_a_completion_that_is_heard_of_again_makes_nothing_more(market: Market) -> None:
-    first = await market.platform()
+async def test_a_repeated_completion_creates_no_further_deliveries(fixture: Fixture) -> None:
+    first = await fixture.platform()
     job = completed()
-    await market.fan_out.of(job)
-    await market.platform()
-    assert await market.fan_out.of(job) == 0
-    assert set(await market.found(job)) == {first}
+    await fixture.fan_out.create_deliveries(job)
+    await fixture.platform()
+    assert await fixture.fan_out.create_deliveries(job) == 0
+    assert set(await fixture.found(job)) == {first}
 
 
-async def test_what_was_settled_is_finished_by_whoever_hears_of_it_next(market: Market) -> None:
-    first, second = await market.platform(), await market.platform()
+async def test_a_fan_out_that_was_cut_off_is_finished_at_the_next_completion(fixture: Fixture) -> None:
+    first, second = await fixture.platform(), await fixture.platform()
     job = completed()
-    # A process died after it had settled and before it had stored the deliveries.
-    await market.fan_outs.settle(job.id, [first, second])
-    await market.platform()
-    assert await market.fan_out.of(job) == 2
-    assert set(await market.found(job)) == {first, second}
+    # A process died after it had stored the decision and before it stored the deliveries.
+    await fixture.fan_outs.settle(job.id, [first, second])
+    await fixture.platform()
+    assert await fixture.fan_out.create_deliveries(job) == 2
+    assert set(await fixture.found(job)) == {first, second}
 
 
-async def test_two_that_settle_at_once_agree(market: Market) -> None:
+async def test_concurrent_decisions_agree(fixture: Fixture) -> None:
     job = completed()
-    settled = await asyncio.gather(*(market.fan_outs.settle(job.id, [str(n)]) for n in range(10)))
+    settled = await asyncio.gather(*(fixture.fan_outs.settle(job.id, [str(n)]) for n in range(10)))
     assert len({tuple(one) for one in settled}) == 1
 
 
-async def test_platform_ids_narrow_where_a_job_goes(market: Market) -> None:
-    chosen = await market.platform()
-    await market.platform()
+async def test_platform_ids_select_the_platforms_of_a_job(fixture: Fixture) -> None:
+    chosen = await fixture.platform()
+    await fixture.platform()
     job = completed([chosen, chosen])
-    assert await market.fan_out.of(job) == 1
-    assert await market.found(job) == {chosen: ("pending", "")}
+    assert await fixture.fan_out.create_deliveries(job) == 1
+    assert await fixture.found(job) == {chosen: ("pending", "")}
 
 
-async def test_no_platform_ids_at_all_mean_none(market: Market) -> None:
-    await market.platform()
+async def test_an_empty_list_of_platform_ids_means_no_delivery(fixture: Fixture) -> None:
+    await fixture.platform()
     job = completed([])
-    assert await market.fan_out.of(job) == 0
-    assert await market.found(job) == {}
-    assert await market.fan_outs.is_done(job.id)
+    assert await fixture.fan_out.create_deliveries(job) == 0
+    assert await fixture.found(job) == {}
+    assert await fixture.fan_outs.is_done(job.id)
 
 
-async def test_a_named_platform_that_is_unknown_inactive_or_anothers_is_a_failed_delivery(market: Market) -> None:
-    inactive, other, unknown = await market.platform(is_active=False), await market.platform("other"), str(uuid.uuid4())
+async def test_a_named_platform_that_cannot_be_used_is_a_failed_delivery(fixture: Fixture) -> None:
+    inactive, other, unknown = (
+        await fixture.platform(is_active=False),
+        await fixture.platform("other"),
+        str(uuid.uuid4()),
+    )
     job = completed([inactive, other, unknown])
-    assert await market.fan_out.of(job) == 3
-    assert await market.found(job) == {
+    assert await fixture.fan_out.create_deliveries(job) == 3
+    assert await fixture.found(job) == {
         inactive: ("failed", "platform_inactive"),
         other: ("failed", "platform_not_found"),
         unknown: ("failed", "platform_not_found"),
     }
 
 
-async def test_events_bring_deliveries_at_once(
+async def test_an_event_starts_a_delivery_without_polling(
     clean_uri: str, nats_url: str, tmp_path: Path, sftp_server: SftpRig
 ) -> None:
     sftp_server.clear()
@@ -153,7 +159,7 @@ async def test_events_bring_deliveries_at_once(
         await started.delivered(job, within=10)
 
 
-async def test_completions_are_asked_for_where_events_are_lost(
+async def test_completions_are_polled_when_events_are_lost(
     clean_uri: str, nats_url: str, tmp_path: Path, sftp_server: SftpRig
 ) -> None:
     sftp_server.clear()
@@ -172,7 +178,7 @@ async def test_completions_are_asked_for_where_events_are_lost(
             assert mark["at"] == jobs[-1].finished_at.ToDatetime(UTC).replace(tzinfo=UTC)
 
 
-async def test_events_come_again_after_the_server_has_lost_its_store(
+async def test_events_arrive_again_after_nats_has_lost_its_store(
     clean_uri: str, tmp_path: Path, sftp_server: SftpRig
 ) -> None:
     sftp_server.clear()
@@ -195,15 +201,15 @@ async def test_events_come_again_after_the_server_has_lost_its_store(
         server.stop()
 
 
-async def test_the_watermark_never_goes_back(shop: Shop) -> None:
+async def test_the_watermark_never_moves_back(shop: Shop) -> None:
     marks = Watermark(shop.deliverer.database)
     begun = await marks.get()
-    await marks.raise_to(begun + timedelta(hours=1))
-    await marks.raise_to(begun + timedelta(minutes=1))
+    await marks.advance(begun + timedelta(hours=1))
+    await marks.advance(begun + timedelta(minutes=1))
     assert await marks.get() == begun + timedelta(hours=1)
 
 
-async def test_deliveries_are_listed_page_by_page_newest_first(shop: Shop) -> None:
+async def test_deliveries_are_listed_in_pages(shop: Shop) -> None:
     await shop.platform(is_active=False)
     ids = [str(uuid.uuid4()) for _ in range(5)]
     job = await shop.export({"platform_ids": ids})

@@ -1,4 +1,4 @@
-"""Platforms over gRPC: registered once, changed by compare-and-set, tried out step by step."""
+"""Platforms over gRPC: registered once, changed by compare-and-set, tested step by step."""
 
 import asyncio
 import json
@@ -22,7 +22,7 @@ from tests.integration.exporting import refused
 STEPS = ["resolve", "connect", "authenticate", "write", "read", "delete"]
 
 
-async def test_registering_again_with_the_same_id_makes_one_platform(shop: Shop) -> None:
+async def test_registering_twice_with_the_same_id_creates_one_platform(shop: Shop) -> None:
     chosen = str(uuid.uuid4())
     made = await asyncio.gather(*(shop.platform(platform_id=chosen) for _ in range(5)))
     assert {(one.id, one.created_at.ToNanoseconds()) for one in made} == {(chosen, made[0].created_at.ToNanoseconds())}
@@ -30,17 +30,17 @@ async def test_registering_again_with_the_same_id_makes_one_platform(shop: Shop)
         await shop.platform(platform_id=chosen, name="Another")
     async with refused(grpc.StatusCode.ALREADY_EXISTS, "platform_id_reused"):
         await shop.deliverer.create("somebody-else", shop.rig.config(), platform_id=chosen)
-    async with refused(grpc.StatusCode.INVALID_ARGUMENT, "invalid_request") as told:
+    async with refused(grpc.StatusCode.INVALID_ARGUMENT, "invalid_request") as problem:
         await shop.platform(platform_id="nonsense")
-    assert list(told.fields) == ["platform_id"]
+    assert list(problem.fields) == ["platform_id"]
 
 
-async def test_a_platform_is_active_unless_said_otherwise(shop: Shop) -> None:
+async def test_a_platform_is_active_by_default(shop: Shop) -> None:
     assert (await shop.platform()).is_active
     assert not (await shop.platform(is_active=False)).is_active
 
 
-async def test_the_secret_is_stored_sealed_and_shown_masked(shop: Shop) -> None:
+async def test_a_secret_is_stored_encrypted_and_shown_masked(shop: Shop) -> None:
     made = await shop.platform()
     assert json.loads(made.config_json) == {**shop.rig.config(), "password": "********"}
     stored = await shop.deliverer.database["platforms"].find_one({"_id": made.id})
@@ -49,7 +49,7 @@ async def test_the_secret_is_stored_sealed_and_shown_masked(shop: Shop) -> None:
     assert set(stored["secrets"]) == {"password"}
 
 
-async def test_changes_at_once_are_all_kept(shop: Shop) -> None:
+async def test_concurrent_changes_are_all_kept(shop: Shop) -> None:
     made = await shop.platform({"port": 22}, is_active=False)
     await asyncio.gather(
         shop.deliverer.change(made, {"path": "new"}),
@@ -62,14 +62,14 @@ async def test_changes_at_once_are_all_kept(shop: Shop) -> None:
     assert (config["path"], config["port"], found.name, found.is_active) == ("new", 2222, "Renamed", True)
 
 
-async def test_a_config_that_is_no_json_is_refused(shop: Shop) -> None:
+async def test_a_config_that_is_not_a_json_object_is_refused(shop: Shop) -> None:
     for text in ("{", "[]", '{"host": "\\ud800"}'):
-        async with refused(grpc.StatusCode.INVALID_ARGUMENT, "invalid_request") as told:
+        async with refused(grpc.StatusCode.INVALID_ARGUMENT, "invalid_request") as problem:
             await shop.deliverer.create(shop.tenant, text)
-        assert list(told.fields) == ["config"]
+        assert list(problem.fields) == ["config"]
 
 
-async def test_the_types_are_told_with_their_schemas(shop: Shop) -> None:
+async def test_types_are_listed_with_their_schemas(shop: Shop) -> None:
     found = await shop.deliverer.stub.ListPlatformTypes(pb.ListPlatformTypesRequest(), timeout=10)
     schemas = {one.name: json.loads(one.config_schema_json) for one in found.types}
     assert {"s3", "minio", "sftp", "ftp", "gdrive"} <= set(schemas)
@@ -78,16 +78,16 @@ async def test_the_types_are_told_with_their_schemas(shop: Shop) -> None:
         assert {"file_name", "on_conflict"} <= set(schema["properties"])
 
 
-async def test_lists_refuse_cursors_and_states_that_are_none(shop: Shop) -> None:
-    async with refused(grpc.StatusCode.INVALID_ARGUMENT, "invalid_request") as told:
+async def test_lists_refuse_invalid_cursors_and_states(shop: Shop) -> None:
+    async with refused(grpc.StatusCode.INVALID_ARGUMENT, "invalid_request") as problem:
         await shop.deliverer.stub.ListPlatforms(pb.ListPlatformsRequest(tenant=shop.tenant, cursor="x"), timeout=10)
-    assert list(told.fields) == ["cursor"]
-    async with refused(grpc.StatusCode.INVALID_ARGUMENT, "invalid_request") as told:
+    assert list(problem.fields) == ["cursor"]
+    async with refused(grpc.StatusCode.INVALID_ARGUMENT, "invalid_request") as problem:
         await shop.deliverer.deliveries(shop.tenant, states=[pb.DELIVERY_STATE_UNSPECIFIED])
-    assert list(told.fields) == ["states"]
+    assert list(problem.fields) == ["states"]
 
 
-async def test_a_test_that_goes_well_takes_every_step_and_leaves_nothing(shop: Shop) -> None:
+async def test_a_successful_test_passes_every_step_and_leaves_nothing(shop: Shop) -> None:
     made = await shop.platform()
     found = await shop.deliverer.test(made)
     assert found.ok
@@ -96,7 +96,7 @@ async def test_a_test_that_goes_well_takes_every_step_and_leaves_nothing(shop: S
     assert shop.rig.leftovers() == []
 
 
-async def test_tests_at_once_do_not_disturb_each_other(shop: Shop) -> None:
+async def test_concurrent_tests_do_not_interfere(shop: Shop) -> None:
     made = await shop.platform()
     found = await asyncio.gather(*(shop.deliverer.test(made) for _ in range(4)))
     assert all(one.ok for one in found)
@@ -132,13 +132,13 @@ async def test_a_test_names_the_step_that_failed(shop: Shop, step: str, code: st
         assert shop.rig.leftovers() == []
 
 
-async def test_a_pin_is_replaced_only_by_who_knew_the_last_one_and_survives_a_change(database: mongo.Database) -> None:
+async def test_a_pin_is_replaced_only_if_the_current_value_is_known(database: mongo.Database) -> None:
     store = PlatformStore(database)
     sealed = {"password": Sealed(1, b"k", b"t")}
     old = await store.add(Platform("p1", "acme", "Shop", "sftp", {"host": "h"}, sealed, True, AT, AT))
     assert await store.pin("p1", "key", "a", known=None) == "a"
     assert await store.pin("p1", "key", "b", known=None) == "a"
-    assert await store.change(old, old) is None, "it was read before the pin was learned"
+    assert await store.change(old, old) is None, "it was read before the pin was stored"
     now = await store.get("acme", "p1")
     assert now is not None
     assert (now.pins, now.secrets) == ({"key": "a"}, sealed)

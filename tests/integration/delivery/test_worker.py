@@ -18,10 +18,10 @@ from tests.tcp_proxy import TcpProxy
 MANY = 8_000
 """Products whose file takes several requests to send."""
 MIDDLE = 200_000
-"""Bytes on the line, login included, after which some of it is sent and some is not."""
+"""Bytes sent, including the login, when an upload is in the middle."""
 
 
-async def test_a_completed_export_is_delivered_with_a_whole_receipt(shop: Shop) -> None:
+async def test_a_completed_export_is_delivered_with_a_receipt(shop: Shop) -> None:
     platform = await shop.platform()
     job = await shop.export()
     done = await shop.deliverer.delivered(job)
@@ -46,7 +46,7 @@ async def test_a_completed_export_is_delivered_with_a_whole_receipt(shop: Shop) 
     assert not done.HasField("next_attempt_at")
 
 
-async def test_a_passing_fault_is_tried_again_with_a_growing_delay_until_it_has_passed(shop: Shop) -> None:
+async def test_a_transient_error_is_retried_with_growing_delays_until_it_succeeds(shop: Shop) -> None:
     with TcpProxy("127.0.0.1", shop.rig.port) as proxy:
         await shop.platform({"port": proxy.port})
         proxy.refuse()
@@ -70,7 +70,7 @@ async def test_a_passing_fault_is_tried_again_with_a_growing_delay_until_it_has_
     assert not done.HasField("error")
 
 
-async def test_while_it_waits_the_delivery_says_why_and_until_when(shop: Shop) -> None:
+async def test_a_waiting_delivery_shows_its_error_and_next_attempt(shop: Shop) -> None:
     with TcpProxy("127.0.0.1", shop.rig.port) as proxy:
         await shop.platform({"port": proxy.port})
         proxy.refuse()
@@ -82,7 +82,7 @@ async def test_while_it_waits_the_delivery_says_why_and_until_when(shop: Shop) -
         await shop.deliverer.delivered(job)
 
 
-async def test_a_wrong_password_fails_at_once_and_a_retry_after_it_was_corrected_delivers(shop: Shop) -> None:
+async def test_a_wrong_password_fails_without_retries_and_a_retry_succeeds_after_it_was_corrected(shop: Shop) -> None:
     platform = await shop.platform({"password": "battery staple"})
     job = await shop.export()
     failed = await shop.deliverer.failed(job)
@@ -97,14 +97,14 @@ async def test_a_wrong_password_fails_at_once_and_a_retry_after_it_was_corrected
     assert shop.rig.files()[done.file_name] == shop.file(job)
 
 
-async def test_a_host_key_that_is_not_the_pinned_one_is_no_passing_fault(shop: Shop) -> None:
+async def test_a_changed_host_key_is_a_permanent_error(shop: Shop) -> None:
     await shop.platform({"host_key": "SHA256:" + "A" * 43})
     failed = await shop.deliverer.failed(await shop.export())
     assert (failed.error.code, failed.attempt) == ("host_key_changed", 1)
     assert shop.rig.files() == {}
 
 
-async def test_the_host_key_seen_first_is_kept_whatever_else_of_the_platform_is_changed(shop: Shop) -> None:
+async def test_the_first_host_key_is_kept_until_host_key_itself_is_changed(shop: Shop) -> None:
     config = shop.rig.config()
     del config["host_key"]
     platform = await shop.deliverer.create(shop.tenant, config)
@@ -119,7 +119,7 @@ async def test_the_host_key_seen_first_is_kept_whatever_else_of_the_platform_is_
     assert stored["pins"] == {}
 
 
-async def test_attempts_are_limited_and_the_last_one_leaves_no_part(open_shop: OpenShop) -> None:
+async def test_the_last_attempt_leaves_no_part(open_shop: OpenShop) -> None:
     async with open_shop(max_attempts=3, retry_seconds=0.05) as shop:
         shop.rig.fill()
         await shop.platform()
@@ -130,7 +130,7 @@ async def test_attempts_are_limited_and_the_last_one_leaves_no_part(open_shop: O
     assert shop.rig.leftovers() == []
 
 
-async def test_a_retry_of_what_did_not_fail_is_refused(shop: Shop) -> None:
+async def test_only_a_failed_delivery_can_be_retried(shop: Shop) -> None:
     await shop.platform()
     done = await shop.deliverer.delivered(await shop.export())
     async with refused(grpc.StatusCode.FAILED_PRECONDITION, "delivery_not_failed"):
@@ -139,7 +139,7 @@ async def test_a_retry_of_what_did_not_fail_is_refused(shop: Shop) -> None:
         await shop.deliverer.retry(pb.JobDelivery(id=done.id, tenant="somebody-else"))
 
 
-async def test_delivering_again_sends_what_is_gone_and_leaves_what_is_there(shop: Shop) -> None:
+async def test_delivering_again_sends_only_a_missing_file(shop: Shop) -> None:
     platform = await shop.platform({"on_conflict": "rename"})
     job = await shop.export()
     done = await shop.deliverer.delivered(job)
@@ -156,7 +156,7 @@ async def test_delivering_again_sends_what_is_gone_and_leaves_what_is_there(shop
     assert shop.rig.files() == {done.file_name: shop.file(job)}
 
 
-async def test_a_job_is_delivered_elsewhere_when_asked_for(shop: Shop) -> None:
+async def test_a_job_can_be_delivered_to_another_platform_later(shop: Shop) -> None:
     job = await shop.export({"platform_ids": []})
     await shop.deliverer.fanned_out(job)
     platform = await shop.platform({"path": "elsewhere"})
@@ -171,7 +171,7 @@ async def test_a_job_is_delivered_elsewhere_when_asked_for(shop: Shop) -> None:
         await shop.deliverer.deliver(job, platform)
 
 
-async def test_delivering_a_job_that_is_on_its_way_changes_nothing(shop: Shop) -> None:
+async def test_delivering_again_does_not_change_a_live_delivery(shop: Shop) -> None:
     with TcpProxy("127.0.0.1", shop.rig.port) as proxy:
         platform = await shop.platform({"port": proxy.port})
         proxy.refuse()
@@ -184,11 +184,11 @@ async def test_delivering_a_job_that_is_on_its_way_changes_nothing(shop: Shop) -
         await shop.deliverer.delivered(job)
 
 
-TAKEN = b"somebody else's"
+TAKEN = b"another file"
 
 
 @pytest.mark.parametrize("policy", ["overwrite", "rename", "skip", "fail"])
-async def test_another_file_of_the_name_is_met_as_on_conflict_says(shop: Shop, policy: str) -> None:
+async def test_an_existing_file_is_handled_according_to_on_conflict(shop: Shop, policy: str) -> None:
     platform = await shop.platform({"on_conflict": policy, "file_name": "feed"})
     shop.rig.folder.mkdir(parents=True)
     (shop.rig.folder / "feed.csv").write_bytes(TAKEN)
@@ -220,7 +220,7 @@ async def test_another_file_of_the_name_is_met_as_on_conflict_says(shop: Shop, p
         assert len(shop.rig.files()) == 3
 
 
-async def test_a_template_that_was_changed_names_the_next_attempt(shop: Shop) -> None:
+async def test_the_next_attempt_uses_a_changed_file_name_template(shop: Shop) -> None:
     with TcpProxy("127.0.0.1", shop.rig.port) as proxy:
         platform = await shop.platform({"port": proxy.port, "file_name": "a_{format}_{job}"})
         shop.rig.fill()
@@ -235,7 +235,7 @@ async def test_a_template_that_was_changed_names_the_next_attempt(shop: Shop) ->
     assert shop.rig.leftovers() == []
 
 
-async def test_a_file_that_retention_removed_fails_for_good(shop: Shop) -> None:
+async def test_a_file_removed_by_retention_is_a_permanent_error(shop: Shop) -> None:
     platform = await shop.platform(is_active=False)
     job = await shop.export({"platform_ids": []})
     await shop.deliverer.fanned_out(job)
@@ -247,7 +247,7 @@ async def test_a_file_that_retention_removed_fails_for_good(shop: Shop) -> None:
     assert shop.rig.leftovers() == []
 
 
-async def test_a_platform_removed_fails_what_waits_for_it(shop: Shop) -> None:
+async def test_deleting_a_platform_fails_its_waiting_deliveries(shop: Shop) -> None:
     with TcpProxy("127.0.0.1", shop.rig.port) as proxy:
         platform = await shop.platform({"port": proxy.port})
         proxy.refuse()
@@ -260,7 +260,7 @@ async def test_a_platform_removed_fails_what_waits_for_it(shop: Shop) -> None:
         await shop.deliverer.get(platform)
 
 
-async def test_a_platform_removed_while_it_is_sent_to_lets_the_upload_end(shop: Shop) -> None:
+async def test_deleting_a_platform_does_not_stop_a_running_upload(shop: Shop) -> None:
     with TcpProxy("127.0.0.1", shop.rig.port) as proxy:
         platform = await shop.platform({"port": proxy.port})
         proxy.stall_after(6_000)
@@ -272,7 +272,7 @@ async def test_a_platform_removed_while_it_is_sent_to_lets_the_upload_end(shop: 
     assert shop.rig.files() == {done.file_name: shop.file(job)}
 
 
-async def test_a_platform_made_inactive_fails_what_waits_and_says_so(shop: Shop) -> None:
+async def test_deactivating_a_platform_fails_its_waiting_deliveries(shop: Shop) -> None:
     with TcpProxy("127.0.0.1", shop.rig.port) as proxy:
         platform = await shop.platform({"port": proxy.port})
         proxy.refuse()
@@ -285,7 +285,7 @@ async def test_a_platform_made_inactive_fails_what_waits_and_says_so(shop: Shop)
             await shop.deliverer.deliver(job, platform)
 
 
-async def test_a_secret_that_cannot_be_opened_fails_with_a_word_on_keys(shop: Shop) -> None:
+async def test_an_unreadable_secret_fails_and_names_the_missing_master_key(shop: Shop) -> None:
     platform = await shop.platform()
     where, path = {"_id": platform.id}, "secrets.password.version"
     await shop.deliverer.database["platforms"].update_one(where, {"$set": {path: 9}})
@@ -300,16 +300,16 @@ async def test_a_secret_that_cannot_be_opened_fails_with_a_word_on_keys(shop: Sh
     await shop.deliverer.delivered(job)
 
 
-async def test_an_upload_is_stopped_when_its_lease_is_lost(open_shop: OpenShop, sftp_server: SftpRig) -> None:
+async def test_an_upload_stops_when_its_lease_is_lost(open_shop: OpenShop, sftp_server: SftpRig) -> None:
     async with open_shop(rows=MANY) as shop:
         with TcpProxy("127.0.0.1", sftp_server.port) as proxy:
             await shop.platform({"port": proxy.port})
             proxy.stall_after(MIDDLE)
             job = await shop.export()
             sending = await shop.deliverer.until(job, pb.DELIVERY_STATE_SENDING)
-            await eventually("it is in the middle", lambda: _answer(proxy.up > MIDDLE / 2))
+            await eventually("the upload is in the middle", lambda: _answer(proxy.up > MIDDLE / 2))
             assert await shop.deliverer.metric("delivery_running") == 1
-            # Somebody else has taken it, and is silent from then on.
+            # Another process claims it and sends no heartbeat.
             await shop.deliverer.database["deliveries"].update_one({"_id": sending.id}, {"$inc": {"fence": 1}})
 
             async def has_ended() -> bool:
@@ -327,7 +327,7 @@ async def _answer(value: object) -> object:
     return value
 
 
-async def test_a_service_that_stops_gives_its_delivery_back_at_once(
+async def test_a_service_that_shuts_down_gives_its_delivery_back(
     open_shop: OpenShop, clean_uri: str, nats_url: str, sftp_server: SftpRig
 ) -> None:
     with TcpProxy("127.0.0.1", sftp_server.port) as proxy:
@@ -336,7 +336,7 @@ async def test_a_service_that_stops_gives_its_delivery_back_at_once(
             proxy.stall_after(MIDDLE)
             job = await shop.export()
             sending = await shop.deliverer.until(job, pb.DELIVERY_STATE_SENDING)
-            await eventually("it is in the middle", lambda: _answer(proxy.up > MIDDLE / 2))
+            await eventually("the upload is in the middle", lambda: _answer(proxy.up > MIDDLE / 2))
             database = shop.exporter.client["delivery"]
             started = time.monotonic()
         assert time.monotonic() - started < 10
@@ -351,13 +351,13 @@ async def test_a_service_that_stops_gives_its_delivery_back_at_once(
     assert sftp_server.files() == {done.file_name: shop.file(job)}
 
 
-async def test_an_attempt_whose_process_died_each_time_ends_as_failed(open_shop: OpenShop) -> None:
+async def test_a_delivery_whose_process_died_in_every_attempt_fails(open_shop: OpenShop) -> None:
     async with open_shop(max_attempts=2) as shop:
         platform = await shop.platform(is_active=False)
         job = await shop.export({"platform_ids": [platform.id]})
         failed = await shop.deliverer.failed(job)
         await shop.deliverer.change(platform, is_active=True)
-        # As two processes leave it that were killed in their attempts.
+        # The state after two processes were killed during their attempts.
         left = {
             "state": "sending",
             "attempt": 2,
@@ -370,13 +370,11 @@ async def test_an_attempt_whose_process_died_each_time_ends_as_failed(open_shop:
         async def given_up() -> bool:
             return bool((await shop.deliverer.document(failed))["error"]["code"] == "attempts_exhausted")
 
-        await eventually("it is given up", given_up)
+        await eventually("the delivery is given up", given_up)
         assert (await shop.deliverer.failed(job)).attempts[-1].code == "attempts_exhausted"
 
 
-async def test_of_two_services_at_once_none_makes_what_the_other_makes(
-    open_shop: OpenShop, clean_uri: str, nats_url: str
-) -> None:
+async def test_two_services_make_no_delivery_twice(open_shop: OpenShop, clean_uri: str, nats_url: str) -> None:
     async with open_shop(platform_slots=4) as shop, deliverer(clean_uri, nats_url, shop.exporter, platform_slots=4):
         await shop.platform({"on_conflict": "fail", "file_name": "{job}"})
         jobs = [await shop.exporter.create(shop.tenant) for _ in range(30)]
@@ -388,7 +386,7 @@ async def test_of_two_services_at_once_none_makes_what_the_other_makes(
     assert not any(delivery.receipt.was_there for delivery in done)
 
 
-async def test_no_more_than_a_platforms_slots_are_used_at_once(open_shop: OpenShop) -> None:
+async def test_one_platform_uses_at_most_its_slots(open_shop: OpenShop) -> None:
     async with open_shop(platform_slots=2, delivery_slots=8) as shop:
         with TcpProxy("127.0.0.1", shop.rig.port) as proxy:
             await shop.platform({"port": proxy.port})
@@ -401,14 +399,14 @@ async def test_no_more_than_a_platforms_slots_are_used_at_once(open_shop: OpenSh
                 states = pb.DELIVERY_STATE_DELIVERED
                 return len(await shop.deliverer.deliveries(shop.tenant, platform_id=free.id, states=[states])) == 4
 
-            await eventually("the other platform has all", at_the_other)
+            await eventually("the other platform has every file", at_the_other)
             sending = await shop.deliverer.deliveries(shop.tenant, states=[pb.DELIVERY_STATE_SENDING])
             assert len(sending) == 2
             assert await shop.deliverer.metric("delivery_running") == 2
             proxy.heal()
 
 
-async def test_a_service_that_makes_none_still_answers(open_shop: OpenShop) -> None:
+async def test_a_service_without_slots_still_answers(open_shop: OpenShop) -> None:
     async with open_shop(delivery_slots=0) as shop:
         await shop.platform()
         job = await shop.export()

@@ -1,4 +1,4 @@
-"""What nobody foresaw is a clear error for whoever asked, and costs no job: the exporter goes on."""
+"""Unexpected exceptions become clear errors and lose no job."""
 
 import asyncio
 from pathlib import Path
@@ -10,6 +10,7 @@ import pytest
 from services.chassis import mongo
 from services.chassis.faults import Unavailable
 from services.chassis.jetstream import Inbox
+from services.chassis.leases import LeasedWork
 from services.exporter.catalogue.column_store import ColumnStore
 from services.exporter.export.file_maker import FileMaker
 from services.exporter.jobs.store import JobStore, Lease
@@ -18,7 +19,7 @@ from tests.integration.exporting import Exporter, eventually, exporter, new_tena
 
 
 class Failing:
-    """Stands in for a method: fails the first `times` calls, then does what the method does."""
+    """Replaces a method: the first `times` calls fail, later calls reach the method."""
 
     def __init__(self, patch: pytest.MonkeyPatch, owner: type, method: str, error: Exception, times: int = 1) -> None:
         self.left = times
@@ -33,31 +34,31 @@ class Failing:
         patch.setattr(owner, method, call)
 
 
-async def test_a_defect_behind_a_call_is_internal_and_tells_nothing(
+async def test_an_unexpected_exception_in_a_call_is_internal_and_reveals_nothing(
     idle: Exporter, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     tenant = new_tenant()
     await idle.fill(tenant, products(1))
     job = await idle.create(tenant)
-    Failing(monkeypatch, JobStore, "get", KeyError("secret of the house"), times=2)
-    async with refused(grpc.StatusCode.INTERNAL, "internal") as told:
+    Failing(monkeypatch, JobStore, "get", KeyError("a secret"), times=2)
+    async with refused(grpc.StatusCode.INTERNAL, "internal") as problem:
         await idle.get(job)
-    assert "secret" not in told.message
+    assert "secret" not in problem.message
     async with refused(grpc.StatusCode.INTERNAL, "internal"):
         await idle.stub.WatchJob(pb.WatchJobRequest(tenant=tenant, job_id=job.id), timeout=5).read()
     assert await idle.get(job) == job
 
 
-async def test_a_database_that_is_away_is_unavailable_with_a_time_to_come_again(
+async def test_an_unavailable_database_is_reported_with_a_retry_delay(
     idle: Exporter, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     Failing(monkeypatch, JobStore, "get", Unavailable("database_unavailable", "The database does not answer."))
-    async with refused(grpc.StatusCode.UNAVAILABLE, "database_unavailable") as told:
+    async with refused(grpc.StatusCode.UNAVAILABLE, "database_unavailable") as problem:
         await idle.get(pb.Job(tenant="t", id="x"))
-    assert told.retry_after == 5.0
+    assert problem.retry_after == 5.0
 
 
-async def test_an_export_that_breaks_says_so_and_is_tried_again(
+async def test_an_export_that_crashes_is_an_internal_error_and_is_retried(
     running: Exporter, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     tenant = new_tenant()
@@ -70,7 +71,7 @@ async def test_an_export_that_breaks_says_so_and_is_tried_again(
     assert (await running.until(job, pb.JOB_STATE_COMPLETED)).attempt == 2
 
 
-async def test_an_export_that_always_breaks_fails_after_its_attempts(
+async def test_an_export_that_always_crashes_fails_after_its_attempts(
     clean_uri: str, nats_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     tenant = new_tenant()
@@ -81,7 +82,7 @@ async def test_an_export_that_always_breaks_fails_after_its_attempts(
     assert (failed.attempt, failed.error.code) == (3, "internal_error")
 
 
-async def test_the_worker_goes_on_after_an_error_of_its_inbox(
+async def test_the_worker_continues_after_an_error_of_its_inbox(
     running: Exporter, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     tenant = new_tenant()
@@ -95,7 +96,7 @@ async def test_the_worker_goes_on_after_an_error_of_its_inbox(
     await running.completed(tenant)
 
 
-async def test_columns_that_cannot_be_remembered_cost_no_file(
+async def test_a_file_is_completed_although_its_columns_cannot_be_stored(
     running: Exporter, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     tenant = new_tenant()
@@ -105,20 +106,25 @@ async def test_columns_that_cannot_be_remembered_cost_no_file(
     assert failing.left == 0
 
 
-async def test_a_job_whose_claim_was_on_its_way_when_the_worker_left_is_given_back(
+async def test_a_job_that_is_claimed_during_a_shutdown_is_given_back(
     clean_uri: str, nats_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     tenant = new_tenant()
-    claiming = asyncio.Event()
-    original = JobStore.claim
+    claiming, leaving = asyncio.Event(), asyncio.Event()
+    original_claim, original_shut_down = JobStore.claim, LeasedWork.shut_down
 
     async def slow(self: JobStore, job_id: str, owner: str, lease: float) -> Lease | None:
         claiming.set()
-        taken = await original(self, job_id, owner, lease)
-        await asyncio.sleep(0.3)  # the answer is on its way
+        taken = await original_claim(self, job_id, owner, lease)
+        await leaving.wait()
         return taken
 
+    async def shut_down(self: LeasedWork[Any, Any, Any]) -> None:
+        leaving.set()
+        await original_shut_down(self)
+
     monkeypatch.setattr(JobStore, "claim", slow)
+    monkeypatch.setattr(LeasedWork, "shut_down", shut_down)
     async with exporter(clean_uri, nats_url, tmp_path, lease_seconds=60.0) as running:
         await running.fill(tenant, products(50_000))
         job = await running.create(tenant)

@@ -1,4 +1,4 @@
-"""The worker: messages may be lost, late or doubled, jobs run side by side, and every fault ends up on its job."""
+"""The export worker: messages may be lost, late or repeated, jobs run concurrently, errors are stored on the job."""
 
 import asyncio
 import csv
@@ -22,7 +22,7 @@ from tests.integration.exporting import Exporter, eventually, exporter, new_tena
 
 
 def check(running: Exporter, job: pb.Job, rows: int) -> None:
-    """The job's file is there and whole."""
+    """The job's file exists and is complete."""
     data = (running.folder / job.artifact.key).read_bytes()
     assert (len(data), hashlib.sha256(data).hexdigest()) == (job.artifact.size, job.artifact.sha256)
     read = list(csv.DictReader(io.StringIO(data.decode("utf-8-sig"), newline="")))
@@ -30,7 +30,7 @@ def check(running: Exporter, job: pb.Job, rows: int) -> None:
 
 
 async def reading(running: Exporter, job: pb.Job) -> pb.Job:
-    """The job once its export is in the middle."""
+    """The job once its export is running."""
 
     async def begun() -> pb.Job | None:
         found = await running.get(job)
@@ -41,7 +41,7 @@ async def reading(running: Exporter, job: pb.Job) -> pb.Job:
     return found
 
 
-async def test_a_finished_job_says_what_its_file_is(running: Exporter) -> None:
+async def test_a_completed_job_describes_its_file(running: Exporter) -> None:
     tenant = new_tenant()
     await running.fill(tenant, products(2_500))
     job = await running.completed(tenant)
@@ -55,7 +55,7 @@ async def test_a_finished_job_says_what_its_file_is(running: Exporter) -> None:
 
 
 async def consumer(client: Client) -> ConsumerInfo | None:
-    """The one all workers share; None while none has made it, as when no other test came first."""
+    """The consumer that all workers share; None before the first worker has created it."""
     try:
         info: ConsumerInfo = await client.jetstream().consumer_info("EXPORTS", "export-workers")
     except nats.js.errors.NotFoundError:
@@ -63,7 +63,7 @@ async def consumer(client: Client) -> ConsumerInfo | None:
     return info
 
 
-async def test_the_stored_consumer_counts_no_deliveries_and_has_no_back_off(running: Exporter, nats_url: str) -> None:
+async def test_the_consumer_does_not_limit_deliveries_and_has_no_backoff(running: Exporter, nats_url: str) -> None:
     client = await nats.connect(nats_url)
     jetstream = client.jetstream()
     found = (await eventually("the consumer is there", lambda: consumer(client))).config
@@ -75,9 +75,7 @@ async def test_the_stored_consumer_counts_no_deliveries_and_has_no_back_off(runn
     await client.close()
 
 
-async def test_a_consumer_made_with_another_lease_is_brought_up_to_date(
-    clean_uri: str, nats_url: str, tmp_path: Path
-) -> None:
+async def test_the_consumer_is_updated_when_the_lease_changes(clean_uri: str, nats_url: str, tmp_path: Path) -> None:
     client = await nats.connect(nats_url)
 
     for lease in (7.0, 11.0):
@@ -91,7 +89,7 @@ async def test_a_consumer_made_with_another_lease_is_brought_up_to_date(
     await client.close()
 
 
-async def test_doubled_and_foreign_wake_ups_make_no_second_file(running: Exporter, nats_url: str) -> None:
+async def test_repeated_and_invalid_wake_ups_create_no_second_file(running: Exporter, nats_url: str) -> None:
     tenant = new_tenant()
     await running.fill(tenant, products(3_000))
     client = await nats.connect(nats_url)
@@ -115,19 +113,19 @@ async def test_doubled_and_foreign_wake_ups_make_no_second_file(running: Exporte
     await client.close()
 
 
-async def test_ended_jobs_are_told_of_once(running: Exporter, nats_url: str) -> None:
+async def test_the_end_of_a_job_is_published_once(running: Exporter, nats_url: str) -> None:
     tenant = new_tenant()
     await running.fill(tenant, products(10))
     job = await running.completed(tenant)
 
-    async def told() -> bool:
+    async def published() -> bool:
         return "event_at" not in await running.document(job)
 
-    await eventually("the event is sent", told)
+    await eventually("the event is published", published)
     client = await nats.connect(nats_url)
     subscription = await client.jetstream().pull_subscribe("exports.events.completed", stream="EXPORT_EVENTS")
     messages = await subscription.fetch(10_000, timeout=5)
-    # Other tests publish what is no event at all.
+    # Other tests publish messages that are not events.
     [ours] = [message.data for message in messages if job.id.encode() in message.data]
     event = events_pb2.ExportFinished.FromString(ours)
     assert event.job_id == job.id
@@ -136,9 +134,7 @@ async def test_ended_jobs_are_told_of_once(running: Exporter, nats_url: str) -> 
 
 
 @pytest.mark.parametrize("lost", ["consumer", "stream"])
-async def test_a_consumer_or_stream_deleted_under_the_worker_is_made_again(
-    running: Exporter, nats_url: str, lost: str
-) -> None:
+async def test_a_deleted_consumer_or_stream_is_created_again(running: Exporter, nats_url: str, lost: str) -> None:
     tenant = new_tenant()
     await running.fill(tenant, products(10))
     await running.completed(tenant)
@@ -152,7 +148,7 @@ async def test_a_consumer_or_stream_deleted_under_the_worker_is_made_again(
     await client.close()
 
 
-async def test_jobs_accepted_while_nats_is_away_complete_when_it_is_back(clean_uri: str, tmp_path: Path) -> None:
+async def test_jobs_accepted_while_nats_is_down_complete_when_it_is_back(clean_uri: str, tmp_path: Path) -> None:
     server = NatsServer(tmp_path / "nats", free_port())
     tenant = new_tenant()
     async with exporter(clean_uri, server.url, tmp_path) as running:
@@ -171,7 +167,7 @@ async def test_jobs_accepted_while_nats_is_away_complete_when_it_is_back(clean_u
             await asyncio.to_thread(server.stop)
 
 
-async def test_exports_side_by_side_keep_their_leases_and_the_loop_free(running: Exporter) -> None:
+async def test_concurrent_exports_keep_their_leases_and_do_not_block_the_event_loop(running: Exporter) -> None:
     tenant = new_tenant()
     await running.fill(tenant, products(150_000))
     stalls: list[float] = []
@@ -188,16 +184,14 @@ async def test_exports_side_by_side_keep_their_leases_and_the_loop_free(running:
     done = [await running.until(job, pb.JOB_STATE_COMPLETED, within=90) for job in jobs]
     took = time.monotonic() - started
     watching.cancel()
-    # All ran at once, none lost its lease, and the loop was never held for long against lease and duration.
+    # All ran concurrently, none lost its lease, and the event loop was never blocked for long.
     spans = [(job.started_at.ToMilliseconds(), job.finished_at.ToMilliseconds()) for job in done]
     assert max(begin for begin, _ in spans) < min(end for _, end in spans)
     assert {(job.attempt, job.fence) for job in done} == {(1, 1)}
     assert max(stalls) < min(3.0 / 3, took / 2), (max(stalls), took)
 
 
-async def test_more_jobs_than_slots_all_complete_and_never_run_at_once(
-    clean_uri: str, nats_url: str, tmp_path: Path
-) -> None:
+async def test_no_more_jobs_than_slots_run_concurrently(clean_uri: str, nats_url: str, tmp_path: Path) -> None:
     tenant = new_tenant()
     async with exporter(clean_uri, nats_url, tmp_path, worker_jobs=2) as running:
         await running.fill(tenant, products(2_000))
@@ -214,17 +208,15 @@ async def test_more_jobs_than_slots_all_complete_and_never_run_at_once(
         assert {(await running.get(job)).attempt for job in jobs} == {1}
 
 
-async def test_too_many_live_jobs_are_refused_with_a_time_to_come_again(
-    clean_uri: str, nats_url: str, tmp_path: Path
-) -> None:
+async def test_too_many_live_jobs_are_refused_with_a_retry_delay(clean_uri: str, nats_url: str, tmp_path: Path) -> None:
     tenant = new_tenant()
     async with exporter(clean_uri, nats_url, tmp_path, worker_jobs=0, max_live_jobs=2) as running:
         await running.fill(tenant, products(1))
         first = await running.create(tenant, idempotency_key="k")
         second = await running.create(tenant)
-        async with refused(grpc.StatusCode.RESOURCE_EXHAUSTED, "too_many_jobs") as told:
+        async with refused(grpc.StatusCode.RESOURCE_EXHAUSTED, "too_many_jobs") as problem:
             await running.create(tenant)
-        assert told.retry_after == 30.0
+        assert problem.retry_after == 30.0
         assert await running.create(tenant, idempotency_key="k") == first  # a repeat is no further job
         await running.cancel(second)
         await running.create(tenant)
@@ -232,7 +224,7 @@ async def test_too_many_live_jobs_are_refused_with_a_time_to_come_again(
             await running.retry(second)
 
 
-async def test_a_cancellation_ends_a_reading_export_within_a_second_or_so(running: Exporter) -> None:
+async def test_a_cancelled_export_stops_within_seconds(running: Exporter) -> None:
     tenant = new_tenant()
     await running.fill(tenant, products(400_000))
     job = await running.create(tenant, "excel")
@@ -244,35 +236,35 @@ async def test_a_cancellation_ends_a_reading_export_within_a_second_or_so(runnin
     async def cleared() -> bool:
         return running.files() == []
 
-    await eventually("the worker has let go and cleared up", cleared, within=10)
+    await eventually("the worker has removed the file", cleared, within=10)
     assert time.monotonic() - cancelled < 1.5
     ended = await running.get(job)
     assert (ended.state, ended.HasField("artifact"), ended.HasField("error")) == (pb.JOB_STATE_CANCELLED, False, False)
 
 
-async def test_a_worker_that_lost_its_lease_stops_and_leaves_the_job_alone(running: Exporter) -> None:
+async def test_a_worker_that_lost_its_lease_stops_and_does_not_change_the_job(running: Exporter) -> None:
     tenant = new_tenant()
     await running.fill(tenant, products(400_000))
     job = await running.create(tenant, "excel")
     await reading(running, job)
-    taken_over = {"fence": 7, "lease_owner": "somebody else"}
+    taken_over = {"fence": 7, "lease_owner": "another worker"}
     await running.jobs.update_one({"_id": job.id}, {"$set": taken_over})
 
     async def cleared() -> bool:
         return running.files() == []
 
-    await eventually("the loser has let go and cleared up", cleared, within=10)
+    await eventually("the first worker has removed its file", cleared, within=10)
     found = await running.document(job)
-    assert (found["state"], found["fence"], found["lease_owner"]) == ("running", 7, "somebody else")
+    assert (found["state"], found["fence"], found["lease_owner"]) == ("running", 7, "another worker")
     await running.cancel(job)
 
 
-async def test_a_job_given_back_by_nobody_is_taken_over_after_its_lease(running: Exporter) -> None:
+async def test_a_job_whose_worker_was_killed_is_taken_over_after_its_lease(running: Exporter) -> None:
     tenant = new_tenant()
     await running.fill(tenant, products(5))
     job = await running.create(tenant)
     await running.until(job, pb.JOB_STATE_COMPLETED)
-    # As if its worker had been killed in the middle: running, with a lease that runs out.
+    # The state after its worker was killed: running, with a lease that expires soon.
     await running.jobs.update_one(
         {"_id": job.id},
         [
@@ -290,7 +282,7 @@ async def test_a_job_given_back_by_nobody_is_taken_over_after_its_lease(running:
     assert (again.attempt, again.fence) == (2, 2)
 
 
-async def test_two_exporters_on_one_database_share_the_work(clean_uri: str, nats_url: str, tmp_path: Path) -> None:
+async def test_two_exporters_share_the_jobs(clean_uri: str, nats_url: str, tmp_path: Path) -> None:
     tenant = new_tenant()
     async with (
         exporter(clean_uri, nats_url, tmp_path, worker_jobs=1) as first,
@@ -315,13 +307,13 @@ async def test_two_exporters_on_one_database_share_the_work(clean_uri: str, nats
 
 
 @pytest.fixture
-def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A catalogue that does not answer is given up sooner; the rules are the same."""
+def short_catalogue_timeout(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A shorter timeout for a catalogue that does not answer."""
     monkeypatch.setattr(app, "CATALOGUE_SELECTION_MS", 500)
 
 
-@pytest.mark.usefixtures("impatient")
-async def test_a_catalogue_that_is_away_is_an_error_on_the_job_and_is_tried_again(
+@pytest.mark.usefixtures("short_catalogue_timeout")
+async def test_an_unavailable_catalogue_is_an_error_of_the_job_and_is_retried(
     clean_uri: str, nats_url: str, tmp_path: Path
 ) -> None:
     catalogue = Mongod(tmp_path / "catalogue", free_port())
@@ -349,8 +341,8 @@ async def test_a_catalogue_that_is_away_is_an_error_on_the_job_and_is_tried_agai
         await asyncio.to_thread(catalogue.stop)
 
 
-@pytest.mark.usefixtures("impatient")
-async def test_a_job_whose_catalogue_stays_away_fails_after_its_attempts(
+@pytest.mark.usefixtures("short_catalogue_timeout")
+async def test_a_job_whose_catalogue_stays_unavailable_fails_after_its_attempts(
     clean_uri: str, nats_url: str, tmp_path: Path
 ) -> None:
     nobody = f"mongodb://127.0.0.1:{free_port()}/"

@@ -1,4 +1,4 @@
-"""The name a file gets at a destination: by the platform's template, or numbered where the name is taken."""
+"""Names of files at a destination: from the platform's template, numbered if the name is taken."""
 
 from dataclasses import replace
 from datetime import datetime, timedelta, timezone
@@ -30,13 +30,11 @@ def name(template: str | None, file: File = FILE) -> str:
         ("ümläut 🎉", "ümläut 🎉.csv"),
     ],
 )
-def test_a_template_is_filled_with_times_in_utc_and_what_no_system_trips_over(
-    template: str | None, expected: str
-) -> None:
+def test_a_template_is_filled_with_utc_times_and_safe_characters(template: str | None, expected: str) -> None:
     assert name(template) == expected
 
 
-def test_a_template_of_which_nothing_is_left_is_the_format() -> None:
+def test_an_empty_result_of_a_template_is_replaced_by_the_format() -> None:
     assert name("{schedule}", replace(FILE, schedule_name="")) == "csv.csv"
 
 
@@ -44,11 +42,11 @@ def test_a_template_of_which_nothing_is_left_is_the_format() -> None:
     ("plain", "expected"),
     [("shop.csv", "shop (2).csv"), ("shop", "shop (2)"), ("a.b.csv", "a.b (2).csv"), (".hidden", ".hidden (2)")],
 )
-def test_a_number_goes_before_the_ending(plain: str, expected: str) -> None:
+def test_a_number_goes_before_the_extension(plain: str, expected: str) -> None:
     assert numbered(plain, 2) == expected
 
 
-def test_a_name_stands_for_the_wanted_one_when_it_is_it_or_one_numbered() -> None:
+def test_a_name_belongs_to_the_wanted_one_if_it_is_equal_or_numbered() -> None:
     assert is_name_for("shop.csv", "shop.csv")
     assert is_name_for("shop (7).csv", "shop.csv")
     assert not is_name_for("shop (x).csv", "shop.csv")

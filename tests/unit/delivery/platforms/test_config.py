@@ -1,4 +1,4 @@
-"""Configs of platforms: checked, split into what may be seen and what not, masked, and changed key by key."""
+"""Configs of platforms: validated, split into plain values and secrets, masked, and merged key by key."""
 
 from typing import Any
 
@@ -20,13 +20,13 @@ class Config(DestinationConfig):
 
 
 def refusal(values: dict[str, Any]) -> dict[str, str]:
-    """What is wrong by field."""
+    """Messages by field."""
     with pytest.raises(BadRequest) as refused:
         checked(Config, values)
     return {v.field: v.message for v in refused.value.violations}
 
 
-def test_a_config_is_split_into_what_was_set_and_the_secrets() -> None:
+def test_a_config_is_split_into_plain_values_and_secrets() -> None:
     plain, secrets = split(checked(Config, {"host": "h", "password": CANARY}))
     assert plain == {"host": "h"}
     assert secrets == {"password": CANARY}
@@ -48,15 +48,15 @@ def test_a_config_is_split_into_what_was_set_and_the_secrets() -> None:
         ({"host": "h", "file_name": ""}, "config.file_name"),
     ],
 )
-def test_what_is_wrong_is_named_by_its_field(values: dict[str, Any], field: str) -> None:
+def test_an_invalid_value_is_reported_with_its_field(values: dict[str, Any], field: str) -> None:
     assert list(refusal(values)) == [field]
 
 
-def test_every_field_that_is_wrong_is_named() -> None:
+def test_every_invalid_field_is_reported() -> None:
     assert set(refusal({"port": "x", "hots": 1})) == {"config.host", "config.port", "config.hots"}
 
 
-def test_no_error_holds_the_value_of_a_secret() -> None:
+def test_no_error_contains_the_value_of_a_secret() -> None:
     for values in ({"password": [CANARY]}, {"host": "h", "password": CANARY, "x": CANARY}, {"token": {"a": CANARY}}):
         with pytest.raises(BadRequest) as refused:
             checked(Config, values)
@@ -73,15 +73,15 @@ def test_a_change_is_merged_key_by_key() -> None:
     assert merged(plain, secrets, {"password": "other secret"})["password"] == "other secret"
 
 
-def test_a_mask_where_no_secret_was_is_no_secret() -> None:
+def test_a_mask_is_refused_where_no_secret_was() -> None:
     assert set(refusal(merged({"host": "h"}, {}, {"token": MASK}))) == {"config.token"}
 
 
 @pytest.mark.parametrize("text", ["{", "[]", "1", '"x"', '{"a": "\\ud800"}', "{" * 2 + "}", "[" * 100_000])
-def test_what_is_no_json_object_is_refused(text: str) -> None:
+def test_a_config_that_is_not_a_json_object_is_refused(text: str) -> None:
     with pytest.raises(BadRequest):
         parse_object(text)
 
 
-def test_no_config_at_all_is_an_empty_one() -> None:
+def test_an_empty_text_is_an_empty_config() -> None:
     assert parse_object("") == {}

@@ -1,4 +1,4 @@
-"""Secrets at rest open for their owner only, and survive a change of the master key."""
+"""Secrets at rest can be decrypted only for their owner, and survive a rotation of the master key."""
 
 import base64
 import dataclasses
@@ -16,12 +16,12 @@ CHARACTERS = st.characters(exclude_categories=["Cs"])
 
 
 @given(st.text(CHARACTERS))
-def test_what_was_sealed_is_opened(secret: str) -> None:
+def test_an_encrypted_secret_can_be_decrypted(secret: str) -> None:
     vault = Vault({1: OLD}, 1)
     assert vault.open(vault.seal(secret, OWNER), OWNER) == secret
 
 
-def test_nothing_of_the_secret_is_in_what_is_stored_and_no_two_are_alike() -> None:
+def test_a_ciphertext_does_not_contain_the_secret_and_is_never_repeated() -> None:
     vault = Vault({1: OLD}, 1)
     first, second = vault.seal("correct horse", OWNER), vault.seal("correct horse", OWNER)
     assert b"horse" not in first.key + first.text
@@ -30,7 +30,7 @@ def test_nothing_of_the_secret_is_in_what_is_stored_and_no_two_are_alike() -> No
 
 
 @pytest.mark.parametrize("field", ["tenant", "platform_id", "name"])
-def test_a_secret_that_was_copied_to_somebody_else_does_not_open(field: str) -> None:
+def test_a_secret_copied_to_another_owner_cannot_be_decrypted(field: str) -> None:
     vault = Vault({1: OLD}, 1)
     sealed = vault.seal("secret", OWNER)
     with pytest.raises(Unsealable, match="altered"):
@@ -39,7 +39,7 @@ def test_a_secret_that_was_copied_to_somebody_else_does_not_open(field: str) -> 
 
 @pytest.mark.parametrize("part", ["key", "text"])
 @pytest.mark.parametrize("at", [0, 12, -1])
-def test_a_secret_that_was_altered_does_not_open(part: str, at: int) -> None:
+def test_an_altered_secret_cannot_be_decrypted(part: str, at: int) -> None:
     vault = Vault({1: OLD}, 1)
     sealed = vault.seal("secret", OWNER)
     changed = bytearray(getattr(sealed, part))
@@ -49,7 +49,7 @@ def test_a_secret_that_was_altered_does_not_open(part: str, at: int) -> None:
         vault.open(dataclasses.replace(sealed, **change), OWNER)
 
 
-def test_a_secret_that_was_cut_short_does_not_open() -> None:
+def test_a_truncated_secret_cannot_be_decrypted() -> None:
     with pytest.raises(Unsealable):
         Vault({1: OLD}, 1).open(Sealed(1, b"", b""), OWNER)
 
@@ -87,7 +87,7 @@ def test_the_first_master_key_is_the_current_one() -> None:
         f"1:{encoded(OLD)},",
     ],
 )
-def test_master_keys_that_are_none_are_refused_without_a_word_of_them(text: str) -> None:
+def test_invalid_master_keys_are_refused_without_being_shown(text: str) -> None:
     with pytest.raises(ValueError, match="version:base64 of 32 bytes") as refusal:
         parse_master_keys(text)
     assert encoded(OLD)[:8] not in str(refusal.value)
