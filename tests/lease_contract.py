@@ -8,9 +8,10 @@ from typing import Any, Protocol
 import pytest
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
-from services.chassis import leases
+from services.chassis import leased_work
 from services.chassis.faults import AttemptError, ErrorInfo, Unavailable
-from services.chassis.leases import Claim, LeasedWork, LeaseLost, LeaseMetrics, LeaseStore, Outcome
+from services.chassis.leased_work import LeasedWork
+from services.chassis.leases import Claim, LeaseLost, LeaseMetrics, LeaseStore, Outcome
 
 FULL = AttemptError("disk_full", "The disk is full.", transient=True)
 REFUSED = AttemptError("refused", "Wrong password.", transient=False)
@@ -253,7 +254,7 @@ class LeasedWorkContract:
     async def test_work_that_does_not_stop_is_left_behind_and_given_back(
         self, bench: Bench, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(leases, "STOP_SECONDS", 0.1)
+        monkeypatch.setattr(leased_work, "STOP_SECONDS", 0.1)
         lab, end = Lab(bench), asyncio.Event()
 
         async def do() -> None:

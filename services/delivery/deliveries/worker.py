@@ -10,7 +10,8 @@ import structlog
 from services.chassis import loops
 from services.chassis.blobs.contract import BlobStore
 from services.chassis.faults import Unavailable
-from services.chassis.leases import ATTEMPTS_EXHAUSTED, LeasedWork
+from services.chassis.leased_work import LeasedWork
+from services.chassis.leases import ATTEMPTS_EXHAUSTED
 from services.chassis.telemetry.tracing import Attribute
 from services.delivery.deliveries.attempt import Attempt
 from services.delivery.deliveries.attempt_state import DeliveryNotes

@@ -10,7 +10,8 @@ from nats.aio.msg import Msg
 
 from services.chassis import loops
 from services.chassis.jetstream import FAULTS, Inbox
-from services.chassis.leases import ATTEMPTS_EXHAUSTED, LeasedWork
+from services.chassis.leased_work import LeasedWork
+from services.chassis.leases import ATTEMPTS_EXHAUSTED
 from services.chassis.telemetry.tracing import Attribute
 from services.exporter.export.attempt import Progress
 from services.exporter.export.file_maker import FileMaker

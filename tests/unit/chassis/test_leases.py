@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
-from services.chassis import leases
+from services.chassis import leased_work
 from services.chassis.faults import ErrorInfo, Unavailable
 from services.chassis.leases import Claim, Outcome, delay
 from tests.lease_contract import FULL, Lab, LeasedWorkContract, Stored, error_code
@@ -132,7 +132,7 @@ async def test_an_exception_that_escapes_from_a_handler_is_logged(
 
 
 async def test_a_shutdown_ends_although_a_handler_hangs(bench: MemoryBench, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(leases, "SHUTDOWN_SECONDS", 0.05)
+    monkeypatch.setattr(leased_work, "SHUTDOWN_SECONDS", 0.05)
     lab = Lab(bench)
     hanging = lab.leased.track(asyncio.create_task(asyncio.sleep(60)))
     async with asyncio.timeout(10):

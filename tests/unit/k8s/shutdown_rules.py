@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 
-from services.chassis import leases, mongo
+from services.chassis import leased_work, mongo
 from tests.unit.k8s.environment_rules import told
 from tests.unit.k8s.manifests import Manifest, services_pods
 
@@ -28,11 +28,11 @@ def longer_than_the_drain(manifests: Sequence[Manifest]) -> Iterator[str]:
 def goodbye(service: str, settings: object) -> float:
     """Seconds a process has after its calls have ended."""
     if service == "exporter":
-        jobs = leases.SHUTDOWN_SECONDS if getattr(settings, "worker_jobs", 0) else 0.0
+        jobs = leased_work.SHUTDOWN_SECONDS if getattr(settings, "worker_jobs", 0) else 0.0
         # Wake-ups on their way wait out an election, then for the confirmation of a message.
         return max(jobs, mongo.SELECTION_MS / 1_000 + NATS) + NATS
     if service == "delivery":
-        return leases.SHUTDOWN_SECONDS + NATS
+        return leased_work.SHUTDOWN_SECONDS + NATS
     return NATS if service == "scheduler" else 0.0
 
 
