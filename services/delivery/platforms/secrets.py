@@ -96,9 +96,7 @@ def parse_master_keys(text: str) -> tuple[Mapping[int, bytes], int]:
         except binascii.Error:
             key = b""
         if not version.isdecimal() or len(key) != KEY_BYTES or int(version) in keys:
-            raise ValueError(
-                "must be a comma-separated list of version:base64, each key of 32 bytes and each version once"
-            )
+            raise ValueError("must be version:base64 of 32 bytes, each version once, separated by commas")
         keys[int(version)] = key
     return keys, next(iter(keys))
 
