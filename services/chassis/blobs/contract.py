@@ -1,35 +1,35 @@
-"""A store of immutable blobs by key: written once by a thread, seen whole or not at all, read in ranges."""
+"""A store of immutable blobs by key: written once by a thread, visible only when complete, read in ranges."""
 
 from collections.abc import AsyncGenerator, AsyncIterator
 from dataclasses import dataclass
 from typing import Protocol
 
 PART = ".part"
-"""Suffix under which a blob that is not committed is listed and deleted."""
+"""Suffix under which uncommitted blobs are listed and deleted."""
 
 CHUNK = 256 * 1024  # as fast as 1 MiB, and a download keeps less in memory
 """Bytes a read yields at a time, at most."""
 
 
 class BlobError(Exception):
-    """Base of what can go wrong with a store."""
+    """Base class of the errors of a store."""
 
 
 class StoreFull(BlobError):
-    """No space, quota used up, or the file too large for the file system."""
+    """No space, quota used up, or the file is too large for the file system."""
 
 
 class StoreUnavailable(BlobError):
-    """The store does not answer, or refuses access."""
+    """The store does not answer, or denies access."""
 
 
 class BlobMissing(BlobError):
-    """There is no blob under this key."""
+    """There is no blob with this key."""
 
 
 @dataclass(frozen=True, slots=True)
 class BlobStat:
-    """What is known of a blob without reading it."""
+    """What a store knows about a blob without reading it."""
 
     key: str
     size: int
@@ -38,14 +38,14 @@ class BlobStat:
 
 @dataclass(frozen=True, slots=True)
 class Room:
-    """How much a store holds, in bytes."""
+    """Free space and size of a store, in bytes."""
 
     free: int
     size: int
 
 
 class BlobWriter(Protocol):
-    """Writes one blob, from one thread that is not the event loop's."""
+    """Writes one blob, from a thread other than the event loop's."""
 
     def write(self, data: bytes) -> None:
         """Append. Raises StoreFull, StoreUnavailable."""
@@ -54,42 +54,42 @@ class BlobWriter(Protocol):
         """Make the blob durable, then visible under its key. Raises StoreFull, StoreUnavailable."""
 
     def abort(self) -> None:
-        """Leave nothing behind; does nothing after `commit`, or a second time. Never raises."""
+        """Remove what was written; does nothing after `commit` or a previous `abort`. Never raises."""
 
 
 class BlobStore(Protocol):
-    """One place for blobs. Keys are relative paths of plain names, `a/b/c.csv`."""
+    """A store. Keys are relative paths of plain names, such as `a/b/c.csv`."""
 
     def writer(self, key: str, *, media_type: str) -> BlobWriter:
-        """Begin a blob; an unfinished one under the same key is begun anew, a finished one replaced at the commit."""
+        """Start a blob; an unfinished one of the same key is started over, a finished one is replaced by the commit."""
 
     async def stat(self, key: str) -> BlobStat:
         """Raises BlobMissing, StoreUnavailable."""
 
     def read(self, key: str, start: int = 0, length: int | None = None) -> AsyncGenerator[bytes, None]:
-        """The bytes from `start`, `length` of them or all; closes the blob when it is left early.
+        """The bytes from `start`, `length` of them or all; closes the blob if the caller stops early.
 
         Raises BlobMissing, StoreUnavailable, at the first chunk or later.
         """
 
     async def delete(self, key: str) -> None:
-        """Remove a blob, or with the suffix `.part` an unfinished one; one that is not there is no error."""
+        """Remove a blob, or with the suffix `.part` an unfinished one; no error if it does not exist."""
 
     def keys(self) -> AsyncIterator[str]:
-        """All keys; unfinished blobs with the suffix `.part`."""
+        """All keys; those of unfinished blobs have the suffix `.part`."""
 
     async def probe(self) -> None:
-        """Raises StoreUnavailable when the store cannot be used now."""
+        """Raises StoreUnavailable if the store cannot be used now."""
 
     async def room(self) -> Room | None:
-        """How much is free for this process; None for a store that has no size. Raises StoreUnavailable."""
+        """The space that this process may use; None for a store without a size. Raises StoreUnavailable."""
 
     async def close(self) -> None:
-        """End connections."""
+        """Close connections."""
 
 
 def is_key(key: str) -> bool:
-    """Whether a blob can have this key: no way out of the store, and no mistaking it for an unfinished one."""
+    """Whether a key is valid: it does not lead out of the store, and is not that of an unfinished blob."""
     plain = all(part not in ("", ".", "..") for part in key.split("/"))
     return plain and "\\" not in key and "\0" not in key and not key.endswith(PART)
 
@@ -101,5 +101,5 @@ def check_key(key: str) -> str:
         ValueError: it is absolute, has `..`, a backslash, a NUL or an empty part, or ends in `.part`.
     """
     if not is_key(key):
-        raise ValueError(f"not a blob's key: {key!r}")
+        raise ValueError(f"invalid blob key: {key!r}")
     return key

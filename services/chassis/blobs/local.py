@@ -1,4 +1,4 @@
-"""Blobs in a folder: written to `<key>.part`, synced, renamed, the folders synced, so that a crash leaves no half."""
+"""Blobs in a folder: `<key>.part` is written, synced and renamed, so a crash never leaves a partial blob."""
 
 import asyncio
 import errno
@@ -36,18 +36,18 @@ class LocalWriter:
         self._path = root / key
         self._part = self._path.with_name(self._path.name + PART)
         self._file: BinaryIO | None = None
-        with _translated():
+        with _translate_errors():
             self._file = _create(self._part, root)
 
     def write(self, data: bytes) -> None:
         """Append."""
-        with _translated():
+        with _translate_errors():
             self._opened().write(data)
 
     def commit(self) -> None:
-        """Sync, rename, sync the folders on the way."""
+        """Sync the file, rename it, and sync its folders."""
         file = self._opened()
-        with _translated():
+        with _translate_errors():
             file.flush()
             os.fsync(file.fileno())
             file.close()
@@ -58,7 +58,7 @@ class LocalWriter:
                     _sync_folder(folder)
 
     def abort(self) -> None:
-        """Remove what was written."""
+        """Remove the part."""
         if self._file is None:
             return
         with suppress(OSError):
@@ -75,18 +75,18 @@ class LocalWriter:
 
 
 class LocalStore:
-    """A folder of blobs; made if it is not there. Later it is not made again: a volume that went away is a fault.
+    """A folder of blobs, created at the start only: later, a folder that is missing is a fault, such as a lost volume.
 
     Raises:
-        OSError: the folder cannot be made.
+        OSError: the folder cannot be created.
     """
 
     def __init__(self, root: Path) -> None:
         root.mkdir(parents=True, exist_ok=True)
         self._root = root
 
-    def writer(self, key: str, *, media_type: str) -> LocalWriter:  # noqa: ARG002  a folder keeps no types
-        """Begin a blob."""
+    def writer(self, key: str, *, media_type: str) -> LocalWriter:  # noqa: ARG002  a folder stores no media types
+        """Start a blob."""
         return LocalWriter(self._root, check_key(key))
 
     async def stat(self, key: str) -> BlobStat:
@@ -95,7 +95,7 @@ class LocalStore:
         with self._found(key):
             found = await asyncio.to_thread(path.stat)
         if not stat.S_ISREG(found.st_mode):
-            raise BlobMissing(f"{key} is not there")
+            raise BlobMissing(f"{key} does not exist")
         return BlobStat(key, found.st_size)
 
     async def read(self, key: str, start: int = 0, length: int | None = None) -> AsyncGenerator[bytes, None]:
@@ -107,7 +107,7 @@ class LocalStore:
             file.seek(start)
             left = sys.maxsize if length is None else length
             while left > 0:
-                with _translated():
+                with _translate_errors():
                     chunk = await asyncio.to_thread(file.read, min(CHUNK, left))
                 if not chunk:
                     return
@@ -117,16 +117,16 @@ class LocalStore:
             file.close()
 
     async def delete(self, key: str) -> None:
-        """Remove a file, and the folders that are empty then."""
+        """Remove a file, and the folders that are then empty."""
         check_key(key.removesuffix(PART))
-        with _translated():
+        with _translate_errors():
             await asyncio.to_thread(_delete, self._root / key, self._root)
 
     async def keys(self) -> AsyncIterator[str]:
-        """All files below the folder; folders in it that vanish or are not ours to read (`lost+found`) are left out."""
+        """All files below the folder; folders that disappear or cannot be read (`lost+found`) are skipped."""
         walk = os.walk(self._root, onerror=self._walk_failed)
         while True:
-            with _translated():
+            with _translate_errors():
                 level = await asyncio.to_thread(next, walk, None)
             if level is None:
                 return
@@ -137,18 +137,18 @@ class LocalStore:
                     yield key
 
     async def probe(self) -> None:
-        """Whether the folder is there and takes files."""
+        """Whether the folder exists and is writable."""
         if not await asyncio.to_thread(os.access, self._root, os.W_OK | os.X_OK):
-            raise StoreUnavailable(f"{self._root} is not there or not writable")
+            raise StoreUnavailable(f"{self._root} does not exist or is not writable")
 
     async def room(self) -> Room:
-        """Of the file system the folder is on; what is kept for root is not free."""
-        with _translated():
+        """Of the folder's file system; space reserved for root is not free."""
+        with _translate_errors():
             usage = await asyncio.to_thread(shutil.disk_usage, self._root)
         return Room(usage.free, usage.total)
 
     async def close(self) -> None:
-        """Nothing to end."""
+        """Nothing to close."""
 
     def _walk_failed(self, exc: OSError) -> None:
         if Path(exc.filename) == self._root:
@@ -156,24 +156,24 @@ class LocalStore:
 
     @contextmanager
     def _found(self, key: str) -> Iterator[None]:
-        """As `_translated`; no file is BlobMissing while the store itself is there."""
-        with _translated():
+        """Like `_translate_errors`; a missing file is BlobMissing, if the store itself exists."""
+        with _translate_errors():
             try:
                 yield
             except _NO_FILE as exc:
                 if not self._root.is_dir():
                     raise
-                raise BlobMissing(f"{key} is not there") from exc
+                raise BlobMissing(f"{key} does not exist") from exc
 
 
 def _create(part: Path, root: Path) -> BinaryIO:
-    """Open the file anew, and again when somebody's delete takes an empty folder away before the file is in it."""
+    """Create the file; retried, since a concurrent delete may remove the folder while it is empty."""
     for _ in range(_CREATE_TRIES):
         _require(root)
         with suppress(FileNotFoundError, FileExistsError):
             part.parent.mkdir(parents=True, exist_ok=True)
             return part.open("wb")
-    raise StoreUnavailable(f"the folder of {part.name} cannot be made")
+    raise StoreUnavailable(f"the folder of {part.name} cannot be created")
 
 
 def _delete(path: Path, root: Path) -> None:
@@ -185,11 +185,11 @@ def _delete(path: Path, root: Path) -> None:
 
 def _require(root: Path) -> None:
     if not root.is_dir():
-        raise StoreUnavailable(f"{root} is not there")
+        raise StoreUnavailable(f"{root} does not exist")
 
 
 def _remove_empty(folder: Path, root: Path) -> None:
-    """Remove the folder and those above it while they are empty, but never `root`."""
+    """Remove the folder and its parents while they are empty, but never `root`."""
     with suppress(OSError):
         while folder != root:
             folder.rmdir()
@@ -205,8 +205,8 @@ def _sync_folder(folder: Path) -> None:
 
 
 @contextmanager
-def _translated() -> Iterator[None]:
-    """Around calls of the system only, never around a yield: the reader's own errors are not the store's."""
+def _translate_errors() -> Iterator[None]:
+    """Around system calls only, never around a yield: the reader's errors are not the store's."""
     try:
         yield
     except OSError as exc:

@@ -1,4 +1,4 @@
-"""Blobs in a bucket, of AWS or of any server that speaks S3: an object is visible when its upload is complete."""
+"""Blobs in a bucket of AWS or of any server with the S3 API; an object appears when its upload is complete."""
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator
@@ -13,32 +13,32 @@ from botocore.exceptions import BotoCoreError, ClientError
 from botocore.session import Session
 
 from services.chassis.blobs.contract import CHUNK, PART, BlobMissing, BlobStat, check_key, is_key
-from services.chassis.blobs.s3_errors import code_of, translated
+from services.chassis.blobs.s3_errors import code_of, translate_errors
 from services.chassis.blobs.s3_writer import S3Writer, abort_uploads
 
 if TYPE_CHECKING:
     from types_aiobotocore_s3 import S3Client
     from types_aiobotocore_s3.type_defs import GetObjectOutputTypeDef, GetObjectRequestTypeDef
 
-# botocore itself looks for AWS_DEFAULT_REGION only; AWS_REGION is what EKS sets, and comes first in other SDKs.
+# botocore itself reads only AWS_DEFAULT_REGION; EKS sets AWS_REGION, which other SDKs read first.
 _VARIABLES = {"region": ("region", ["AWS_REGION", "AWS_DEFAULT_REGION"], None, None)}
-_LIMITS: dict[str, Any] = {
+_CLIENT_OPTIONS: dict[str, Any] = {
     "connect_timeout": 5,
     "read_timeout": 30,
     "retries": {"mode": "standard", "total_max_attempts": 3},
 }
-_MOST_WRITERS = 64
-_MOST_READS = 1000
+_MAX_WRITERS = 64
+_MAX_READS = 1000
 
 
 class S3Store:
     """The objects of one bucket whose names begin with a prefix.
 
     Args:
-        prefix: empty, or with a slash at its end.
+        prefix: empty, or with a trailing slash.
         client: for everything on the event loop.
         thread_client: botocore's synchronous client, for threads.
-        connections: what `close` ends.
+        connections: closed by `close`.
     """
 
     def __init__(
@@ -51,30 +51,30 @@ class S3Store:
         self._connections = connections
 
     def writer(self, key: str, *, media_type: str) -> S3Writer:
-        """Begin an object; uploads of it that others left are aborted."""
+        """Start an object; unfinished uploads of it are aborted."""
         return S3Writer(self._thread_client, self._bucket, self._name(key), media_type)
 
     async def stat(self, key: str) -> BlobStat:
         """Size of an object."""
         name = self._name(key)
-        with translated():
+        with translate_errors():
             try:
                 head = await self._client.head_object(Bucket=self._bucket, Key=name)
             except ClientError as exc:
                 if code_of(exc) != "404":
                     raise
-                await self.probe()  # the answer to HEAD has no body, so it may be the bucket that is not there
-                raise BlobMissing(f"{key} is not there") from exc
+                await self.probe()  # a 404 to HEAD has no body, so the bucket itself may be missing
+                raise BlobMissing(f"{key} does not exist") from exc
         return BlobStat(key, head["ContentLength"])
 
     async def read(self, key: str, start: int = 0, length: int | None = None) -> AsyncGenerator[bytes, None]:
-        """The bytes as they come; leaving early ends the connection."""
+        """The bytes as they arrive; stopping early closes the connection."""
         answer = await self._get(key, start, length)
         if answer is None:
             return
         with closing(answer["Body"]) as body:
             while True:
-                with translated():
+                with translate_errors():
                     chunk = await body.read(CHUNK)
                 if not chunk:
                     return
@@ -86,7 +86,7 @@ class S3Store:
         if key.endswith(PART):
             await asyncio.to_thread(abort_uploads, self._thread_client, self._bucket, name)
             return
-        with translated():
+        with translate_errors():
             await self._client.delete_object(Bucket=self._bucket, Key=name)
 
     async def keys(self) -> AsyncIterator[str]:
@@ -94,35 +94,35 @@ class S3Store:
         async for page in self._pages("list_objects_v2", Prefix=self._prefix):
             for key in self._keys(page.get("Contents", ())):
                 yield key
-        # Without a prefix, since MinIO finds nothing when it is not an object's whole name (minio#20989).
+        # Without a prefix, since MinIO only accepts an object's whole name as prefix (minio#20989).
         async for page in self._pages("list_multipart_uploads"):
             for key in self._keys(page.get("Uploads", ())):
                 yield key + PART
 
     async def probe(self) -> None:
         """Whether the bucket answers."""
-        with translated():
+        with translate_errors():
             await self._client.head_bucket(Bucket=self._bucket)
 
     async def room(self) -> None:
-        """A bucket has no size."""
+        """None, since a bucket has no size."""
 
     async def close(self) -> None:
-        """End connections."""
+        """Close connections."""
         await self._connections.aclose()
 
     async def _get(self, key: str, start: int, length: int | None) -> "GetObjectOutputTypeDef | None":
-        """The answer with the bytes to come; None when there are none, since S3 refuses an empty range."""
+        """The answer whose body is still to be read; None if it would be empty, since S3 refuses an empty range."""
         if length == 0:
             await self.stat(key)
             return None
         last = "" if length is None else start + length - 1
-        place: GetObjectRequestTypeDef = {"Bucket": self._bucket, "Key": self._name(key)}
+        request: GetObjectRequestTypeDef = {"Bucket": self._bucket, "Key": self._name(key)}
         if start or length is not None:
-            place["Range"] = f"bytes={start}-{last}"
-        with translated():
+            request["Range"] = f"bytes={start}-{last}"
+        with translate_errors():
             try:
-                return await self._client.get_object(**place)
+                return await self._client.get_object(**request)
             except ClientError as exc:
                 if code_of(exc) != "InvalidRange":
                     raise
@@ -132,14 +132,14 @@ class S3Store:
         return self._prefix + check_key(key)
 
     def _keys(self, found: Any) -> list[str]:
-        """The keys among S3's names, each once; others' objects may lie in the bucket too."""
+        """The keys among the names, each once; the bucket may contain objects of others."""
         names = dict.fromkeys(item["Key"] for item in found if item["Key"].startswith(self._prefix))
         return [key for name in names if is_key(key := name.removeprefix(self._prefix))]
 
     async def _pages(self, operation: Any, **only: str) -> AsyncIterator[dict[str, Any]]:
         pages = aiter(self._client.get_paginator(operation).paginate(Bucket=self._bucket, **only))
         while True:
-            with translated():
+            with translate_errors():
                 page = await anext(pages, None)
             if page is None:
                 return
@@ -147,17 +147,17 @@ class S3Store:
 
 
 async def open_bucket(bucket: str, prefix: str) -> S3Store:
-    """The store in a bucket, below `prefix` (empty: all of it). Keys, region and endpoint are botocore's to find.
+    """The store in a bucket, below `prefix` (empty: the whole bucket). botocore finds keys, region and endpoint.
 
     Raises:
-        OSError: a setting is wrong. A server that is away is not noticed here.
+        OSError: a setting is wrong. The server is not contacted.
     """
     async with AsyncExitStack() as connections:
         try:
             if prefix:
                 check_key(prefix)
             session = aioboto3.Session(botocore_session=AioSession(session_vars=_VARIABLES))
-            config = AioConfig(**_LIMITS, max_pool_connections=_MOST_READS)
+            config = AioConfig(**_CLIENT_OPTIONS, max_pool_connections=_MAX_READS)
             client = await connections.enter_async_context(session.client("s3", config=config))
             thread_client = await asyncio.to_thread(_thread_client)
         except (BotoCoreError, ValueError) as exc:
@@ -168,5 +168,5 @@ async def open_bucket(bucket: str, prefix: str) -> S3Store:
 
 
 def _thread_client() -> Any:
-    config = Config(**_LIMITS, max_pool_connections=_MOST_WRITERS)
+    config = Config(**_CLIENT_OPTIONS, max_pool_connections=_MAX_WRITERS)
     return Session(session_vars=_VARIABLES).create_client("s3", config=config)

@@ -1,4 +1,4 @@
-"""What S3 and the ways to it answer, as the errors of the contract."""
+"""Translates errors of S3 and of the connection into those of the contract."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -8,19 +8,19 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from services.chassis.blobs.contract import BlobError, BlobMissing, StoreFull, StoreUnavailable
 
-# AWS has no quota; these are MinIO's, Ceph's and its kin's words for one.
+# AWS has no quotas; these are the codes of MinIO, Ceph and the like.
 _FULL = {"EntityTooLarge", "QuotaExceeded", "XMinioAdminBucketQuotaExceeded", "XMinioStorageFull"}
 _INSUFFICIENT_STORAGE = 507
 
 
 def code_of(exc: ClientError) -> str:
-    """S3's word for the error; the HTTP status where the answer has no body (HEAD)."""
+    """S3's error code; the HTTP status where the answer has no body (HEAD)."""
     return exc.response.get("Error", {}).get("Code", "")
 
 
 @contextmanager
-def translated() -> Iterator[None]:
-    """Around calls of a client only, never around a yield: the reader's own errors are not the store's."""
+def translate_errors() -> Iterator[None]:
+    """Around calls of a client only, never around a yield: the reader's errors are not the store's."""
     try:
         yield
     except ClientError as exc:

@@ -1,7 +1,7 @@
-"""Writes one object from an export's thread: with one PUT when it is small, else in parts completed at the commit.
+"""Writes one object from an export's thread: with one PUT if it is small, else in parts completed by the commit.
 
-The client is botocore's synchronous one: hashing, TLS and waiting stay in the thread that writes, off the event loop,
-which may already have stopped when the thread ends.
+The client is botocore's synchronous one, so that hashing, TLS and waiting stay in the writing thread. The event loop
+may already have stopped when the thread ends.
 """
 
 import base64
@@ -12,26 +12,26 @@ from typing import Any
 from botocore.exceptions import ClientError
 
 from services.chassis.blobs.contract import BlobError, StoreFull
-from services.chassis.blobs.s3_errors import code_of, translated
+from services.chassis.blobs.s3_errors import code_of, translate_errors
 
 PART_BYTES = 8 * 1024 * 1024
-"""Bytes held in memory, and sent as one part. All parts but the last have this size, since some servers insist."""
+"""Bytes held in memory and sent as one part. All parts but the last have this size, as some servers require."""
 
-MOST_PARTS = 10_000
-"""S3's limit, which makes a blob 78 GiB at most."""
+MAX_PARTS = 10_000
+"""S3's limit; a blob is at most 78 GiB."""
 
 
 class S3Writer:
     """Writes one object.
 
     Args:
-        client: botocore's S3 client, whose methods are made at run time; shared by threads.
+        client: botocore's S3 client, shared by threads; untyped, as its methods are generated.
         name: the object's whole name in the bucket.
     """
 
     def __init__(self, client: Any, bucket: str, name: str, media_type: str) -> None:
         self._client = client
-        self._place = {"Bucket": bucket, "Key": name}
+        self._object = {"Bucket": bucket, "Key": name}
         self._media_type = media_type
         self._buffer = bytearray()
         self._upload: str | None = None
@@ -40,7 +40,7 @@ class S3Writer:
         abort_uploads(client, bucket, name)
 
     def write(self, data: bytes) -> None:
-        """Append; sends a part whenever one is full."""
+        """Append; sends each part when it is full."""
         self._require_open()
         rest = memoryview(data)
         while rest:
@@ -58,9 +58,9 @@ class S3Writer:
         else:
             if self._buffer:
                 self._send_part()
-            with translated():
+            with translate_errors():
                 self._client.complete_multipart_upload(
-                    **self._place, UploadId=self._upload, MultipartUpload={"Parts": self._parts}
+                    **self._object, UploadId=self._upload, MultipartUpload={"Parts": self._parts}
                 )
         self._open = False
         self._buffer = bytearray()
@@ -73,25 +73,25 @@ class S3Writer:
         self._buffer = bytearray()
         if self._upload is not None:
             with suppress(BlobError):
-                _abort(self._client, self._place, self._upload)
+                _abort(self._client, self._object, self._upload)
 
     def _put(self) -> None:
-        with translated():
+        with translate_errors():
             self._client.put_object(
-                **self._place, Body=self._buffer, ContentType=self._media_type, ChecksumCRC32=_crc32(self._buffer)
+                **self._object, Body=self._buffer, ContentType=self._media_type, ChecksumCRC32=_crc32(self._buffer)
             )
 
     def _send_part(self) -> None:
-        if len(self._parts) == MOST_PARTS:
-            raise StoreFull(f"the file is larger than {MOST_PARTS} parts of {PART_BYTES} bytes")
+        if len(self._parts) == MAX_PARTS:
+            raise StoreFull(f"the file is larger than {MAX_PARTS} parts of {PART_BYTES} bytes")
         number, checksum = len(self._parts) + 1, _crc32(self._buffer)
-        with translated():
+        with translate_errors():
             if self._upload is None:
                 self._upload = self._client.create_multipart_upload(
-                    **self._place, ContentType=self._media_type, ChecksumAlgorithm="CRC32"
+                    **self._object, ContentType=self._media_type, ChecksumAlgorithm="CRC32"
                 )["UploadId"]
             sent = self._client.upload_part(
-                **self._place, UploadId=self._upload, PartNumber=number, Body=self._buffer, ChecksumCRC32=checksum
+                **self._object, UploadId=self._upload, PartNumber=number, Body=self._buffer, ChecksumCRC32=checksum
             )
         self._parts.append({"PartNumber": number, "ETag": sent["ETag"], "ChecksumCRC32": checksum})
         self._buffer = bytearray()
@@ -103,22 +103,22 @@ class S3Writer:
 
 def abort_uploads(client: Any, bucket: str, name: str) -> None:
     """Abort every unfinished upload of one object. Raises StoreUnavailable."""
-    with translated():
+    with translate_errors():
         for page in client.get_paginator("list_multipart_uploads").paginate(Bucket=bucket, Prefix=name):
             for upload in page.get("Uploads", ()):
                 if upload["Key"] == name:
                     _abort(client, {"Bucket": bucket, "Key": name}, upload["UploadId"])
 
 
-def _abort(client: Any, place: dict[str, str], upload: str) -> None:
-    with translated():
+def _abort(client: Any, target: dict[str, str], upload: str) -> None:
+    with translate_errors():
         try:
-            client.abort_multipart_upload(**place, UploadId=upload)
+            client.abort_multipart_upload(**target, UploadId=upload)
         except ClientError as exc:
             if code_of(exc) != "NoSuchUpload":
                 raise
 
 
 def _crc32(data: bytearray) -> str:
-    """As a header of its own, which old servers ignore; botocore's trailing checksum is one that they refuse."""
+    """For a header, which old servers ignore; they refuse botocore's trailing checksum."""
     return base64.b64encode(zlib.crc32(data).to_bytes(4, "big")).decode()
