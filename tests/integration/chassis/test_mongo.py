@@ -1,13 +1,14 @@
 """What calls of MongoDB do when the server hangs or shuts down, and how documents are inserted once and paged."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
-from pymongo import UpdateOne
+from pymongo import MongoClient, UpdateOne
 
 from deploy.local.servers import Mongod
 from services.chassis import mongo
@@ -15,9 +16,7 @@ from services.chassis.faults import Unavailable
 from services.chassis.mongo_expressions import NOW
 from services.chassis.service_runtime import service_runtime
 from services.chassis.settings import RpcSettings
-from tests.tcp_proxy import TcpProxy
 
-FAILING = ["findAndModify", "update"]
 SHUTDOWN_IN_PROGRESS = 91
 
 
@@ -28,23 +27,28 @@ class FailingMongod(Mongod):
         super()._listen([*command, "--setParameter", "enableTestCommands=1"])
 
 
-@pytest.fixture
-async def failing(tmp_path: Path) -> AsyncIterator[mongo.Client]:
-    """A client of a server that answers writes as it does while it shuts down: done, but not confirmed."""
-    server = FailingMongod(tmp_path)
-    await asyncio.to_thread(server.start)
-    client = mongo.connect(server.uri, app="tests")
-    error = {"code": SHUTDOWN_IN_PROGRESS, "errmsg": "Replication is being shut down"}
-    data = {"failCommands": FAILING, "writeConcernError": error}
-    await client["tests"]["things"].insert_one({"_id": "one"})
-    await client.admin.command({"configureFailPoint": "failCommand", "mode": "alwaysOn", "data": data})
-    yield client
-    client.close()
-    await asyncio.to_thread(server.stop)
+@pytest.fixture(scope="module")
+def failing(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FailingMongod]:
+    """A server for this module."""
+    server = FailingMongod(tmp_path_factory.mktemp("failing"))
+    server.start()
+    yield server
+    server.stop()
 
 
-async def test_a_write_that_is_not_confirmed_during_a_shutdown_is_unavailable(failing: mongo.Client) -> None:
-    things = failing["tests"]["things"]
+@asynccontextmanager
+async def fail(server: Mongod, commands: Sequence[str], how: dict[str, Any]) -> AsyncIterator[None]:
+    """Fail these commands of clients named `failing`."""
+    data = {"failCommands": commands, "appName": "failing", **how}
+    with MongoClient[dict[str, Any]](server.uri) as client:
+        client.admin.command({"configureFailPoint": "failCommand", "mode": "alwaysOn", "data": data})
+        yield
+        client.admin.command({"configureFailPoint": "failCommand", "mode": "off"})
+
+
+async def test_a_write_that_is_not_confirmed_during_a_shutdown_is_unavailable(failing: Mongod) -> None:
+    client = mongo.connect(failing.uri, app="failing")
+    things = client["tests"]["things"]
 
     @mongo.translate_errors
     async def change() -> Any:
@@ -54,26 +58,27 @@ async def test_a_write_that_is_not_confirmed_during_a_shutdown_is_unavailable(fa
     async def change_many() -> Any:
         return await things.bulk_write([UpdateOne({"_id": "one"}, {"$set": {"a": 1}})], ordered=False)
 
-    for call in (change, change_many):
-        with pytest.raises(Unavailable):
-            await call()
+    error = {"code": SHUTDOWN_IN_PROGRESS, "errmsg": "Replication is being shut down"}
+    async with fail(failing, ["findAndModify", "update"], {"writeConcernError": error, "errorLabels": []}):
+        for call in (change, change_many):
+            with pytest.raises(Unavailable):
+                await call()
+    client.close()
 
 
-async def test_a_server_that_hangs_is_unavailable_after_the_socket_timeout(mongod: Mongod) -> None:
-    with TcpProxy("127.0.0.1", mongod.port) as proxy:
-        uri = f"mongodb://127.0.0.1:{proxy.port}/?directConnection=true"
-        client = mongo.connect(uri, app="tests", selection_ms=500, socket_ms=500)
+async def test_a_call_that_hangs_is_unavailable_after_the_socket_timeout(failing: Mongod) -> None:
+    client = mongo.connect(failing.uri, app="failing", socket_ms=500)
 
-        @mongo.translate_errors
-        async def count() -> int:
-            return await client["tests"]["things"].count_documents({})
+    @mongo.translate_errors
+    async def count() -> int:
+        return await client["tests"]["things"].count_documents({})
 
-        await count()
-        proxy.stall_after(0)
-        async with asyncio.timeout(20):  # without a socket timeout it never returns
+    await count()
+    async with fail(failing, ["aggregate"], {"blockConnection": True, "blockTimeMS": 30_000}):
+        async with asyncio.timeout(15):
             with pytest.raises(Unavailable):
                 await count()
-        client.close()
+    client.close()
 
 
 @pytest.mark.parametrize(("lease", "expected"), [(3.0, 5_000), (30.0, 10_000), (600.0, 20_000)])
