@@ -23,7 +23,7 @@ from tests.integration.exporting import DEADLINE, Exporter, eventually, exporter
 from tests.integration.scheduling import Scheduler, scheduler
 
 DOCUMENTS = Path(__file__).parent / "data" / "documents_before_packages.json"
-TENANT = "archive"
+TENANT, NAME = "archive", "products_20261126_000000"
 
 
 class Stored:
@@ -108,7 +108,7 @@ async def test_ended_jobs_are_shown(stored: Stored, old: Exporter) -> None:
         for state in ("completed", "failed", "cancelled")
     ]
     assert completed.state == exporter_pb2.JOB_STATE_COMPLETED
-    assert completed.artifact.file_name == "products_20261126_000000.csv"
+    assert completed.artifact.file_name == f"{NAME}.csv"
     assert completed.artifact.sha256 == hashlib.sha256(stored.file).hexdigest()
     assert dict(completed.records) == {"products": 1}
     assert [warning.code for warning in completed.warnings] == ["field_missing"]
@@ -144,10 +144,11 @@ async def test_deliveries_are_shown_and_live_ones_are_finished(
     by_id = {one.id: one for one in await delivering.deliveries(TENANT)}
     was = {str(one["state"]): by_id[one["_id"]] for one in stored.deliveries if one.get("remote_name")}
     assert was["delivered"].receipt.remote == "exports/catalogue/old.csv"
-    assert was["sending"].receipt.remote == "exports/catalogue/sent.csv"
+    assert was["sending"].receipt.remote == f"exports/catalogue/{NAME} (1).csv"
     assert await _errors(delivering, was["sending"]) == ["interrupted", None]
     assert await _errors(delivering, was["retry_wait"]) == ["unreachable", None]
-    assert sftp_server.files()["sent.csv"] == sftp_server.files()["retried.csv"] == stored.file
+    files = sftp_server.files()
+    assert files[f"{NAME} (1).csv"] == files[f"{NAME} (2).csv"] == stored.file
     failed = [one for one in by_id.values() if one.state == delivery_pb2.DELIVERY_STATE_FAILED]
     assert sorted(one.error.code for one in failed) == ["bad_login", "platform_inactive"]
     retried = await delivering.retry(failed[0])
