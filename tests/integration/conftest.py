@@ -1,4 +1,4 @@
-"""Services in the test's own event loop, against the real servers of tests/conftest.py."""
+"""Services in the event loop of the tests, against the real servers of tests/conftest.py."""
 
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
@@ -12,34 +12,47 @@ from services.exporter.jobs.store import JobStore
 from tests.certificates import Authority, Mount
 from tests.contract.destinations.rigs.sftp import SftpRig
 from tests.integration.chassis.certified import Services
-from tests.integration.delivering import OpenShop, Shop, deliverer
-from tests.integration.exporting import Exporter, exporter, new_tenant, products
-from tests.integration.scheduling import Scheduler, scheduler
+from tests.integration.delivering import OpenShop, Shop
+from tests.integration.exporting import Exporter, new_tenant, products
+from tests.integration.scheduling import Scheduler
+from tests.integration.service_set import ServiceSet
+
+
+@pytest.fixture(scope="module")
+async def module_services(
+    mongo_uri: str, nats_url: str, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[ServiceSet]:
+    """The services that the tests of a module share."""
+    services = ServiceSet(mongo_uri, nats_url, tmp_path_factory.mktemp("services"))
+    await services.reset()
+    yield services
+    await services.reset()
 
 
 @pytest.fixture
-async def clean_uri(mongo_uri: str) -> str:
-    """A MongoDB without jobs of an earlier test, which an exporter would go on with."""
-    client = mongo.connect(mongo_uri, app="tests")
-    await client.drop_database("exporter")
-    await client.drop_database("delivery")
-    await client.drop_database("scheduler")
-    client.close()
-    return mongo_uri
+async def service_set(request: pytest.FixtureRequest, module_services: ServiceSet) -> ServiceSet:
+    """The module's services; stopped first for a test that starts its own and therefore asks for `clean_uri`."""
+    if "clean_uri" in request.fixturenames:
+        await module_services.reset()
+    return module_services
 
 
 @pytest.fixture
-async def running(clean_uri: str, nats_url: str, tmp_path: Path) -> AsyncIterator[Exporter]:
+def clean_uri(service_set: ServiceSet) -> str:
+    """A MongoDB with empty databases, for tests that start services of their own."""
+    return service_set.mongo_uri
+
+
+@pytest.fixture
+async def running(service_set: ServiceSet) -> Exporter:
     """An exporter with a worker."""
-    async with exporter(clean_uri, nats_url, tmp_path) as started:
-        yield started
+    return await service_set.exporter(with_worker=True)
 
 
 @pytest.fixture
-async def idle(clean_uri: str, nats_url: str, tmp_path: Path) -> AsyncIterator[Exporter]:
-    """An exporter that accepts jobs and works on none."""
-    async with exporter(clean_uri, nats_url, tmp_path, worker_jobs=0) as started:
-        yield started
+async def idle(service_set: ServiceSet) -> Exporter:
+    """An exporter that accepts jobs and runs none."""
+    return await service_set.exporter(with_worker=False)
 
 
 @pytest.fixture
@@ -69,15 +82,16 @@ def sftp_server() -> Iterator[SftpRig]:
 
 
 @pytest.fixture
-async def open_shop(clean_uri: str, nats_url: str, running: Exporter, sftp_server: SftpRig) -> OpenShop:
-    """Opens a shop of a new tenant with so many products, and a delivery service with the settings given."""
+async def open_shop(service_set: ServiceSet, running: Exporter, sftp_server: SftpRig) -> OpenShop:
+    """Opens a shop of a new tenant with so many products, beside a delivery service with these settings."""
+    await service_set.drop_live_deliveries()
     sftp_server.clear()
 
     @asynccontextmanager
     async def opened(rows: int = 100, **settings: Any) -> AsyncIterator[Shop]:
         tenant = new_tenant()
         await running.fill(tenant, products(rows))
-        async with deliverer(clean_uri, nats_url, running, **settings) as started:
+        async with service_set.deliverer(running, **settings) as started:
             yield Shop(tenant, running, started, sftp_server)
 
     return opened
@@ -85,27 +99,21 @@ async def open_shop(clean_uri: str, nats_url: str, running: Exporter, sftp_serve
 
 @pytest.fixture
 async def shop(open_shop: OpenShop) -> AsyncIterator[Shop]:
-    """A shop of a tenant of its own, with the usual settings."""
+    """A shop of a new tenant, with the usual settings."""
     async with open_shop() as opened:
         yield opened
 
 
 @pytest.fixture
-async def scheduling(clean_uri: str, nats_url: str, running: Exporter) -> AsyncIterator[Scheduler]:
+async def scheduling(service_set: ServiceSet) -> Scheduler:
     """A scheduler beside an exporter with a worker, and a tenant with a small catalogue."""
-    tenant = new_tenant()
-    await running.fill(tenant, products(10))
-    async with scheduler(clean_uri, nats_url, running.running.rpc_port, tenant) as started:
-        yield started
+    return await service_set.scheduler(with_worker=True)
 
 
 @pytest.fixture
-async def undone(clean_uri: str, nats_url: str, idle: Exporter) -> AsyncIterator[Scheduler]:
-    """A scheduler beside an exporter that works on no job: each goes on until it is cancelled."""
-    tenant = new_tenant()
-    await idle.fill(tenant, products(10))
-    async with scheduler(clean_uri, nats_url, idle.running.rpc_port, tenant) as started:
-        yield started
+async def undone(service_set: ServiceSet) -> Scheduler:
+    """A scheduler beside an exporter that runs no job: each one stays live until it is cancelled."""
+    return await service_set.scheduler(with_worker=False)
 
 
 @pytest.fixture

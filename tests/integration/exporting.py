@@ -2,6 +2,7 @@
 
 from __future__ import annotations  # grpcio's classes take type arguments in its stubs only
 
+import copy
 import json
 import os
 import uuid
@@ -49,9 +50,17 @@ class Exporter:
         self.jobs = client["exporter"]["jobs"]
         self.stub = exporter_pb2_grpc.ExporterStub(channel)
         self._health = health_pb2_grpc.HealthStub(channel)
+        self._tenants: list[str] = []
+
+    def for_one_test(self) -> Exporter:
+        """The same exporter, for a test with tenants of its own."""
+        found = copy.copy(self)
+        found._tenants = []
+        return found
 
     async def fill(self, tenant: str, documents: Sequence[Mapping[str, Any]], collection: str = "products") -> None:
-        """Put documents into a tenant's catalogue."""
+        """Insert documents into a tenant's catalogue."""
+        self._tenants.append(tenant)
         await self.client[f"catalogue_{tenant}"][collection].insert_many([dict(document) for document in documents])
 
     async def create(self, tenant: str, form: str = "csv", options: object = None, **more: str) -> pb.Job:
@@ -103,8 +112,9 @@ class Exporter:
         return bool(answer.status == health_pb2.HealthCheckResponse.SERVING)
 
     def files(self) -> list[str]:
-        """Everything in the artifact store; folders may vanish meanwhile."""
-        found = [Path(folder) / name for folder, _, names in os.walk(self.folder) for name in names]
+        """Everything in the artifact store of the test's tenants; folders may disappear meanwhile."""
+        folders = [self.folder / tenant for tenant in self._tenants]
+        found = [Path(folder) / name for top in folders for folder, _, names in os.walk(top) for name in names]
         return sorted(path.relative_to(self.folder).as_posix() for path in found)
 
 
