@@ -185,6 +185,7 @@ async def test_a_failed_delivery_is_counted_by_type_and_code(open_shop: OpenShop
         await eventually("it is counted", lambda: _is(value("delivery_failures_total", **labels), before + 1))
 
 
+@pytest.mark.usefixtures("clean_uri")  # the metric is the process's, so no other service may run in it
 async def test_a_lost_connection_to_nats_is_reported(tmp_path: Path) -> None:
     server = NatsServer(tmp_path, free_port())
     async with jetstream.connecting(server.url, name="tests") as _:
