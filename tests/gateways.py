@@ -1,4 +1,4 @@
-"""Gateways beside the shared one, for tests of settings that no other test should meet."""
+"""Additional gateways, for tests that need their own settings."""
 
 import contextlib
 import signal
@@ -15,7 +15,7 @@ from tests.system import Process, System, eventually
 
 @dataclass(frozen=True)
 class Gateway:
-    """One that runs, and what the kernel knows of it."""
+    """A running gateway and its process."""
 
     url: str
     process: Process
@@ -25,12 +25,12 @@ class Gateway:
 
     @property
     def memory(self) -> int:
-        """Bytes it has in memory."""
+        """Resident memory in bytes."""
         status = Path(f"/proc/{self.process.pid}/status").read_text()
         return next(int(line.split()[1]) * 1024 for line in status.splitlines() if line.startswith("VmRSS:"))
 
     def open_files(self, folder: Path) -> list[str]:
-        """Those below a folder."""
+        """Its open files below a folder."""
         found = []
         for descriptor in Path(f"/proc/{self.process.pid}/fd").iterdir():
             with contextlib.suppress(FileNotFoundError):
@@ -40,7 +40,7 @@ class Gateway:
 
 @contextlib.contextmanager
 def gateway(system: System, name: str, **env: str) -> Iterator[Gateway]:
-    """Another gateway of the same system, alive, and stopped at the end."""
+    """Run another gateway of the same system."""
     port = free_port()
     process = system.service("services.gateway", name, GATEWAY_PORT=str(port), **env)
     process.start()
@@ -54,7 +54,7 @@ def gateway(system: System, name: str, **env: str) -> Iterator[Gateway]:
 
 @contextlib.contextmanager
 def exporter(system: System, name: str, port: int, **env: str) -> Iterator[Process]:
-    """Another exporter of the same system, on a port, that is stopped at the end even when it was frozen."""
+    """Run another exporter of the same system on a port; it is stopped even if it was frozen."""
     process = system.service("services.exporter", name, GRPC_PORT=str(port), **env)
     process.start()
     try:

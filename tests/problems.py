@@ -1,4 +1,4 @@
-"""What every problem has to look like, whatever it is about."""
+"""Checks the form of problems."""
 
 from typing import Any
 
@@ -8,11 +8,11 @@ TRACES = (b"Traceback", b'File "', b".py", b"site-packages")
 
 
 def problem(answer: Answer, status: int, code: str, field: str | None = None, words: str = "") -> dict[str, Any]:
-    """The problem in an answer, once it is the expected one in the form of RFC 9457, and tells no internals.
+    """The problem in a response, after checks that it is the expected one, follows RFC 9457 and reveals no internals.
 
     Args:
-        field: one that `errors` names; None: there are no `errors`.
-        words: a part of `detail`.
+        field: the first field in `errors`; None: there are no `errors`.
+        words: must be part of `detail`.
     """
     assert answer.status == status, answer
     assert answer.headers["content-type"].split(";")[0] == "application/problem+json"

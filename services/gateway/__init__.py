@@ -1,1 +1,1 @@
-"""REST for clients: keys, limits, problems, downloads and the OpenAPI document; every question goes on to a service."""
+"""The REST API: keys, limits, problems, downloads and the OpenAPI document. Other requests are passed to a service."""

@@ -79,7 +79,7 @@ def test_a_key_expires(system: System) -> None:
 def test_a_key_allows_only_what_its_scopes_name(system: System, job_id: str) -> None:
     reader = Rest(system.url, system.key("keys", "exports:read"))
     writer = Rest(system.url, system.key("keys", "exports:write"))
-    stranger = Rest(system.url, system.key("keys", "platforms:read,platforms:write,schedules:read"))
+    unrelated = Rest(system.url, system.key("keys", "platforms:read,platforms:write,schedules:read"))
     assert reader.job(job_id)["id"] == job_id
     assert reader.download(job_id).status == 200
     for method, path in [("POST", "/cancel"), ("POST", "/retry"), ("DELETE", "")]:
@@ -88,7 +88,7 @@ def test_a_key_allows_only_what_its_scopes_name(system: System, job_id: str) -> 
     assert writer.export("csv").status == 202
     problem(writer.call("GET", f"/exports/jobs/{job_id}"), 403, "missing_scope", words="exports:read")
     problem(writer.download(job_id), 403, "missing_scope", words="exports:read")
-    problem(stranger.call("GET", "/exports/jobs"), 403, "missing_scope", words="exports:read")
+    problem(unrelated.call("GET", "/exports/jobs"), 403, "missing_scope", words="exports:read")
 
 
 @pytest.mark.parametrize(
@@ -97,7 +97,7 @@ def test_a_key_allows_only_what_its_scopes_name(system: System, job_id: str) -> 
 def test_another_tenants_job_is_not_found(system: System, job_id: str, method: str, path: str) -> None:
     other = system.client("keys-other")
     never = "00000000-0000-4000-8000-000000000000"
-    theirs, none = (other.call(method, f"/exports/jobs/{asked}{path}") for asked in (job_id, never))
+    theirs, none = (other.call(method, f"/exports/jobs/{one}{path}") for one in (job_id, never))
     problem(theirs, 404, "job_not_found")
     problem(none, 404, "job_not_found")
     assert theirs.json["detail"].replace(job_id, "") == none.json["detail"].replace(never, "")

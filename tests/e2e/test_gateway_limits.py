@@ -41,8 +41,8 @@ def test_keys_have_separate_limits_and_a_missing_scope_counts_as_a_request(syste
 
 
 def test_routes_without_a_key_are_not_limited(strict: Gateway) -> None:
-    stranger = Rest(strict.url, "")
-    answers = [stranger.call("GET", f"{strict.url}/healthz") for _ in range(LIMIT * 2)]
+    anonymous = Rest(strict.url, "")
+    answers = [anonymous.call("GET", f"{strict.url}/healthz") for _ in range(LIMIT * 2)]
     assert {answer.status for answer in answers} == {200}
     assert "ratelimit" not in answers[0].headers
 

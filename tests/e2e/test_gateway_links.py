@@ -18,7 +18,7 @@ def shop(system: System) -> Rest:
 
 
 @pytest.fixture
-def stranger(system: System) -> Rest:
+def anonymous(system: System) -> Rest:
     return Rest(system.url, "")
 
 
@@ -29,13 +29,13 @@ def changed(link: str, **values: str) -> str:
     return parts._replace(query=urlencode({**query, **values})).geturl()
 
 
-def test_a_link_is_absolute_and_supports_ranges_and_head(shop: Rest, stranger: Rest) -> None:
+def test_a_link_is_absolute_and_supports_ranges_and_head(shop: Rest, anonymous: Rest) -> None:
     job, file = shop.file("csv")
     link = job["file_url"]
     assert link.startswith(f"{shop.url}/api/v1/exports/jobs/{job['id']}/download?")
-    assert stranger.call("GET", link).body == file
-    assert stranger.call("GET", link, headers={"Range": "bytes=1-2"}).body == file[1:3]
-    assert int(stranger.call("HEAD", link).headers["content-length"]) == len(file)
+    assert anonymous.call("GET", link).body == file
+    assert anonymous.call("GET", link, headers={"Range": "bytes=1-2"}).body == file[1:3]
+    assert int(anonymous.call("HEAD", link).headers["content-length"]) == len(file)
 
 
 def test_a_link_does_not_outlive_its_file(shop: Rest) -> None:
@@ -47,11 +47,11 @@ def test_a_link_does_not_outlive_its_file(shop: Rest) -> None:
     assert end <= datetime.fromisoformat(job["expires_at"])
 
 
-def test_a_link_works_for_its_own_job_only(shop: Rest, stranger: Rest) -> None:
+def test_a_link_works_for_its_own_job_only(shop: Rest, anonymous: Rest) -> None:
     one, other = shop.file("csv")[0], shop.file("json")[0]
-    problem(stranger.call("GET", one["file_url"].replace(one["id"], other["id"])), 401, "invalid_link")
-    problem(stranger.call("GET", one["file_url"].replace("/download?", "?")), 401, "missing_key")
-    problem(stranger.call("DELETE", one["file_url"].replace("/download?", "?")), 401, "missing_key")
+    problem(anonymous.call("GET", one["file_url"].replace(one["id"], other["id"])), 401, "invalid_link")
+    problem(anonymous.call("GET", one["file_url"].replace("/download?", "?")), 401, "missing_key")
+    problem(anonymous.call("DELETE", one["file_url"].replace("/download?", "?")), 401, "missing_key")
 
 
 @pytest.mark.parametrize(
@@ -67,9 +67,9 @@ def test_a_link_works_for_its_own_job_only(shop: Rest, stranger: Rest) -> None:
         {"expires": "never"},
     ],
 )
-def test_a_changed_link_is_rejected(shop: Rest, stranger: Rest, values: dict[str, str]) -> None:
+def test_a_changed_link_is_rejected(shop: Rest, anonymous: Rest, values: dict[str, str]) -> None:
     job, _ = shop.file("csv")
-    problem(stranger.call("GET", changed(job["file_url"], **values)), 401, "invalid_link")
+    problem(anonymous.call("GET", changed(job["file_url"], **values)), 401, "invalid_link")
 
 
 def test_a_changed_link_is_rejected_even_with_a_valid_key(shop: Rest) -> None:
@@ -77,30 +77,30 @@ def test_a_changed_link_is_rejected_even_with_a_valid_key(shop: Rest) -> None:
     problem(shop.call("GET", changed(job["file_url"], signature="0" * 64)), 401, "invalid_link")
 
 
-def test_an_expired_link_is_rejected_as_expired(system: System, shop: Rest, stranger: Rest) -> None:
+def test_an_expired_link_is_rejected_as_expired(system: System, shop: Rest, anonymous: Rest) -> None:
     job, _ = shop.file("csv")
     with system.mongo() as mongo:
         soon = {"$set": {"expires_at": datetime.now(UTC) + timedelta(seconds=2)}}
         mongo["exporter"]["jobs"].update_one({"_id": job["id"]}, soon)
     link = shop.job(job["id"])["file_url"]
-    rejected = eventually("expired", lambda: (a := stranger.call("GET", link)).status == 401 and a, within=10)
+    rejected = eventually("expired", lambda: (a := anonymous.call("GET", link)).status == 401 and a, within=10)
     problem(rejected, 401, "link_expired")
     eventually("the job says so too", lambda: shop.job(job["id"])["status"] == "expired", within=5)
     problem(shop.download(job["id"]), 410, "file_expired")
 
 
-def test_a_link_stops_working_with_the_key_it_was_made_with(system: System, stranger: Rest) -> None:
+def test_a_link_stops_working_with_the_key_it_was_made_with(system: System, anonymous: Rest) -> None:
     system.fill("links-revoked", [{"_id": "1", "sku": "A"}])
     client, other = system.client("links-revoked"), system.client("links-revoked")
     job, file = client.file("csv")
-    assert stranger.call("GET", job["file_url"]).body == file
+    assert anonymous.call("GET", job["file_url"]).body == file
     with system.mongo() as mongo:
         mongo["gateway"]["keys"].update_one(
             {"_id": client.key.split("_")[1]}, {"$set": {"revoked_at": datetime.now(UTC)}}
         )
-    rejected = eventually("rejected", lambda: (a := stranger.call("GET", job["file_url"])).status == 401 and a)
+    rejected = eventually("rejected", lambda: (a := anonymous.call("GET", job["file_url"])).status == 401 and a)
     problem(rejected, 401, "key_revoked", words="link")
-    assert stranger.call("GET", other.job(job["id"])["file_url"]).body == file
+    assert anonymous.call("GET", other.job(job["id"])["file_url"]).body == file
 
 
 def test_links_survive_a_rotation_of_the_signing_key(system: System, shop: Rest) -> None:

@@ -81,18 +81,18 @@ def test_the_document_has_every_promised_route(document: dict[str, Any]) -> None
 def test_the_document_and_the_server_agree_on_the_methods_of_every_path(
     system: System, document: dict[str, Any]
 ) -> None:
-    stranger = Rest(system.url, "")
+    anonymous = Rest(system.url, "")
     for path in document["paths"]:
-        answer = stranger.call("TRACE", system.url + path.replace("{", "").replace("}", ""))
+        answer = anonymous.call("TRACE", system.url + path.replace("{", "").replace("}", ""))
         assert answer.status == 405, path
         assert set(answer.headers["allow"].split(",")) == methods_at(document, path), path
 
 
 def test_every_operation_needs_a_key(system: System, document: dict[str, Any]) -> None:
-    stranger = Rest(system.url, "")
+    anonymous = Rest(system.url, "")
     for name, operation in operations(document).items():
         method, path = name.split()
-        answer = stranger.call(method, system.url + path.replace("{", "").replace("}", ""))
+        answer = anonymous.call(method, system.url + path.replace("{", "").replace("}", ""))
         assert answer.status == 401, name
         assert "401" in operation["responses"]
 

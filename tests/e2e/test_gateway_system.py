@@ -26,7 +26,7 @@ class Named(HTMLParser):
 
 
 @pytest.fixture
-def stranger(system: System) -> Rest:
+def anonymous(system: System) -> Rest:
     return Rest(system.url, "")
 
 
@@ -34,8 +34,8 @@ def get(client: Rest, path: str) -> Answer:
     return client.call("GET", client.url + path)
 
 
-def test_the_reference_and_all_its_files_come_from_the_gateway(stranger: Rest) -> None:
-    page = get(stranger, "/docs")
+def test_the_reference_and_all_its_files_come_from_the_gateway(anonymous: Rest) -> None:
+    page = get(anonymous, "/docs")
     assert page.status == 200
     assert page.headers["content-type"].startswith("text/html")
     named = Named()
@@ -44,33 +44,33 @@ def test_the_reference_and_all_its_files_come_from_the_gateway(stranger: Rest) -
     for file in named.files:
         assert file.startswith("/")
         assert not file.startswith("//")
-        assert get(stranger, file).status == 200, file
+        assert get(anonymous, file).status == 200, file
     assert named.inline == [], "the policy would forbid it"
 
 
-def test_the_page_contains_no_foreign_address(stranger: Rest) -> None:
-    texts = [get(stranger, path).body.decode() for path in ("/docs", "/docs/start.js")]
+def test_the_page_contains_no_foreign_address(anonymous: Rest) -> None:
+    texts = [get(anonymous, path).body.decode() for path in ("/docs", "/docs/start.js")]
     assert not [text for text in texts if re.search(r"https?:|//", text)]
 
 
-def test_the_policy_forbids_loading_from_elsewhere(stranger: Rest) -> None:
-    policy = get(stranger, "/docs").headers["content-security-policy"]
+def test_the_policy_forbids_loading_from_elsewhere(anonymous: Rest) -> None:
+    policy = get(anonymous, "/docs").headers["content-security-policy"]
     rules = {rule.split()[0]: rule.split()[1:] for rule in policy.split(";")}
     assert rules["default-src"] == ["'self'"]
     assert not {"script-src", "connect-src"} & set(rules), "they would override default-src"
     assert not [source for sources in rules.values() for source in sources if "http" in source or source == "*"]
 
 
-def test_a_running_gateway_is_alive_and_ready(stranger: Rest) -> None:
-    assert get(stranger, "/healthz").json == {"status": "alive"}
-    assert get(stranger, "/readyz").json == {"status": "ready", "checks": {"exporter": True, "database": True}}
+def test_a_running_gateway_is_alive_and_ready(anonymous: Rest) -> None:
+    assert get(anonymous, "/healthz").json == {"status": "alive"}
+    assert get(anonymous, "/readyz").json == {"status": "ready", "checks": {"exporter": True, "database": True}}
 
 
-def test_metrics_have_routes_and_never_ids(system: System, stranger: Rest) -> None:
+def test_metrics_have_routes_and_never_ids(system: System, anonymous: Rest) -> None:
     job_id = "11111111-2222-4333-8444-555555555555"
     system.client("metrics").call("GET", f"/exports/jobs/{job_id}")
-    get(stranger, "/nowhere/4711")
-    answer = get(stranger, "/metrics")
+    get(anonymous, "/nowhere/4711")
+    answer = get(anonymous, "/metrics")
     assert answer.headers["content-type"].startswith("text/plain")
     text = answer.body.decode()
     route = 'method="GET",route="/api/v1/exports/jobs/{job_id}",status="404"'

@@ -1,4 +1,4 @@
-"""Platforms and deliveries over REST: five types, one export at all of them, and everything that is refused."""
+"""Platforms and deliveries over REST: one export delivered to all five types, and the requests that are rejected."""
 
 import uuid
 from collections.abc import Iterator
@@ -41,14 +41,14 @@ def rigs() -> Iterator[dict[str, Rig]]:
 
 @pytest.fixture
 def shop(system: System) -> Rest:
-    """A client of a tenant of its own with a small catalogue."""
+    """A client of a tenant with a small catalogue."""
     tenant = f"shop-{uuid.uuid4().hex[:8]}"
     system.fill(tenant, [dict(product) for product in PRODUCTS])
     return system.client(tenant)
 
 
 def register(client: Rest, kind: str, config: dict[str, Any], **more: Any) -> Any:
-    """A platform that was just registered."""
+    """Register a platform."""
     body = {"name": f"Our {kind}", "platform_type": kind, "config": config, **more}
     answer = client.call("POST", "/exports/platforms", body)
     assert answer.status == 201, answer
@@ -62,17 +62,19 @@ def deliveries(client: Rest, job_id: str) -> list[Any]:
 
 
 def ended(client: Rest, job_id: str, count: int) -> list[Any]:
-    """The job's deliveries once so many have ended."""
+    """The job's deliveries, once `count` of them have ended."""
 
-    def all_of_them() -> list[Any] | None:
+    def all_ended() -> list[Any] | None:
         found = deliveries(client, job_id)
         return found if sum(one["status"] in ("delivered", "failed") for one in found) == count else None
 
-    found: list[Any] = eventually(f"{count} deliveries have ended", all_of_them, within=60)
+    found: list[Any] = eventually(f"{count} deliveries have ended", all_ended, within=60)
     return found
 
 
-def test_one_export_arrives_at_five_platforms_as_it_is_downloaded(shop: Rest, rigs: dict[str, Rig]) -> None:
+def test_one_export_is_delivered_to_five_platforms_with_the_same_bytes_as_the_download(
+    shop: Rest, rigs: dict[str, Rig]
+) -> None:
     platforms = {register(shop, kind, rig.config())["id"]: kind for kind, rig in rigs.items()}
     job, file = shop.file("csv")
     found = ended(shop, job["id"], 5)
@@ -107,7 +109,7 @@ def test_every_platform_passes_its_test(shop: Rest, rigs: dict[str, Rig]) -> Non
         assert answer.json["steps"][-1]["code"]
 
 
-def test_a_platform_is_registered_seen_changed_and_removed(shop: Rest, rigs: dict[str, Rig]) -> None:
+def test_a_platform_is_registered_shown_changed_and_deleted(shop: Rest, rigs: dict[str, Rig]) -> None:
     config = rigs["sftp"].config()
     made = register(shop, "sftp", config, is_active=False)
     assert set(made) == {"id", "name", "platform_type", "is_active", "created_at"}
@@ -130,7 +132,7 @@ def test_a_platform_is_registered_seen_changed_and_removed(shop: Rest, rigs: dic
     problem(shop.call("DELETE", path), 404, "platform_not_found")
 
 
-def test_platforms_are_listed_page_by_page_newest_first(shop: Rest, rigs: dict[str, Rig]) -> None:
+def test_platforms_are_listed_in_pages_newest_first(shop: Rest, rigs: dict[str, Rig]) -> None:
     ids = [register(shop, "ftp", rigs["ftp"].config(), is_active=False)["id"] for _ in range(5)]
     seen: list[str] = []
     cursor: str | None = ""
@@ -143,7 +145,7 @@ def test_platforms_are_listed_page_by_page_newest_first(shop: Rest, rigs: dict[s
     problem(shop.call("GET", "/exports/platforms?limit=0"), 422, "invalid_query", "limit")
 
 
-def test_a_file_is_delivered_again_and_elsewhere(shop: Rest, rigs: dict[str, Rig]) -> None:
+def test_a_file_is_delivered_again_and_to_another_platform(shop: Rest, rigs: dict[str, Rig]) -> None:
     first = register(shop, "sftp", rigs["sftp"].config(), is_active=True)
     job, file = shop.file("csv", {"file_name": "again_{job}"})
     [done] = ended(shop, job["id"], 1)
@@ -159,7 +161,7 @@ def test_a_file_is_delivered_again_and_elsewhere(shop: Rest, rigs: dict[str, Rig
     assert rigs["s3"].files()[job["file_name"]] == file
 
 
-def test_platform_ids_narrow_an_export_and_an_unknown_one_is_told(shop: Rest, rigs: dict[str, Rig]) -> None:
+def test_platform_ids_restrict_an_export_and_an_unknown_one_is_reported(shop: Rest, rigs: dict[str, Rig]) -> None:
     chosen = register(shop, "sftp", rigs["sftp"].config())["id"]
     register(shop, "ftp", rigs["ftp"].config())
     unknown = str(uuid.uuid4())
@@ -197,9 +199,7 @@ BAD_CONFIGS: list[tuple[str, dict[str, Any], str]] = [
 
 
 @pytest.mark.parametrize(("kind", "config", "field"), BAD_CONFIGS)
-def test_a_config_that_is_wrong_is_refused_by_the_name_of_its_field(
-    shop: Rest, kind: str, config: dict[str, Any], field: str
-) -> None:
+def test_an_invalid_field_of_a_config_is_named(shop: Rest, kind: str, config: dict[str, Any], field: str) -> None:
     answer = shop.call("POST", "/exports/platforms", {"name": "P", "platform_type": kind, "config": config})
     problem(answer, 422, "invalid_request", field)
     assert shop.call("GET", "/exports/platforms").json["items"] == []
@@ -220,11 +220,11 @@ BAD_BODIES: list[tuple[Any, str]] = [
 
 
 @pytest.mark.parametrize(("body", "field"), BAD_BODIES)
-def test_a_body_that_is_wrong_is_refused_by_the_name_of_its_field(shop: Rest, body: Any, field: str) -> None:
+def test_an_invalid_field_of_a_body_is_named(shop: Rest, body: Any, field: str) -> None:
     problem(shop.call("POST", "/exports/platforms", body), 422, "invalid_request", field)
 
 
-def test_what_is_no_json_no_object_or_no_id_is_refused(shop: Rest) -> None:
+def test_invalid_json_a_body_that_is_not_an_object_and_an_invalid_id_are_rejected(shop: Rest) -> None:
     problem(shop.call("POST", "/exports/platforms", raw=b"{"), 400, "not_json")
     problem(shop.call("POST", "/exports/platforms", raw=b"[]"), 422, "invalid_request", "body")
     problem(shop.call("GET", "/exports/platforms/nonsense"), 404, "platform_not_found")
@@ -238,7 +238,7 @@ def test_what_is_no_json_no_object_or_no_id_is_refused(shop: Rest) -> None:
     problem(shop.call("GET", f"/exports/jobs/{uuid.uuid4()}/deliveries"), 404, "job_not_found")
 
 
-def test_a_change_that_is_wrong_changes_nothing(shop: Rest, rigs: dict[str, Rig]) -> None:
+def test_an_invalid_change_changes_nothing(shop: Rest, rigs: dict[str, Rig]) -> None:
     made = register(shop, "sftp", rigs["sftp"].config(), is_active=False)
     path = f"/exports/platforms/{made['id']}"
     before = shop.call("GET", path).json
@@ -255,7 +255,7 @@ def test_a_change_that_is_wrong_changes_nothing(shop: Rest, rigs: dict[str, Rig]
     assert shop.call("GET", path).json == before
 
 
-def test_another_tenants_platform_is_not_there(shop: Rest, system: System, rigs: dict[str, Rig]) -> None:
+def test_another_tenants_platform_is_not_found(shop: Rest, system: System, rigs: dict[str, Rig]) -> None:
     made = register(shop, "sftp", rigs["sftp"].config(), is_active=False)
     other = system.client("somebody-else")
     path = f"/exports/platforms/{made['id']}"
@@ -272,7 +272,7 @@ def test_another_tenants_platform_is_not_there(shop: Rest, system: System, rigs:
     assert shop.call("GET", path).json["name"] == made["name"]
 
 
-def test_scopes_for_platforms_are_asked_for(shop: Rest, system: System, rigs: dict[str, Rig]) -> None:
+def test_scopes_for_platforms_are_required(shop: Rest, system: System, rigs: dict[str, Rig]) -> None:
     tenant = f"scopes-{uuid.uuid4().hex[:8]}"
     reader = Rest(system.url, system.key(tenant, "platforms:read"))
     exports = Rest(system.url, system.key(tenant, "exports:read,exports:write"))

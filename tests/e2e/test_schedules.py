@@ -1,4 +1,4 @@
-"""Schedules over REST, from registration to the file at its platform, and everything that is refused on the way."""
+"""Schedules over REST, from creation to the file at the platform, and the requests that are rejected."""
 
 import os
 import time
@@ -31,22 +31,22 @@ def rig() -> Iterator[SftpRig]:
 
 @pytest.fixture(scope="module")
 def client(system: System) -> Rest:
-    """Of a tenant with a small catalogue."""
+    """A client of a tenant with a small catalogue."""
     system.fill(TENANT, [{"_id": f"p{n}", "sku": f"S-{n}", "price": n / 4} for n in range(10)])
     return system.client(TENANT)
 
 
 @pytest.fixture(scope="module")
 def platform(client: Rest, rig: SftpRig) -> str:
-    """The id of a platform at the SFTP server."""
+    """The id of a platform for the SFTP server."""
     return registered(client, rig)
 
 
 @pytest.fixture(scope="module", autouse=True)
 def minutely(client: Rest, platform: str) -> Any:
-    """A schedule of every minute; its first minute passes while the other tests run."""
+    """A schedule that fires every minute; its first minute passes while the other tests run."""
     template = {"file_name": "{schedule}_{date}_{job}"}
-    return made(client, platform, "* * * * *", schedule_name="Every minute", options=template)
+    return created(client, platform, "* * * * *", schedule_name="Every minute", options=template)
 
 
 def registered(client: Rest, rig: SftpRig, **more: Any) -> str:
@@ -61,7 +61,7 @@ def create(client: Rest, platform: str, cron: str = YEARLY, **more: Any) -> Answ
     return client.call("POST", "/exports/schedules", body)
 
 
-def made(client: Rest, platform: str, cron: str = YEARLY, **more: Any) -> Any:
+def created(client: Rest, platform: str, cron: str = YEARLY, **more: Any) -> Any:
     answer = create(client, platform, cron, **more)
     assert answer.status == 201, answer
     return answer.json
@@ -78,7 +78,7 @@ def runs_of(client: Rest, schedule_id: str) -> Any:
 
 
 def delivered(client: Rest, job_id: str) -> Any:
-    """The only delivery of a job once it has arrived."""
+    """The only delivery of a job, once it has succeeded."""
 
     def arrived() -> Any:
         items = client.call("GET", f"/exports/jobs/{job_id}/deliveries").json["items"]
@@ -88,10 +88,10 @@ def delivered(client: Rest, job_id: str) -> Any:
     return eventually(f"the file of {job_id} is delivered", arrived)
 
 
-# A schedule's life
+# Lifecycle of a schedule
 
 
-def test_a_new_schedule_is_shown_with_its_defaults_and_its_place(client: Rest, platform: str) -> None:
+def test_a_new_schedule_is_shown_with_its_defaults_and_its_location(client: Rest, platform: str) -> None:
     answer = create(client, platform, "30 2 * * *", timezone="Europe/Paris", options={"utf8_bom": False})
     assert answer.status == 201, answer
     short = answer.json
@@ -113,10 +113,10 @@ def test_a_new_schedule_is_shown_with_its_defaults_and_its_place(client: Rest, p
     assert client.call("DELETE", f"/exports/schedules/{short['id']}").status == 204
 
 
-def test_run_delivers_at_once_also_while_paused_and_a_key_makes_one_run(
+def test_run_starts_an_export_even_while_paused_and_a_repeated_key_starts_no_other(
     client: Rest, platform: str, rig: SftpRig
 ) -> None:
-    schedule = made(client, platform, is_active=False, format="json", options={"file_name": "now_{schedule}"})
+    schedule = created(client, platform, is_active=False, format="json", options={"file_name": "now_{schedule}"})
     assert "next_run_at" not in schedule
     started = time.monotonic()
     path, key = f"/exports/schedules/{schedule['id']}/run", {"Idempotency-Key": "order-1"}
@@ -139,7 +139,7 @@ def test_run_delivers_at_once_also_while_paused_and_a_key_makes_one_run(
 
 
 def test_a_schedule_is_changed_paused_and_resumed(client: Rest, platform: str) -> None:
-    schedule = made(client, platform, options={"filters": {"price": {"gte": 1}}})
+    schedule = created(client, platform, options={"filters": {"price": {"gte": 1}}})
     path = f"/exports/schedules/{schedule['id']}"
     paused = client.call("PATCH", path, {"is_active": False})
     assert paused.status == 200, paused
@@ -185,17 +185,17 @@ def test_a_preview_shows_times_with_their_offsets(client: Rest) -> None:
     assert {item["utc_offset"] for item in items} <= {"+01:00", "+02:00"}
 
 
-def test_schedules_are_listed_page_by_page(system: System, rig: SftpRig) -> None:
+def test_schedules_are_listed_in_pages(system: System, rig: SftpRig) -> None:
     client = system.client("lister")
     platform = registered(client, rig)
-    ids = [made(client, platform)["id"] for _ in range(3)]
+    ids = [created(client, platform)["id"] for _ in range(3)]
     first = client.call("GET", "/exports/schedules?limit=2").json
     second = client.call("GET", f"/exports/schedules?limit=2&cursor={first['next_cursor']}").json
     assert [one["id"] for one in first["items"] + second["items"]] == ids[::-1]
     assert second["next_cursor"] is None
 
 
-# What is refused
+# Rejected requests
 
 
 @pytest.mark.parametrize(
@@ -223,17 +223,17 @@ def test_schedules_are_listed_page_by_page(system: System, rig: SftpRig) -> None
     ],
     ids=str,
 )
-def test_a_bad_body_is_refused_by_its_field(client: Rest, platform: str, bad: dict[str, Any], field: str) -> None:
+def test_an_invalid_field_of_a_body_is_named(client: Rest, platform: str, bad: dict[str, Any], field: str) -> None:
     body = {"platform_id": platform, "schedule_name": "Nightly", "cron_expression": YEARLY, **bad}
     problem(client.call("POST", "/exports/schedules", body), 422, "invalid_request", field)
 
 
-def test_a_platform_that_is_not_active_is_refused(client: Rest, rig: SftpRig) -> None:
+def test_an_inactive_platform_is_rejected(client: Rest, rig: SftpRig) -> None:
     sleeping = registered(client, rig, is_active=False)
     problem(create(client, sleeping), 422, "invalid_request", "platform_id")
 
 
-def test_a_bad_preview_and_a_bad_count_are_refused(client: Rest, minutely: Any) -> None:
+def test_an_invalid_preview_and_an_invalid_count_are_rejected(client: Rest, minutely: Any) -> None:
     for body, field in (
         ({"cron_expression": "* * * *"}, "cron_expression"),
         ({"cron_expression": "* * * * *", "timezone": "Mars/Base"}, "timezone"),
@@ -246,21 +246,21 @@ def test_a_bad_preview_and_a_bad_count_are_refused(client: Rest, minutely: Any) 
         problem(client.call("GET", path), 422, "invalid_query", "count")
 
 
-def test_another_tenants_schedule_or_one_that_is_none_is_not_found(system: System, minutely: Any) -> None:
-    stranger = system.client("stranger")
+def test_another_tenants_schedule_and_an_unknown_one_are_not_found(system: System, minutely: Any) -> None:
+    other = system.client("schedules-other")
     for schedule_id in (minutely["id"], SOME_ID, "x"):
         path = f"/exports/schedules/{schedule_id}"
         calls = [("GET", path), ("PATCH", path), ("DELETE", path), ("POST", f"{path}/run")]
         for method, target in [*calls, ("GET", f"{path}/runs"), ("GET", f"{path}/upcoming")]:
-            problem(stranger.call(method, target, {} if method == "PATCH" else None), 404, "schedule_not_found")
-    assert stranger.call("GET", "/exports/schedules").json["items"] == []
+            problem(other.call(method, target, {} if method == "PATCH" else None), 404, "schedule_not_found")
+    assert other.call("GET", "/exports/schedules").json["items"] == []
 
 
 def test_another_tenants_platform_is_unknown(system: System, platform: str) -> None:
-    problem(create(system.client("stranger"), platform), 422, "invalid_request", "platform_id")
+    problem(create(system.client("schedules-other"), platform), 422, "invalid_request", "platform_id")
 
 
-def test_scopes_are_asked_for(system: System, minutely: Any, platform: str) -> None:
+def test_scopes_are_required(system: System, minutely: Any, platform: str) -> None:
     reader = Rest(system.url, system.key(TENANT, "schedules:read"))
     path = f"/exports/schedules/{minutely['id']}"
     assert reader.call("GET", path).status == reader.call("GET", f"{path}/runs").status == 200
@@ -272,9 +272,9 @@ def test_scopes_are_asked_for(system: System, minutely: Any, platform: str) -> N
     problem(exports_only.call("GET", path), 403, "missing_scope")
 
 
-def test_a_platform_in_use_is_removed_by_force_only_and_its_runs_then_say_so(client: Rest, rig: SftpRig) -> None:
+def test_a_platform_in_use_is_deleted_only_with_force_and_its_runs_then_fail(client: Rest, rig: SftpRig) -> None:
     platform = registered(client, rig)
-    schedule = made(client, platform, schedule_name="Prices")
+    schedule = created(client, platform, schedule_name="Prices")
     path = f"/exports/platforms/{platform}"
     refused = client.call("DELETE", path)
     problem(refused, 409, "platform_in_use")
@@ -293,11 +293,11 @@ def test_a_platform_in_use_is_removed_by_force_only_and_its_runs_then_say_so(cli
     assert eventually("its delivery has failed", failed) == ["platform_not_found"]
 
 
-# The schedule of every minute, last: its first minute has passed meanwhile
+# The schedule that fires every minute comes last: its first minute has passed by now
 
 
 def nth_file(client: Rest, rig: SftpRig, minutely: Any, number: int) -> Any:
-    """The schedule's run of that number, once its file has arrived and was looked at."""
+    """The schedule's run with that number, once its file has been delivered and checked."""
 
     def completed() -> Any:
         found = [run for run in reversed(runs_of(client, minutely["id"])) if run["status"] == "completed"]
@@ -312,7 +312,9 @@ def nth_file(client: Rest, rig: SftpRig, minutely: Any, number: int) -> Any:
 
 
 @pytest.mark.timeout(300)
-def test_every_minute_a_file_arrives_until_the_schedule_is_paused(client: Rest, rig: SftpRig, minutely: Any) -> None:
+def test_a_file_is_delivered_every_minute_until_the_schedule_is_paused(
+    client: Rest, rig: SftpRig, minutely: Any
+) -> None:
     first = nth_file(client, rig, minutely, 1)
     assert first["fire_at"].endswith(":00Z")
     assert (at(first["delivered_at"]) - at(minutely["created_at"])).total_seconds() < 75
