@@ -1,5 +1,7 @@
 """Builds the gateway: its clients, its routes and its HTTP server."""
 
+from __future__ import annotations  # grpcio's classes take type arguments in its stubs only
+
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -7,6 +9,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
 
+import grpc
 import structlog
 from aiohttp import web
 
@@ -14,7 +17,6 @@ from services.chassis import mongo
 from services.chassis.blobs import open_store
 from services.chassis.rpc import client as rpc_client
 from services.chassis.rpc import tls
-from services.chassis.rpc.tls import Certificates
 from services.gateway.auth.addresses import parse_networks
 from services.gateway.auth.authenticator import Authenticator
 from services.gateway.auth.key_cache import KeyCache
@@ -51,25 +53,29 @@ async def build(settings: GatewaySettings) -> AsyncIterator[Running]:
     """Run the gateway. On exit: report not ready, stop listening, let requests finish, close connections."""
     async with AsyncExitStack() as stack:
         certificates = await stack.enter_async_context(tls.certificates(settings))
+
+        async def connect(address: str) -> grpc.aio.Channel:
+            return await stack.enter_async_context(rpc_client.channel(address, certificates))
+
+        deadline = settings.rpc_deadline
+        exporter_channel = await connect(settings.exporter_address)
+        exporter, delivery, scheduler = ExporterClient(exporter_channel, deadline), None, None
+        if settings.delivery_address is not None:
+            delivery = DeliveryClient(await connect(settings.delivery_address), deadline)
+        if settings.scheduler_address is not None:
+            scheduler = SchedulerClient(await connect(settings.scheduler_address), deadline)
         client = mongo.connect(settings.mongodb_uri, app="gateway")
         stack.callback(client.close)
-        exporter_channel = await stack.enter_async_context(rpc_client.channel(settings.exporter_address, certificates))
-        exporter = ExporterClient(exporter_channel, settings.rpc_deadline)
         blobs = await open_store(settings.artifacts_url)
         stack.push_async_callback(blobs.close)
-        signer = Signer(
-            [key.get_secret_value().encode() for key in (settings.signing_key, settings.signing_key_previous) if key],
-            timedelta(hours=settings.link_hours),
-            settings.public_url,
-        )
+
+        signer = _signer(settings)
         slots = DownloadSlots(settings.max_downloads, settings.max_downloads_per_key)
-        delivery = await _delivery(settings, stack, certificates)
         routes = [
             *ExportRoutes(exporter).routes(),
             *JobRoutes(exporter, signer, delivery).routes(),
             *DownloadRoutes(exporter, blobs, slots, settings.stall_seconds).routes(),
         ]
-        scheduler = await _scheduler(settings, stack, certificates)
         if delivery is not None:
             routes += [*PlatformRoutes(delivery, scheduler).routes(), *DeliveryRoutes(exporter, delivery).routes()]
         if scheduler is not None:
@@ -80,34 +86,20 @@ async def build(settings: GatewaySettings) -> AsyncIterator[Running]:
         keys = KeyCache(KeyStore(client["gateway"]), RateLimiter(settings.attempt_limit))
         proxies = parse_networks(settings.trusted_proxies)
         authenticator = Authenticator(keys, RateLimiter(settings.rate_limit), signer, proxies)
-        app = application(routes, authenticator, system, max_body=settings.max_body_bytes)
-        app[BODY_TIMEOUT] = settings.body_timeout
+        app = _application(routes, authenticator, system, settings)
         yield Running(await stack.enter_async_context(_listening(app, system, settings)))
 
 
-async def _delivery(
-    settings: GatewaySettings, stack: AsyncExitStack, certificates: Certificates | None
-) -> DeliveryClient | None:
-    if settings.delivery_address is None:
-        return None
-    channel = await stack.enter_async_context(rpc_client.channel(settings.delivery_address, certificates))
-    return DeliveryClient(channel, settings.rpc_deadline)
+def _signer(settings: GatewaySettings) -> Signer:
+    keys = [key.get_secret_value().encode() for key in (settings.signing_key, settings.signing_key_previous) if key]
+    return Signer(keys, timedelta(hours=settings.link_hours), settings.public_url)
 
 
-async def _scheduler(
-    settings: GatewaySettings, stack: AsyncExitStack, certificates: Certificates | None
-) -> SchedulerClient | None:
-    if settings.scheduler_address is None:
-        return None
-    channel = await stack.enter_async_context(rpc_client.channel(settings.scheduler_address, certificates))
-    return SchedulerClient(channel, settings.rpc_deadline)
-
-
-def application(
-    routes: Sequence[Route], authenticator: Authenticator, system: SystemRoutes, *, max_body: int
+def _application(
+    routes: Sequence[Route], authenticator: Authenticator, system: SystemRoutes, settings: GatewaySettings
 ) -> web.Application:
-    """The routes, guarded by the authenticator."""
-    app = web.Application(middlewares=[middleware], client_max_size=max_body)
+    app = web.Application(middlewares=[middleware], client_max_size=settings.max_body_bytes)
+    app[BODY_TIMEOUT] = settings.body_timeout
     app.on_response_prepare.append(add_headers)
     system.add_to(app)
     for route in routes:

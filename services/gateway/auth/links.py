@@ -1,4 +1,4 @@
-"""Links to files that work without an API key: tenant, job, key id and expiry, signed with HMAC-SHA-256. Pure.
+"""Links to files that work without an API key: tenant, job, key id and expiry, signed with HMAC-SHA-256.
 
 A link stops working with the key that it was made with; whoever checks a link must check that key, too.
 """
