@@ -64,6 +64,10 @@ check: setup  ## format, lint, types, import rules, generated code and docs
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports --no-cache
+	@$(BIN)/buf lint protos
+	@tag=$$(git describe --tags --abbrev=0 2>/dev/null); \
+	  if [ -z "$$tag" ]; then echo "protos: there is no tag yet to compare with"; else $(BIN)/buf breaking protos \
+	  --against "$$(git rev-parse --git-common-dir)#format=git,tag=$$tag,subdir=protos"; fi
 	@$(BIN)/python -m protos.generate --check
 	@$(BIN)/python -m deploy.settings_table --check
 

@@ -17,7 +17,7 @@ Position = tuple[datetime, str]
 
 
 def page_size(
-    requested: int, *, default: int = DEFAULT_PAGE_SIZE, maximum: int = MAX_PAGE_SIZE, field: str = "limit"
+    requested: int, *, default: int = DEFAULT_PAGE_SIZE, maximum: int = MAX_PAGE_SIZE, field: str = "page_size"
 ) -> int:
     """How many items a page has: `default` for 0, and never more than `maximum`.
 
@@ -45,7 +45,7 @@ def to_cursor(at: datetime, item_id: str) -> str:
     return base64.urlsafe_b64encode(f"{millis}/{item_id}".encode()).decode().rstrip("=")
 
 
-def from_cursor(cursor: str, *, field: str = "cursor") -> Position | None:
+def from_cursor(cursor: str, *, field: str = "page_token") -> Position | None:
     """The position of a cursor; None for the first page.
 
     Raises:

@@ -1,7 +1,8 @@
-"""Times to and from protobuf. All of them are UTC."""
+"""Times and durations to and from protobuf. All times are UTC."""
 
 from datetime import UTC, datetime
 
+from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from services.chassis.faults import BadRequest, Violation
@@ -26,3 +27,10 @@ def from_timestamp(stamp: Timestamp, field: str) -> datetime:
         return stamp.ToDatetime(UTC)
     except (ValueError, OverflowError) as exc:
         raise BadRequest([Violation(field, "is not a time between the years 1 and 9999")]) from exc
+
+
+def to_duration(seconds: float) -> Duration:
+    """The message of a number of seconds."""
+    duration = Duration()
+    duration.FromNanoseconds(round(seconds * 1_000_000_000))
+    return duration

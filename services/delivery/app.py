@@ -25,7 +25,7 @@ from services.delivery.service import DeliveryService
 from services.delivery.settings import DeliverySettings
 from services.wire import delivery_pb2_grpc
 
-SERVICE = "catalog.exports.v1.Delivery"
+SERVICE = "catalog.exports.v1.DeliveryService"
 OLDEST = Gauge("delivery_oldest_live_seconds", "Age of the oldest delivery that has not ended.")
 SWEEP_SECONDS = 3_600.0
 MEASURE_SECONDS = 5.0
@@ -55,7 +55,7 @@ async def build(settings: DeliverySettings) -> AsyncIterator[Running]:
         service = DeliveryService(
             known, registry, platforms, targets, deliveries, exporter, worker, max_attempts=settings.max_attempts
         )
-        yield await runtime.serve(partial(delivery_pb2_grpc.add_DeliveryServicer_to_server, service), SERVICE)
+        yield await runtime.serve(partial(delivery_pb2_grpc.add_DeliveryServiceServicer_to_server, service), SERVICE)
 
 
 def _worker(

@@ -1,4 +1,4 @@
-"""The exporter as the delivery service sees it: one job, and the completions since a time."""
+"""The delivery service's client of the exporter: one job with its file, and the completions since a time."""
 
 from __future__ import annotations  # grpcio's classes take type arguments in its stubs only
 
@@ -14,29 +14,30 @@ from services.wire import exporter_pb2_grpc
 
 
 class ExporterClient:
-    """Calls `catalog.exports.v1.Exporter`. Every method raises the Fault the service answers, or Unavailable."""
+    """Calls ExporterService. Every method raises the Fault that the service returns, or Unavailable."""
 
     def __init__(self, channel: grpc.aio.Channel, deadline: float) -> None:
-        self._stub = exporter_pb2_grpc.ExporterStub(channel)
+        self._stub = exporter_pb2_grpc.ExporterServiceStub(channel)
         self._caller = Caller("exporter", deadline=deadline)
 
-    async def job(self, tenant: str, job_id: str) -> pb.Job | None:
-        """A job; None when it is not there any more."""
+    async def job_file(self, tenant: str, job_id: str) -> pb.JobFile | None:
+        """A job with the location of its file; None when there is no such job."""
+        request = pb.GetJobFileRequest(tenant=tenant, job_id=job_id)
         try:
-            return await self._caller.call(self._stub.GetJob, pb.GetJobRequest(tenant=tenant, job_id=job_id))
+            return (await self._caller.call(self._stub.GetJobFile, request)).file
         except Fault as fault:
             if fault.kind is Kind.NOT_FOUND:
                 return None
             raise
 
-    async def completions(self, since: datetime) -> AsyncIterator[pb.Job]:
+    async def completions(self, since: datetime) -> AsyncIterator[pb.JobFile]:
         """Jobs completed at `since` or later, in the order of their completion, page by page."""
         request = pb.ListCompletionsRequest()
         request.since.FromDatetime(since)
         while True:
             page = await self._caller.call(self._stub.ListCompletions, request)
-            for job in page.jobs:
-                yield job
-            if not page.next_cursor:
+            for file in page.files:
+                yield file
+            if not page.next_page_token:
                 return
-            request.cursor = page.next_cursor
+            request.page_token = page.next_page_token

@@ -1,13 +1,12 @@
-"""The gRPC face of the delivery service: platforms and deliveries."""
+"""Implements DeliveryService: platforms and deliveries."""
 
 import json
 from collections.abc import Mapping
 from typing import Any
 
 import structlog
-from google.protobuf.empty_pb2 import Empty
 
-from services.chassis.paging import to_cursor
+from services.chassis.paging import cut, from_cursor, page_size
 from services.delivery.deliveries.delivery import ENDED, PLATFORM_DELETED, Delivery, DeliveryState
 from services.delivery.deliveries.fan_out import new_delivery
 from services.delivery.deliveries.store import DeliveryStore
@@ -15,7 +14,7 @@ from services.delivery.deliveries.worker import Worker
 from services.delivery.destinations.contract import Destination, Step
 from services.delivery.errors import DeliveryNotFound, JobNotFound, PlatformNotFound, WrongState
 from services.delivery.exporter_client import ExporterClient
-from services.delivery.messages import delivery_message, from_cursor, from_states, platform_message, test_message
+from services.delivery.messages import delivery_message, from_states, platform_message, test_message
 from services.delivery.platforms.probe import StepResult, probe
 from services.delivery.platforms.registry import Change, PlatformRegistry
 from services.delivery.platforms.store import PlatformStore
@@ -25,12 +24,9 @@ from services.wire import delivery_pb2_grpc, exporter_pb2
 
 log = structlog.get_logger()
 
-MOST_A_PAGE = 200
-A_PAGE = 50
 
-
-class DeliveryService(delivery_pb2_grpc.DeliveryServicer):
-    """Implements `catalog.exports.v1.Delivery`."""
+class DeliveryService(delivery_pb2_grpc.DeliveryServiceServicer):
+    """Implements `catalog.exports.v1.DeliveryService`."""
 
     def __init__(
         self,
@@ -53,7 +49,7 @@ class DeliveryService(delivery_pb2_grpc.DeliveryServicer):
         self._worker = worker
         self._max_attempts = max_attempts
 
-    async def CreatePlatform(self, request: pb.CreatePlatformRequest, context: Any) -> pb.Platform:
+    async def CreatePlatform(self, request: pb.CreatePlatformRequest, context: Any) -> pb.CreatePlatformResponse:
         """Register a platform."""
         platform = await self._registry.create(
             request.tenant,
@@ -66,38 +62,39 @@ class DeliveryService(delivery_pb2_grpc.DeliveryServicer):
         log.info(
             "platform_created", action="create", platform_id=platform.id, tenant=platform.tenant, type=platform.type
         )
-        return platform_message(platform)
+        return pb.CreatePlatformResponse(platform=platform_message(platform))
 
-    async def GetPlatform(self, request: pb.GetPlatformRequest, context: Any) -> pb.Platform:
+    async def GetPlatform(self, request: pb.GetPlatformRequest, context: Any) -> pb.GetPlatformResponse:
         """One platform."""
-        return platform_message(await self._registry.get(request.tenant, request.platform_id))
+        found = await self._registry.get(request.tenant, request.platform_id)
+        return pb.GetPlatformResponse(platform=platform_message(found))
 
     async def ListPlatforms(self, request: pb.ListPlatformsRequest, context: Any) -> pb.ListPlatformsResponse:
         """A page of a tenant's platforms, newest first."""
-        limit = _limit(request.limit)
-        found = await self._platforms.page(request.tenant, before=from_cursor(request.cursor), limit=limit + 1)
-        page = found[:limit]
-        following = to_cursor(page[-1].created_at, page[-1].id) if len(found) > limit else ""
-        return pb.ListPlatformsResponse(platforms=map(platform_message, page), next_cursor=following)
+        size = page_size(request.page_size)
+        found = await self._platforms.page(request.tenant, before=from_cursor(request.page_token), limit=size + 1)
+        page, following = cut(found, size, lambda one: (one.created_at, one.id))
+        return pb.ListPlatformsResponse(platforms=map(platform_message, page), next_page_token=following)
 
-    async def UpdatePlatform(self, request: pb.UpdatePlatformRequest, context: Any) -> pb.Platform:
-        """Change what is given."""
+    async def UpdatePlatform(self, request: pb.UpdatePlatformRequest, context: Any) -> pb.UpdatePlatformResponse:
+        """Change the fields that are present."""
         change = Change(
             name=request.name if request.HasField("name") else None,
             config_json=request.config_json if request.HasField("config_json") else None,
             is_active=request.is_active if request.HasField("is_active") else None,
         )
-        return platform_message(await self._registry.update(request.tenant, request.platform_id, change))
+        changed = await self._registry.update(request.tenant, request.platform_id, change)
+        return pb.UpdatePlatformResponse(platform=platform_message(changed))
 
-    async def DeletePlatform(self, request: pb.DeletePlatformRequest, context: Any) -> Empty:
-        """Forget a platform."""
+    async def DeletePlatform(self, request: pb.DeletePlatformRequest, context: Any) -> pb.DeletePlatformResponse:
+        """Delete a platform."""
         await self._registry.delete(request.tenant, request.platform_id)
         await self._deliveries.fail_waiting(request.platform_id, PLATFORM_DELETED)
         log.info("platform_deleted", action="delete", platform_id=request.platform_id, tenant=request.tenant)
-        return Empty()
+        return pb.DeletePlatformResponse()
 
     async def TestPlatform(self, request: pb.TestPlatformRequest, context: Any) -> pb.TestPlatformResponse:
-        """Try it out."""
+        """Send a probe to a platform."""
         platform = await self._registry.get(request.tenant, request.platform_id)
         try:
             target = self._targets.resolve(platform)
@@ -109,7 +106,7 @@ class DeliveryService(delivery_pb2_grpc.DeliveryServicer):
     async def ListPlatformTypes(
         self, request: pb.ListPlatformTypesRequest, context: Any
     ) -> pb.ListPlatformTypesResponse:
-        """The types and the JSON Schemas of their configs."""
+        """The types and the JSON Schemas of their configurations."""
         types = [
             pb.PlatformType(name=name, config_schema_json=json.dumps(one.Config.model_json_schema()))
             for name, one in self._destinations.items()
@@ -118,57 +115,55 @@ class DeliveryService(delivery_pb2_grpc.DeliveryServicer):
 
     async def ListDeliveries(self, request: pb.ListDeliveriesRequest, context: Any) -> pb.ListDeliveriesResponse:
         """A page of a tenant's deliveries, newest first."""
-        limit = _limit(request.limit)
+        size = page_size(request.page_size)
         found = await self._deliveries.page(
             request.tenant,
             job_id=request.job_id,
             platform_id=request.platform_id,
             states=from_states(request.states),
-            before=from_cursor(request.cursor),
-            limit=limit + 1,
+            before=from_cursor(request.page_token),
+            limit=size + 1,
         )
-        page = found[:limit]
-        following = to_cursor(page[-1].created_at, page[-1].id) if len(found) > limit else ""
-        return pb.ListDeliveriesResponse(deliveries=map(delivery_message, page), next_cursor=following)
+        page, following = cut(found, size, lambda one: (one.created_at, one.id))
+        brief = request.view == pb.DELIVERY_VIEW_BASIC
+        messages = [delivery_message(delivery, brief=brief) for delivery in page]
+        return pb.ListDeliveriesResponse(deliveries=messages, next_page_token=following)
 
-    async def GetDelivery(self, request: pb.GetDeliveryRequest, context: Any) -> pb.JobDelivery:
+    async def GetDelivery(self, request: pb.GetDeliveryRequest, context: Any) -> pb.GetDeliveryResponse:
         """One delivery."""
-        return delivery_message(await self._found(request.tenant, request.delivery_id))
+        found = await self._found(request.tenant, request.delivery_id)
+        return pb.GetDeliveryResponse(delivery=delivery_message(found))
 
-    async def RetryDelivery(self, request: pb.RetryDeliveryRequest, context: Any) -> pb.JobDelivery:
-        """Start a failed delivery again."""
+    async def RetryDelivery(self, request: pb.RetryDeliveryRequest, context: Any) -> pb.RetryDeliveryResponse:
+        """Restart a failed delivery."""
         states = frozenset({DeliveryState.FAILED})
         found = await self._deliveries.restart(request.tenant, request.delivery_id, states)
         if found is None:
             state = (await self._found(request.tenant, request.delivery_id)).state
-            message = f"The delivery is {state.value}; only a failed one can be started again."
+            message = f"The delivery is {state.value}; only a failed delivery can be restarted."
             raise WrongState("delivery_not_failed", message)
         self._worker.wake()
-        return delivery_message(found)
+        return pb.RetryDeliveryResponse(delivery=delivery_message(found))
 
-    async def DeliverJob(self, request: pb.DeliverJobRequest, context: Any) -> pb.JobDelivery:
+    async def DeliverJob(self, request: pb.DeliverJobRequest, context: Any) -> pb.DeliverJobResponse:
         """Deliver a completed job's file to a platform, again or for the first time."""
-        job = await self._exporter.job(request.tenant, request.job_id)
-        if job is None:
+        file = await self._exporter.job_file(request.tenant, request.job_id)
+        if file is None:
             raise JobNotFound(request.job_id)
-        if job.state != exporter_pb2.JOB_STATE_COMPLETED:
+        if file.job.state != exporter_pb2.JOB_STATE_COMPLETED:
             raise WrongState("job_has_no_file", "Only a completed export whose file is still kept can be delivered.")
         platform = await self._platforms.get(request.tenant, request.platform_id)
         if platform is None:
             raise PlatformNotFound(request.platform_id)
         if not platform.is_active:
             raise WrongState("platform_inactive", "The platform is not active; activate it first.")
-        wanted = new_delivery(job, platform.id, platform, self._max_attempts)
+        wanted = new_delivery(file, platform.id, platform, self._max_attempts)
         found = await self._deliveries.restart(request.tenant, wanted.id, ENDED) or await self._deliveries.add(wanted)
         self._worker.wake()
-        return delivery_message(found)
+        return pb.DeliverJobResponse(delivery=delivery_message(found))
 
     async def _found(self, tenant: str, wanted: str) -> Delivery:
         found = await self._deliveries.get(tenant, wanted)
         if found is None:
             raise DeliveryNotFound(wanted)
         return found
-
-
-def _limit(asked: int) -> int:
-    return min(asked if asked > 0 else A_PAGE, MOST_A_PAGE)

@@ -22,7 +22,7 @@ from services.exporter.service import ExporterService
 from services.exporter.settings import ExporterSettings
 from services.wire import exporter_pb2_grpc
 
-SERVICE = "catalog.exports.v1.Exporter"
+SERVICE = "catalog.exports.v1.ExporterService"
 DISPATCH_EVERY = 0.5
 WORKER_PAUSE = 1.0
 MEASURE_EVERY = 5.0
@@ -66,7 +66,9 @@ async def build(settings: ExporterSettings) -> AsyncIterator[Running]:
             max_attempts=settings.max_attempts,
         )
         runtime.stack.push_async_callback(service.settled)
-        running = await runtime.serve(partial(exporter_pb2_grpc.add_ExporterServicer_to_server, service), SERVICE)
+        running = await runtime.serve(
+            partial(exporter_pb2_grpc.add_ExporterServiceServicer_to_server, service), SERVICE
+        )
         runtime.stack.callback(service.leave)
         yield running
 

@@ -1,102 +1,111 @@
-"""Jobs to and from the protocol's messages."""
+"""Jobs to and from the messages of exporter.proto."""
 
+import json
 from collections.abc import Iterable
 from datetime import UTC, datetime
 
-from google.protobuf.timestamp_pb2 import Timestamp
-
-from services.chassis import paging as cursors
+from services.chassis import json_text
 from services.chassis.faults import BadRequest, Violation
-from services.exporter.jobs.job import Job, JobState
+from services.chassis.timestamps import to_timestamp
+from services.exporter.jobs.job import Artifact, Job, JobState, Stage
+from services.wire import errors_pb2
 from services.wire import exporter_pb2 as pb
 
 STATES: dict[JobState, pb.JobState.ValueType] = {
     state: pb.JobState.Value(f"JOB_STATE_{state.name}") for state in JobState
 }
 FROM_STATES = {value: state for state, value in STATES.items()}
+STAGES: dict[str, pb.JobStage.ValueType] = {stage: pb.JobStage.Value(f"JOB_STAGE_{stage.name}") for stage in Stage}
+PLATFORM_IDS = "platform_ids"
+"""The option that holds the selection of platforms in stored jobs and in REST; in messages it has its own field."""
 
 
 def from_states(values: Iterable[pb.JobState.ValueType]) -> list[JobState]:
-    """The states a list is narrowed to.
+    """The states in a filter.
 
     Raises:
-        BadRequest: a number that is no state.
+        BadRequest: a number that is not a state.
     """
     chosen = list(values)
     if unknown := [str(value) for value in chosen if value not in FROM_STATES]:
-        raise BadRequest([Violation("states", f"{', '.join(unknown)} is no state of a job")])
+        raise BadRequest([Violation("states", f"{', '.join(unknown)} is not a state of a job")])
     return [FROM_STATES[value] for value in chosen]
 
 
-def _stamp(at: datetime | None) -> Timestamp | None:
-    if at is None:
-        return None
-    stamp = Timestamp()
-    stamp.FromDatetime(at)
-    return stamp
+def options_of(request: pb.CreateJobRequest) -> str:
+    """The options as they are stored, with the selection of platforms as the last one."""
+    text = request.options_json or "{}"
+    if not request.HasField("platforms"):
+        return text
+    return json_text.with_member(text, PLATFORM_IDS, json.dumps(list(request.platforms.platform_ids)))
+
+
+def refuse_selection(options_json: str) -> None:
+    """Refuse valid options that select platforms: a message has a field for that.
+
+    Raises:
+        BadRequest: `platform_ids` is among them.
+    """
+    if _selection(options_json)[1] is not None:
+        raise BadRequest([Violation(PLATFORM_IDS, "must be sent in the field `platforms`")])
 
 
 def to_message(job: Job, now: datetime | None = None) -> pb.Job:
-    """The job as the protocol shows it; one whose retention is over is expired even before the sweep says so."""
+    """The job as a message; it is expired when its retention is over, even before the sweep has removed the file."""
     state = job.state
     if state is JobState.COMPLETED and job.expires_at is not None and job.expires_at <= (now or datetime.now(UTC)):
         state = JobState.EXPIRED
-    message = pb.Job(
+    options_json, platforms = _selection(job.options_json)
+    return pb.Job(
         id=job.id,
         tenant=job.tenant,
         format=job.format,
-        options_json=job.options_json,
+        options_json=options_json,
+        platforms=platforms,
         state=STATES[state],
-        stage=job.stage,
-        processed=job.processed,
-        total=job.total,
+        stage=STAGES.get(job.stage, pb.JOB_STAGE_UNSPECIFIED),
+        processed_documents=job.processed,
+        total_documents=job.total,
         records=dict(job.records),
-        created_at=_stamp(job.created_at),
-        started_at=_stamp(job.started_at),
-        finished_at=_stamp(job.finished_at),
-        expires_at=_stamp(job.expires_at),
+        artifact=None if job.artifact is None else _artifact(job.artifact),
+        created_at=to_timestamp(job.created_at),
+        started_at=to_timestamp(job.started_at),
+        finished_at=to_timestamp(job.finished_at),
+        expires_at=to_timestamp(job.expires_at),
         warnings=[pb.Warning(code=w.code, message=w.message) for w in job.warnings],
+        error=None if job.error is None else errors_pb2.ErrorInfo(code=job.error.code, message=job.error.message),
         schedule_id=job.schedule_id,
         schedule_name=job.schedule_name,
         attempt=job.attempt,
         max_attempts=job.max_attempts,
-        fence=job.fence,
-        traceparent=job.traceparent,
     )
-    if job.error is not None:
-        message.error.CopyFrom(pb.JobError(code=job.error.code, message=job.error.message))
-    if job.artifact is not None:
-        message.artifact.CopyFrom(
-            pb.Artifact(
-                key=job.artifact.key,
-                file_name=job.artifact.file_name,
-                media_type=job.artifact.media_type,
-                size=job.artifact.size,
-                sha256=job.artifact.sha256,
-            )
-        )
-    return message
 
 
-def from_since(request: pb.ListCompletionsRequest) -> datetime:
-    """The time from which completions are asked for; without one, the beginning.
-
-    Raises:
-        BadRequest: a time that is none.
-    """
-    try:
-        return request.since.ToDatetime(UTC)
-    except (ValueError, OverflowError) as exc:
-        raise BadRequest([Violation("since", "is not a time")]) from exc
+def to_file_message(job: Job) -> pb.JobFile:
+    """The job and what is needed to read its file."""
+    key = job.artifact.key if job.artifact is not None else ""
+    return pb.JobFile(job=to_message(job), artifact_key=key, traceparent=job.traceparent)
 
 
-def from_cursor(cursor: str) -> tuple[datetime, str] | None:
-    """The position a cursor stands for; None for the beginning.
+def _artifact(artifact: Artifact) -> pb.Artifact:
+    return pb.Artifact(
+        file_name=artifact.file_name,
+        media_type=artifact.media_type,
+        size_bytes=artifact.size,
+        sha256=artifact.sha256,
+    )
 
-    Raises:
-        BadRequest: not a cursor of ours.
-    """
-    try:
-        return cursors.from_cursor(cursor)
-    except ValueError as exc:
-        raise BadRequest([Violation("cursor", "is not a cursor of this list; start without one")]) from exc
+
+def _selection(options_json: str) -> tuple[str, pb.PlatformSelection | None]:
+    """Stored options without the selection of platforms, and the selection."""
+    if not _may_select(options_json):
+        return options_json, None
+    selected = dict(json_text.members(options_json)).get(PLATFORM_IDS)
+    if selected is None or (ids := json.loads(selected)) is None:
+        return options_json, None
+    return json_text.without(options_json, PLATFORM_IDS), pb.PlatformSelection(platform_ids=ids)
+
+
+def _may_select(options_json: str) -> bool:
+    """Whether the options, which may be long, have to be parsed; a name may be written with escapes."""
+    return PLATFORM_IDS in options_json or "\\u" in options_json

@@ -20,7 +20,7 @@ from services.scheduler.service import SchedulerService
 from services.scheduler.settings import SchedulerSettings
 from services.wire import scheduler_pb2_grpc
 
-SERVICE = "catalog.exports.v1.Scheduler"
+SERVICE = "catalog.exports.v1.SchedulerService"
 ASK_SECONDS = 5.0
 SWEEP_SECONDS = 3_600.0
 MEASURE_SECONDS = 5.0
@@ -58,7 +58,7 @@ async def build(settings: SchedulerSettings) -> AsyncIterator[Running]:
         await runtime.run_in_background(*_background(settings, ticker, submitter, outcomes, runs))
         registry = ScheduleRegistry(schedules, exporter, delivery, max_schedules=settings.max_schedules)
         service = SchedulerService(registry, schedules, runs)
-        yield await runtime.serve(partial(scheduler_pb2_grpc.add_SchedulerServicer_to_server, service), SERVICE)
+        yield await runtime.serve(partial(scheduler_pb2_grpc.add_SchedulerServiceServicer_to_server, service), SERVICE)
 
 
 def _background(

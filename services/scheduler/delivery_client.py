@@ -11,10 +11,10 @@ from services.wire import delivery_pb2_grpc
 
 
 class DeliveryClient:
-    """Calls `catalog.exports.v1.Delivery`."""
+    """Calls DeliveryService."""
 
     def __init__(self, channel: grpc.aio.Channel, deadline: float) -> None:
-        self._stub = delivery_pb2_grpc.DeliveryStub(channel)
+        self._stub = delivery_pb2_grpc.DeliveryServiceStub(channel)
         self._caller = Caller("delivery", deadline=deadline)
 
     async def platform(self, tenant: str, platform_id: str) -> pb.Platform | None:
@@ -25,7 +25,7 @@ class DeliveryClient:
         """
         request = pb.GetPlatformRequest(tenant=tenant, platform_id=platform_id)
         try:
-            return await self._caller.call(self._stub.GetPlatform, request)
+            return (await self._caller.call(self._stub.GetPlatform, request)).platform
         except Fault as fault:
             if fault.kind is Kind.NOT_FOUND:
                 return None

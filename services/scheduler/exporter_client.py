@@ -11,10 +11,10 @@ from services.wire import exporter_pb2_grpc
 
 
 class ExporterClient:
-    """Calls `catalog.exports.v1.Exporter`. Methods raise the Fault of the answer, or Unavailable."""
+    """Calls ExporterService. Methods raise the Fault of the answer, or Unavailable."""
 
     def __init__(self, channel: grpc.aio.Channel, deadline: float) -> None:
-        self._stub = exporter_pb2_grpc.ExporterStub(channel)
+        self._stub = exporter_pb2_grpc.ExporterServiceStub(channel)
         self._caller = Caller("exporter", deadline=deadline)
 
     async def check(self, tenant: str, form: str, options_json: str) -> None:
@@ -24,19 +24,13 @@ class ExporterClient:
 
     async def create_job(self, request: pb.CreateJobRequest) -> pb.Job:
         """Create the job with the request's `job_id`; repeated calls create it once."""
-        return await self._caller.call(self._stub.CreateJob, request)
+        return (await self._caller.call(self._stub.CreateJob, request)).job
 
     async def job(self, tenant: str, job_id: str) -> pb.Job | None:
         """A job; None when it does not exist."""
         try:
-            return await self._caller.call(self._stub.GetJob, pb.GetJobRequest(tenant=tenant, job_id=job_id))
+            return (await self._caller.call(self._stub.GetJob, pb.GetJobRequest(tenant=tenant, job_id=job_id))).job
         except Fault as fault:
             if fault.kind is Kind.NOT_FOUND:
                 return None
             raise
-
-
-def with_platform(options_json: str, platform_id: str) -> str:
-    """The options with the platform added. Their text is kept as it is, with all digits of its numbers."""
-    inner = options_json.strip().removeprefix("{").removesuffix("}").strip()
-    return f'{{{inner}{", " if inner else ""}"platform_ids": ["{platform_id}"]}}'

@@ -1,22 +1,27 @@
-"""Schedules, runs and specs to and from the protocol's messages."""
+"""Schedules and runs to and from the messages of scheduler.proto."""
 
 from collections.abc import Iterable
-from datetime import datetime
 
-from google.protobuf.timestamp_pb2 import Timestamp
-
+from services.chassis.faults import BadRequest, Violation
+from services.chassis.timestamps import to_duration, to_timestamp
+from services.scheduler.cron.misfire import Policy
 from services.scheduler.cron.preview import Upcoming
-from services.scheduler.schedules.schedule import Run, Schedule
+from services.scheduler.schedules.schedule import Overlap, Run, RunState, Schedule
 from services.scheduler.schedules.spec import ScheduleSpec
+from services.wire import errors_pb2
 from services.wire import scheduler_pb2 as pb
 
-
-def _stamp(at: datetime | None) -> Timestamp | None:
-    if at is None:
-        return None
-    stamp = Timestamp()
-    stamp.FromDatetime(at)
-    return stamp
+MISFIRES: dict[Policy, pb.MisfirePolicy.ValueType] = {
+    policy: pb.MisfirePolicy.Value(f"MISFIRE_POLICY_{policy.name}") for policy in Policy
+}
+OVERLAPS: dict[Overlap, pb.OverlapPolicy.ValueType] = {
+    policy: pb.OverlapPolicy.Value(f"OVERLAP_POLICY_{policy.name}") for policy in Overlap
+}
+STATES: dict[RunState, pb.RunState.ValueType] = {
+    state: pb.RunState.Value(f"RUN_STATE_{state.name}") for state in RunState
+}
+FROM_MISFIRES = {value: policy.value for policy, value in MISFIRES.items()}
+FROM_OVERLAPS = {value: policy.value for policy, value in OVERLAPS.items()}
 
 
 def schedule_message(schedule: Schedule, last: Run | None) -> pb.Schedule:
@@ -31,12 +36,12 @@ def schedule_message(schedule: Schedule, last: Run | None) -> pb.Schedule:
         is_active=schedule.is_active,
         format=schedule.format,
         options_json=schedule.options_json,
-        misfire=schedule.misfire.value,
-        overlap=schedule.overlap.value,
-        jitter_seconds=schedule.jitter_seconds,
-        created_at=_stamp(schedule.created_at),
-        updated_at=_stamp(schedule.updated_at),
-        next_run_at=_stamp(schedule.next_fire_at),
+        misfire=MISFIRES[schedule.misfire],
+        overlap=OVERLAPS[schedule.overlap],
+        jitter=to_duration(schedule.jitter_seconds),
+        created_at=to_timestamp(schedule.created_at),
+        updated_at=to_timestamp(schedule.updated_at),
+        next_run_at=to_timestamp(schedule.next_fire_at),
     )
     if last is not None:
         message.last_run.CopyFrom(run_message(last))
@@ -48,34 +53,38 @@ def run_message(run: Run) -> pb.Run:
     return pb.Run(
         id=run.id,
         schedule_id=run.schedule_id,
-        fire_at=_stamp(run.fire_at),
-        started_at=_stamp(run.started_at),
-        finished_at=_stamp(run.finished_at),
-        state=run.state.value,
-        reason=run.reason,
+        fire_at=to_timestamp(run.fire_at),
+        started_at=to_timestamp(run.started_at),
+        finished_at=to_timestamp(run.finished_at),
+        state=STATES[run.state],
+        error=_error(run.reason),
         job_id=run.job_id if run.started_at is not None else "",
         is_manual=run.is_manual,
-        skipped=run.skipped,
+        skipped_times=run.skipped,
     )
 
 
-def times_message(times: Iterable[Upcoming]) -> pb.UpcomingResponse:
-    """Fire times to come, with the words about clock changes."""
-    return pb.UpcomingResponse(
-        times=[
-            pb.FireTime(
-                at=_stamp(one.at),
-                local=one.local.isoformat(timespec="seconds"),
-                utc_offset=one.local.isoformat(timespec="seconds")[19:],
-                note=one.words,
-            )
-            for one in times
-        ]
-    )
+def _error(reason: str) -> errors_pb2.ErrorInfo | None:
+    """A stored reason is a code, or `code: message`."""
+    code, _, message = reason.partition(": ")
+    return errors_pb2.ErrorInfo(code=code, message=message) if reason else None
+
+
+def times_message(times: Iterable[Upcoming]) -> list[pb.FireTime]:
+    """Fire times, with notes about clock changes."""
+    return [
+        pb.FireTime(
+            at=to_timestamp(one.at),
+            local=one.local.isoformat(timespec="seconds"),
+            utc_offset=one.local.isoformat(timespec="seconds")[19:],
+            note=one.words,
+        )
+        for one in times
+    ]
 
 
 def spec_for_create(request: pb.CreateScheduleRequest) -> ScheduleSpec:
-    """What a new schedule should be; what is left empty is the default, where there is one."""
+    """The fields of a new schedule; empty ones have their default, where there is one."""
     return ScheduleSpec(
         platform_id=request.platform_id,
         name=request.schedule_name,
@@ -84,14 +93,14 @@ def spec_for_create(request: pb.CreateScheduleRequest) -> ScheduleSpec:
         is_active=request.is_active if request.HasField("is_active") else None,
         format=request.format or None,
         options_json=request.options_json or None,
-        misfire=request.misfire or None,
-        overlap=request.overlap or None,
-        jitter_seconds=request.jitter_seconds,
+        misfire=_misfire(request.misfire) if request.misfire else None,
+        overlap=_overlap(request.overlap) if request.overlap else None,
+        jitter_seconds=_jitter(request),
     )
 
 
 def spec_for_update(request: pb.UpdateScheduleRequest) -> ScheduleSpec:
-    """What an update changes."""
+    """The fields that an update changes."""
 
     def given(name: str) -> bool:
         return request.HasField(name)  # type: ignore[arg-type]  # the stub wants a literal
@@ -104,7 +113,22 @@ def spec_for_update(request: pb.UpdateScheduleRequest) -> ScheduleSpec:
         is_active=request.is_active if given("is_active") else None,
         format=request.format if given("format") else None,
         options_json=request.options_json if given("options_json") else None,
-        misfire=request.misfire if given("misfire") else None,
-        overlap=request.overlap if given("overlap") else None,
-        jitter_seconds=request.jitter_seconds if given("jitter_seconds") else None,
+        misfire=_misfire(request.misfire) if given("misfire") else None,
+        overlap=_overlap(request.overlap) if given("overlap") else None,
+        jitter_seconds=_jitter(request) if given("jitter") else None,
     )
+
+
+def _misfire(value: pb.MisfirePolicy.ValueType) -> str:
+    """The policy's name; that of an unknown number is not a policy, and is refused with the other invalid fields."""
+    return FROM_MISFIRES.get(value, str(value))
+
+
+def _overlap(value: pb.OverlapPolicy.ValueType) -> str:
+    return FROM_OVERLAPS.get(value, str(value))
+
+
+def _jitter(request: pb.CreateScheduleRequest | pb.UpdateScheduleRequest) -> int:
+    if request.jitter.nanos:
+        raise BadRequest([Violation("jitter_seconds", "must be whole seconds")])
+    return request.jitter.seconds

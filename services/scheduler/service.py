@@ -1,14 +1,13 @@
-"""The gRPC face of the scheduler: schedules, their runs, and the times to come."""
+"""Implements SchedulerService: schedules, their runs, and upcoming fire times."""
 
 import uuid
 from datetime import datetime
 from typing import Any
 
 import structlog
-from google.protobuf.empty_pb2 import Empty
 
 from services.chassis.faults import BadRequest, Violation
-from services.chassis.paging import from_cursor, to_cursor
+from services.chassis.paging import cut, from_cursor, page_size
 from services.chassis.telemetry import tracing
 from services.scheduler.cron import preview
 from services.scheduler.messages import run_message, schedule_message, spec_for_create, spec_for_update, times_message
@@ -22,61 +21,59 @@ from services.wire import scheduler_pb2_grpc
 
 log = structlog.get_logger()
 
-MOST_A_PAGE, A_PAGE = 200, 50
-MOST_TIMES, TIMES = 100, 10
+DEFAULT_TIMES, MAX_TIMES = 10, 100
 
 
-class SchedulerService(scheduler_pb2_grpc.SchedulerServicer):
-    """Implements `catalog.exports.v1.Scheduler`."""
+class SchedulerService(scheduler_pb2_grpc.SchedulerServiceServicer):
+    """Implements `catalog.exports.v1.SchedulerService`."""
 
     def __init__(self, registry: ScheduleRegistry, schedules: ScheduleStore, runs: RunStore) -> None:
         self._registry = registry
         self._schedules = schedules
         self._runs = runs
 
-    async def CreateSchedule(self, request: pb.CreateScheduleRequest, context: Any) -> pb.Schedule:
-        """Make a schedule."""
-        made = await self._registry.create(request.tenant, spec_for_create(request), request.schedule_id)
-        log.info("schedule_created", action="create", schedule_id=made.id, tenant=made.tenant)
-        return schedule_message(made, None)
+    async def CreateSchedule(self, request: pb.CreateScheduleRequest, context: Any) -> pb.CreateScheduleResponse:
+        """Create a schedule."""
+        created = await self._registry.create(request.tenant, spec_for_create(request), request.schedule_id)
+        log.info("schedule_created", action="create", schedule_id=created.id, tenant=created.tenant)
+        return pb.CreateScheduleResponse(schedule=schedule_message(created, None))
 
-    async def GetSchedule(self, request: pb.GetScheduleRequest, context: Any) -> pb.Schedule:
+    async def GetSchedule(self, request: pb.GetScheduleRequest, context: Any) -> pb.GetScheduleResponse:
         """One schedule."""
-        return await self._shown(await self._registry.get(request.tenant, request.schedule_id))
+        found = await self._registry.get(request.tenant, request.schedule_id)
+        return pb.GetScheduleResponse(schedule=await self._message(found))
 
     async def ListSchedules(self, request: pb.ListSchedulesRequest, context: Any) -> pb.ListSchedulesResponse:
         """A page of a tenant's schedules, newest first."""
-        limit = _within(request.limit, A_PAGE, MOST_A_PAGE)
+        size = page_size(request.page_size)
         found = await self._schedules.page(
             request.tenant,
             platform_id=request.platform_id,
-            before=_position(request.cursor),
-            limit=limit + 1,
+            before=from_cursor(request.page_token),
+            limit=size + 1,
         )
-        page = found[:limit]
+        page, following = cut(found, size, lambda one: (one.created_at, one.id))
         last = await self._runs.newest([schedule.id for schedule in page])
-        following = to_cursor(page[-1].created_at, page[-1].id) if len(found) > limit else ""
-        shown = [schedule_message(schedule, last.get(schedule.id)) for schedule in page]
-        return pb.ListSchedulesResponse(schedules=shown, next_cursor=following)
+        messages = [schedule_message(schedule, last.get(schedule.id)) for schedule in page]
+        return pb.ListSchedulesResponse(schedules=messages, next_page_token=following)
 
-    async def UpdateSchedule(self, request: pb.UpdateScheduleRequest, context: Any) -> pb.Schedule:
-        """Change what is given."""
-        return await self._shown(
-            await self._registry.update(request.tenant, request.schedule_id, spec_for_update(request))
-        )
+    async def UpdateSchedule(self, request: pb.UpdateScheduleRequest, context: Any) -> pb.UpdateScheduleResponse:
+        """Change the fields that are present."""
+        changed = await self._registry.update(request.tenant, request.schedule_id, spec_for_update(request))
+        return pb.UpdateScheduleResponse(schedule=await self._message(changed))
 
-    async def DeleteSchedule(self, request: pb.DeleteScheduleRequest, context: Any) -> Empty:
-        """Forget a schedule."""
+    async def DeleteSchedule(self, request: pb.DeleteScheduleRequest, context: Any) -> pb.DeleteScheduleResponse:
+        """Delete a schedule."""
         await self._registry.delete(request.tenant, request.schedule_id)
         log.info("schedule_deleted", action="delete", schedule_id=request.schedule_id, tenant=request.tenant)
-        return Empty()
+        return pb.DeleteScheduleResponse()
 
-    async def RunSchedule(self, request: pb.RunScheduleRequest, context: Any) -> pb.Run:
-        """One run now; a paused schedule runs, too."""
+    async def RunSchedule(self, request: pb.RunScheduleRequest, context: Any) -> pb.RunScheduleResponse:
+        """Start one run now, also of a paused schedule."""
         schedule = await self._registry.get(request.tenant, request.schedule_id)
         now = await self._schedules.now()
         run = Run(
-            id=manual_run_id(schedule.id, request.request_id or uuid.uuid4().hex),
+            id=manual_run_id(schedule.id, request.idempotency_key or uuid.uuid4().hex),
             schedule_id=schedule.id,
             tenant=schedule.tenant,
             fire_at=now,
@@ -85,48 +82,41 @@ class SchedulerService(scheduler_pb2_grpc.SchedulerServicer):
             is_manual=True,
             traceparent=tracing.traceparent(),
         )
-        return run_message(await self._runs.add(run))
+        return pb.RunScheduleResponse(run=run_message(await self._runs.add(run)))
 
     async def ListRuns(self, request: pb.ListRunsRequest, context: Any) -> pb.ListRunsResponse:
         """A page of a schedule's runs, newest first."""
         schedule = await self._registry.get(request.tenant, request.schedule_id)
-        limit = _within(request.limit, A_PAGE, MOST_A_PAGE)
-        found = await self._runs.page(schedule.id, before=_position(request.cursor), limit=limit + 1)
-        page = found[:limit]
-        following = to_cursor(page[-1].fire_at, page[-1].id) if len(found) > limit else ""
-        return pb.ListRunsResponse(runs=[run_message(run) for run in page], next_cursor=following)
+        size = page_size(request.page_size)
+        found = await self._runs.page(schedule.id, before=from_cursor(request.page_token), limit=size + 1)
+        page, following = cut(found, size, lambda one: (one.fire_at, one.id))
+        return pb.ListRunsResponse(runs=[run_message(run) for run in page], next_page_token=following)
 
-    async def Upcoming(self, request: pb.UpcomingRequest, context: Any) -> pb.UpcomingResponse:
-        """The next times of a schedule; none while it is paused."""
+    async def ListUpcomingTimes(
+        self, request: pb.ListUpcomingTimesRequest, context: Any
+    ) -> pb.ListUpcomingTimesResponse:
+        """The next fire times of a schedule; none while it is paused."""
         schedule = await self._registry.get(request.tenant, request.schedule_id)
         if schedule.next_fire_at is None:
-            return pb.UpcomingResponse()
-        return _times(schedule.cron_expression, schedule.timezone, schedule.planned_until, request.count)
+            return pb.ListUpcomingTimesResponse()
+        times = _times(schedule.cron_expression, schedule.timezone, schedule.planned_until, request.count)
+        return pb.ListUpcomingTimesResponse(times=times)
 
-    async def Preview(self, request: pb.PreviewRequest, context: Any) -> pb.UpcomingResponse:
-        """The next times of an expression that is not stored."""
+    async def PreviewSchedule(self, request: pb.PreviewScheduleRequest, context: Any) -> pb.PreviewScheduleResponse:
+        """The next fire times of an expression that is not stored."""
         now = await self._schedules.now()
-        return _times(request.cron_expression, request.timezone or "UTC", now, request.count)
+        times = _times(request.cron_expression, request.timezone or "UTC", now, request.count)
+        return pb.PreviewScheduleResponse(times=times)
 
-    async def _shown(self, schedule: Schedule) -> pb.Schedule:
+    async def _message(self, schedule: Schedule) -> pb.Schedule:
         last = await self._runs.newest([schedule.id])
         return schedule_message(schedule, last.get(schedule.id))
 
 
-def _times(expression: str, timezone: str, after: datetime, count: int) -> pb.UpcomingResponse:
+def _times(expression: str, timezone: str, after: datetime, count: int) -> list[pb.FireTime]:
     problems: list[Violation] = []
     cron = cron_of(expression, timezone, problems)
     if cron is None:
         raise BadRequest(problems)
-    return times_message(preview.upcoming(cron, after, _within(count, TIMES, MOST_TIMES)))
-
-
-def _within(asked: int, default: int, most: int) -> int:
-    return min(asked if asked > 0 else default, most)
-
-
-def _position(cursor: str) -> Any:
-    try:
-        return from_cursor(cursor)
-    except ValueError as exc:
-        raise BadRequest([Violation("cursor", "is not a cursor of this list; start without one")]) from exc
+    size = page_size(count, default=DEFAULT_TIMES, maximum=MAX_TIMES, field="count")
+    return times_message(preview.upcoming(cron, after, size))

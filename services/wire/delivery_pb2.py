@@ -22,11 +22,12 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
-from google.protobuf import empty_pb2 as google_dot_protobuf_dot_empty__pb2
+from services.wire import errors_pb2 as catalog_dot_exports_dot_v1_dot_errors__pb2
+from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!catalog/exports/v1/delivery.proto\x12\x12\x63\x61talog.exports.v1\x1a\x1bgoogle/protobuf/empty.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xd3\x01\n\x08Platform\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0e\n\x06tenant\x18\x02 \x01(\t\x12\x0c\n\x04name\x18\x03 \x01(\t\x12\x15\n\rplatform_type\x18\x04 \x01(\t\x12\x13\n\x0b\x63onfig_json\x18\x05 \x01(\t\x12\x11\n\tis_active\x18\x06 \x01(\x08\x12.\n\ncreated_at\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\nupdated_at\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\x9c\x01\n\x15\x43reatePlatformRequest\x12\x0e\n\x06tenant\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x15\n\rplatform_type\x18\x03 \x01(\t\x12\x13\n\x0b\x63onfig_json\x18\x04 \x01(\t\x12\x16\n\tis_active\x18\x05 \x01(\x08H\x00\x88\x01\x01\x12\x13\n\x0bplatform_id\x18\x06 \x01(\tB\x0c\n\n_is_active\"9\n\x12GetPlatformRequest\x12\x0e\n\x06tenant\x18\x01 \x01(\t\x12\x13\n\x0bplatform_id\x18\x02 \x01(\t\"E\n\x14ListPlatformsRequest\x12\x0e\n\x06tenant\x18\x01 \x01(\t\x12\r\n\x05limit\x18\x02 \x01(\x05\x12\x0e\n\x06\x63ursor\x18\x03 \x01(\t\"]\n\x15ListPlatformsResponse\x12/\n\tplatforms\x18\x01 \x03(\x0b\x32\x1c.catalog.exports.v1.Platform\x12\x13\n\x0bnext_cursor\x18\x02 \x01(\t\"\xa8\x01\n\x15UpdatePlatformRequest\x12\x0e\n\x06tenant\x18\x01 \x01(\t\x12\x13\n\x0bplatform_id\x18\x02 \x01(\t\x12\x11\n\x04name\x18\x03 \x01(\tH\x00\x88\x01\x01\x12\x18\n\x0b\x63onfig_json\x18\x04 \x01(\tH\x01\x88\x01\x01\x12\x16\n\tis_active\x18\x05 \x01(\x08H\x02\x88\x01\x01\x42\x07\n\x05_nameB\x0e\n\x0c_config_jsonB\x0c\n\n_is_active\"<\n\x15\x44\x65letePlatformRequest\x12\x0e\n\x06tenant\x18\x01 \x01(\t\x12\x13\n\x0bplatform_id\x18\x02 \x01(\t\":\n\x13TestPlatformRequest\x12\x0e\n\x06tenant\x18\x01 \x01(\t\x12\x13\n\x0bplatform_id\x18\x02 \x01(\t\"O\n\x14TestPlatformResponse\x12\n\n\x02ok\x18\x01 \x01(\x08\x12+\n\x05steps\x18\x02 \x03(\x0b\x32\x1c.catalog.exports.v1.TestStep\"T\n\x08TestStep\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\n\n\x02ok\x18\x02 \x01(\x08\x12\x0c\n\x04\x63ode\x18\x03 \x01(\t\x12\x0f\n\x07message\x18\x04 \x01(\t\x12\x0f\n\x07seconds\x18\x05 \x01(\x01\"\x1a\n\x18ListPlatformTypesRequest\"L\n\x19ListPlatformTypesResponse\x12/\n\x05types\x18\x01 \x03(\x0b\x32 .catalog.exports.v1.PlatformType\"8\n\x0cPlatformType\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x1a\n\x12\x63onfig_schema_json\x18\x02 \x01(\t\"\xb8\x04\n\x0bJobDelivery\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0e\n\x06tenant\x18\x02 \x01(\t\x12\x0e\n\x06job_id\x18\x03 \x01(\t\x12\x13\n\x0bplatform_id\x18\x04 \x01(\t\x12\x15\n\rplatform_name\x18\x05 \x01(\t\x12\x15\n\rplatform_type\x18\x06 \x01(\t\x12\x30\n\x05state\x18\x07 \x01(\x0e\x32!.catalog.exports.v1.DeliveryState\x12\x11\n\tfile_name\x18\x08 \x01(\t\x12\x12\n\nbytes_sent\x18\t \x01(\x03\x12\x0c\n\x04size\x18\n \x01(\x03\x12\x0e\n\x06sha256\x18\x0b \x01(\t\x12,\n\x07receipt\x18\x0c \x01(\x0b\x32\x1b.catalog.exports.v1.Receipt\x12-\n\x08\x61ttempts\x18\r \x03(\x0b\x32\x1b.catalog.exports.v1.Attempt\x12\x0f\n\x07\x61ttempt\x18\x0e \x01(\x05\x12\x14\n\x0cmax_attempts\x18\x0f \x01(\x05\x12(\n\x05\x65rror\x18\x10 \x01(\x0b\x32\x19.catalog.exports.v1.Fault\x12.\n\ncreated_at\x18\x11 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x30\n\x0c\x64\x65livered_at\x18\x12 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x33\n\x0fnext_attempt_at\x18\x13 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xf0\x01\n\x07Receipt\x12\x0e\n\x06remote\x18\x01 \x01(\t\x12\x0b\n\x03url\x18\x02 \x01(\t\x12\x0c\n\x04size\x18\x03 \x01(\x03\x12\x0e\n\x06sha256\x18\x04 \x01(\t\x12;\n\x08reported\x18\x05 \x03(\x0b\x32).catalog.exports.v1.Receipt.ReportedEntry\x12\x0f\n\x07seconds\x18\x06 \x01(\x01\x12\x18\n\x10\x62ytes_per_second\x18\x07 \x01(\x01\x12\x11\n\twas_there\x18\x08 \x01(\x08\x1a/\n\rReportedEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\x94\x01\n\x07\x41ttempt\x12.\n\nstarted_at\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x65nded_at\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0c\n\x04step\x18\x03 \x01(\t\x12\x0c\n\x04\x63ode\x18\x04 \x01(\t\x12\x0f\n\x07message\x18\x05 \x01(\t\"&\n\x05\x46\x61ult\x12\x0c\n\x04\x63ode\x18\x01 \x01(\t\x12\x0f\n\x07message\x18\x02 \x01(\t\"\x9e\x01\n\x15ListDeliveriesRequest\x12\x0e\n\x06tenant\x18\x01 \x01(\t\x12\x0e\n\x06job_id\x18\x02 \x01(\t\x12\x13\n\x0bplatform_id\x18\x03 \x01(\t\x12\x31\n\x06states\x18\x04 \x03(\x0e\x32!.catalog.exports.v1.DeliveryState\x12\r\n\x05limit\x18\x05 \x01(\x05\x12\x0e\n\x06\x63ursor\x18\x06 \x01(\t\"b\n\x16ListDeliveriesResponse\x12\x33\n\ndeliveries\x18\x01 \x03(\x0b\x32\x1f.catalog.exports.v1.JobDelivery\x12\x13\n\x0bnext_cursor\x18\x02 \x01(\t\"9\n\x12GetDeliveryRequest\x12\x0e\n\x06tenant\x18\x01 \x01(\t\x12\x13\n\x0b\x64\x65livery_id\x18\x02 \x01(\t\";\n\x14RetryDeliveryRequest\x12\x0e\n\x06tenant\x18\x01 \x01(\t\x12\x13\n\x0b\x64\x65livery_id\x18\x02 \x01(\t\"H\n\x11\x44\x65liverJobRequest\x12\x0e\n\x06tenant\x18\x01 \x01(\t\x12\x0e\n\x06job_id\x18\x02 \x01(\t\x12\x13\n\x0bplatform_id\x18\x03 \x01(\t*\xdd\x01\n\rDeliveryState\x12\x1e\n\x1a\x44\x45LIVERY_STATE_UNSPECIFIED\x10\x00\x12\x1a\n\x16\x44\x45LIVERY_STATE_PENDING\x10\x01\x12\x1a\n\x16\x44\x45LIVERY_STATE_SENDING\x10\x02\x12\x1c\n\x18\x44\x45LIVERY_STATE_VERIFYING\x10\x03\x12\x1d\n\x19\x44\x45LIVERY_STATE_RETRY_WAIT\x10\x04\x12\x1c\n\x18\x44\x45LIVERY_STATE_DELIVERED\x10\x05\x12\x19\n\x15\x44\x45LIVERY_STATE_FAILED\x10\x06\x32\x98\x08\n\x08\x44\x65livery\x12Y\n\x0e\x43reatePlatform\x12).catalog.exports.v1.CreatePlatformRequest\x1a\x1c.catalog.exports.v1.Platform\x12S\n\x0bGetPlatform\x12&.catalog.exports.v1.GetPlatformRequest\x1a\x1c.catalog.exports.v1.Platform\x12\x64\n\rListPlatforms\x12(.catalog.exports.v1.ListPlatformsRequest\x1a).catalog.exports.v1.ListPlatformsResponse\x12Y\n\x0eUpdatePlatform\x12).catalog.exports.v1.UpdatePlatformRequest\x1a\x1c.catalog.exports.v1.Platform\x12S\n\x0e\x44\x65letePlatform\x12).catalog.exports.v1.DeletePlatformRequest\x1a\x16.google.protobuf.Empty\x12\x61\n\x0cTestPlatform\x12\'.catalog.exports.v1.TestPlatformRequest\x1a(.catalog.exports.v1.TestPlatformResponse\x12p\n\x11ListPlatformTypes\x12,.catalog.exports.v1.ListPlatformTypesRequest\x1a-.catalog.exports.v1.ListPlatformTypesResponse\x12g\n\x0eListDeliveries\x12).catalog.exports.v1.ListDeliveriesRequest\x1a*.catalog.exports.v1.ListDeliveriesResponse\x12V\n\x0bGetDelivery\x12&.catalog.exports.v1.GetDeliveryRequest\x1a\x1f.catalog.exports.v1.JobDelivery\x12Z\n\rRetryDelivery\x12(.catalog.exports.v1.RetryDeliveryRequest\x1a\x1f.catalog.exports.v1.JobDelivery\x12T\n\nDeliverJob\x12%.catalog.exports.v1.DeliverJobRequest\x1a\x1f.catalog.exports.v1.JobDeliveryb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!catalog/exports/v1/delivery.proto\x12\x12\x63\x61talog.exports.v1\x1a\x1f\x63\x61talog/exports/v1/errors.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xd3\x01\n\x08Platform\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0e\n\x06tenant\x18\x02 \x01(\t\x12\x0c\n\x04name\x18\x03 \x01(\t\x12\x15\n\rplatform_type\x18\x04 \x01(\t\x12\x13\n\x0b\x63onfig_json\x18\x05 \x01(\t\x12\x11\n\tis_active\x18\x06 \x01(\x08\x12.\n\ncreated_at\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\nupdated_at\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\x9c\x01\n\x15\x43reatePlatformRequest\x12\x0e\n\x06tenant\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x15\n\rplatform_type\x18\x03 \x01(\t\x12\x13\n\x0b\x63onfig_json\x18\x04 \x01(\t\x12\x16\n\tis_active\x18\x05 \x01(\x08H\x00\x88\x01\x01\x12\x13\n\x0bplatform_id\x18\x06 \x01(\tB\x0c\n\n_is_active\"H\n\x16\x43reatePlatformResponse\x12.\n\x08platform\x18\x01 \x01(\x0b\x32\x1c.catalog.exports.v1.Platform\"9\n\x12GetPlatformRequest\x12\x0e\n\x06tenant\x18\x01 \x01(\t\x12\x13\n\x0bplatform_id\x18\x02 \x01(\t\"E\n\x13GetPlatformResponse\x12.\n\x08platform\x18\x01 \x01(\x0b\x32\x1c.catalog.exports.v1.Platform\"M\n\x14ListPlatformsRequest\x12\x0e\n\x06tenant\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\"a\n\x15ListPlatformsResponse\x12/\n\tplatforms\x18\x01 \x03(\x0b\x32\x1c.catalog.exports.v1.Platform\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\xa8\x01\n\x15UpdatePlatformRequest\x12\x0e\n\x06tenant\x18\x01 \x01(\t\x12\x13\n\x0bplatform_id\x18\x02 \x01(\t\x12\x11\n\x04name\x18\x03 \x01(\tH\x00\x88\x01\x01\x12\x18\n\x0b\x63onfig_json\x18\x04 \x01(\tH\x01\x88\x01\x01\x12\x16\n\tis_active\x18\x05 \x01(\x08H\x02\x88\x01\x01\x42\x07\n\x05_nameB\x0e\n\x0c_config_jsonB\x0c\n\n_is_active\"H\n\x16UpdatePlatformResponse\x12.\n\x08platform\x18\x01 \x01(\x0b\x32\x1c.catalog.exports.v1.Platform\"<\n\x15\x44\x65letePlatformRequest\x12\x0e\n\x06tenant\x18\x01 \x01(\t\x12\x13\n\x0bplatform_id\x18\x02 \x01(\t\"\x18\n\x16\x44\x65letePlatformResponse\":\n\x13TestPlatformRequest\x12\x0e\n\x06tenant\x18\x01 \x01(\t\x12\x13\n\x0bplatform_id\x18\x02 \x01(\t\"O\n\x14TestPlatformResponse\x12\n\n\x02ok\x18\x01 \x01(\x08\x12+\n\x05steps\x18\x02 \x03(\x0b\x32\x1c.catalog.exports.v1.TestStep\"\x7f\n\x08TestStep\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\n\n\x02ok\x18\x02 \x01(\x08\x12,\n\x05\x65rror\x18\x03 \x01(\x0b\x32\x1d.catalog.exports.v1.ErrorInfo\x12+\n\x08\x64uration\x18\x04 \x01(\x0b\x32\x19.google.protobuf.Duration\"\x1a\n\x18ListPlatformTypesRequest\"L\n\x19ListPlatformTypesResponse\x12/\n\x05types\x18\x01 \x03(\x0b\x32 .catalog.exports.v1.PlatformType\"8\n\x0cPlatformType\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x1a\n\x12\x63onfig_schema_json\x18\x02 \x01(\t\"\xbf\x04\n\x08\x44\x65livery\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0e\n\x06tenant\x18\x02 \x01(\t\x12\x0e\n\x06job_id\x18\x03 \x01(\t\x12\x13\n\x0bplatform_id\x18\x04 \x01(\t\x12\x15\n\rplatform_name\x18\x05 \x01(\t\x12\x15\n\rplatform_type\x18\x06 \x01(\t\x12\x30\n\x05state\x18\x07 \x01(\x0e\x32!.catalog.exports.v1.DeliveryState\x12\x11\n\tfile_name\x18\x08 \x01(\t\x12\x12\n\nsent_bytes\x18\t \x01(\x03\x12\x12\n\nsize_bytes\x18\n \x01(\x03\x12\x0e\n\x06sha256\x18\x0b \x01(\t\x12,\n\x07receipt\x18\x0c \x01(\x0b\x32\x1b.catalog.exports.v1.Receipt\x12-\n\x08\x61ttempts\x18\r \x03(\x0b\x32\x1b.catalog.exports.v1.Attempt\x12\x0f\n\x07\x61ttempt\x18\x0e \x01(\x05\x12\x14\n\x0cmax_attempts\x18\x0f \x01(\x05\x12,\n\x05\x65rror\x18\x10 \x01(\x0b\x32\x1d.catalog.exports.v1.ErrorInfo\x12.\n\ncreated_at\x18\x11 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x30\n\x0c\x64\x65livered_at\x18\x12 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x33\n\x0fnext_attempt_at\x18\x13 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\x98\x02\n\x07Receipt\x12\x0e\n\x06remote\x18\x01 \x01(\t\x12\x0b\n\x03url\x18\x02 \x01(\t\x12\x12\n\nsize_bytes\x18\x03 \x01(\x03\x12\x0e\n\x06sha256\x18\x04 \x01(\t\x12;\n\x08reported\x18\x05 \x03(\x0b\x32).catalog.exports.v1.Receipt.ReportedEntry\x12+\n\x08\x64uration\x18\x06 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x18\n\x10\x62ytes_per_second\x18\x07 \x01(\x01\x12\x17\n\x0f\x61lready_present\x18\x08 \x01(\x08\x1a/\n\rReportedEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\x95\x01\n\x07\x41ttempt\x12.\n\nstarted_at\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x65nded_at\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x05\x65rror\x18\x03 \x01(\x0b\x32\x1d.catalog.exports.v1.ErrorInfo\"\xd6\x01\n\x15ListDeliveriesRequest\x12\x0e\n\x06tenant\x18\x01 \x01(\t\x12\x0e\n\x06job_id\x18\x02 \x01(\t\x12\x13\n\x0bplatform_id\x18\x03 \x01(\t\x12\x31\n\x06states\x18\x04 \x03(\x0e\x32!.catalog.exports.v1.DeliveryState\x12\x11\n\tpage_size\x18\x05 \x01(\x05\x12\x12\n\npage_token\x18\x06 \x01(\t\x12.\n\x04view\x18\x07 \x01(\x0e\x32 .catalog.exports.v1.DeliveryView\"c\n\x16ListDeliveriesResponse\x12\x30\n\ndeliveries\x18\x01 \x03(\x0b\x32\x1c.catalog.exports.v1.Delivery\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"9\n\x12GetDeliveryRequest\x12\x0e\n\x06tenant\x18\x01 \x01(\t\x12\x13\n\x0b\x64\x65livery_id\x18\x02 \x01(\t\"E\n\x13GetDeliveryResponse\x12.\n\x08\x64\x65livery\x18\x01 \x01(\x0b\x32\x1c.catalog.exports.v1.Delivery\";\n\x14RetryDeliveryRequest\x12\x0e\n\x06tenant\x18\x01 \x01(\t\x12\x13\n\x0b\x64\x65livery_id\x18\x02 \x01(\t\"G\n\x15RetryDeliveryResponse\x12.\n\x08\x64\x65livery\x18\x01 \x01(\x0b\x32\x1c.catalog.exports.v1.Delivery\"H\n\x11\x44\x65liverJobRequest\x12\x0e\n\x06tenant\x18\x01 \x01(\t\x12\x0e\n\x06job_id\x18\x02 \x01(\t\x12\x13\n\x0bplatform_id\x18\x03 \x01(\t\"D\n\x12\x44\x65liverJobResponse\x12.\n\x08\x64\x65livery\x18\x01 \x01(\x0b\x32\x1c.catalog.exports.v1.Delivery*\xdd\x01\n\rDeliveryState\x12\x1e\n\x1a\x44\x45LIVERY_STATE_UNSPECIFIED\x10\x00\x12\x1a\n\x16\x44\x45LIVERY_STATE_PENDING\x10\x01\x12\x1a\n\x16\x44\x45LIVERY_STATE_SENDING\x10\x02\x12\x1c\n\x18\x44\x45LIVERY_STATE_VERIFYING\x10\x03\x12\x1d\n\x19\x44\x45LIVERY_STATE_RETRY_WAIT\x10\x04\x12\x1c\n\x18\x44\x45LIVERY_STATE_DELIVERED\x10\x05\x12\x19\n\x15\x44\x45LIVERY_STATE_FAILED\x10\x06*^\n\x0c\x44\x65liveryView\x12\x1d\n\x19\x44\x45LIVERY_VIEW_UNSPECIFIED\x10\x00\x12\x17\n\x13\x44\x45LIVERY_VIEW_BASIC\x10\x01\x12\x16\n\x12\x44\x45LIVERY_VIEW_FULL\x10\x02\x32\xf3\x08\n\x0f\x44\x65liveryService\x12g\n\x0e\x43reatePlatform\x12).catalog.exports.v1.CreatePlatformRequest\x1a*.catalog.exports.v1.CreatePlatformResponse\x12^\n\x0bGetPlatform\x12&.catalog.exports.v1.GetPlatformRequest\x1a\'.catalog.exports.v1.GetPlatformResponse\x12\x64\n\rListPlatforms\x12(.catalog.exports.v1.ListPlatformsRequest\x1a).catalog.exports.v1.ListPlatformsResponse\x12g\n\x0eUpdatePlatform\x12).catalog.exports.v1.UpdatePlatformRequest\x1a*.catalog.exports.v1.UpdatePlatformResponse\x12g\n\x0e\x44\x65letePlatform\x12).catalog.exports.v1.DeletePlatformRequest\x1a*.catalog.exports.v1.DeletePlatformResponse\x12\x61\n\x0cTestPlatform\x12\'.catalog.exports.v1.TestPlatformRequest\x1a(.catalog.exports.v1.TestPlatformResponse\x12p\n\x11ListPlatformTypes\x12,.catalog.exports.v1.ListPlatformTypesRequest\x1a-.catalog.exports.v1.ListPlatformTypesResponse\x12g\n\x0eListDeliveries\x12).catalog.exports.v1.ListDeliveriesRequest\x1a*.catalog.exports.v1.ListDeliveriesResponse\x12^\n\x0bGetDelivery\x12&.catalog.exports.v1.GetDeliveryRequest\x1a\'.catalog.exports.v1.GetDeliveryResponse\x12\x64\n\rRetryDelivery\x12(.catalog.exports.v1.RetryDeliveryRequest\x1a).catalog.exports.v1.RetryDeliveryResponse\x12[\n\nDeliverJob\x12%.catalog.exports.v1.DeliverJobRequest\x1a&.catalog.exports.v1.DeliverJobResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -35,54 +36,68 @@ if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_RECEIPT_REPORTEDENTRY']._loaded_options = None
   _globals['_RECEIPT_REPORTEDENTRY']._serialized_options = b'8\001'
-  _globals['_DELIVERYSTATE']._serialized_start=2802
-  _globals['_DELIVERYSTATE']._serialized_end=3023
-  _globals['_PLATFORM']._serialized_start=120
-  _globals['_PLATFORM']._serialized_end=331
-  _globals['_CREATEPLATFORMREQUEST']._serialized_start=334
-  _globals['_CREATEPLATFORMREQUEST']._serialized_end=490
-  _globals['_GETPLATFORMREQUEST']._serialized_start=492
-  _globals['_GETPLATFORMREQUEST']._serialized_end=549
-  _globals['_LISTPLATFORMSREQUEST']._serialized_start=551
-  _globals['_LISTPLATFORMSREQUEST']._serialized_end=620
-  _globals['_LISTPLATFORMSRESPONSE']._serialized_start=622
-  _globals['_LISTPLATFORMSRESPONSE']._serialized_end=715
-  _globals['_UPDATEPLATFORMREQUEST']._serialized_start=718
-  _globals['_UPDATEPLATFORMREQUEST']._serialized_end=886
-  _globals['_DELETEPLATFORMREQUEST']._serialized_start=888
-  _globals['_DELETEPLATFORMREQUEST']._serialized_end=948
-  _globals['_TESTPLATFORMREQUEST']._serialized_start=950
-  _globals['_TESTPLATFORMREQUEST']._serialized_end=1008
-  _globals['_TESTPLATFORMRESPONSE']._serialized_start=1010
-  _globals['_TESTPLATFORMRESPONSE']._serialized_end=1089
-  _globals['_TESTSTEP']._serialized_start=1091
-  _globals['_TESTSTEP']._serialized_end=1175
-  _globals['_LISTPLATFORMTYPESREQUEST']._serialized_start=1177
-  _globals['_LISTPLATFORMTYPESREQUEST']._serialized_end=1203
-  _globals['_LISTPLATFORMTYPESRESPONSE']._serialized_start=1205
-  _globals['_LISTPLATFORMTYPESRESPONSE']._serialized_end=1281
-  _globals['_PLATFORMTYPE']._serialized_start=1283
-  _globals['_PLATFORMTYPE']._serialized_end=1339
-  _globals['_JOBDELIVERY']._serialized_start=1342
-  _globals['_JOBDELIVERY']._serialized_end=1910
-  _globals['_RECEIPT']._serialized_start=1913
-  _globals['_RECEIPT']._serialized_end=2153
-  _globals['_RECEIPT_REPORTEDENTRY']._serialized_start=2106
-  _globals['_RECEIPT_REPORTEDENTRY']._serialized_end=2153
-  _globals['_ATTEMPT']._serialized_start=2156
-  _globals['_ATTEMPT']._serialized_end=2304
-  _globals['_FAULT']._serialized_start=2306
-  _globals['_FAULT']._serialized_end=2344
-  _globals['_LISTDELIVERIESREQUEST']._serialized_start=2347
-  _globals['_LISTDELIVERIESREQUEST']._serialized_end=2505
-  _globals['_LISTDELIVERIESRESPONSE']._serialized_start=2507
-  _globals['_LISTDELIVERIESRESPONSE']._serialized_end=2605
-  _globals['_GETDELIVERYREQUEST']._serialized_start=2607
-  _globals['_GETDELIVERYREQUEST']._serialized_end=2664
-  _globals['_RETRYDELIVERYREQUEST']._serialized_start=2666
-  _globals['_RETRYDELIVERYREQUEST']._serialized_end=2725
-  _globals['_DELIVERJOBREQUEST']._serialized_start=2727
-  _globals['_DELIVERJOBREQUEST']._serialized_end=2799
-  _globals['_DELIVERY']._serialized_start=3026
-  _globals['_DELIVERY']._serialized_end=4074
+  _globals['_DELIVERYSTATE']._serialized_start=3417
+  _globals['_DELIVERYSTATE']._serialized_end=3638
+  _globals['_DELIVERYVIEW']._serialized_start=3640
+  _globals['_DELIVERYVIEW']._serialized_end=3734
+  _globals['_PLATFORM']._serialized_start=156
+  _globals['_PLATFORM']._serialized_end=367
+  _globals['_CREATEPLATFORMREQUEST']._serialized_start=370
+  _globals['_CREATEPLATFORMREQUEST']._serialized_end=526
+  _globals['_CREATEPLATFORMRESPONSE']._serialized_start=528
+  _globals['_CREATEPLATFORMRESPONSE']._serialized_end=600
+  _globals['_GETPLATFORMREQUEST']._serialized_start=602
+  _globals['_GETPLATFORMREQUEST']._serialized_end=659
+  _globals['_GETPLATFORMRESPONSE']._serialized_start=661
+  _globals['_GETPLATFORMRESPONSE']._serialized_end=730
+  _globals['_LISTPLATFORMSREQUEST']._serialized_start=732
+  _globals['_LISTPLATFORMSREQUEST']._serialized_end=809
+  _globals['_LISTPLATFORMSRESPONSE']._serialized_start=811
+  _globals['_LISTPLATFORMSRESPONSE']._serialized_end=908
+  _globals['_UPDATEPLATFORMREQUEST']._serialized_start=911
+  _globals['_UPDATEPLATFORMREQUEST']._serialized_end=1079
+  _globals['_UPDATEPLATFORMRESPONSE']._serialized_start=1081
+  _globals['_UPDATEPLATFORMRESPONSE']._serialized_end=1153
+  _globals['_DELETEPLATFORMREQUEST']._serialized_start=1155
+  _globals['_DELETEPLATFORMREQUEST']._serialized_end=1215
+  _globals['_DELETEPLATFORMRESPONSE']._serialized_start=1217
+  _globals['_DELETEPLATFORMRESPONSE']._serialized_end=1241
+  _globals['_TESTPLATFORMREQUEST']._serialized_start=1243
+  _globals['_TESTPLATFORMREQUEST']._serialized_end=1301
+  _globals['_TESTPLATFORMRESPONSE']._serialized_start=1303
+  _globals['_TESTPLATFORMRESPONSE']._serialized_end=1382
+  _globals['_TESTSTEP']._serialized_start=1384
+  _globals['_TESTSTEP']._serialized_end=1511
+  _globals['_LISTPLATFORMTYPESREQUEST']._serialized_start=1513
+  _globals['_LISTPLATFORMTYPESREQUEST']._serialized_end=1539
+  _globals['_LISTPLATFORMTYPESRESPONSE']._serialized_start=1541
+  _globals['_LISTPLATFORMTYPESRESPONSE']._serialized_end=1617
+  _globals['_PLATFORMTYPE']._serialized_start=1619
+  _globals['_PLATFORMTYPE']._serialized_end=1675
+  _globals['_DELIVERY']._serialized_start=1678
+  _globals['_DELIVERY']._serialized_end=2253
+  _globals['_RECEIPT']._serialized_start=2256
+  _globals['_RECEIPT']._serialized_end=2536
+  _globals['_RECEIPT_REPORTEDENTRY']._serialized_start=2489
+  _globals['_RECEIPT_REPORTEDENTRY']._serialized_end=2536
+  _globals['_ATTEMPT']._serialized_start=2539
+  _globals['_ATTEMPT']._serialized_end=2688
+  _globals['_LISTDELIVERIESREQUEST']._serialized_start=2691
+  _globals['_LISTDELIVERIESREQUEST']._serialized_end=2905
+  _globals['_LISTDELIVERIESRESPONSE']._serialized_start=2907
+  _globals['_LISTDELIVERIESRESPONSE']._serialized_end=3006
+  _globals['_GETDELIVERYREQUEST']._serialized_start=3008
+  _globals['_GETDELIVERYREQUEST']._serialized_end=3065
+  _globals['_GETDELIVERYRESPONSE']._serialized_start=3067
+  _globals['_GETDELIVERYRESPONSE']._serialized_end=3136
+  _globals['_RETRYDELIVERYREQUEST']._serialized_start=3138
+  _globals['_RETRYDELIVERYREQUEST']._serialized_end=3197
+  _globals['_RETRYDELIVERYRESPONSE']._serialized_start=3199
+  _globals['_RETRYDELIVERYRESPONSE']._serialized_end=3270
+  _globals['_DELIVERJOBREQUEST']._serialized_start=3272
+  _globals['_DELIVERJOBREQUEST']._serialized_end=3344
+  _globals['_DELIVERJOBRESPONSE']._serialized_start=3346
+  _globals['_DELIVERJOBRESPONSE']._serialized_end=3414
+  _globals['_DELIVERYSERVICE']._serialized_start=3737
+  _globals['_DELIVERYSERVICE']._serialized_end=4876
 # @@protoc_insertion_point(module_scope)

@@ -4,7 +4,6 @@ import grpc
 import warnings
 
 from services.wire import delivery_pb2 as catalog_dot_exports_dot_v1_dot_delivery__pb2
-from google.protobuf import empty_pb2 as google_dot_protobuf_dot_empty__pb2
 
 GRPC_GENERATED_VERSION = '1.85.1'
 GRPC_VERSION = grpc.__version__
@@ -26,7 +25,7 @@ if _version_not_supported:
     )
 
 
-class DeliveryStub:
+class DeliveryServiceStub:
     """Missing associated documentation comment in .proto file."""
 
     def __init__(self, channel):
@@ -36,63 +35,63 @@ class DeliveryStub:
             channel: A grpc.Channel.
         """
         self.CreatePlatform = channel.unary_unary(
-                '/catalog.exports.v1.Delivery/CreatePlatform',
+                '/catalog.exports.v1.DeliveryService/CreatePlatform',
                 request_serializer=catalog_dot_exports_dot_v1_dot_delivery__pb2.CreatePlatformRequest.SerializeToString,
-                response_deserializer=catalog_dot_exports_dot_v1_dot_delivery__pb2.Platform.FromString,
+                response_deserializer=catalog_dot_exports_dot_v1_dot_delivery__pb2.CreatePlatformResponse.FromString,
                 _registered_method=True)
         self.GetPlatform = channel.unary_unary(
-                '/catalog.exports.v1.Delivery/GetPlatform',
+                '/catalog.exports.v1.DeliveryService/GetPlatform',
                 request_serializer=catalog_dot_exports_dot_v1_dot_delivery__pb2.GetPlatformRequest.SerializeToString,
-                response_deserializer=catalog_dot_exports_dot_v1_dot_delivery__pb2.Platform.FromString,
+                response_deserializer=catalog_dot_exports_dot_v1_dot_delivery__pb2.GetPlatformResponse.FromString,
                 _registered_method=True)
         self.ListPlatforms = channel.unary_unary(
-                '/catalog.exports.v1.Delivery/ListPlatforms',
+                '/catalog.exports.v1.DeliveryService/ListPlatforms',
                 request_serializer=catalog_dot_exports_dot_v1_dot_delivery__pb2.ListPlatformsRequest.SerializeToString,
                 response_deserializer=catalog_dot_exports_dot_v1_dot_delivery__pb2.ListPlatformsResponse.FromString,
                 _registered_method=True)
         self.UpdatePlatform = channel.unary_unary(
-                '/catalog.exports.v1.Delivery/UpdatePlatform',
+                '/catalog.exports.v1.DeliveryService/UpdatePlatform',
                 request_serializer=catalog_dot_exports_dot_v1_dot_delivery__pb2.UpdatePlatformRequest.SerializeToString,
-                response_deserializer=catalog_dot_exports_dot_v1_dot_delivery__pb2.Platform.FromString,
+                response_deserializer=catalog_dot_exports_dot_v1_dot_delivery__pb2.UpdatePlatformResponse.FromString,
                 _registered_method=True)
         self.DeletePlatform = channel.unary_unary(
-                '/catalog.exports.v1.Delivery/DeletePlatform',
+                '/catalog.exports.v1.DeliveryService/DeletePlatform',
                 request_serializer=catalog_dot_exports_dot_v1_dot_delivery__pb2.DeletePlatformRequest.SerializeToString,
-                response_deserializer=google_dot_protobuf_dot_empty__pb2.Empty.FromString,
+                response_deserializer=catalog_dot_exports_dot_v1_dot_delivery__pb2.DeletePlatformResponse.FromString,
                 _registered_method=True)
         self.TestPlatform = channel.unary_unary(
-                '/catalog.exports.v1.Delivery/TestPlatform',
+                '/catalog.exports.v1.DeliveryService/TestPlatform',
                 request_serializer=catalog_dot_exports_dot_v1_dot_delivery__pb2.TestPlatformRequest.SerializeToString,
                 response_deserializer=catalog_dot_exports_dot_v1_dot_delivery__pb2.TestPlatformResponse.FromString,
                 _registered_method=True)
         self.ListPlatformTypes = channel.unary_unary(
-                '/catalog.exports.v1.Delivery/ListPlatformTypes',
+                '/catalog.exports.v1.DeliveryService/ListPlatformTypes',
                 request_serializer=catalog_dot_exports_dot_v1_dot_delivery__pb2.ListPlatformTypesRequest.SerializeToString,
                 response_deserializer=catalog_dot_exports_dot_v1_dot_delivery__pb2.ListPlatformTypesResponse.FromString,
                 _registered_method=True)
         self.ListDeliveries = channel.unary_unary(
-                '/catalog.exports.v1.Delivery/ListDeliveries',
+                '/catalog.exports.v1.DeliveryService/ListDeliveries',
                 request_serializer=catalog_dot_exports_dot_v1_dot_delivery__pb2.ListDeliveriesRequest.SerializeToString,
                 response_deserializer=catalog_dot_exports_dot_v1_dot_delivery__pb2.ListDeliveriesResponse.FromString,
                 _registered_method=True)
         self.GetDelivery = channel.unary_unary(
-                '/catalog.exports.v1.Delivery/GetDelivery',
+                '/catalog.exports.v1.DeliveryService/GetDelivery',
                 request_serializer=catalog_dot_exports_dot_v1_dot_delivery__pb2.GetDeliveryRequest.SerializeToString,
-                response_deserializer=catalog_dot_exports_dot_v1_dot_delivery__pb2.JobDelivery.FromString,
+                response_deserializer=catalog_dot_exports_dot_v1_dot_delivery__pb2.GetDeliveryResponse.FromString,
                 _registered_method=True)
         self.RetryDelivery = channel.unary_unary(
-                '/catalog.exports.v1.Delivery/RetryDelivery',
+                '/catalog.exports.v1.DeliveryService/RetryDelivery',
                 request_serializer=catalog_dot_exports_dot_v1_dot_delivery__pb2.RetryDeliveryRequest.SerializeToString,
-                response_deserializer=catalog_dot_exports_dot_v1_dot_delivery__pb2.JobDelivery.FromString,
+                response_deserializer=catalog_dot_exports_dot_v1_dot_delivery__pb2.RetryDeliveryResponse.FromString,
                 _registered_method=True)
         self.DeliverJob = channel.unary_unary(
-                '/catalog.exports.v1.Delivery/DeliverJob',
+                '/catalog.exports.v1.DeliveryService/DeliverJob',
                 request_serializer=catalog_dot_exports_dot_v1_dot_delivery__pb2.DeliverJobRequest.SerializeToString,
-                response_deserializer=catalog_dot_exports_dot_v1_dot_delivery__pb2.JobDelivery.FromString,
+                response_deserializer=catalog_dot_exports_dot_v1_dot_delivery__pb2.DeliverJobResponse.FromString,
                 _registered_method=True)
 
 
-class DeliveryServicer:
+class DeliveryServiceServicer:
     """Missing associated documentation comment in .proto file."""
 
     def CreatePlatform(self, request, context):
@@ -115,28 +114,29 @@ class DeliveryServicer:
         raise NotImplementedError('Method not implemented!')
 
     def UpdatePlatform(self, request, context):
-        """Changes the fields that are given; a config is merged key by key, null removes a key, a masked secret stays as it is.
+        """Changes the fields that are present. A configuration is merged key by key: null removes a key, and a masked
+        secret stays as it is.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def DeletePlatform(self, request, context):
-        """Its waiting deliveries fail; those that were made stay on record.
+        """Waiting deliveries to the platform fail; ended deliveries stay on record.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def TestPlatform(self, request, context):
-        """Connects, writes, reads back and deletes a probe; a step that fails is in the answer, not an error of the call.
+        """Connects, writes, reads back and deletes a probe. A step that fails is part of the response, not an error.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ListPlatformTypes(self, request, context):
-        """The types of platforms with the JSON Schema of their configs.
+        """Lists the types of platforms with the JSON Schema of their configurations.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -156,31 +156,31 @@ class DeliveryServicer:
         raise NotImplementedError('Method not implemented!')
 
     def RetryDelivery(self, request, context):
-        """Starts a failed delivery again, with a fresh count of attempts.
+        """Restarts a failed delivery with a new count of attempts.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def DeliverJob(self, request, context):
-        """Delivers a completed job's file to a platform: again where it was delivered before, or elsewhere.
+        """Delivers a completed job's file to a platform, again or for the first time.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
 
-def add_DeliveryServicer_to_server(servicer, server):
+def add_DeliveryServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
             'CreatePlatform': grpc.unary_unary_rpc_method_handler(
                     servicer.CreatePlatform,
                     request_deserializer=catalog_dot_exports_dot_v1_dot_delivery__pb2.CreatePlatformRequest.FromString,
-                    response_serializer=catalog_dot_exports_dot_v1_dot_delivery__pb2.Platform.SerializeToString,
+                    response_serializer=catalog_dot_exports_dot_v1_dot_delivery__pb2.CreatePlatformResponse.SerializeToString,
             ),
             'GetPlatform': grpc.unary_unary_rpc_method_handler(
                     servicer.GetPlatform,
                     request_deserializer=catalog_dot_exports_dot_v1_dot_delivery__pb2.GetPlatformRequest.FromString,
-                    response_serializer=catalog_dot_exports_dot_v1_dot_delivery__pb2.Platform.SerializeToString,
+                    response_serializer=catalog_dot_exports_dot_v1_dot_delivery__pb2.GetPlatformResponse.SerializeToString,
             ),
             'ListPlatforms': grpc.unary_unary_rpc_method_handler(
                     servicer.ListPlatforms,
@@ -190,12 +190,12 @@ def add_DeliveryServicer_to_server(servicer, server):
             'UpdatePlatform': grpc.unary_unary_rpc_method_handler(
                     servicer.UpdatePlatform,
                     request_deserializer=catalog_dot_exports_dot_v1_dot_delivery__pb2.UpdatePlatformRequest.FromString,
-                    response_serializer=catalog_dot_exports_dot_v1_dot_delivery__pb2.Platform.SerializeToString,
+                    response_serializer=catalog_dot_exports_dot_v1_dot_delivery__pb2.UpdatePlatformResponse.SerializeToString,
             ),
             'DeletePlatform': grpc.unary_unary_rpc_method_handler(
                     servicer.DeletePlatform,
                     request_deserializer=catalog_dot_exports_dot_v1_dot_delivery__pb2.DeletePlatformRequest.FromString,
-                    response_serializer=google_dot_protobuf_dot_empty__pb2.Empty.SerializeToString,
+                    response_serializer=catalog_dot_exports_dot_v1_dot_delivery__pb2.DeletePlatformResponse.SerializeToString,
             ),
             'TestPlatform': grpc.unary_unary_rpc_method_handler(
                     servicer.TestPlatform,
@@ -215,27 +215,27 @@ def add_DeliveryServicer_to_server(servicer, server):
             'GetDelivery': grpc.unary_unary_rpc_method_handler(
                     servicer.GetDelivery,
                     request_deserializer=catalog_dot_exports_dot_v1_dot_delivery__pb2.GetDeliveryRequest.FromString,
-                    response_serializer=catalog_dot_exports_dot_v1_dot_delivery__pb2.JobDelivery.SerializeToString,
+                    response_serializer=catalog_dot_exports_dot_v1_dot_delivery__pb2.GetDeliveryResponse.SerializeToString,
             ),
             'RetryDelivery': grpc.unary_unary_rpc_method_handler(
                     servicer.RetryDelivery,
                     request_deserializer=catalog_dot_exports_dot_v1_dot_delivery__pb2.RetryDeliveryRequest.FromString,
-                    response_serializer=catalog_dot_exports_dot_v1_dot_delivery__pb2.JobDelivery.SerializeToString,
+                    response_serializer=catalog_dot_exports_dot_v1_dot_delivery__pb2.RetryDeliveryResponse.SerializeToString,
             ),
             'DeliverJob': grpc.unary_unary_rpc_method_handler(
                     servicer.DeliverJob,
                     request_deserializer=catalog_dot_exports_dot_v1_dot_delivery__pb2.DeliverJobRequest.FromString,
-                    response_serializer=catalog_dot_exports_dot_v1_dot_delivery__pb2.JobDelivery.SerializeToString,
+                    response_serializer=catalog_dot_exports_dot_v1_dot_delivery__pb2.DeliverJobResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
-            'catalog.exports.v1.Delivery', rpc_method_handlers)
+            'catalog.exports.v1.DeliveryService', rpc_method_handlers)
     server.add_generic_rpc_handlers((generic_handler,))
-    server.add_registered_method_handlers('catalog.exports.v1.Delivery', rpc_method_handlers)
+    server.add_registered_method_handlers('catalog.exports.v1.DeliveryService', rpc_method_handlers)
 
 
  # This class is part of an EXPERIMENTAL API.
-class Delivery:
+class DeliveryService:
     """Missing associated documentation comment in .proto file."""
 
     @staticmethod
@@ -252,9 +252,9 @@ class Delivery:
         return grpc.experimental.unary_unary(
             request,
             target,
-            '/catalog.exports.v1.Delivery/CreatePlatform',
+            '/catalog.exports.v1.DeliveryService/CreatePlatform',
             catalog_dot_exports_dot_v1_dot_delivery__pb2.CreatePlatformRequest.SerializeToString,
-            catalog_dot_exports_dot_v1_dot_delivery__pb2.Platform.FromString,
+            catalog_dot_exports_dot_v1_dot_delivery__pb2.CreatePlatformResponse.FromString,
             options,
             channel_credentials,
             insecure,
@@ -279,9 +279,9 @@ class Delivery:
         return grpc.experimental.unary_unary(
             request,
             target,
-            '/catalog.exports.v1.Delivery/GetPlatform',
+            '/catalog.exports.v1.DeliveryService/GetPlatform',
             catalog_dot_exports_dot_v1_dot_delivery__pb2.GetPlatformRequest.SerializeToString,
-            catalog_dot_exports_dot_v1_dot_delivery__pb2.Platform.FromString,
+            catalog_dot_exports_dot_v1_dot_delivery__pb2.GetPlatformResponse.FromString,
             options,
             channel_credentials,
             insecure,
@@ -306,7 +306,7 @@ class Delivery:
         return grpc.experimental.unary_unary(
             request,
             target,
-            '/catalog.exports.v1.Delivery/ListPlatforms',
+            '/catalog.exports.v1.DeliveryService/ListPlatforms',
             catalog_dot_exports_dot_v1_dot_delivery__pb2.ListPlatformsRequest.SerializeToString,
             catalog_dot_exports_dot_v1_dot_delivery__pb2.ListPlatformsResponse.FromString,
             options,
@@ -333,9 +333,9 @@ class Delivery:
         return grpc.experimental.unary_unary(
             request,
             target,
-            '/catalog.exports.v1.Delivery/UpdatePlatform',
+            '/catalog.exports.v1.DeliveryService/UpdatePlatform',
             catalog_dot_exports_dot_v1_dot_delivery__pb2.UpdatePlatformRequest.SerializeToString,
-            catalog_dot_exports_dot_v1_dot_delivery__pb2.Platform.FromString,
+            catalog_dot_exports_dot_v1_dot_delivery__pb2.UpdatePlatformResponse.FromString,
             options,
             channel_credentials,
             insecure,
@@ -360,9 +360,9 @@ class Delivery:
         return grpc.experimental.unary_unary(
             request,
             target,
-            '/catalog.exports.v1.Delivery/DeletePlatform',
+            '/catalog.exports.v1.DeliveryService/DeletePlatform',
             catalog_dot_exports_dot_v1_dot_delivery__pb2.DeletePlatformRequest.SerializeToString,
-            google_dot_protobuf_dot_empty__pb2.Empty.FromString,
+            catalog_dot_exports_dot_v1_dot_delivery__pb2.DeletePlatformResponse.FromString,
             options,
             channel_credentials,
             insecure,
@@ -387,7 +387,7 @@ class Delivery:
         return grpc.experimental.unary_unary(
             request,
             target,
-            '/catalog.exports.v1.Delivery/TestPlatform',
+            '/catalog.exports.v1.DeliveryService/TestPlatform',
             catalog_dot_exports_dot_v1_dot_delivery__pb2.TestPlatformRequest.SerializeToString,
             catalog_dot_exports_dot_v1_dot_delivery__pb2.TestPlatformResponse.FromString,
             options,
@@ -414,7 +414,7 @@ class Delivery:
         return grpc.experimental.unary_unary(
             request,
             target,
-            '/catalog.exports.v1.Delivery/ListPlatformTypes',
+            '/catalog.exports.v1.DeliveryService/ListPlatformTypes',
             catalog_dot_exports_dot_v1_dot_delivery__pb2.ListPlatformTypesRequest.SerializeToString,
             catalog_dot_exports_dot_v1_dot_delivery__pb2.ListPlatformTypesResponse.FromString,
             options,
@@ -441,7 +441,7 @@ class Delivery:
         return grpc.experimental.unary_unary(
             request,
             target,
-            '/catalog.exports.v1.Delivery/ListDeliveries',
+            '/catalog.exports.v1.DeliveryService/ListDeliveries',
             catalog_dot_exports_dot_v1_dot_delivery__pb2.ListDeliveriesRequest.SerializeToString,
             catalog_dot_exports_dot_v1_dot_delivery__pb2.ListDeliveriesResponse.FromString,
             options,
@@ -468,9 +468,9 @@ class Delivery:
         return grpc.experimental.unary_unary(
             request,
             target,
-            '/catalog.exports.v1.Delivery/GetDelivery',
+            '/catalog.exports.v1.DeliveryService/GetDelivery',
             catalog_dot_exports_dot_v1_dot_delivery__pb2.GetDeliveryRequest.SerializeToString,
-            catalog_dot_exports_dot_v1_dot_delivery__pb2.JobDelivery.FromString,
+            catalog_dot_exports_dot_v1_dot_delivery__pb2.GetDeliveryResponse.FromString,
             options,
             channel_credentials,
             insecure,
@@ -495,9 +495,9 @@ class Delivery:
         return grpc.experimental.unary_unary(
             request,
             target,
-            '/catalog.exports.v1.Delivery/RetryDelivery',
+            '/catalog.exports.v1.DeliveryService/RetryDelivery',
             catalog_dot_exports_dot_v1_dot_delivery__pb2.RetryDeliveryRequest.SerializeToString,
-            catalog_dot_exports_dot_v1_dot_delivery__pb2.JobDelivery.FromString,
+            catalog_dot_exports_dot_v1_dot_delivery__pb2.RetryDeliveryResponse.FromString,
             options,
             channel_credentials,
             insecure,
@@ -522,9 +522,9 @@ class Delivery:
         return grpc.experimental.unary_unary(
             request,
             target,
-            '/catalog.exports.v1.Delivery/DeliverJob',
+            '/catalog.exports.v1.DeliveryService/DeliverJob',
             catalog_dot_exports_dot_v1_dot_delivery__pb2.DeliverJobRequest.SerializeToString,
-            catalog_dot_exports_dot_v1_dot_delivery__pb2.JobDelivery.FromString,
+            catalog_dot_exports_dot_v1_dot_delivery__pb2.DeliverJobResponse.FromString,
             options,
             channel_credentials,
             insecure,

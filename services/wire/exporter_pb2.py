@@ -22,11 +22,11 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
-from google.protobuf import empty_pb2 as google_dot_protobuf_dot_empty__pb2
+from services.wire import errors_pb2 as catalog_dot_exports_dot_v1_dot_errors__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!catalog/exports/v1/exporter.proto\x12\x12\x63\x61talog.exports.v1\x1a\x1bgoogle/protobuf/empty.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xdf\x05\n\x03Job\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0e\n\x06tenant\x18\x02 \x01(\t\x12\x0e\n\x06\x66ormat\x18\x03 \x01(\t\x12\x14\n\x0coptions_json\x18\x04 \x01(\t\x12+\n\x05state\x18\x05 \x01(\x0e\x32\x1c.catalog.exports.v1.JobState\x12\r\n\x05stage\x18\x06 \x01(\t\x12\x11\n\tprocessed\x18\x07 \x01(\x03\x12\x12\n\x05total\x18\x08 \x01(\x03H\x00\x88\x01\x01\x12\x35\n\x07records\x18\t \x03(\x0b\x32$.catalog.exports.v1.Job.RecordsEntry\x12.\n\x08\x61rtifact\x18\n \x01(\x0b\x32\x1c.catalog.exports.v1.Artifact\x12.\n\ncreated_at\x18\x0b \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\nstarted_at\x18\x0c \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0b\x66inished_at\x18\r \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\nexpires_at\x18\x0e \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12-\n\x08warnings\x18\x0f \x03(\x0b\x32\x1b.catalog.exports.v1.Warning\x12+\n\x05\x65rror\x18\x10 \x01(\x0b\x32\x1c.catalog.exports.v1.JobError\x12\x13\n\x0bschedule_id\x18\x11 \x01(\t\x12\x0f\n\x07\x61ttempt\x18\x12 \x01(\x05\x12\x14\n\x0cmax_attempts\x18\x13 \x01(\x05\x12\r\n\x05\x66\x65nce\x18\x14 \x01(\x03\x12\x15\n\rschedule_name\x18\x15 \x01(\t\x12\x13\n\x0btraceparent\x18\x16 \x01(\t\x1a.\n\x0cRecordsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x03:\x02\x38\x01\x42\x08\n\x06_total\"\\\n\x08\x41rtifact\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\x11\n\tfile_name\x18\x02 \x01(\t\x12\x12\n\nmedia_type\x18\x03 \x01(\t\x12\x0c\n\x04size\x18\x04 \x01(\x03\x12\x0e\n\x06sha256\x18\x05 \x01(\t\"(\n\x07Warning\x12\x0c\n\x04\x63ode\x18\x01 \x01(\t\x12\x0f\n\x07message\x18\x02 \x01(\t\")\n\x08JobError\x12\x0c\n\x04\x63ode\x18\x01 \x01(\t\x12\x0f\n\x07message\x18\x02 \x01(\t\"\x9d\x01\n\x10\x43reateJobRequest\x12\x0e\n\x06tenant\x18\x01 \x01(\t\x12\x0e\n\x06\x66ormat\x18\x02 \x01(\t\x12\x14\n\x0coptions_json\x18\x03 \x01(\t\x12\x0e\n\x06job_id\x18\x04 \x01(\t\x12\x17\n\x0fidempotency_key\x18\x05 \x01(\t\x12\x13\n\x0bschedule_id\x18\x06 \x01(\t\x12\x15\n\rschedule_name\x18\x07 \x01(\t\"G\n\x0f\x43heckJobRequest\x12\x0e\n\x06tenant\x18\x01 \x01(\t\x12\x0e\n\x06\x66ormat\x18\x02 \x01(\t\x12\x14\n\x0coptions_json\x18\x03 \x01(\t\"/\n\rGetJobRequest\x12\x0e\n\x06tenant\x18\x01 \x01(\t\x12\x0e\n\x06job_id\x18\x02 \x01(\t\"\x93\x01\n\x0fListJobsRequest\x12\x0e\n\x06tenant\x18\x01 \x01(\t\x12,\n\x06states\x18\x02 \x03(\x0e\x32\x1c.catalog.exports.v1.JobState\x12\x0e\n\x06\x66ormat\x18\x03 \x01(\t\x12\x13\n\x0bschedule_id\x18\x04 \x01(\t\x12\r\n\x05limit\x18\x05 \x01(\x05\x12\x0e\n\x06\x63ursor\x18\x06 \x01(\t\"N\n\x10ListJobsResponse\x12%\n\x04jobs\x18\x01 \x03(\x0b\x32\x17.catalog.exports.v1.Job\x12\x13\n\x0bnext_cursor\x18\x02 \x01(\t\"2\n\x10\x43\x61ncelJobRequest\x12\x0e\n\x06tenant\x18\x01 \x01(\t\x12\x0e\n\x06job_id\x18\x02 \x01(\t\"1\n\x0fRetryJobRequest\x12\x0e\n\x06tenant\x18\x01 \x01(\t\x12\x0e\n\x06job_id\x18\x02 \x01(\t\"2\n\x10\x44\x65leteJobRequest\x12\x0e\n\x06tenant\x18\x01 \x01(\t\x12\x0e\n\x06job_id\x18\x02 \x01(\t\"1\n\x0fWatchJobRequest\x12\x0e\n\x06tenant\x18\x01 \x01(\t\x12\x0e\n\x06job_id\x18\x02 \x01(\t\"b\n\x16ListCompletionsRequest\x12)\n\x05since\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0e\n\x06\x63ursor\x18\x02 \x01(\t\x12\r\n\x05limit\x18\x03 \x01(\x05\"U\n\x17ListCompletionsResponse\x12%\n\x04jobs\x18\x01 \x03(\x0b\x32\x17.catalog.exports.v1.Job\x12\x13\n\x0bnext_cursor\x18\x02 \x01(\t\"\x14\n\x12ListFormatsRequest\"M\n\x13ListFormatsResponse\x12\x36\n\x07\x66ormats\x18\x01 \x03(\x0b\x32%.catalog.exports.v1.FormatDescription\"e\n\x11\x46ormatDescription\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x12\n\nmedia_type\x18\x02 \x01(\t\x12\x11\n\textension\x18\x03 \x01(\t\x12\x1b\n\x13options_schema_json\x18\x04 \x01(\t*\xcd\x01\n\x08JobState\x12\x19\n\x15JOB_STATE_UNSPECIFIED\x10\x00\x12\x16\n\x12JOB_STATE_ACCEPTED\x10\x01\x12\x15\n\x11JOB_STATE_RUNNING\x10\x02\x12\x18\n\x14JOB_STATE_RETRY_WAIT\x10\x03\x12\x17\n\x13JOB_STATE_COMPLETED\x10\x04\x12\x14\n\x10JOB_STATE_FAILED\x10\x05\x12\x17\n\x13JOB_STATE_CANCELLED\x10\x06\x12\x15\n\x11JOB_STATE_EXPIRED\x10\x07\x32\xb5\x06\n\x08\x45xporter\x12J\n\tCreateJob\x12$.catalog.exports.v1.CreateJobRequest\x1a\x17.catalog.exports.v1.Job\x12G\n\x08\x43heckJob\x12#.catalog.exports.v1.CheckJobRequest\x1a\x16.google.protobuf.Empty\x12\x44\n\x06GetJob\x12!.catalog.exports.v1.GetJobRequest\x1a\x17.catalog.exports.v1.Job\x12U\n\x08ListJobs\x12#.catalog.exports.v1.ListJobsRequest\x1a$.catalog.exports.v1.ListJobsResponse\x12J\n\tCancelJob\x12$.catalog.exports.v1.CancelJobRequest\x1a\x17.catalog.exports.v1.Job\x12H\n\x08RetryJob\x12#.catalog.exports.v1.RetryJobRequest\x1a\x17.catalog.exports.v1.Job\x12I\n\tDeleteJob\x12$.catalog.exports.v1.DeleteJobRequest\x1a\x16.google.protobuf.Empty\x12J\n\x08WatchJob\x12#.catalog.exports.v1.WatchJobRequest\x1a\x17.catalog.exports.v1.Job0\x01\x12j\n\x0fListCompletions\x12*.catalog.exports.v1.ListCompletionsRequest\x1a+.catalog.exports.v1.ListCompletionsResponse\x12^\n\x0bListFormats\x12&.catalog.exports.v1.ListFormatsRequest\x1a\'.catalog.exports.v1.ListFormatsResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!catalog/exports/v1/exporter.proto\x12\x12\x63\x61talog.exports.v1\x1a\x1f\x63\x61talog/exports/v1/errors.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xb2\x06\n\x03Job\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0e\n\x06tenant\x18\x02 \x01(\t\x12\x0e\n\x06\x66ormat\x18\x03 \x01(\t\x12\x14\n\x0coptions_json\x18\x04 \x01(\t\x12\x38\n\tplatforms\x18\x05 \x01(\x0b\x32%.catalog.exports.v1.PlatformSelection\x12+\n\x05state\x18\x06 \x01(\x0e\x32\x1c.catalog.exports.v1.JobState\x12+\n\x05stage\x18\x07 \x01(\x0e\x32\x1c.catalog.exports.v1.JobStage\x12\x1b\n\x13processed_documents\x18\x08 \x01(\x03\x12\x1c\n\x0ftotal_documents\x18\t \x01(\x03H\x00\x88\x01\x01\x12\x35\n\x07records\x18\n \x03(\x0b\x32$.catalog.exports.v1.Job.RecordsEntry\x12.\n\x08\x61rtifact\x18\x0b \x01(\x0b\x32\x1c.catalog.exports.v1.Artifact\x12.\n\ncreated_at\x18\x0c \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\nstarted_at\x18\r \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0b\x66inished_at\x18\x0e \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\nexpires_at\x18\x0f \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12-\n\x08warnings\x18\x10 \x03(\x0b\x32\x1b.catalog.exports.v1.Warning\x12,\n\x05\x65rror\x18\x11 \x01(\x0b\x32\x1d.catalog.exports.v1.ErrorInfo\x12\x13\n\x0bschedule_id\x18\x12 \x01(\t\x12\x15\n\rschedule_name\x18\x13 \x01(\t\x12\x0f\n\x07\x61ttempt\x18\x14 \x01(\x05\x12\x14\n\x0cmax_attempts\x18\x15 \x01(\x05\x1a.\n\x0cRecordsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x03:\x02\x38\x01\x42\x12\n\x10_total_documents\")\n\x11PlatformSelection\x12\x14\n\x0cplatform_ids\x18\x01 \x03(\t\"U\n\x08\x41rtifact\x12\x11\n\tfile_name\x18\x01 \x01(\t\x12\x12\n\nmedia_type\x18\x02 \x01(\t\x12\x12\n\nsize_bytes\x18\x03 \x01(\x03\x12\x0e\n\x06sha256\x18\x04 \x01(\t\"(\n\x07Warning\x12\x0c\n\x04\x63ode\x18\x01 \x01(\t\x12\x0f\n\x07message\x18\x02 \x01(\t\"Z\n\x07JobFile\x12$\n\x03job\x18\x01 \x01(\x0b\x32\x17.catalog.exports.v1.Job\x12\x14\n\x0c\x61rtifact_key\x18\x02 \x01(\t\x12\x13\n\x0btraceparent\x18\x03 \x01(\t\"\xd7\x01\n\x10\x43reateJobRequest\x12\x0e\n\x06tenant\x18\x01 \x01(\t\x12\x0e\n\x06\x66ormat\x18\x02 \x01(\t\x12\x14\n\x0coptions_json\x18\x03 \x01(\t\x12\x38\n\tplatforms\x18\x04 \x01(\x0b\x32%.catalog.exports.v1.PlatformSelection\x12\x0e\n\x06job_id\x18\x05 \x01(\t\x12\x17\n\x0fidempotency_key\x18\x06 \x01(\t\x12\x13\n\x0bschedule_id\x18\x07 \x01(\t\x12\x15\n\rschedule_name\x18\x08 \x01(\t\"9\n\x11\x43reateJobResponse\x12$\n\x03job\x18\x01 \x01(\x0b\x32\x17.catalog.exports.v1.Job\"G\n\x0f\x43heckJobRequest\x12\x0e\n\x06tenant\x18\x01 \x01(\t\x12\x0e\n\x06\x66ormat\x18\x02 \x01(\t\x12\x14\n\x0coptions_json\x18\x03 \x01(\t\"\x12\n\x10\x43heckJobResponse\"/\n\rGetJobRequest\x12\x0e\n\x06tenant\x18\x01 \x01(\t\x12\x0e\n\x06job_id\x18\x02 \x01(\t\"6\n\x0eGetJobResponse\x12$\n\x03job\x18\x01 \x01(\x0b\x32\x17.catalog.exports.v1.Job\"\x9b\x01\n\x0fListJobsRequest\x12\x0e\n\x06tenant\x18\x01 \x01(\t\x12,\n\x06states\x18\x02 \x03(\x0e\x32\x1c.catalog.exports.v1.JobState\x12\x0e\n\x06\x66ormat\x18\x03 \x01(\t\x12\x13\n\x0bschedule_id\x18\x04 \x01(\t\x12\x11\n\tpage_size\x18\x05 \x01(\x05\x12\x12\n\npage_token\x18\x06 \x01(\t\"R\n\x10ListJobsResponse\x12%\n\x04jobs\x18\x01 \x03(\x0b\x32\x17.catalog.exports.v1.Job\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"2\n\x10\x43\x61ncelJobRequest\x12\x0e\n\x06tenant\x18\x01 \x01(\t\x12\x0e\n\x06job_id\x18\x02 \x01(\t\"9\n\x11\x43\x61ncelJobResponse\x12$\n\x03job\x18\x01 \x01(\x0b\x32\x17.catalog.exports.v1.Job\"1\n\x0fRetryJobRequest\x12\x0e\n\x06tenant\x18\x01 \x01(\t\x12\x0e\n\x06job_id\x18\x02 \x01(\t\"8\n\x10RetryJobResponse\x12$\n\x03job\x18\x01 \x01(\x0b\x32\x17.catalog.exports.v1.Job\"2\n\x10\x44\x65leteJobRequest\x12\x0e\n\x06tenant\x18\x01 \x01(\t\x12\x0e\n\x06job_id\x18\x02 \x01(\t\"\x13\n\x11\x44\x65leteJobResponse\"1\n\x0fWatchJobRequest\x12\x0e\n\x06tenant\x18\x01 \x01(\t\x12\x0e\n\x06job_id\x18\x02 \x01(\t\"8\n\x10WatchJobResponse\x12$\n\x03job\x18\x01 \x01(\x0b\x32\x17.catalog.exports.v1.Job\"\x14\n\x12ListFormatsRequest\"M\n\x13ListFormatsResponse\x12\x36\n\x07\x66ormats\x18\x01 \x03(\x0b\x32%.catalog.exports.v1.FormatDescription\"e\n\x11\x46ormatDescription\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x12\n\nmedia_type\x18\x02 \x01(\t\x12\x11\n\textension\x18\x03 \x01(\t\x12\x1b\n\x13options_schema_json\x18\x04 \x01(\t\"3\n\x11GetJobFileRequest\x12\x0e\n\x06tenant\x18\x01 \x01(\t\x12\x0e\n\x06job_id\x18\x02 \x01(\t\"?\n\x12GetJobFileResponse\x12)\n\x04\x66ile\x18\x01 \x01(\x0b\x32\x1b.catalog.exports.v1.JobFile\"j\n\x16ListCompletionsRequest\x12)\n\x05since\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\"^\n\x17ListCompletionsResponse\x12*\n\x05\x66iles\x18\x01 \x03(\x0b\x32\x1b.catalog.exports.v1.JobFile\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t*\xcd\x01\n\x08JobState\x12\x19\n\x15JOB_STATE_UNSPECIFIED\x10\x00\x12\x16\n\x12JOB_STATE_ACCEPTED\x10\x01\x12\x15\n\x11JOB_STATE_RUNNING\x10\x02\x12\x18\n\x14JOB_STATE_RETRY_WAIT\x10\x03\x12\x17\n\x13JOB_STATE_COMPLETED\x10\x04\x12\x14\n\x10JOB_STATE_FAILED\x10\x05\x12\x17\n\x13JOB_STATE_CANCELLED\x10\x06\x12\x15\n\x11JOB_STATE_EXPIRED\x10\x07*l\n\x08JobStage\x12\x19\n\x15JOB_STAGE_UNSPECIFIED\x10\x00\x12\x14\n\x10JOB_STAGE_QUEUED\x10\x01\x12\x15\n\x11JOB_STAGE_READING\x10\x02\x12\x18\n\x14JOB_STAGE_FINALIZING\x10\x03\x32\xf7\x07\n\x0f\x45xporterService\x12X\n\tCreateJob\x12$.catalog.exports.v1.CreateJobRequest\x1a%.catalog.exports.v1.CreateJobResponse\x12U\n\x08\x43heckJob\x12#.catalog.exports.v1.CheckJobRequest\x1a$.catalog.exports.v1.CheckJobResponse\x12O\n\x06GetJob\x12!.catalog.exports.v1.GetJobRequest\x1a\".catalog.exports.v1.GetJobResponse\x12U\n\x08ListJobs\x12#.catalog.exports.v1.ListJobsRequest\x1a$.catalog.exports.v1.ListJobsResponse\x12X\n\tCancelJob\x12$.catalog.exports.v1.CancelJobRequest\x1a%.catalog.exports.v1.CancelJobResponse\x12U\n\x08RetryJob\x12#.catalog.exports.v1.RetryJobRequest\x1a$.catalog.exports.v1.RetryJobResponse\x12X\n\tDeleteJob\x12$.catalog.exports.v1.DeleteJobRequest\x1a%.catalog.exports.v1.DeleteJobResponse\x12W\n\x08WatchJob\x12#.catalog.exports.v1.WatchJobRequest\x1a$.catalog.exports.v1.WatchJobResponse0\x01\x12^\n\x0bListFormats\x12&.catalog.exports.v1.ListFormatsRequest\x1a\'.catalog.exports.v1.ListFormatsResponse\x12[\n\nGetJobFile\x12%.catalog.exports.v1.GetJobFileRequest\x1a&.catalog.exports.v1.GetJobFileResponse\x12j\n\x0fListCompletions\x12*.catalog.exports.v1.ListCompletionsRequest\x1a+.catalog.exports.v1.ListCompletionsResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -35,46 +35,68 @@ if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_JOB_RECORDSENTRY']._loaded_options = None
   _globals['_JOB_RECORDSENTRY']._serialized_options = b'8\001'
-  _globals['_JOBSTATE']._serialized_start=2146
-  _globals['_JOBSTATE']._serialized_end=2351
-  _globals['_JOB']._serialized_start=120
-  _globals['_JOB']._serialized_end=855
-  _globals['_JOB_RECORDSENTRY']._serialized_start=799
-  _globals['_JOB_RECORDSENTRY']._serialized_end=845
-  _globals['_ARTIFACT']._serialized_start=857
-  _globals['_ARTIFACT']._serialized_end=949
-  _globals['_WARNING']._serialized_start=951
-  _globals['_WARNING']._serialized_end=991
-  _globals['_JOBERROR']._serialized_start=993
-  _globals['_JOBERROR']._serialized_end=1034
-  _globals['_CREATEJOBREQUEST']._serialized_start=1037
-  _globals['_CREATEJOBREQUEST']._serialized_end=1194
-  _globals['_CHECKJOBREQUEST']._serialized_start=1196
-  _globals['_CHECKJOBREQUEST']._serialized_end=1267
-  _globals['_GETJOBREQUEST']._serialized_start=1269
-  _globals['_GETJOBREQUEST']._serialized_end=1316
-  _globals['_LISTJOBSREQUEST']._serialized_start=1319
-  _globals['_LISTJOBSREQUEST']._serialized_end=1466
-  _globals['_LISTJOBSRESPONSE']._serialized_start=1468
-  _globals['_LISTJOBSRESPONSE']._serialized_end=1546
-  _globals['_CANCELJOBREQUEST']._serialized_start=1548
-  _globals['_CANCELJOBREQUEST']._serialized_end=1598
-  _globals['_RETRYJOBREQUEST']._serialized_start=1600
-  _globals['_RETRYJOBREQUEST']._serialized_end=1649
-  _globals['_DELETEJOBREQUEST']._serialized_start=1651
-  _globals['_DELETEJOBREQUEST']._serialized_end=1701
-  _globals['_WATCHJOBREQUEST']._serialized_start=1703
-  _globals['_WATCHJOBREQUEST']._serialized_end=1752
-  _globals['_LISTCOMPLETIONSREQUEST']._serialized_start=1754
-  _globals['_LISTCOMPLETIONSREQUEST']._serialized_end=1852
-  _globals['_LISTCOMPLETIONSRESPONSE']._serialized_start=1854
-  _globals['_LISTCOMPLETIONSRESPONSE']._serialized_end=1939
-  _globals['_LISTFORMATSREQUEST']._serialized_start=1941
-  _globals['_LISTFORMATSREQUEST']._serialized_end=1961
-  _globals['_LISTFORMATSRESPONSE']._serialized_start=1963
-  _globals['_LISTFORMATSRESPONSE']._serialized_end=2040
-  _globals['_FORMATDESCRIPTION']._serialized_start=2042
-  _globals['_FORMATDESCRIPTION']._serialized_end=2143
-  _globals['_EXPORTER']._serialized_start=2354
-  _globals['_EXPORTER']._serialized_end=3175
+  _globals['_JOBSTATE']._serialized_start=2854
+  _globals['_JOBSTATE']._serialized_end=3059
+  _globals['_JOBSTAGE']._serialized_start=3061
+  _globals['_JOBSTAGE']._serialized_end=3169
+  _globals['_JOB']._serialized_start=124
+  _globals['_JOB']._serialized_end=942
+  _globals['_JOB_RECORDSENTRY']._serialized_start=876
+  _globals['_JOB_RECORDSENTRY']._serialized_end=922
+  _globals['_PLATFORMSELECTION']._serialized_start=944
+  _globals['_PLATFORMSELECTION']._serialized_end=985
+  _globals['_ARTIFACT']._serialized_start=987
+  _globals['_ARTIFACT']._serialized_end=1072
+  _globals['_WARNING']._serialized_start=1074
+  _globals['_WARNING']._serialized_end=1114
+  _globals['_JOBFILE']._serialized_start=1116
+  _globals['_JOBFILE']._serialized_end=1206
+  _globals['_CREATEJOBREQUEST']._serialized_start=1209
+  _globals['_CREATEJOBREQUEST']._serialized_end=1424
+  _globals['_CREATEJOBRESPONSE']._serialized_start=1426
+  _globals['_CREATEJOBRESPONSE']._serialized_end=1483
+  _globals['_CHECKJOBREQUEST']._serialized_start=1485
+  _globals['_CHECKJOBREQUEST']._serialized_end=1556
+  _globals['_CHECKJOBRESPONSE']._serialized_start=1558
+  _globals['_CHECKJOBRESPONSE']._serialized_end=1576
+  _globals['_GETJOBREQUEST']._serialized_start=1578
+  _globals['_GETJOBREQUEST']._serialized_end=1625
+  _globals['_GETJOBRESPONSE']._serialized_start=1627
+  _globals['_GETJOBRESPONSE']._serialized_end=1681
+  _globals['_LISTJOBSREQUEST']._serialized_start=1684
+  _globals['_LISTJOBSREQUEST']._serialized_end=1839
+  _globals['_LISTJOBSRESPONSE']._serialized_start=1841
+  _globals['_LISTJOBSRESPONSE']._serialized_end=1923
+  _globals['_CANCELJOBREQUEST']._serialized_start=1925
+  _globals['_CANCELJOBREQUEST']._serialized_end=1975
+  _globals['_CANCELJOBRESPONSE']._serialized_start=1977
+  _globals['_CANCELJOBRESPONSE']._serialized_end=2034
+  _globals['_RETRYJOBREQUEST']._serialized_start=2036
+  _globals['_RETRYJOBREQUEST']._serialized_end=2085
+  _globals['_RETRYJOBRESPONSE']._serialized_start=2087
+  _globals['_RETRYJOBRESPONSE']._serialized_end=2143
+  _globals['_DELETEJOBREQUEST']._serialized_start=2145
+  _globals['_DELETEJOBREQUEST']._serialized_end=2195
+  _globals['_DELETEJOBRESPONSE']._serialized_start=2197
+  _globals['_DELETEJOBRESPONSE']._serialized_end=2216
+  _globals['_WATCHJOBREQUEST']._serialized_start=2218
+  _globals['_WATCHJOBREQUEST']._serialized_end=2267
+  _globals['_WATCHJOBRESPONSE']._serialized_start=2269
+  _globals['_WATCHJOBRESPONSE']._serialized_end=2325
+  _globals['_LISTFORMATSREQUEST']._serialized_start=2327
+  _globals['_LISTFORMATSREQUEST']._serialized_end=2347
+  _globals['_LISTFORMATSRESPONSE']._serialized_start=2349
+  _globals['_LISTFORMATSRESPONSE']._serialized_end=2426
+  _globals['_FORMATDESCRIPTION']._serialized_start=2428
+  _globals['_FORMATDESCRIPTION']._serialized_end=2529
+  _globals['_GETJOBFILEREQUEST']._serialized_start=2531
+  _globals['_GETJOBFILEREQUEST']._serialized_end=2582
+  _globals['_GETJOBFILERESPONSE']._serialized_start=2584
+  _globals['_GETJOBFILERESPONSE']._serialized_end=2647
+  _globals['_LISTCOMPLETIONSREQUEST']._serialized_start=2649
+  _globals['_LISTCOMPLETIONSREQUEST']._serialized_end=2755
+  _globals['_LISTCOMPLETIONSRESPONSE']._serialized_start=2757
+  _globals['_LISTCOMPLETIONSRESPONSE']._serialized_end=2851
+  _globals['_EXPORTERSERVICE']._serialized_start=3172
+  _globals['_EXPORTERSERVICE']._serialized_end=4187
 # @@protoc_insertion_point(module_scope)

@@ -4,7 +4,6 @@ import grpc
 import warnings
 
 from services.wire import exporter_pb2 as catalog_dot_exports_dot_v1_dot_exporter__pb2
-from google.protobuf import empty_pb2 as google_dot_protobuf_dot_empty__pb2
 
 GRPC_GENERATED_VERSION = '1.85.1'
 GRPC_VERSION = grpc.__version__
@@ -26,7 +25,7 @@ if _version_not_supported:
     )
 
 
-class ExporterStub:
+class ExporterServiceStub:
     """Missing associated documentation comment in .proto file."""
 
     def __init__(self, channel):
@@ -36,70 +35,75 @@ class ExporterStub:
             channel: A grpc.Channel.
         """
         self.CreateJob = channel.unary_unary(
-                '/catalog.exports.v1.Exporter/CreateJob',
+                '/catalog.exports.v1.ExporterService/CreateJob',
                 request_serializer=catalog_dot_exports_dot_v1_dot_exporter__pb2.CreateJobRequest.SerializeToString,
-                response_deserializer=catalog_dot_exports_dot_v1_dot_exporter__pb2.Job.FromString,
+                response_deserializer=catalog_dot_exports_dot_v1_dot_exporter__pb2.CreateJobResponse.FromString,
                 _registered_method=True)
         self.CheckJob = channel.unary_unary(
-                '/catalog.exports.v1.Exporter/CheckJob',
+                '/catalog.exports.v1.ExporterService/CheckJob',
                 request_serializer=catalog_dot_exports_dot_v1_dot_exporter__pb2.CheckJobRequest.SerializeToString,
-                response_deserializer=google_dot_protobuf_dot_empty__pb2.Empty.FromString,
+                response_deserializer=catalog_dot_exports_dot_v1_dot_exporter__pb2.CheckJobResponse.FromString,
                 _registered_method=True)
         self.GetJob = channel.unary_unary(
-                '/catalog.exports.v1.Exporter/GetJob',
+                '/catalog.exports.v1.ExporterService/GetJob',
                 request_serializer=catalog_dot_exports_dot_v1_dot_exporter__pb2.GetJobRequest.SerializeToString,
-                response_deserializer=catalog_dot_exports_dot_v1_dot_exporter__pb2.Job.FromString,
+                response_deserializer=catalog_dot_exports_dot_v1_dot_exporter__pb2.GetJobResponse.FromString,
                 _registered_method=True)
         self.ListJobs = channel.unary_unary(
-                '/catalog.exports.v1.Exporter/ListJobs',
+                '/catalog.exports.v1.ExporterService/ListJobs',
                 request_serializer=catalog_dot_exports_dot_v1_dot_exporter__pb2.ListJobsRequest.SerializeToString,
                 response_deserializer=catalog_dot_exports_dot_v1_dot_exporter__pb2.ListJobsResponse.FromString,
                 _registered_method=True)
         self.CancelJob = channel.unary_unary(
-                '/catalog.exports.v1.Exporter/CancelJob',
+                '/catalog.exports.v1.ExporterService/CancelJob',
                 request_serializer=catalog_dot_exports_dot_v1_dot_exporter__pb2.CancelJobRequest.SerializeToString,
-                response_deserializer=catalog_dot_exports_dot_v1_dot_exporter__pb2.Job.FromString,
+                response_deserializer=catalog_dot_exports_dot_v1_dot_exporter__pb2.CancelJobResponse.FromString,
                 _registered_method=True)
         self.RetryJob = channel.unary_unary(
-                '/catalog.exports.v1.Exporter/RetryJob',
+                '/catalog.exports.v1.ExporterService/RetryJob',
                 request_serializer=catalog_dot_exports_dot_v1_dot_exporter__pb2.RetryJobRequest.SerializeToString,
-                response_deserializer=catalog_dot_exports_dot_v1_dot_exporter__pb2.Job.FromString,
+                response_deserializer=catalog_dot_exports_dot_v1_dot_exporter__pb2.RetryJobResponse.FromString,
                 _registered_method=True)
         self.DeleteJob = channel.unary_unary(
-                '/catalog.exports.v1.Exporter/DeleteJob',
+                '/catalog.exports.v1.ExporterService/DeleteJob',
                 request_serializer=catalog_dot_exports_dot_v1_dot_exporter__pb2.DeleteJobRequest.SerializeToString,
-                response_deserializer=google_dot_protobuf_dot_empty__pb2.Empty.FromString,
+                response_deserializer=catalog_dot_exports_dot_v1_dot_exporter__pb2.DeleteJobResponse.FromString,
                 _registered_method=True)
         self.WatchJob = channel.unary_stream(
-                '/catalog.exports.v1.Exporter/WatchJob',
+                '/catalog.exports.v1.ExporterService/WatchJob',
                 request_serializer=catalog_dot_exports_dot_v1_dot_exporter__pb2.WatchJobRequest.SerializeToString,
-                response_deserializer=catalog_dot_exports_dot_v1_dot_exporter__pb2.Job.FromString,
-                _registered_method=True)
-        self.ListCompletions = channel.unary_unary(
-                '/catalog.exports.v1.Exporter/ListCompletions',
-                request_serializer=catalog_dot_exports_dot_v1_dot_exporter__pb2.ListCompletionsRequest.SerializeToString,
-                response_deserializer=catalog_dot_exports_dot_v1_dot_exporter__pb2.ListCompletionsResponse.FromString,
+                response_deserializer=catalog_dot_exports_dot_v1_dot_exporter__pb2.WatchJobResponse.FromString,
                 _registered_method=True)
         self.ListFormats = channel.unary_unary(
-                '/catalog.exports.v1.Exporter/ListFormats',
+                '/catalog.exports.v1.ExporterService/ListFormats',
                 request_serializer=catalog_dot_exports_dot_v1_dot_exporter__pb2.ListFormatsRequest.SerializeToString,
                 response_deserializer=catalog_dot_exports_dot_v1_dot_exporter__pb2.ListFormatsResponse.FromString,
                 _registered_method=True)
+        self.GetJobFile = channel.unary_unary(
+                '/catalog.exports.v1.ExporterService/GetJobFile',
+                request_serializer=catalog_dot_exports_dot_v1_dot_exporter__pb2.GetJobFileRequest.SerializeToString,
+                response_deserializer=catalog_dot_exports_dot_v1_dot_exporter__pb2.GetJobFileResponse.FromString,
+                _registered_method=True)
+        self.ListCompletions = channel.unary_unary(
+                '/catalog.exports.v1.ExporterService/ListCompletions',
+                request_serializer=catalog_dot_exports_dot_v1_dot_exporter__pb2.ListCompletionsRequest.SerializeToString,
+                response_deserializer=catalog_dot_exports_dot_v1_dot_exporter__pb2.ListCompletionsResponse.FromString,
+                _registered_method=True)
 
 
-class ExporterServicer:
+class ExporterServiceServicer:
     """Missing associated documentation comment in .proto file."""
 
     def CreateJob(self, request, context):
-        """Accepts a job; it is durable when the answer arrives. Repeating a call with the same id (or idempotency key) and the same
-        request returns the stored job; with another request it fails with ALREADY_EXISTS.
+        """Accepts a job. The job is durable when the response arrives. A repeated call with the same job_id or
+        idempotency_key and the same request returns the stored job; with another request it fails with ALREADY_EXISTS.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def CheckJob(self, request, context):
-        """Refuses what CreateJob would refuse whatever the catalogue holds: for those who will ask later.
+        """Fails as CreateJob would, whatever the catalogue contains. Nothing is stored.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -119,64 +123,71 @@ class ExporterServicer:
         raise NotImplementedError('Method not implemented!')
 
     def CancelJob(self, request, context):
-        """Ends a live job; FAILED_PRECONDITION when it has ended already.
+        """Cancels a live job. Fails with FAILED_PRECONDITION if the job has ended.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def RetryJob(self, request, context):
-        """Starts a failed or cancelled job again, with a fresh count of attempts.
+        """Restarts a failed or cancelled job with a new count of attempts.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def DeleteJob(self, request, context):
-        """Forgets an ended job and its file.
+        """Deletes an ended job and its file.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def WatchJob(self, request, context):
-        """The job now, then at every change, until it has ended.
-        """
-        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
-        context.set_details('Method not implemented!')
-        raise NotImplementedError('Method not implemented!')
-
-    def ListCompletions(self, request, context):
-        """Completed jobs of all tenants in the order of their completion, for services that must not miss one.
+        """Sends the job now and after every change, until it has ended.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ListFormats(self, request, context):
-        """The formats this exporter writes, with the JSON Schema of their options.
+        """Lists the formats with the JSON Schema of their options.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetJobFile(self, request, context):
+        """For services that read files from the artifact store: a job and the location of its file.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListCompletions(self, request, context):
+        """For the same services: completed jobs of all tenants in the order of their completion.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
 
-def add_ExporterServicer_to_server(servicer, server):
+def add_ExporterServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
             'CreateJob': grpc.unary_unary_rpc_method_handler(
                     servicer.CreateJob,
                     request_deserializer=catalog_dot_exports_dot_v1_dot_exporter__pb2.CreateJobRequest.FromString,
-                    response_serializer=catalog_dot_exports_dot_v1_dot_exporter__pb2.Job.SerializeToString,
+                    response_serializer=catalog_dot_exports_dot_v1_dot_exporter__pb2.CreateJobResponse.SerializeToString,
             ),
             'CheckJob': grpc.unary_unary_rpc_method_handler(
                     servicer.CheckJob,
                     request_deserializer=catalog_dot_exports_dot_v1_dot_exporter__pb2.CheckJobRequest.FromString,
-                    response_serializer=google_dot_protobuf_dot_empty__pb2.Empty.SerializeToString,
+                    response_serializer=catalog_dot_exports_dot_v1_dot_exporter__pb2.CheckJobResponse.SerializeToString,
             ),
             'GetJob': grpc.unary_unary_rpc_method_handler(
                     servicer.GetJob,
                     request_deserializer=catalog_dot_exports_dot_v1_dot_exporter__pb2.GetJobRequest.FromString,
-                    response_serializer=catalog_dot_exports_dot_v1_dot_exporter__pb2.Job.SerializeToString,
+                    response_serializer=catalog_dot_exports_dot_v1_dot_exporter__pb2.GetJobResponse.SerializeToString,
             ),
             'ListJobs': grpc.unary_unary_rpc_method_handler(
                     servicer.ListJobs,
@@ -186,42 +197,47 @@ def add_ExporterServicer_to_server(servicer, server):
             'CancelJob': grpc.unary_unary_rpc_method_handler(
                     servicer.CancelJob,
                     request_deserializer=catalog_dot_exports_dot_v1_dot_exporter__pb2.CancelJobRequest.FromString,
-                    response_serializer=catalog_dot_exports_dot_v1_dot_exporter__pb2.Job.SerializeToString,
+                    response_serializer=catalog_dot_exports_dot_v1_dot_exporter__pb2.CancelJobResponse.SerializeToString,
             ),
             'RetryJob': grpc.unary_unary_rpc_method_handler(
                     servicer.RetryJob,
                     request_deserializer=catalog_dot_exports_dot_v1_dot_exporter__pb2.RetryJobRequest.FromString,
-                    response_serializer=catalog_dot_exports_dot_v1_dot_exporter__pb2.Job.SerializeToString,
+                    response_serializer=catalog_dot_exports_dot_v1_dot_exporter__pb2.RetryJobResponse.SerializeToString,
             ),
             'DeleteJob': grpc.unary_unary_rpc_method_handler(
                     servicer.DeleteJob,
                     request_deserializer=catalog_dot_exports_dot_v1_dot_exporter__pb2.DeleteJobRequest.FromString,
-                    response_serializer=google_dot_protobuf_dot_empty__pb2.Empty.SerializeToString,
+                    response_serializer=catalog_dot_exports_dot_v1_dot_exporter__pb2.DeleteJobResponse.SerializeToString,
             ),
             'WatchJob': grpc.unary_stream_rpc_method_handler(
                     servicer.WatchJob,
                     request_deserializer=catalog_dot_exports_dot_v1_dot_exporter__pb2.WatchJobRequest.FromString,
-                    response_serializer=catalog_dot_exports_dot_v1_dot_exporter__pb2.Job.SerializeToString,
-            ),
-            'ListCompletions': grpc.unary_unary_rpc_method_handler(
-                    servicer.ListCompletions,
-                    request_deserializer=catalog_dot_exports_dot_v1_dot_exporter__pb2.ListCompletionsRequest.FromString,
-                    response_serializer=catalog_dot_exports_dot_v1_dot_exporter__pb2.ListCompletionsResponse.SerializeToString,
+                    response_serializer=catalog_dot_exports_dot_v1_dot_exporter__pb2.WatchJobResponse.SerializeToString,
             ),
             'ListFormats': grpc.unary_unary_rpc_method_handler(
                     servicer.ListFormats,
                     request_deserializer=catalog_dot_exports_dot_v1_dot_exporter__pb2.ListFormatsRequest.FromString,
                     response_serializer=catalog_dot_exports_dot_v1_dot_exporter__pb2.ListFormatsResponse.SerializeToString,
             ),
+            'GetJobFile': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetJobFile,
+                    request_deserializer=catalog_dot_exports_dot_v1_dot_exporter__pb2.GetJobFileRequest.FromString,
+                    response_serializer=catalog_dot_exports_dot_v1_dot_exporter__pb2.GetJobFileResponse.SerializeToString,
+            ),
+            'ListCompletions': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListCompletions,
+                    request_deserializer=catalog_dot_exports_dot_v1_dot_exporter__pb2.ListCompletionsRequest.FromString,
+                    response_serializer=catalog_dot_exports_dot_v1_dot_exporter__pb2.ListCompletionsResponse.SerializeToString,
+            ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
-            'catalog.exports.v1.Exporter', rpc_method_handlers)
+            'catalog.exports.v1.ExporterService', rpc_method_handlers)
     server.add_generic_rpc_handlers((generic_handler,))
-    server.add_registered_method_handlers('catalog.exports.v1.Exporter', rpc_method_handlers)
+    server.add_registered_method_handlers('catalog.exports.v1.ExporterService', rpc_method_handlers)
 
 
  # This class is part of an EXPERIMENTAL API.
-class Exporter:
+class ExporterService:
     """Missing associated documentation comment in .proto file."""
 
     @staticmethod
@@ -238,9 +254,9 @@ class Exporter:
         return grpc.experimental.unary_unary(
             request,
             target,
-            '/catalog.exports.v1.Exporter/CreateJob',
+            '/catalog.exports.v1.ExporterService/CreateJob',
             catalog_dot_exports_dot_v1_dot_exporter__pb2.CreateJobRequest.SerializeToString,
-            catalog_dot_exports_dot_v1_dot_exporter__pb2.Job.FromString,
+            catalog_dot_exports_dot_v1_dot_exporter__pb2.CreateJobResponse.FromString,
             options,
             channel_credentials,
             insecure,
@@ -265,9 +281,9 @@ class Exporter:
         return grpc.experimental.unary_unary(
             request,
             target,
-            '/catalog.exports.v1.Exporter/CheckJob',
+            '/catalog.exports.v1.ExporterService/CheckJob',
             catalog_dot_exports_dot_v1_dot_exporter__pb2.CheckJobRequest.SerializeToString,
-            google_dot_protobuf_dot_empty__pb2.Empty.FromString,
+            catalog_dot_exports_dot_v1_dot_exporter__pb2.CheckJobResponse.FromString,
             options,
             channel_credentials,
             insecure,
@@ -292,9 +308,9 @@ class Exporter:
         return grpc.experimental.unary_unary(
             request,
             target,
-            '/catalog.exports.v1.Exporter/GetJob',
+            '/catalog.exports.v1.ExporterService/GetJob',
             catalog_dot_exports_dot_v1_dot_exporter__pb2.GetJobRequest.SerializeToString,
-            catalog_dot_exports_dot_v1_dot_exporter__pb2.Job.FromString,
+            catalog_dot_exports_dot_v1_dot_exporter__pb2.GetJobResponse.FromString,
             options,
             channel_credentials,
             insecure,
@@ -319,7 +335,7 @@ class Exporter:
         return grpc.experimental.unary_unary(
             request,
             target,
-            '/catalog.exports.v1.Exporter/ListJobs',
+            '/catalog.exports.v1.ExporterService/ListJobs',
             catalog_dot_exports_dot_v1_dot_exporter__pb2.ListJobsRequest.SerializeToString,
             catalog_dot_exports_dot_v1_dot_exporter__pb2.ListJobsResponse.FromString,
             options,
@@ -346,9 +362,9 @@ class Exporter:
         return grpc.experimental.unary_unary(
             request,
             target,
-            '/catalog.exports.v1.Exporter/CancelJob',
+            '/catalog.exports.v1.ExporterService/CancelJob',
             catalog_dot_exports_dot_v1_dot_exporter__pb2.CancelJobRequest.SerializeToString,
-            catalog_dot_exports_dot_v1_dot_exporter__pb2.Job.FromString,
+            catalog_dot_exports_dot_v1_dot_exporter__pb2.CancelJobResponse.FromString,
             options,
             channel_credentials,
             insecure,
@@ -373,9 +389,9 @@ class Exporter:
         return grpc.experimental.unary_unary(
             request,
             target,
-            '/catalog.exports.v1.Exporter/RetryJob',
+            '/catalog.exports.v1.ExporterService/RetryJob',
             catalog_dot_exports_dot_v1_dot_exporter__pb2.RetryJobRequest.SerializeToString,
-            catalog_dot_exports_dot_v1_dot_exporter__pb2.Job.FromString,
+            catalog_dot_exports_dot_v1_dot_exporter__pb2.RetryJobResponse.FromString,
             options,
             channel_credentials,
             insecure,
@@ -400,9 +416,9 @@ class Exporter:
         return grpc.experimental.unary_unary(
             request,
             target,
-            '/catalog.exports.v1.Exporter/DeleteJob',
+            '/catalog.exports.v1.ExporterService/DeleteJob',
             catalog_dot_exports_dot_v1_dot_exporter__pb2.DeleteJobRequest.SerializeToString,
-            google_dot_protobuf_dot_empty__pb2.Empty.FromString,
+            catalog_dot_exports_dot_v1_dot_exporter__pb2.DeleteJobResponse.FromString,
             options,
             channel_credentials,
             insecure,
@@ -427,36 +443,9 @@ class Exporter:
         return grpc.experimental.unary_stream(
             request,
             target,
-            '/catalog.exports.v1.Exporter/WatchJob',
+            '/catalog.exports.v1.ExporterService/WatchJob',
             catalog_dot_exports_dot_v1_dot_exporter__pb2.WatchJobRequest.SerializeToString,
-            catalog_dot_exports_dot_v1_dot_exporter__pb2.Job.FromString,
-            options,
-            channel_credentials,
-            insecure,
-            call_credentials,
-            compression,
-            wait_for_ready,
-            timeout,
-            metadata,
-            _registered_method=True)
-
-    @staticmethod
-    def ListCompletions(request,
-            target,
-            options=(),
-            channel_credentials=None,
-            call_credentials=None,
-            insecure=False,
-            compression=None,
-            wait_for_ready=None,
-            timeout=None,
-            metadata=None):
-        return grpc.experimental.unary_unary(
-            request,
-            target,
-            '/catalog.exports.v1.Exporter/ListCompletions',
-            catalog_dot_exports_dot_v1_dot_exporter__pb2.ListCompletionsRequest.SerializeToString,
-            catalog_dot_exports_dot_v1_dot_exporter__pb2.ListCompletionsResponse.FromString,
+            catalog_dot_exports_dot_v1_dot_exporter__pb2.WatchJobResponse.FromString,
             options,
             channel_credentials,
             insecure,
@@ -481,9 +470,63 @@ class Exporter:
         return grpc.experimental.unary_unary(
             request,
             target,
-            '/catalog.exports.v1.Exporter/ListFormats',
+            '/catalog.exports.v1.ExporterService/ListFormats',
             catalog_dot_exports_dot_v1_dot_exporter__pb2.ListFormatsRequest.SerializeToString,
             catalog_dot_exports_dot_v1_dot_exporter__pb2.ListFormatsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetJobFile(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/catalog.exports.v1.ExporterService/GetJobFile',
+            catalog_dot_exports_dot_v1_dot_exporter__pb2.GetJobFileRequest.SerializeToString,
+            catalog_dot_exports_dot_v1_dot_exporter__pb2.GetJobFileResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListCompletions(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/catalog.exports.v1.ExporterService/ListCompletions',
+            catalog_dot_exports_dot_v1_dot_exporter__pb2.ListCompletionsRequest.SerializeToString,
+            catalog_dot_exports_dot_v1_dot_exporter__pb2.ListCompletionsResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -22,47 +22,66 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
-from google.protobuf import empty_pb2 as google_dot_protobuf_dot_empty__pb2
+from services.wire import errors_pb2 as catalog_dot_exports_dot_v1_dot_errors__pb2
+from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\"catalog/exports/v1/scheduler.proto\x12\x12\x63\x61talog.exports.v1\x1a\x1bgoogle/protobuf/empty.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xac\x03\n\x08Schedule\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0e\n\x06tenant\x18\x02 \x01(\t\x12\x13\n\x0bplatform_id\x18\x03 \x01(\t\x12\x15\n\rschedule_name\x18\x04 \x01(\t\x12\x17\n\x0f\x63ron_expression\x18\x05 \x01(\t\x12\x10\n\x08timezone\x18\x06 \x01(\t\x12\x11\n\tis_active\x18\x07 \x01(\x08\x12\x0e\n\x06\x66ormat\x18\x08 \x01(\t\x12\x14\n\x0coptions_json\x18\t \x01(\t\x12\x0f\n\x07misfire\x18\n \x01(\t\x12\x0f\n\x07overlap\x18\x0b \x01(\t\x12\x16\n\x0ejitter_seconds\x18\x0c \x01(\x05\x12.\n\ncreated_at\x18\r \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\nupdated_at\x18\x0e \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0bnext_run_at\x18\x0f \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12)\n\x08last_run\x18\x10 \x01(\x0b\x32\x17.catalog.exports.v1.Run\"\x87\x02\n\x03Run\x12\n\n\x02id\x18\x01 \x01(\t\x12\x13\n\x0bschedule_id\x18\x02 \x01(\t\x12+\n\x07\x66ire_at\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\nstarted_at\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0b\x66inished_at\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\r\n\x05state\x18\x06 \x01(\t\x12\x0e\n\x06reason\x18\x07 \x01(\t\x12\x0e\n\x06job_id\x18\x08 \x01(\t\x12\x11\n\tis_manual\x18\t \x01(\x08\x12\x0f\n\x07skipped\x18\n \x01(\x05\"\x99\x02\n\x15\x43reateScheduleRequest\x12\x0e\n\x06tenant\x18\x01 \x01(\t\x12\x13\n\x0bplatform_id\x18\x02 \x01(\t\x12\x15\n\rschedule_name\x18\x03 \x01(\t\x12\x17\n\x0f\x63ron_expression\x18\x04 \x01(\t\x12\x10\n\x08timezone\x18\x05 \x01(\t\x12\x16\n\tis_active\x18\x06 \x01(\x08H\x00\x88\x01\x01\x12\x0e\n\x06\x66ormat\x18\x07 \x01(\t\x12\x14\n\x0coptions_json\x18\x08 \x01(\t\x12\x0f\n\x07misfire\x18\t \x01(\t\x12\x0f\n\x07overlap\x18\n \x01(\t\x12\x16\n\x0ejitter_seconds\x18\x0b \x01(\x05\x12\x13\n\x0bschedule_id\x18\x0c \x01(\tB\x0c\n\n_is_active\"9\n\x12GetScheduleRequest\x12\x0e\n\x06tenant\x18\x01 \x01(\t\x12\x13\n\x0bschedule_id\x18\x02 \x01(\t\"Z\n\x14ListSchedulesRequest\x12\x0e\n\x06tenant\x18\x01 \x01(\t\x12\x13\n\x0bplatform_id\x18\x02 \x01(\t\x12\r\n\x05limit\x18\x03 \x01(\x05\x12\x0e\n\x06\x63ursor\x18\x04 \x01(\t\"]\n\x15ListSchedulesResponse\x12/\n\tschedules\x18\x01 \x03(\x0b\x32\x1c.catalog.exports.v1.Schedule\x12\x13\n\x0bnext_cursor\x18\x02 \x01(\t\"\xd0\x03\n\x15UpdateScheduleRequest\x12\x0e\n\x06tenant\x18\x01 \x01(\t\x12\x13\n\x0bschedule_id\x18\x02 \x01(\t\x12\x18\n\x0bplatform_id\x18\x03 \x01(\tH\x00\x88\x01\x01\x12\x1a\n\rschedule_name\x18\x04 \x01(\tH\x01\x88\x01\x01\x12\x1c\n\x0f\x63ron_expression\x18\x05 \x01(\tH\x02\x88\x01\x01\x12\x15\n\x08timezone\x18\x06 \x01(\tH\x03\x88\x01\x01\x12\x16\n\tis_active\x18\x07 \x01(\x08H\x04\x88\x01\x01\x12\x13\n\x06\x66ormat\x18\x08 \x01(\tH\x05\x88\x01\x01\x12\x19\n\x0coptions_json\x18\t \x01(\tH\x06\x88\x01\x01\x12\x14\n\x07misfire\x18\n \x01(\tH\x07\x88\x01\x01\x12\x14\n\x07overlap\x18\x0b \x01(\tH\x08\x88\x01\x01\x12\x1b\n\x0ejitter_seconds\x18\x0c \x01(\x05H\t\x88\x01\x01\x42\x0e\n\x0c_platform_idB\x10\n\x0e_schedule_nameB\x12\n\x10_cron_expressionB\x0b\n\t_timezoneB\x0c\n\n_is_activeB\t\n\x07_formatB\x0f\n\r_options_jsonB\n\n\x08_misfireB\n\n\x08_overlapB\x11\n\x0f_jitter_seconds\"<\n\x15\x44\x65leteScheduleRequest\x12\x0e\n\x06tenant\x18\x01 \x01(\t\x12\x13\n\x0bschedule_id\x18\x02 \x01(\t\"M\n\x12RunScheduleRequest\x12\x0e\n\x06tenant\x18\x01 \x01(\t\x12\x13\n\x0bschedule_id\x18\x02 \x01(\t\x12\x12\n\nrequest_id\x18\x03 \x01(\t\"U\n\x0fListRunsRequest\x12\x0e\n\x06tenant\x18\x01 \x01(\t\x12\x13\n\x0bschedule_id\x18\x02 \x01(\t\x12\r\n\x05limit\x18\x03 \x01(\x05\x12\x0e\n\x06\x63ursor\x18\x04 \x01(\t\"N\n\x10ListRunsResponse\x12%\n\x04runs\x18\x01 \x03(\x0b\x32\x17.catalog.exports.v1.Run\x12\x13\n\x0bnext_cursor\x18\x02 \x01(\t\"E\n\x0fUpcomingRequest\x12\x0e\n\x06tenant\x18\x01 \x01(\t\x12\x13\n\x0bschedule_id\x18\x02 \x01(\t\x12\r\n\x05\x63ount\x18\x03 \x01(\x05\"J\n\x0ePreviewRequest\x12\x17\n\x0f\x63ron_expression\x18\x01 \x01(\t\x12\x10\n\x08timezone\x18\x02 \x01(\t\x12\r\n\x05\x63ount\x18\x03 \x01(\x05\"?\n\x10UpcomingResponse\x12+\n\x05times\x18\x01 \x03(\x0b\x32\x1c.catalog.exports.v1.FireTime\"c\n\x08\x46ireTime\x12&\n\x02\x61t\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\r\n\x05local\x18\x02 \x01(\t\x12\x12\n\nutc_offset\x18\x03 \x01(\t\x12\x0c\n\x04note\x18\x04 \x01(\t2\xa4\x06\n\tScheduler\x12Y\n\x0e\x43reateSchedule\x12).catalog.exports.v1.CreateScheduleRequest\x1a\x1c.catalog.exports.v1.Schedule\x12S\n\x0bGetSchedule\x12&.catalog.exports.v1.GetScheduleRequest\x1a\x1c.catalog.exports.v1.Schedule\x12\x64\n\rListSchedules\x12(.catalog.exports.v1.ListSchedulesRequest\x1a).catalog.exports.v1.ListSchedulesResponse\x12Y\n\x0eUpdateSchedule\x12).catalog.exports.v1.UpdateScheduleRequest\x1a\x1c.catalog.exports.v1.Schedule\x12S\n\x0e\x44\x65leteSchedule\x12).catalog.exports.v1.DeleteScheduleRequest\x1a\x16.google.protobuf.Empty\x12N\n\x0bRunSchedule\x12&.catalog.exports.v1.RunScheduleRequest\x1a\x17.catalog.exports.v1.Run\x12U\n\x08ListRuns\x12#.catalog.exports.v1.ListRunsRequest\x1a$.catalog.exports.v1.ListRunsResponse\x12U\n\x08Upcoming\x12#.catalog.exports.v1.UpcomingRequest\x1a$.catalog.exports.v1.UpcomingResponse\x12S\n\x07Preview\x12\".catalog.exports.v1.PreviewRequest\x1a$.catalog.exports.v1.UpcomingResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\"catalog/exports/v1/scheduler.proto\x12\x12\x63\x61talog.exports.v1\x1a\x1f\x63\x61talog/exports/v1/errors.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x85\x04\n\x08Schedule\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0e\n\x06tenant\x18\x02 \x01(\t\x12\x13\n\x0bplatform_id\x18\x03 \x01(\t\x12\x15\n\rschedule_name\x18\x04 \x01(\t\x12\x17\n\x0f\x63ron_expression\x18\x05 \x01(\t\x12\x10\n\x08timezone\x18\x06 \x01(\t\x12\x11\n\tis_active\x18\x07 \x01(\x08\x12\x0e\n\x06\x66ormat\x18\x08 \x01(\t\x12\x14\n\x0coptions_json\x18\t \x01(\t\x12\x32\n\x07misfire\x18\n \x01(\x0e\x32!.catalog.exports.v1.MisfirePolicy\x12\x32\n\x07overlap\x18\x0b \x01(\x0e\x32!.catalog.exports.v1.OverlapPolicy\x12)\n\x06jitter\x18\x0c \x01(\x0b\x32\x19.google.protobuf.Duration\x12.\n\ncreated_at\x18\r \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\nupdated_at\x18\x0e \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0bnext_run_at\x18\x0f \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12)\n\x08last_run\x18\x10 \x01(\x0b\x32\x17.catalog.exports.v1.Run\"\xc9\x02\n\x03Run\x12\n\n\x02id\x18\x01 \x01(\t\x12\x13\n\x0bschedule_id\x18\x02 \x01(\t\x12+\n\x07\x66ire_at\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\nstarted_at\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0b\x66inished_at\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12+\n\x05state\x18\x06 \x01(\x0e\x32\x1c.catalog.exports.v1.RunState\x12,\n\x05\x65rror\x18\x07 \x01(\x0b\x32\x1d.catalog.exports.v1.ErrorInfo\x12\x0e\n\x06job_id\x18\x08 \x01(\t\x12\x11\n\tis_manual\x18\t \x01(\x08\x12\x15\n\rskipped_times\x18\n \x01(\x05\"\xf2\x02\n\x15\x43reateScheduleRequest\x12\x0e\n\x06tenant\x18\x01 \x01(\t\x12\x13\n\x0bplatform_id\x18\x02 \x01(\t\x12\x15\n\rschedule_name\x18\x03 \x01(\t\x12\x17\n\x0f\x63ron_expression\x18\x04 \x01(\t\x12\x10\n\x08timezone\x18\x05 \x01(\t\x12\x16\n\tis_active\x18\x06 \x01(\x08H\x00\x88\x01\x01\x12\x0e\n\x06\x66ormat\x18\x07 \x01(\t\x12\x14\n\x0coptions_json\x18\x08 \x01(\t\x12\x32\n\x07misfire\x18\t \x01(\x0e\x32!.catalog.exports.v1.MisfirePolicy\x12\x32\n\x07overlap\x18\n \x01(\x0e\x32!.catalog.exports.v1.OverlapPolicy\x12)\n\x06jitter\x18\x0b \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x13\n\x0bschedule_id\x18\x0c \x01(\tB\x0c\n\n_is_active\"H\n\x16\x43reateScheduleResponse\x12.\n\x08schedule\x18\x01 \x01(\x0b\x32\x1c.catalog.exports.v1.Schedule\"9\n\x12GetScheduleRequest\x12\x0e\n\x06tenant\x18\x01 \x01(\t\x12\x13\n\x0bschedule_id\x18\x02 \x01(\t\"E\n\x13GetScheduleResponse\x12.\n\x08schedule\x18\x01 \x01(\x0b\x32\x1c.catalog.exports.v1.Schedule\"b\n\x14ListSchedulesRequest\x12\x0e\n\x06tenant\x18\x01 \x01(\t\x12\x13\n\x0bplatform_id\x18\x02 \x01(\t\x12\x11\n\tpage_size\x18\x03 \x01(\x05\x12\x12\n\npage_token\x18\x04 \x01(\t\"a\n\x15ListSchedulesResponse\x12/\n\tschedules\x18\x01 \x03(\x0b\x32\x1c.catalog.exports.v1.Schedule\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\x91\x04\n\x15UpdateScheduleRequest\x12\x0e\n\x06tenant\x18\x01 \x01(\t\x12\x13\n\x0bschedule_id\x18\x02 \x01(\t\x12\x18\n\x0bplatform_id\x18\x03 \x01(\tH\x00\x88\x01\x01\x12\x1a\n\rschedule_name\x18\x04 \x01(\tH\x01\x88\x01\x01\x12\x1c\n\x0f\x63ron_expression\x18\x05 \x01(\tH\x02\x88\x01\x01\x12\x15\n\x08timezone\x18\x06 \x01(\tH\x03\x88\x01\x01\x12\x16\n\tis_active\x18\x07 \x01(\x08H\x04\x88\x01\x01\x12\x13\n\x06\x66ormat\x18\x08 \x01(\tH\x05\x88\x01\x01\x12\x19\n\x0coptions_json\x18\t \x01(\tH\x06\x88\x01\x01\x12\x37\n\x07misfire\x18\n \x01(\x0e\x32!.catalog.exports.v1.MisfirePolicyH\x07\x88\x01\x01\x12\x37\n\x07overlap\x18\x0b \x01(\x0e\x32!.catalog.exports.v1.OverlapPolicyH\x08\x88\x01\x01\x12)\n\x06jitter\x18\x0c \x01(\x0b\x32\x19.google.protobuf.DurationB\x0e\n\x0c_platform_idB\x10\n\x0e_schedule_nameB\x12\n\x10_cron_expressionB\x0b\n\t_timezoneB\x0c\n\n_is_activeB\t\n\x07_formatB\x0f\n\r_options_jsonB\n\n\x08_misfireB\n\n\x08_overlap\"H\n\x16UpdateScheduleResponse\x12.\n\x08schedule\x18\x01 \x01(\x0b\x32\x1c.catalog.exports.v1.Schedule\"<\n\x15\x44\x65leteScheduleRequest\x12\x0e\n\x06tenant\x18\x01 \x01(\t\x12\x13\n\x0bschedule_id\x18\x02 \x01(\t\"\x18\n\x16\x44\x65leteScheduleResponse\"R\n\x12RunScheduleRequest\x12\x0e\n\x06tenant\x18\x01 \x01(\t\x12\x13\n\x0bschedule_id\x18\x02 \x01(\t\x12\x17\n\x0fidempotency_key\x18\x03 \x01(\t\";\n\x13RunScheduleResponse\x12$\n\x03run\x18\x01 \x01(\x0b\x32\x17.catalog.exports.v1.Run\"]\n\x0fListRunsRequest\x12\x0e\n\x06tenant\x18\x01 \x01(\t\x12\x13\n\x0bschedule_id\x18\x02 \x01(\t\x12\x11\n\tpage_size\x18\x03 \x01(\x05\x12\x12\n\npage_token\x18\x04 \x01(\t\"R\n\x10ListRunsResponse\x12%\n\x04runs\x18\x01 \x03(\x0b\x32\x17.catalog.exports.v1.Run\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"N\n\x18ListUpcomingTimesRequest\x12\x0e\n\x06tenant\x18\x01 \x01(\t\x12\x13\n\x0bschedule_id\x18\x02 \x01(\t\x12\r\n\x05\x63ount\x18\x03 \x01(\x05\"H\n\x19ListUpcomingTimesResponse\x12+\n\x05times\x18\x01 \x03(\x0b\x32\x1c.catalog.exports.v1.FireTime\"R\n\x16PreviewScheduleRequest\x12\x17\n\x0f\x63ron_expression\x18\x01 \x01(\t\x12\x10\n\x08timezone\x18\x02 \x01(\t\x12\r\n\x05\x63ount\x18\x03 \x01(\x05\"F\n\x17PreviewScheduleResponse\x12+\n\x05times\x18\x01 \x03(\x0b\x32\x1c.catalog.exports.v1.FireTime\"c\n\x08\x46ireTime\x12&\n\x02\x61t\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\r\n\x05local\x18\x02 \x01(\t\x12\x12\n\nutc_offset\x18\x03 \x01(\t\x12\x0c\n\x04note\x18\x04 \x01(\t*{\n\rMisfirePolicy\x12\x1e\n\x1aMISFIRE_POLICY_UNSPECIFIED\x10\x00\x12\x19\n\x15MISFIRE_POLICY_LATEST\x10\x01\x12\x17\n\x13MISFIRE_POLICY_SKIP\x10\x02\x12\x16\n\x12MISFIRE_POLICY_ALL\x10\x03*b\n\rOverlapPolicy\x12\x1e\n\x1aOVERLAP_POLICY_UNSPECIFIED\x10\x00\x12\x17\n\x13OVERLAP_POLICY_SKIP\x10\x01\x12\x18\n\x14OVERLAP_POLICY_QUEUE\x10\x02*\xb4\x01\n\x08RunState\x12\x19\n\x15RUN_STATE_UNSPECIFIED\x10\x00\x12\x15\n\x11RUN_STATE_WAITING\x10\x01\x12\x17\n\x13RUN_STATE_SUBMITTED\x10\x02\x12\x17\n\x13RUN_STATE_COMPLETED\x10\x03\x12\x14\n\x10RUN_STATE_FAILED\x10\x04\x12\x17\n\x13RUN_STATE_CANCELLED\x10\x05\x12\x15\n\x11RUN_STATE_SKIPPED\x10\x06\x32\xa8\x07\n\x10SchedulerService\x12g\n\x0e\x43reateSchedule\x12).catalog.exports.v1.CreateScheduleRequest\x1a*.catalog.exports.v1.CreateScheduleResponse\x12^\n\x0bGetSchedule\x12&.catalog.exports.v1.GetScheduleRequest\x1a\'.catalog.exports.v1.GetScheduleResponse\x12\x64\n\rListSchedules\x12(.catalog.exports.v1.ListSchedulesRequest\x1a).catalog.exports.v1.ListSchedulesResponse\x12g\n\x0eUpdateSchedule\x12).catalog.exports.v1.UpdateScheduleRequest\x1a*.catalog.exports.v1.UpdateScheduleResponse\x12g\n\x0e\x44\x65leteSchedule\x12).catalog.exports.v1.DeleteScheduleRequest\x1a*.catalog.exports.v1.DeleteScheduleResponse\x12^\n\x0bRunSchedule\x12&.catalog.exports.v1.RunScheduleRequest\x1a\'.catalog.exports.v1.RunScheduleResponse\x12U\n\x08ListRuns\x12#.catalog.exports.v1.ListRunsRequest\x1a$.catalog.exports.v1.ListRunsResponse\x12p\n\x11ListUpcomingTimes\x12,.catalog.exports.v1.ListUpcomingTimesRequest\x1a-.catalog.exports.v1.ListUpcomingTimesResponse\x12j\n\x0fPreviewSchedule\x12*.catalog.exports.v1.PreviewScheduleRequest\x1a+.catalog.exports.v1.PreviewScheduleResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'catalog.exports.v1.scheduler_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_SCHEDULE']._serialized_start=121
-  _globals['_SCHEDULE']._serialized_end=549
-  _globals['_RUN']._serialized_start=552
-  _globals['_RUN']._serialized_end=815
-  _globals['_CREATESCHEDULEREQUEST']._serialized_start=818
-  _globals['_CREATESCHEDULEREQUEST']._serialized_end=1099
-  _globals['_GETSCHEDULEREQUEST']._serialized_start=1101
-  _globals['_GETSCHEDULEREQUEST']._serialized_end=1158
-  _globals['_LISTSCHEDULESREQUEST']._serialized_start=1160
-  _globals['_LISTSCHEDULESREQUEST']._serialized_end=1250
-  _globals['_LISTSCHEDULESRESPONSE']._serialized_start=1252
-  _globals['_LISTSCHEDULESRESPONSE']._serialized_end=1345
-  _globals['_UPDATESCHEDULEREQUEST']._serialized_start=1348
-  _globals['_UPDATESCHEDULEREQUEST']._serialized_end=1812
-  _globals['_DELETESCHEDULEREQUEST']._serialized_start=1814
-  _globals['_DELETESCHEDULEREQUEST']._serialized_end=1874
-  _globals['_RUNSCHEDULEREQUEST']._serialized_start=1876
-  _globals['_RUNSCHEDULEREQUEST']._serialized_end=1953
-  _globals['_LISTRUNSREQUEST']._serialized_start=1955
-  _globals['_LISTRUNSREQUEST']._serialized_end=2040
-  _globals['_LISTRUNSRESPONSE']._serialized_start=2042
-  _globals['_LISTRUNSRESPONSE']._serialized_end=2120
-  _globals['_UPCOMINGREQUEST']._serialized_start=2122
-  _globals['_UPCOMINGREQUEST']._serialized_end=2191
-  _globals['_PREVIEWREQUEST']._serialized_start=2193
-  _globals['_PREVIEWREQUEST']._serialized_end=2267
-  _globals['_UPCOMINGRESPONSE']._serialized_start=2269
-  _globals['_UPCOMINGRESPONSE']._serialized_end=2332
-  _globals['_FIRETIME']._serialized_start=2334
-  _globals['_FIRETIME']._serialized_end=2433
-  _globals['_SCHEDULER']._serialized_start=2436
-  _globals['_SCHEDULER']._serialized_end=3240
+  _globals['_MISFIREPOLICY']._serialized_start=3213
+  _globals['_MISFIREPOLICY']._serialized_end=3336
+  _globals['_OVERLAPPOLICY']._serialized_start=3338
+  _globals['_OVERLAPPOLICY']._serialized_end=3436
+  _globals['_RUNSTATE']._serialized_start=3439
+  _globals['_RUNSTATE']._serialized_end=3619
+  _globals['_SCHEDULE']._serialized_start=157
+  _globals['_SCHEDULE']._serialized_end=674
+  _globals['_RUN']._serialized_start=677
+  _globals['_RUN']._serialized_end=1006
+  _globals['_CREATESCHEDULEREQUEST']._serialized_start=1009
+  _globals['_CREATESCHEDULEREQUEST']._serialized_end=1379
+  _globals['_CREATESCHEDULERESPONSE']._serialized_start=1381
+  _globals['_CREATESCHEDULERESPONSE']._serialized_end=1453
+  _globals['_GETSCHEDULEREQUEST']._serialized_start=1455
+  _globals['_GETSCHEDULEREQUEST']._serialized_end=1512
+  _globals['_GETSCHEDULERESPONSE']._serialized_start=1514
+  _globals['_GETSCHEDULERESPONSE']._serialized_end=1583
+  _globals['_LISTSCHEDULESREQUEST']._serialized_start=1585
+  _globals['_LISTSCHEDULESREQUEST']._serialized_end=1683
+  _globals['_LISTSCHEDULESRESPONSE']._serialized_start=1685
+  _globals['_LISTSCHEDULESRESPONSE']._serialized_end=1782
+  _globals['_UPDATESCHEDULEREQUEST']._serialized_start=1785
+  _globals['_UPDATESCHEDULEREQUEST']._serialized_end=2314
+  _globals['_UPDATESCHEDULERESPONSE']._serialized_start=2316
+  _globals['_UPDATESCHEDULERESPONSE']._serialized_end=2388
+  _globals['_DELETESCHEDULEREQUEST']._serialized_start=2390
+  _globals['_DELETESCHEDULEREQUEST']._serialized_end=2450
+  _globals['_DELETESCHEDULERESPONSE']._serialized_start=2452
+  _globals['_DELETESCHEDULERESPONSE']._serialized_end=2476
+  _globals['_RUNSCHEDULEREQUEST']._serialized_start=2478
+  _globals['_RUNSCHEDULEREQUEST']._serialized_end=2560
+  _globals['_RUNSCHEDULERESPONSE']._serialized_start=2562
+  _globals['_RUNSCHEDULERESPONSE']._serialized_end=2621
+  _globals['_LISTRUNSREQUEST']._serialized_start=2623
+  _globals['_LISTRUNSREQUEST']._serialized_end=2716
+  _globals['_LISTRUNSRESPONSE']._serialized_start=2718
+  _globals['_LISTRUNSRESPONSE']._serialized_end=2800
+  _globals['_LISTUPCOMINGTIMESREQUEST']._serialized_start=2802
+  _globals['_LISTUPCOMINGTIMESREQUEST']._serialized_end=2880
+  _globals['_LISTUPCOMINGTIMESRESPONSE']._serialized_start=2882
+  _globals['_LISTUPCOMINGTIMESRESPONSE']._serialized_end=2954
+  _globals['_PREVIEWSCHEDULEREQUEST']._serialized_start=2956
+  _globals['_PREVIEWSCHEDULEREQUEST']._serialized_end=3038
+  _globals['_PREVIEWSCHEDULERESPONSE']._serialized_start=3040
+  _globals['_PREVIEWSCHEDULERESPONSE']._serialized_end=3110
+  _globals['_FIRETIME']._serialized_start=3112
+  _globals['_FIRETIME']._serialized_end=3211
+  _globals['_SCHEDULERSERVICE']._serialized_start=3622
+  _globals['_SCHEDULERSERVICE']._serialized_end=4558
 # @@protoc_insertion_point(module_scope)

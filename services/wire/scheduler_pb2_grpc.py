@@ -4,7 +4,6 @@ import grpc
 import warnings
 
 from services.wire import scheduler_pb2 as catalog_dot_exports_dot_v1_dot_scheduler__pb2
-from google.protobuf import empty_pb2 as google_dot_protobuf_dot_empty__pb2
 
 GRPC_GENERATED_VERSION = '1.85.1'
 GRPC_VERSION = grpc.__version__
@@ -26,7 +25,7 @@ if _version_not_supported:
     )
 
 
-class SchedulerStub:
+class SchedulerServiceStub:
     """Missing associated documentation comment in .proto file."""
 
     def __init__(self, channel):
@@ -36,53 +35,53 @@ class SchedulerStub:
             channel: A grpc.Channel.
         """
         self.CreateSchedule = channel.unary_unary(
-                '/catalog.exports.v1.Scheduler/CreateSchedule',
+                '/catalog.exports.v1.SchedulerService/CreateSchedule',
                 request_serializer=catalog_dot_exports_dot_v1_dot_scheduler__pb2.CreateScheduleRequest.SerializeToString,
-                response_deserializer=catalog_dot_exports_dot_v1_dot_scheduler__pb2.Schedule.FromString,
+                response_deserializer=catalog_dot_exports_dot_v1_dot_scheduler__pb2.CreateScheduleResponse.FromString,
                 _registered_method=True)
         self.GetSchedule = channel.unary_unary(
-                '/catalog.exports.v1.Scheduler/GetSchedule',
+                '/catalog.exports.v1.SchedulerService/GetSchedule',
                 request_serializer=catalog_dot_exports_dot_v1_dot_scheduler__pb2.GetScheduleRequest.SerializeToString,
-                response_deserializer=catalog_dot_exports_dot_v1_dot_scheduler__pb2.Schedule.FromString,
+                response_deserializer=catalog_dot_exports_dot_v1_dot_scheduler__pb2.GetScheduleResponse.FromString,
                 _registered_method=True)
         self.ListSchedules = channel.unary_unary(
-                '/catalog.exports.v1.Scheduler/ListSchedules',
+                '/catalog.exports.v1.SchedulerService/ListSchedules',
                 request_serializer=catalog_dot_exports_dot_v1_dot_scheduler__pb2.ListSchedulesRequest.SerializeToString,
                 response_deserializer=catalog_dot_exports_dot_v1_dot_scheduler__pb2.ListSchedulesResponse.FromString,
                 _registered_method=True)
         self.UpdateSchedule = channel.unary_unary(
-                '/catalog.exports.v1.Scheduler/UpdateSchedule',
+                '/catalog.exports.v1.SchedulerService/UpdateSchedule',
                 request_serializer=catalog_dot_exports_dot_v1_dot_scheduler__pb2.UpdateScheduleRequest.SerializeToString,
-                response_deserializer=catalog_dot_exports_dot_v1_dot_scheduler__pb2.Schedule.FromString,
+                response_deserializer=catalog_dot_exports_dot_v1_dot_scheduler__pb2.UpdateScheduleResponse.FromString,
                 _registered_method=True)
         self.DeleteSchedule = channel.unary_unary(
-                '/catalog.exports.v1.Scheduler/DeleteSchedule',
+                '/catalog.exports.v1.SchedulerService/DeleteSchedule',
                 request_serializer=catalog_dot_exports_dot_v1_dot_scheduler__pb2.DeleteScheduleRequest.SerializeToString,
-                response_deserializer=google_dot_protobuf_dot_empty__pb2.Empty.FromString,
+                response_deserializer=catalog_dot_exports_dot_v1_dot_scheduler__pb2.DeleteScheduleResponse.FromString,
                 _registered_method=True)
         self.RunSchedule = channel.unary_unary(
-                '/catalog.exports.v1.Scheduler/RunSchedule',
+                '/catalog.exports.v1.SchedulerService/RunSchedule',
                 request_serializer=catalog_dot_exports_dot_v1_dot_scheduler__pb2.RunScheduleRequest.SerializeToString,
-                response_deserializer=catalog_dot_exports_dot_v1_dot_scheduler__pb2.Run.FromString,
+                response_deserializer=catalog_dot_exports_dot_v1_dot_scheduler__pb2.RunScheduleResponse.FromString,
                 _registered_method=True)
         self.ListRuns = channel.unary_unary(
-                '/catalog.exports.v1.Scheduler/ListRuns',
+                '/catalog.exports.v1.SchedulerService/ListRuns',
                 request_serializer=catalog_dot_exports_dot_v1_dot_scheduler__pb2.ListRunsRequest.SerializeToString,
                 response_deserializer=catalog_dot_exports_dot_v1_dot_scheduler__pb2.ListRunsResponse.FromString,
                 _registered_method=True)
-        self.Upcoming = channel.unary_unary(
-                '/catalog.exports.v1.Scheduler/Upcoming',
-                request_serializer=catalog_dot_exports_dot_v1_dot_scheduler__pb2.UpcomingRequest.SerializeToString,
-                response_deserializer=catalog_dot_exports_dot_v1_dot_scheduler__pb2.UpcomingResponse.FromString,
+        self.ListUpcomingTimes = channel.unary_unary(
+                '/catalog.exports.v1.SchedulerService/ListUpcomingTimes',
+                request_serializer=catalog_dot_exports_dot_v1_dot_scheduler__pb2.ListUpcomingTimesRequest.SerializeToString,
+                response_deserializer=catalog_dot_exports_dot_v1_dot_scheduler__pb2.ListUpcomingTimesResponse.FromString,
                 _registered_method=True)
-        self.Preview = channel.unary_unary(
-                '/catalog.exports.v1.Scheduler/Preview',
-                request_serializer=catalog_dot_exports_dot_v1_dot_scheduler__pb2.PreviewRequest.SerializeToString,
-                response_deserializer=catalog_dot_exports_dot_v1_dot_scheduler__pb2.UpcomingResponse.FromString,
+        self.PreviewSchedule = channel.unary_unary(
+                '/catalog.exports.v1.SchedulerService/PreviewSchedule',
+                request_serializer=catalog_dot_exports_dot_v1_dot_scheduler__pb2.PreviewScheduleRequest.SerializeToString,
+                response_deserializer=catalog_dot_exports_dot_v1_dot_scheduler__pb2.PreviewScheduleResponse.FromString,
                 _registered_method=True)
 
 
-class SchedulerServicer:
+class SchedulerServiceServicer:
     """Missing associated documentation comment in .proto file."""
 
     def CreateSchedule(self, request, context):
@@ -105,20 +104,22 @@ class SchedulerServicer:
         raise NotImplementedError('Method not implemented!')
 
     def UpdateSchedule(self, request, context):
-        """Changes the fields that are given; what changes when it fires computes the next time from now, without backfill.
+        """Changes the fields that are present. A change of the expression, the time zone or is_active computes the next
+        fire time from now; missed times are not backfilled.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def DeleteSchedule(self, request, context):
-        """Missing associated documentation comment in .proto file."""
+        """Runs stay on record.
+        """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def RunSchedule(self, request, context):
-        """One run now, beside the cron; it does not move the next time.
+        """Starts one run now, also of a paused schedule. The next fire time does not move.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -131,31 +132,32 @@ class SchedulerServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
-    def Upcoming(self, request, context):
-        """Missing associated documentation comment in .proto file."""
+    def ListUpcomingTimes(self, request, context):
+        """The next fire times of a schedule; none while it is paused.
+        """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
-    def Preview(self, request, context):
-        """The next times of an expression that is not stored.
+    def PreviewSchedule(self, request, context):
+        """The next fire times of an expression that is not stored.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
 
-def add_SchedulerServicer_to_server(servicer, server):
+def add_SchedulerServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
             'CreateSchedule': grpc.unary_unary_rpc_method_handler(
                     servicer.CreateSchedule,
                     request_deserializer=catalog_dot_exports_dot_v1_dot_scheduler__pb2.CreateScheduleRequest.FromString,
-                    response_serializer=catalog_dot_exports_dot_v1_dot_scheduler__pb2.Schedule.SerializeToString,
+                    response_serializer=catalog_dot_exports_dot_v1_dot_scheduler__pb2.CreateScheduleResponse.SerializeToString,
             ),
             'GetSchedule': grpc.unary_unary_rpc_method_handler(
                     servicer.GetSchedule,
                     request_deserializer=catalog_dot_exports_dot_v1_dot_scheduler__pb2.GetScheduleRequest.FromString,
-                    response_serializer=catalog_dot_exports_dot_v1_dot_scheduler__pb2.Schedule.SerializeToString,
+                    response_serializer=catalog_dot_exports_dot_v1_dot_scheduler__pb2.GetScheduleResponse.SerializeToString,
             ),
             'ListSchedules': grpc.unary_unary_rpc_method_handler(
                     servicer.ListSchedules,
@@ -165,42 +167,42 @@ def add_SchedulerServicer_to_server(servicer, server):
             'UpdateSchedule': grpc.unary_unary_rpc_method_handler(
                     servicer.UpdateSchedule,
                     request_deserializer=catalog_dot_exports_dot_v1_dot_scheduler__pb2.UpdateScheduleRequest.FromString,
-                    response_serializer=catalog_dot_exports_dot_v1_dot_scheduler__pb2.Schedule.SerializeToString,
+                    response_serializer=catalog_dot_exports_dot_v1_dot_scheduler__pb2.UpdateScheduleResponse.SerializeToString,
             ),
             'DeleteSchedule': grpc.unary_unary_rpc_method_handler(
                     servicer.DeleteSchedule,
                     request_deserializer=catalog_dot_exports_dot_v1_dot_scheduler__pb2.DeleteScheduleRequest.FromString,
-                    response_serializer=google_dot_protobuf_dot_empty__pb2.Empty.SerializeToString,
+                    response_serializer=catalog_dot_exports_dot_v1_dot_scheduler__pb2.DeleteScheduleResponse.SerializeToString,
             ),
             'RunSchedule': grpc.unary_unary_rpc_method_handler(
                     servicer.RunSchedule,
                     request_deserializer=catalog_dot_exports_dot_v1_dot_scheduler__pb2.RunScheduleRequest.FromString,
-                    response_serializer=catalog_dot_exports_dot_v1_dot_scheduler__pb2.Run.SerializeToString,
+                    response_serializer=catalog_dot_exports_dot_v1_dot_scheduler__pb2.RunScheduleResponse.SerializeToString,
             ),
             'ListRuns': grpc.unary_unary_rpc_method_handler(
                     servicer.ListRuns,
                     request_deserializer=catalog_dot_exports_dot_v1_dot_scheduler__pb2.ListRunsRequest.FromString,
                     response_serializer=catalog_dot_exports_dot_v1_dot_scheduler__pb2.ListRunsResponse.SerializeToString,
             ),
-            'Upcoming': grpc.unary_unary_rpc_method_handler(
-                    servicer.Upcoming,
-                    request_deserializer=catalog_dot_exports_dot_v1_dot_scheduler__pb2.UpcomingRequest.FromString,
-                    response_serializer=catalog_dot_exports_dot_v1_dot_scheduler__pb2.UpcomingResponse.SerializeToString,
+            'ListUpcomingTimes': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListUpcomingTimes,
+                    request_deserializer=catalog_dot_exports_dot_v1_dot_scheduler__pb2.ListUpcomingTimesRequest.FromString,
+                    response_serializer=catalog_dot_exports_dot_v1_dot_scheduler__pb2.ListUpcomingTimesResponse.SerializeToString,
             ),
-            'Preview': grpc.unary_unary_rpc_method_handler(
-                    servicer.Preview,
-                    request_deserializer=catalog_dot_exports_dot_v1_dot_scheduler__pb2.PreviewRequest.FromString,
-                    response_serializer=catalog_dot_exports_dot_v1_dot_scheduler__pb2.UpcomingResponse.SerializeToString,
+            'PreviewSchedule': grpc.unary_unary_rpc_method_handler(
+                    servicer.PreviewSchedule,
+                    request_deserializer=catalog_dot_exports_dot_v1_dot_scheduler__pb2.PreviewScheduleRequest.FromString,
+                    response_serializer=catalog_dot_exports_dot_v1_dot_scheduler__pb2.PreviewScheduleResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
-            'catalog.exports.v1.Scheduler', rpc_method_handlers)
+            'catalog.exports.v1.SchedulerService', rpc_method_handlers)
     server.add_generic_rpc_handlers((generic_handler,))
-    server.add_registered_method_handlers('catalog.exports.v1.Scheduler', rpc_method_handlers)
+    server.add_registered_method_handlers('catalog.exports.v1.SchedulerService', rpc_method_handlers)
 
 
  # This class is part of an EXPERIMENTAL API.
-class Scheduler:
+class SchedulerService:
     """Missing associated documentation comment in .proto file."""
 
     @staticmethod
@@ -217,9 +219,9 @@ class Scheduler:
         return grpc.experimental.unary_unary(
             request,
             target,
-            '/catalog.exports.v1.Scheduler/CreateSchedule',
+            '/catalog.exports.v1.SchedulerService/CreateSchedule',
             catalog_dot_exports_dot_v1_dot_scheduler__pb2.CreateScheduleRequest.SerializeToString,
-            catalog_dot_exports_dot_v1_dot_scheduler__pb2.Schedule.FromString,
+            catalog_dot_exports_dot_v1_dot_scheduler__pb2.CreateScheduleResponse.FromString,
             options,
             channel_credentials,
             insecure,
@@ -244,9 +246,9 @@ class Scheduler:
         return grpc.experimental.unary_unary(
             request,
             target,
-            '/catalog.exports.v1.Scheduler/GetSchedule',
+            '/catalog.exports.v1.SchedulerService/GetSchedule',
             catalog_dot_exports_dot_v1_dot_scheduler__pb2.GetScheduleRequest.SerializeToString,
-            catalog_dot_exports_dot_v1_dot_scheduler__pb2.Schedule.FromString,
+            catalog_dot_exports_dot_v1_dot_scheduler__pb2.GetScheduleResponse.FromString,
             options,
             channel_credentials,
             insecure,
@@ -271,7 +273,7 @@ class Scheduler:
         return grpc.experimental.unary_unary(
             request,
             target,
-            '/catalog.exports.v1.Scheduler/ListSchedules',
+            '/catalog.exports.v1.SchedulerService/ListSchedules',
             catalog_dot_exports_dot_v1_dot_scheduler__pb2.ListSchedulesRequest.SerializeToString,
             catalog_dot_exports_dot_v1_dot_scheduler__pb2.ListSchedulesResponse.FromString,
             options,
@@ -298,9 +300,9 @@ class Scheduler:
         return grpc.experimental.unary_unary(
             request,
             target,
-            '/catalog.exports.v1.Scheduler/UpdateSchedule',
+            '/catalog.exports.v1.SchedulerService/UpdateSchedule',
             catalog_dot_exports_dot_v1_dot_scheduler__pb2.UpdateScheduleRequest.SerializeToString,
-            catalog_dot_exports_dot_v1_dot_scheduler__pb2.Schedule.FromString,
+            catalog_dot_exports_dot_v1_dot_scheduler__pb2.UpdateScheduleResponse.FromString,
             options,
             channel_credentials,
             insecure,
@@ -325,9 +327,9 @@ class Scheduler:
         return grpc.experimental.unary_unary(
             request,
             target,
-            '/catalog.exports.v1.Scheduler/DeleteSchedule',
+            '/catalog.exports.v1.SchedulerService/DeleteSchedule',
             catalog_dot_exports_dot_v1_dot_scheduler__pb2.DeleteScheduleRequest.SerializeToString,
-            google_dot_protobuf_dot_empty__pb2.Empty.FromString,
+            catalog_dot_exports_dot_v1_dot_scheduler__pb2.DeleteScheduleResponse.FromString,
             options,
             channel_credentials,
             insecure,
@@ -352,9 +354,9 @@ class Scheduler:
         return grpc.experimental.unary_unary(
             request,
             target,
-            '/catalog.exports.v1.Scheduler/RunSchedule',
+            '/catalog.exports.v1.SchedulerService/RunSchedule',
             catalog_dot_exports_dot_v1_dot_scheduler__pb2.RunScheduleRequest.SerializeToString,
-            catalog_dot_exports_dot_v1_dot_scheduler__pb2.Run.FromString,
+            catalog_dot_exports_dot_v1_dot_scheduler__pb2.RunScheduleResponse.FromString,
             options,
             channel_credentials,
             insecure,
@@ -379,7 +381,7 @@ class Scheduler:
         return grpc.experimental.unary_unary(
             request,
             target,
-            '/catalog.exports.v1.Scheduler/ListRuns',
+            '/catalog.exports.v1.SchedulerService/ListRuns',
             catalog_dot_exports_dot_v1_dot_scheduler__pb2.ListRunsRequest.SerializeToString,
             catalog_dot_exports_dot_v1_dot_scheduler__pb2.ListRunsResponse.FromString,
             options,
@@ -393,7 +395,7 @@ class Scheduler:
             _registered_method=True)
 
     @staticmethod
-    def Upcoming(request,
+    def ListUpcomingTimes(request,
             target,
             options=(),
             channel_credentials=None,
@@ -406,9 +408,9 @@ class Scheduler:
         return grpc.experimental.unary_unary(
             request,
             target,
-            '/catalog.exports.v1.Scheduler/Upcoming',
-            catalog_dot_exports_dot_v1_dot_scheduler__pb2.UpcomingRequest.SerializeToString,
-            catalog_dot_exports_dot_v1_dot_scheduler__pb2.UpcomingResponse.FromString,
+            '/catalog.exports.v1.SchedulerService/ListUpcomingTimes',
+            catalog_dot_exports_dot_v1_dot_scheduler__pb2.ListUpcomingTimesRequest.SerializeToString,
+            catalog_dot_exports_dot_v1_dot_scheduler__pb2.ListUpcomingTimesResponse.FromString,
             options,
             channel_credentials,
             insecure,
@@ -420,7 +422,7 @@ class Scheduler:
             _registered_method=True)
 
     @staticmethod
-    def Preview(request,
+    def PreviewSchedule(request,
             target,
             options=(),
             channel_credentials=None,
@@ -433,9 +435,9 @@ class Scheduler:
         return grpc.experimental.unary_unary(
             request,
             target,
-            '/catalog.exports.v1.Scheduler/Preview',
-            catalog_dot_exports_dot_v1_dot_scheduler__pb2.PreviewRequest.SerializeToString,
-            catalog_dot_exports_dot_v1_dot_scheduler__pb2.UpcomingResponse.FromString,
+            '/catalog.exports.v1.SchedulerService/PreviewSchedule',
+            catalog_dot_exports_dot_v1_dot_scheduler__pb2.PreviewScheduleRequest.SerializeToString,
+            catalog_dot_exports_dot_v1_dot_scheduler__pb2.PreviewScheduleResponse.FromString,
             options,
             channel_credentials,
             insecure,

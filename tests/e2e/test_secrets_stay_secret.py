@@ -137,7 +137,7 @@ def provoked(client: Rest, rigs: dict[str, Rig]) -> Iterator[tuple[str, Answer]]
         tried = client.call("POST", f"{path}/test", timeout=60)
         assert tried.json["ok"] is False, tried
         yield kind, tried
-    yield "list", client.call("GET", "/exports/platforms?limit=200")
+    yield "list", client.call("GET", "/exports/platforms?page_size=200")
 
 
 def test_a_canary_secret_appears_nowhere(system: System, rigs: dict[str, Rig], metrics_port: int) -> None:
@@ -163,11 +163,11 @@ def test_a_canary_secret_appears_nowhere(system: System, rigs: dict[str, Rig], m
 
 
 def _all_failed(client: Rest, job_id: str) -> Answer:
-    count = len(client.call("GET", "/exports/platforms?limit=200").json["items"])
+    count = len(client.call("GET", "/exports/platforms?page_size=200").json["items"])
     assert count >= 11
 
     def ended() -> Answer | None:
-        answer = client.call("GET", f"/exports/jobs/{job_id}/deliveries?limit=200")
+        answer = client.call("GET", f"/exports/jobs/{job_id}/deliveries?page_size=200")
         states = [one["status"] for one in answer.json["items"]]
         return answer if states == ["failed"] * count else None
 
@@ -177,11 +177,11 @@ def _all_failed(client: Rest, job_id: str) -> Answer:
 
 def _rpc(system: System, job_id: str) -> Iterator[tuple[str, Message]]:
     with grpc.insecure_channel(f"127.0.0.1:{system.delivery_port}") as channel:
-        stub = delivery_pb2_grpc.DeliveryStub(channel)
-        found = stub.ListPlatforms(pb.ListPlatformsRequest(tenant=TENANT, limit=200), timeout=20)
+        stub = delivery_pb2_grpc.DeliveryServiceStub(channel)
+        found = stub.ListPlatforms(pb.ListPlatformsRequest(tenant=TENANT, page_size=200), timeout=20)
         assert len(found.platforms) > 5
         yield "ListPlatforms", found
-        yield "ListDeliveries", stub.ListDeliveries(pb.ListDeliveriesRequest(tenant=TENANT, limit=200), timeout=20)
+        yield "ListDeliveries", stub.ListDeliveries(pb.ListDeliveriesRequest(tenant=TENANT, page_size=200), timeout=20)
         yield "ListPlatformTypes", stub.ListPlatformTypes(pb.ListPlatformTypesRequest(), timeout=20)
         for one in found.platforms:
             request = pb.UpdatePlatformRequest(tenant=TENANT, platform_id=one.id, config_json=f'{{"x": "{CANARY}"}}')

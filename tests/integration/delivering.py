@@ -33,7 +33,7 @@ class Deliverer:
 
     def __init__(self, running: Running, channel: grpc.aio.Channel, client: mongo.Client) -> None:
         self.running = running
-        self.stub = delivery_pb2_grpc.DeliveryStub(channel)
+        self.stub = delivery_pb2_grpc.DeliveryServiceStub(channel)
         self.database = client["delivery"]
 
     async def create(
@@ -51,19 +51,19 @@ class Deliverer:
         request = pb.CreatePlatformRequest(
             tenant=tenant, name=name, platform_type=kind, config_json=text, is_active=is_active, platform_id=platform_id
         )
-        return await self.stub.CreatePlatform(request, timeout=DEADLINE)
+        return (await self.stub.CreatePlatform(request, timeout=DEADLINE)).platform
 
     async def get(self, platform: pb.Platform) -> pb.Platform:
         """The platform as it is now."""
         request = pb.GetPlatformRequest(tenant=platform.tenant, platform_id=platform.id)
-        return await self.stub.GetPlatform(request, timeout=DEADLINE)
+        return (await self.stub.GetPlatform(request, timeout=DEADLINE)).platform
 
     async def change(self, platform: pb.Platform, config: Mapping[str, Any] | None = None, **more: Any) -> pb.Platform:
         """Change the platform."""
         request = pb.UpdatePlatformRequest(tenant=platform.tenant, platform_id=platform.id, **more)
         if config is not None:
             request.config_json = json.dumps(config)
-        return await self.stub.UpdatePlatform(request, timeout=DEADLINE)
+        return (await self.stub.UpdatePlatform(request, timeout=DEADLINE)).platform
 
     async def delete(self, platform: pb.Platform) -> None:
         """Forget the platform."""
@@ -75,43 +75,41 @@ class Deliverer:
         request = pb.TestPlatformRequest(tenant=platform.tenant, platform_id=platform.id)
         return await self.stub.TestPlatform(request, timeout=60)
 
-    async def deliver(self, job: jobs_pb.Job, platform: pb.Platform) -> pb.JobDelivery:
+    async def deliver(self, job: jobs_pb.Job, platform: pb.Platform) -> pb.Delivery:
         """Deliver the job's file again, or elsewhere."""
         request = pb.DeliverJobRequest(tenant=job.tenant, job_id=job.id, platform_id=platform.id)
-        return await self.stub.DeliverJob(request, timeout=DEADLINE)
+        return (await self.stub.DeliverJob(request, timeout=DEADLINE)).delivery
 
-    async def retry(self, delivery: pb.JobDelivery) -> pb.JobDelivery:
+    async def retry(self, delivery: pb.Delivery) -> pb.Delivery:
         """Start the failed delivery again."""
         request = pb.RetryDeliveryRequest(tenant=delivery.tenant, delivery_id=delivery.id)
-        return await self.stub.RetryDelivery(request, timeout=DEADLINE)
+        return (await self.stub.RetryDelivery(request, timeout=DEADLINE)).delivery
 
-    async def deliveries(self, tenant: str, **more: Any) -> Sequence[pb.JobDelivery]:
+    async def deliveries(self, tenant: str, **more: Any) -> Sequence[pb.Delivery]:
         """The tenant's, newest first, 200 at most."""
-        request = pb.ListDeliveriesRequest(tenant=tenant, limit=200, **more)
+        request = pb.ListDeliveriesRequest(tenant=tenant, page_size=200, **more)
         return (await self.stub.ListDeliveries(request, timeout=DEADLINE)).deliveries
 
-    async def until(
-        self, job: jobs_pb.Job, state: pb.DeliveryState.ValueType, within: float = DEADLINE
-    ) -> pb.JobDelivery:
+    async def until(self, job: jobs_pb.Job, state: pb.DeliveryState.ValueType, within: float = DEADLINE) -> pb.Delivery:
         """The only delivery of the job once it is in this state."""
 
-        async def reached() -> pb.JobDelivery | None:
+        async def reached() -> pb.Delivery | None:
             found = await self.deliveries(job.tenant, job_id=job.id)
             assert len(found) <= 1, found
             return found[0] if found and found[0].state == state else None
 
-        found: pb.JobDelivery = await eventually(f"the delivery is {pb.DeliveryState.Name(state)}", reached, within)
+        found: pb.Delivery = await eventually(f"the delivery is {pb.DeliveryState.Name(state)}", reached, within)
         return found
 
-    async def delivered(self, job: jobs_pb.Job, within: float = DEADLINE) -> pb.JobDelivery:
+    async def delivered(self, job: jobs_pb.Job, within: float = DEADLINE) -> pb.Delivery:
         """The only delivery of the job once it is delivered."""
         return await self.until(job, pb.DELIVERY_STATE_DELIVERED, within)
 
-    async def failed(self, job: jobs_pb.Job, within: float = DEADLINE) -> pb.JobDelivery:
+    async def failed(self, job: jobs_pb.Job, within: float = DEADLINE) -> pb.Delivery:
         """The only delivery of the job once it has failed."""
         return await self.until(job, pb.DELIVERY_STATE_FAILED, within)
 
-    async def document(self, delivery: pb.JobDelivery) -> dict[str, Any]:
+    async def document(self, delivery: pb.Delivery) -> dict[str, Any]:
         """The delivery's document in MongoDB."""
         found = await self.database["deliveries"].find_one({"_id": delivery.id})
         assert found is not None
@@ -182,9 +180,10 @@ class Shop:
         """A finished CSV export."""
         return await self.exporter.completed(self.tenant, "csv", options)
 
-    def file(self, job: jobs_pb.Job) -> bytes:
+    async def file(self, job: jobs_pb.Job) -> bytes:
         """The job's file as the exporter made it."""
-        return (self.exporter.folder / job.artifact.key).read_bytes()
+        [key] = await self.exporter.keys(job)
+        return (self.exporter.folder / key).read_bytes()
 
 
 OpenShop = Callable[..., AbstractAsyncContextManager[Shop]]

@@ -48,7 +48,7 @@ class Exporter:
         """Of the finished files."""
         self.client = client
         self.jobs = client["exporter"]["jobs"]
-        self.stub = exporter_pb2_grpc.ExporterStub(channel)
+        self.stub = exporter_pb2_grpc.ExporterServiceStub(channel)
         self._health = health_pb2_grpc.HealthStub(channel)
         self._tenants: list[str] = []
 
@@ -63,24 +63,30 @@ class Exporter:
         self._tenants.append(tenant)
         await self.client[f"catalogue_{tenant}"][collection].insert_many([dict(document) for document in documents])
 
-    async def create(self, tenant: str, form: str = "csv", options: object = None, **more: str) -> pb.Job:
+    async def create(self, tenant: str, form: str = "csv", options: object = None, **more: Any) -> pb.Job:
         """Ask for an export; `more` are other fields of the request."""
-        request = pb.CreateJobRequest(
-            tenant=tenant, format=form, options_json="" if options is None else json.dumps(options), **more
-        )
-        return await self.stub.CreateJob(request, timeout=DEADLINE)
+        request = pb.CreateJobRequest(tenant=tenant, format=form, **more)
+        if isinstance(options, dict) and "platform_ids" in options:
+            options = dict(options)
+            request.platforms.CopyFrom(pb.PlatformSelection(platform_ids=options.pop("platform_ids")))
+        if options is not None:
+            request.options_json = json.dumps(options)
+        return (await self.stub.CreateJob(request, timeout=DEADLINE)).job
 
     async def get(self, job: pb.Job) -> pb.Job:
         """The job as it is now."""
-        return await self.stub.GetJob(pb.GetJobRequest(tenant=job.tenant, job_id=job.id), timeout=DEADLINE)
+        request = pb.GetJobRequest(tenant=job.tenant, job_id=job.id)
+        return (await self.stub.GetJob(request, timeout=DEADLINE)).job
 
     async def cancel(self, job: pb.Job) -> pb.Job:
         """End the job."""
-        return await self.stub.CancelJob(pb.CancelJobRequest(tenant=job.tenant, job_id=job.id), timeout=DEADLINE)
+        request = pb.CancelJobRequest(tenant=job.tenant, job_id=job.id)
+        return (await self.stub.CancelJob(request, timeout=DEADLINE)).job
 
     async def retry(self, job: pb.Job) -> pb.Job:
         """Start the job again."""
-        return await self.stub.RetryJob(pb.RetryJobRequest(tenant=job.tenant, job_id=job.id), timeout=DEADLINE)
+        request = pb.RetryJobRequest(tenant=job.tenant, job_id=job.id)
+        return (await self.stub.RetryJob(request, timeout=DEADLINE)).job
 
     async def delete(self, job: pb.Job) -> None:
         """Forget the job."""
@@ -105,6 +111,14 @@ class Exporter:
         found = await self.jobs.find_one({"_id": job.id})
         assert found is not None
         return found
+
+    async def fence(self, job: pb.Job) -> int:
+        """How often the job was claimed."""
+        return int((await self.document(job))["fence"])
+
+    async def keys(self, *jobs: pb.Job) -> list[str]:
+        """Where the files of completed jobs are in the artifact store, sorted."""
+        return sorted([(await self.document(job))["artifact"]["key"] for job in jobs])
 
     async def is_serving(self, service: str = "") -> bool:
         """What the health service says."""

@@ -21,6 +21,7 @@ from services.chassis import mongo
 from services.chassis.faults import Fault, Kind
 from services.chassis.rpc import errors as rpc_errors
 from services.chassis.service_runtime import Running
+from services.chassis.timestamps import to_duration
 from services.scheduler.app import build
 from services.scheduler.schedules.schedule import run_id
 from services.scheduler.settings import SchedulerSettings
@@ -31,7 +32,7 @@ from tests.integration.exporting import DEADLINE, eventually
 ENDED = {"completed", "failed", "cancelled", "skipped"}
 
 
-class Platforms(delivery_pb2_grpc.DeliveryServicer):
+class Platforms(delivery_pb2_grpc.DeliveryServiceServicer):
     """A delivery service that knows platforms by id and does nothing else; those of `inactive` are not active."""
 
     def __init__(self) -> None:
@@ -46,18 +47,21 @@ class Platforms(delivery_pb2_grpc.DeliveryServicer):
             self.inactive.add(platform_id)
         return platform_id
 
-    async def GetPlatform(self, request: delivery_pb2.GetPlatformRequest, context: Any) -> delivery_pb2.Platform:  # noqa: N802  the protocol's name
+    async def GetPlatform(  # noqa: N802  the protocol's name
+        self, request: delivery_pb2.GetPlatformRequest, context: Any
+    ) -> delivery_pb2.GetPlatformResponse:
         if request.platform_id not in self.known:
             await rpc_errors.abort(context, Fault("platform_not_found", "No such platform.", kind=Kind.NOT_FOUND))
         is_active = request.platform_id not in self.inactive
-        return delivery_pb2.Platform(id=request.platform_id, tenant=request.tenant, is_active=is_active)
+        platform = delivery_pb2.Platform(id=request.platform_id, tenant=request.tenant, is_active=is_active)
+        return delivery_pb2.GetPlatformResponse(platform=platform)
 
 
 @asynccontextmanager
 async def platforms() -> AsyncIterator[tuple[Platforms, int]]:
     """Serve some platforms on a free port."""
     server, service = grpc.aio.server(), Platforms()  # type: ignore[abstract]  # all else answers UNIMPLEMENTED
-    delivery_pb2_grpc.add_DeliveryServicer_to_server(service, server)
+    delivery_pb2_grpc.add_DeliveryServiceServicer_to_server(service, server)
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()
     try:
@@ -73,7 +77,7 @@ class Scheduler:
         self, running: Running, channel: grpc.aio.Channel, client: mongo.Client, service: Platforms, tenant: str
     ) -> None:
         self.running = running
-        self.stub = scheduler_pb2_grpc.SchedulerStub(channel)
+        self.stub = scheduler_pb2_grpc.SchedulerServiceStub(channel)
         self.schedules = client["scheduler"]["schedules"]
         self.runs = client["scheduler"]["runs"]
         self.platforms = service
@@ -88,27 +92,28 @@ class Scheduler:
             "cron_expression": cron,
             "jitter_seconds": 0,
         }
-        return await self.stub.CreateSchedule(pb.CreateScheduleRequest(**{**asked, **more}), timeout=DEADLINE)
+        request = pb.CreateScheduleRequest(**_fields({**asked, **more}))
+        return (await self.stub.CreateSchedule(request, timeout=DEADLINE)).schedule
 
     async def update(self, schedule: pb.Schedule, **change: Any) -> pb.Schedule:
         """Change what is given."""
-        request = pb.UpdateScheduleRequest(tenant=schedule.tenant, schedule_id=schedule.id, **change)
-        return await self.stub.UpdateSchedule(request, timeout=DEADLINE)
+        request = pb.UpdateScheduleRequest(tenant=schedule.tenant, schedule_id=schedule.id, **_fields(change))
+        return (await self.stub.UpdateSchedule(request, timeout=DEADLINE)).schedule
 
     async def get(self, schedule: pb.Schedule) -> pb.Schedule:
         """The schedule as it is now."""
         request = pb.GetScheduleRequest(tenant=schedule.tenant, schedule_id=schedule.id)
-        return await self.stub.GetSchedule(request, timeout=DEADLINE)
+        return (await self.stub.GetSchedule(request, timeout=DEADLINE)).schedule
 
     async def delete(self, schedule: pb.Schedule) -> None:
         """Forget it."""
         request = pb.DeleteScheduleRequest(tenant=schedule.tenant, schedule_id=schedule.id)
         await self.stub.DeleteSchedule(request, timeout=DEADLINE)
 
-    async def run(self, schedule: pb.Schedule, request_id: str = "") -> pb.Run:
+    async def run(self, schedule: pb.Schedule, key: str = "") -> pb.Run:
         """One run now."""
-        request = pb.RunScheduleRequest(tenant=schedule.tenant, schedule_id=schedule.id, request_id=request_id)
-        return await self.stub.RunSchedule(request, timeout=DEADLINE)
+        request = pb.RunScheduleRequest(tenant=schedule.tenant, schedule_id=schedule.id, idempotency_key=key)
+        return (await self.stub.RunSchedule(request, timeout=DEADLINE)).run
 
     async def runs_of(self, schedule: pb.Schedule) -> list[dict[str, Any]]:
         """All its runs as they are stored, the oldest fire time first."""
@@ -202,3 +207,14 @@ async def scheduler(
 def options(**given: Any) -> str:
     """Options as they travel."""
     return json.dumps(given)
+
+
+def _fields(given: dict[str, Any]) -> dict[str, Any]:
+    """The fields of a request; policies are given by their names, and the jitter in seconds."""
+    fields = dict(given)
+    for name, enum in (("misfire", pb.MisfirePolicy), ("overlap", pb.OverlapPolicy)):
+        if isinstance(word := fields.get(name), str):
+            fields[name] = enum.Value(f"{name.upper()}_POLICY_{word.upper()}")
+    if (seconds := fields.pop("jitter_seconds", None)) is not None:
+        fields["jitter"] = to_duration(seconds)
+    return fields

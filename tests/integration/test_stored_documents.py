@@ -136,7 +136,7 @@ async def test_deliveries_are_shown_and_live_ones_are_finished(
     stored: Stored, delivering: Deliverer, sftp_server: SftpRig
 ) -> None:
     async def all_delivered() -> bool:
-        found = [await delivering.document(delivery_pb2.JobDelivery(id=one["_id"])) for one in stored.deliveries]
+        found = [await delivering.document(delivery_pb2.Delivery(id=one["_id"])) for one in stored.deliveries]
         states = sorted(str(one["state"]) for one in found)
         return states == ["delivered"] * 4 + ["failed"] * 2
 
@@ -155,7 +155,7 @@ async def test_deliveries_are_shown_and_live_ones_are_finished(
     await delivering.delivered(exporter_pb2.Job(tenant=TENANT, id=retried.job_id))
 
 
-async def _errors(delivering: Deliverer, delivery: delivery_pb2.JobDelivery) -> list[str | None]:
+async def _errors(delivering: Deliverer, delivery: delivery_pb2.Delivery) -> list[str | None]:
     """The codes of the delivery's attempts."""
     return [past.get("trouble", {}).get("code") for past in (await delivering.document(delivery))["attempts"]]
 
@@ -179,7 +179,7 @@ async def test_schedules_and_runs_are_shown_and_go_on(stored: Stored, scheduling
     assert (paused.cron_expression, paused.timezone) == ("30 6 * * MON-FRI", "Europe/Paris")
     request = scheduler_pb.ListRunsRequest(tenant=TENANT, schedule_id=paused.id)
     runs = (await scheduling.stub.ListRuns(request, timeout=DEADLINE)).runs
-    assert sorted((run.is_manual, run.skipped) for run in runs) == [(False, 3), (True, 0)]
+    assert sorted((run.is_manual, run.skipped_times) for run in runs) == [(False, 3), (True, 0)]
     [manual] = [run for run in runs if run.is_manual]
     await scheduling.until_run(manual.id, "completed")
     [planned] = (await scheduling.until(active, ["skipped", "completed"]))[1:]

@@ -17,6 +17,7 @@ from prometheus_client import Histogram
 
 from services.chassis.faults import Fault, Kind
 from services.chassis.rpc import errors as rpc_errors
+from services.chassis.rpc import requests
 from services.chassis.rpc import tracing as rpc_tracing
 from services.chassis.rpc.health import HealthServicer
 from services.chassis.rpc.tls import Certificates
@@ -39,7 +40,7 @@ _OPTIONS: list[tuple[str, Any]] = [
 
 
 class FaultInterceptor(grpc.aio.ServerInterceptor):
-    """Binds the request id, counts and times each call, and turns exceptions into statuses."""
+    """Binds the request id, checks the request, counts and times each call, and turns exceptions into statuses."""
 
     async def intercept_service(
         self,
@@ -53,13 +54,13 @@ class FaultInterceptor(grpc.aio.ServerInterceptor):
         if handler.unary_unary is not None:
             return grpc.unary_unary_rpc_method_handler(
                 _unary(handler.unary_unary, method),
-                request_deserializer=handler.request_deserializer,
+                request_deserializer=requests.decoder(handler.request_deserializer),
                 response_serializer=handler.response_serializer,
             )
         if handler.unary_stream is not None:
             return grpc.unary_stream_rpc_method_handler(
                 _stream(handler.unary_stream, method),
-                request_deserializer=handler.request_deserializer,
+                request_deserializer=requests.decoder(handler.request_deserializer),
                 response_serializer=handler.response_serializer,
             )
         return handler
@@ -68,7 +69,7 @@ class FaultInterceptor(grpc.aio.ServerInterceptor):
 def _unary(handle: Any, method: str) -> Any:
     async def call(request: Any, context: Any) -> Any:
         async with _guarded(method, context):
-            return await handle(request, context)
+            return await handle(requests.checked(request), context)
 
     return call
 
@@ -76,7 +77,7 @@ def _unary(handle: Any, method: str) -> Any:
 def _stream(handle: Any, method: str) -> Any:
     async def call(request: Any, context: Any) -> AsyncIterator[Any]:
         async with _guarded(method, context):
-            async for answer in handle(request, context):
+            async for answer in handle(requests.checked(request), context):
                 yield answer
 
     return call

@@ -69,9 +69,9 @@ class Completions:
         """Fan out the exporter's recent completions; returns the number of new deliveries."""
         created = 0
         since = await self._watermark.get()
-        async for job in self._exporter.completions(since - self._lookback):
-            created += await self._fan_out_completed(job)
-            await self._watermark.advance(job.finished_at.ToDatetime(UTC))
+        async for file in self._exporter.completions(since - self._lookback):
+            created += await self._fan_out_completed(file)
+            await self._watermark.advance(file.job.finished_at.ToDatetime(UTC))
         if created:
             log.info("reconciled", action="reconcile", deliveries=created)
         return created
@@ -83,11 +83,11 @@ class Completions:
         except DecodeError:
             log.warning("event_unreadable", action="listen", subject=message.subject)
             return
-        if event.state != "completed":
+        if event.state != pb.JOB_STATE_COMPLETED:
             return
-        job = await self._exporter.job(event.tenant, event.job_id)
-        if job is not None:
-            await self._fan_out_completed(job)
+        file = await self._exporter.job_file(event.tenant, event.job_id)
+        if file is not None:
+            await self._fan_out_completed(file)
 
-    async def _fan_out_completed(self, job: pb.Job) -> int:
-        return await self._fan_out.create_deliveries(job) if job.state == pb.JOB_STATE_COMPLETED else 0
+    async def _fan_out_completed(self, file: pb.JobFile) -> int:
+        return await self._fan_out.create_deliveries(file) if file.job.state == pb.JOB_STATE_COMPLETED else 0

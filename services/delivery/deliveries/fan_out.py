@@ -3,7 +3,6 @@
 An event may arrive twice, late, or after a platform was added; the decision does not change.
 """
 
-import json
 from collections.abc import Callable, Sequence
 from datetime import UTC
 from pathlib import PurePosixPath
@@ -12,6 +11,7 @@ import structlog
 
 from services.chassis.mongo import Database, insert_or_get, translate_errors
 from services.chassis.mongo_expressions import NOW
+from services.chassis.rpc.requests import canonical_id
 from services.chassis.telemetry import tracing
 from services.delivery.deliveries.delivery import PLATFORM_INACTIVE, PLATFORM_NOT_FOUND, File, NewDelivery
 from services.delivery.deliveries.outcomes import METRICS
@@ -74,43 +74,46 @@ class FanOut:
         self._max_attempts = max_attempts
         self._wake = wake
 
-    async def create_deliveries(self, job: pb.Job) -> int:
+    async def create_deliveries(self, file: pb.JobFile) -> int:
         """Store the deliveries of a completed job; returns how many, or 0 if they are stored already."""
+        job = file.job
         if await self._store.is_done(job.id):
             return 0
         attributes: dict[str, tracing.Attribute] = {"exports.job.id": job.id, "exports.tenant": job.tenant}
-        with tracing.span("fan out", parent=tracing.from_text(job.traceparent), attributes=attributes):
-            return await self._store_deliveries(job)
+        with tracing.span("fan out", parent=tracing.from_text(file.traceparent), attributes=attributes):
+            return await self._store_deliveries(file)
 
-    async def _store_deliveries(self, job: pb.Job) -> int:
-        asked = json.loads(job.options_json or "{}").get("platform_ids")
-        chosen = (
-            [p.id for p in await self._platforms.active(job.tenant)] if asked is None else list(dict.fromkeys(asked))
-        )
+    async def _store_deliveries(self, file: pb.JobFile) -> int:
+        job = file.job
+        if job.HasField("platforms"):
+            chosen = list(dict.fromkeys(map(canonical_id, job.platforms.platform_ids)))
+        else:
+            chosen = [platform.id for platform in await self._platforms.active(job.tenant)]
         platform_ids = await self._store.settle(job.id, chosen)
         known = {p.id: p for p in await self._platforms.named(job.tenant, platform_ids)}
         for platform_id in platform_ids:
-            await self._add(job, platform_id, known.get(platform_id))
+            await self._add(file, platform_id, known.get(platform_id))
         await self._store.done(job.id)
         self._wake()
         log.info("fanned_out", action="fan_out", job_id=job.id, tenant=job.tenant, platforms=len(platform_ids))
         return len(platform_ids)
 
-    async def _add(self, job: pb.Job, platform_id: str, platform: Platform | None) -> None:
+    async def _add(self, file: pb.JobFile, platform_id: str, platform: Platform | None) -> None:
         error = PLATFORM_NOT_FOUND if platform is None else None if platform.is_active else PLATFORM_INACTIVE
         if error is not None:
             METRICS.failures.labels(platform.type if platform else "", error.code).inc()
-        await self._deliveries.add(new_delivery(job, platform_id, platform, self._max_attempts), failed=error)
+        await self._deliveries.add(new_delivery(file, platform_id, platform, self._max_attempts), failed=error)
 
 
-def new_delivery(job: pb.Job, platform_id: str, platform: Platform | None, max_attempts: int) -> NewDelivery:
+def new_delivery(source: pb.JobFile, platform_id: str, platform: Platform | None, max_attempts: int) -> NewDelivery:
     """A delivery of a completed job to a platform, in the current trace."""
+    job = source.job
     file = File(
-        key=job.artifact.key,
+        key=source.artifact_key,
         name=job.artifact.file_name,
-        extension=PurePosixPath(job.artifact.key).suffix,
+        extension=PurePosixPath(source.artifact_key).suffix,
         media_type=job.artifact.media_type,
-        size=job.artifact.size,
+        size=job.artifact.size_bytes,
         sha256=job.artifact.sha256,
         format=job.format,
         schedule_name=job.schedule_name,

@@ -10,7 +10,7 @@ from services.chassis.jetstream import JetStream, Stream
 from services.chassis.telemetry import tracing
 from services.exporter.jobs.job import Job
 from services.exporter.jobs.store import JobStore
-from services.wire import events_pb2
+from services.wire import events_pb2, exporter_pb2
 
 log = structlog.get_logger()
 
@@ -81,7 +81,11 @@ class Dispatcher:
 
 def _event(job: Job) -> bytes:
     event = events_pb2.ExportFinished(
-        job_id=job.id, tenant=job.tenant, state=job.state.value, format=job.format, schedule_id=job.schedule_id
+        job_id=job.id,
+        tenant=job.tenant,
+        state=exporter_pb2.JobState.Value(f"JOB_STATE_{job.state.name}"),
+        format=job.format,
+        schedule_id=job.schedule_id,
     )
     if job.finished_at is not None:
         event.finished_at.FromDatetime(job.finished_at)

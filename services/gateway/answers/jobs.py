@@ -1,12 +1,15 @@
-"""The exporter's jobs as REST shows them: one word for all live states, and what applies to the status."""
+"""Jobs in REST: one status for all live states, and the fields that apply to the status."""
 
+import json
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
+from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
 
+from services.chassis import json_text
 from services.gateway.answers import json as answers
-from services.wire import delivery_pb2
+from services.wire import delivery_pb2, errors_pb2
 from services.wire import exporter_pb2 as pb
 
 STATUSES: dict[pb.JobState.ValueType, answers.Status] = {
@@ -18,7 +21,11 @@ STATUSES: dict[pb.JobState.ValueType, answers.Status] = {
     pb.JOB_STATE_CANCELLED: "cancelled",
     pb.JOB_STATE_EXPIRED: "expired",
 }
-
+STAGES: dict[pb.JobStage.ValueType, answers.Stage] = {
+    pb.JOB_STAGE_QUEUED: "queued",
+    pb.JOB_STAGE_READING: "reading",
+    pb.JOB_STAGE_FINALIZING: "finalizing",
+}
 
 DELIVERY_STATUSES: dict[delivery_pb2.DeliveryState.ValueType, answers.DeliveryStatus] = {
     delivery_pb2.DELIVERY_STATE_PENDING: "pending",
@@ -31,22 +38,32 @@ DELIVERY_STATUSES: dict[delivery_pb2.DeliveryState.ValueType, answers.DeliverySt
 
 
 def at(stamp: Timestamp) -> datetime:
-    """A protocol's time in UTC."""
+    """The time of a message, in UTC."""
     return stamp.ToDatetime(UTC)
 
 
+def optional_at(message: Message, field: str) -> datetime | None:
+    """The time in a field of a message; None when it is absent."""
+    return at(getattr(message, field)) if message.HasField(field) else None
+
+
+def notice(message: errors_pb2.ErrorInfo | pb.Warning) -> answers.Notice:
+    """An error or a warning."""
+    return answers.Notice(code=message.code, message=message.message)
+
+
 def accepted(job: pb.Job) -> answers.Accepted:
-    """What the answer to a request for an export says of its job."""
+    """The answer to a request for an export."""
     return answers.Accepted(id=job.id, status=STATUSES[job.state], format=job.format, created_at=at(job.created_at))
 
 
 def has_deliveries(job: pb.Job) -> bool:
-    """Whether the job's file may be on its way somewhere."""
+    """Whether the job can have deliveries."""
     return STATUSES[job.state] in ("completed", "expired")
 
 
 def deliveries(found: delivery_pb2.ListDeliveriesResponse) -> list[answers.JobDelivery]:
-    """Where a job's file goes, in short."""
+    """The deliveries in the answer about a job."""
     return [
         answers.JobDelivery(
             id=one.id,
@@ -54,53 +71,53 @@ def deliveries(found: delivery_pb2.ListDeliveriesResponse) -> list[answers.JobDe
             platform_name=one.platform_name,
             platform_type=one.platform_type,
             status=DELIVERY_STATUSES[one.state],
-            delivered_at=at(one.delivered_at) if one.HasField("delivered_at") else None,
-            error=answers.Notice(code=one.error.code, message=one.error.message) if one.HasField("error") else None,
+            delivered_at=optional_at(one, "delivered_at"),
+            error=notice(one.error) if one.HasField("error") else None,
         )
         for one in found.deliveries
     ]
 
 
 def shown(job: pb.Job, file_url: str | None, deliveries: Sequence[answers.JobDelivery] | None = None) -> answers.Job:
-    """All there is to say of a job; `file_url` for a completed one."""
+    """A job with all its fields; `file_url` is used when it is completed."""
     status = STATUSES[job.state]
     live, has_file = status == "processing", status == "completed"
     made = status in ("completed", "expired")
     return answers.Job(
         **accepted(job).model_dump(),
-        stage=_stage(job) if live else None,
+        stage=STAGES.get(job.stage, "queued") if live else None,
         progress=_progress(job) if live else None,
         attempt=job.attempt if job.attempt > 1 else None,
         total_records=sum(job.records.values()) if made else None,
         records=dict(job.records) if made else None,
         file_url=file_url if has_file else None,
         file_name=job.artifact.file_name if made else None,
-        file_size=job.artifact.size if made else None,
+        file_size=job.artifact.size_bytes if made else None,
         sha256=job.artifact.sha256 if made else None,
-        completed_at=at(job.finished_at) if made and job.HasField("finished_at") else None,
-        finished_at=at(job.finished_at) if job.HasField("finished_at") else None,
-        expires_at=at(job.expires_at) if made and job.HasField("expires_at") else None,
-        warnings=[answers.Notice(code=w.code, message=w.message) for w in job.warnings] if made else None,
-        error=answers.Notice(code=job.error.code, message=job.error.message) if job.HasField("error") else None,
+        completed_at=optional_at(job, "finished_at") if made else None,
+        finished_at=optional_at(job, "finished_at"),
+        expires_at=optional_at(job, "expires_at") if made else None,
+        warnings=[notice(warning) for warning in job.warnings] if made else None,
+        error=notice(job.error) if job.HasField("error") else None,
         schedule_id=job.schedule_id or None,
         deliveries=None if deliveries is None else list(deliveries),
-        options=job.options_json or "{}",
+        options=_options(job),
     )
 
 
-def _stage(job: pb.Job) -> answers.Stage:
-    match job.stage:
-        case "reading" | "finalizing" as stage:
-            return stage
-        case _:
-            return "queued"
+def _options(job: pb.Job) -> str:
+    text = job.options_json or "{}"
+    if not job.HasField("platforms"):
+        return text
+    return json_text.with_member(text, "platform_ids", json.dumps(list(job.platforms.platform_ids)))
 
 
 def _progress(job: pb.Job) -> answers.Progress:
-    if not job.HasField("total"):
-        return answers.Progress(processed=job.processed)
-    # A total is an estimate: what was read already is at least as many.
-    total = max(job.total, job.processed)
+    processed = job.processed_documents
+    if not job.HasField("total_documents"):
+        return answers.Progress(processed=processed)
+    # The total is an estimate and cannot be less than what was read.
+    total = max(job.total_documents, processed)
     return answers.Progress(
-        processed=job.processed, total=total, percent=round(100 * job.processed / total, 1) if total else 100.0
+        processed=processed, total=total, percent=round(100 * processed / total, 1) if total else 100.0
     )

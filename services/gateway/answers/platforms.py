@@ -1,11 +1,12 @@
-"""Platforms and deliveries as REST takes and shows them."""
+"""Platforms and deliveries in REST: bodies of requests, and answers made of the delivery service's messages."""
 
 import json
 from typing import Annotated, Any
 
+from google.protobuf.duration_pb2 import Duration
 from pydantic import BaseModel, ConfigDict, Field
 
-from services.gateway.answers.jobs import DELIVERY_STATUSES, at
+from services.gateway.answers.jobs import DELIVERY_STATUSES, at, notice, optional_at
 from services.gateway.answers.json import Answer, DeliveryStatus, Instant, Notice, Page
 from services.wire import delivery_pb2 as pb
 
@@ -134,7 +135,7 @@ class DeliveryPage(Page[Delivery]):
 
 
 def registered(platform: pb.Platform) -> RegisteredPlatform:
-    """What the answer to a registration says."""
+    """The answer to the registration of a platform."""
     return RegisteredPlatform(
         id=platform.id,
         name=platform.name,
@@ -145,23 +146,29 @@ def registered(platform: pb.Platform) -> RegisteredPlatform:
 
 
 def platform(found: pb.Platform) -> Platform:
-    """All there is to say of a platform."""
+    """A platform with all its fields."""
     return Platform(
         **registered(found).model_dump(), config=json.loads(found.config_json), updated_at=at(found.updated_at)
     )
 
 
 def test(found: pb.TestPlatformResponse) -> PlatformTest:
-    """How a test went."""
+    """The result of a test."""
     steps = [
-        TestStep(step=s.name, ok=s.ok, seconds=round(s.seconds, 3), code=s.code or None, message=s.message or None)
-        for s in found.steps
+        TestStep(
+            step=step.name,
+            ok=step.ok,
+            seconds=_seconds(step.duration),
+            code=step.error.code or None,
+            message=step.error.message or None,
+        )
+        for step in found.steps
     ]
     return PlatformTest(ok=found.ok, failed_step=next((s.step for s in steps if not s.ok), None), steps=steps)
 
 
-def delivery(found: pb.JobDelivery) -> Delivery:
-    """All there is to say of a delivery."""
+def delivery(found: pb.Delivery) -> Delivery:
+    """A delivery with all its fields."""
     return Delivery(
         id=found.id,
         job_id=found.job_id,
@@ -170,16 +177,16 @@ def delivery(found: pb.JobDelivery) -> Delivery:
         platform_type=found.platform_type,
         status=DELIVERY_STATUSES[found.state],
         file_name=found.file_name or None,
-        size=found.size,
-        bytes_sent=found.bytes_sent,
+        size=found.size_bytes,
+        bytes_sent=found.sent_bytes,
         sha256=found.sha256,
         attempt=found.attempt,
         max_attempts=found.max_attempts,
         created_at=at(found.created_at),
-        delivered_at=at(found.delivered_at) if found.HasField("delivered_at") else None,
-        next_attempt_at=at(found.next_attempt_at) if found.HasField("next_attempt_at") else None,
+        delivered_at=optional_at(found, "delivered_at"),
+        next_attempt_at=optional_at(found, "next_attempt_at"),
         receipt=_receipt(found.receipt) if found.HasField("receipt") else None,
-        error=Notice(code=found.error.code, message=found.error.message) if found.HasField("error") else None,
+        error=notice(found.error) if found.HasField("error") else None,
         attempts=[_attempt(past) for past in found.attempts],
     )
 
@@ -188,12 +195,12 @@ def _receipt(found: pb.Receipt) -> Receipt:
     return Receipt(
         remote=found.remote,
         url=found.url or None,
-        size=found.size,
+        size=found.size_bytes,
         sha256=found.sha256 or None,
         reported=dict(found.reported),
-        seconds=round(found.seconds, 3),
+        seconds=_seconds(found.duration),
         bytes_per_second=round(found.bytes_per_second) if found.bytes_per_second else None,
-        was_there=found.was_there,
+        was_there=found.already_present,
     )
 
 
@@ -201,6 +208,10 @@ def _attempt(past: pb.Attempt) -> Attempt:
     return Attempt(
         started_at=at(past.started_at),
         ended_at=at(past.ended_at),
-        step=past.step or None,
-        error=Notice(code=past.code, message=past.message) if past.code else None,
+        step=past.error.step or None,
+        error=notice(past.error) if past.HasField("error") else None,
     )
+
+
+def _seconds(duration: Duration) -> float:
+    return round(duration.ToTimedelta().total_seconds(), 3)

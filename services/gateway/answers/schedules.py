@@ -1,10 +1,11 @@
-"""Schedules and their runs as REST takes and shows them."""
+"""Schedules and their runs in REST: bodies of requests, and answers made of the scheduler's messages."""
 
+from collections.abc import Iterable
 from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from services.gateway.answers.jobs import at
+from services.gateway.answers.jobs import at, optional_at
 from services.gateway.answers.json import Answer, Instant, JsonObject, Page
 from services.gateway.answers.platforms import Active, Body, PlatformId
 from services.wire import scheduler_pb2 as pb
@@ -19,7 +20,27 @@ Misfire = Annotated[
 OverlapPolicy = Annotated[
     Literal["skip", "queue"], Field(description="A run whose predecessor is still going is skipped, or waits.")
 ]
-Jitter = Annotated[int, Field(strict=True, ge=0, le=3_600, description="Spreads starts over so many seconds.")]
+Jitter = Annotated[int, Field(strict=True, ge=0, le=3_600, description="Starts are spread over this many seconds.")]
+
+MISFIRES: dict[Misfire, pb.MisfirePolicy.ValueType] = {
+    "latest": pb.MISFIRE_POLICY_LATEST,
+    "skip": pb.MISFIRE_POLICY_SKIP,
+    "all": pb.MISFIRE_POLICY_ALL,
+}
+OVERLAPS: dict[OverlapPolicy, pb.OverlapPolicy.ValueType] = {
+    "skip": pb.OVERLAP_POLICY_SKIP,
+    "queue": pb.OVERLAP_POLICY_QUEUE,
+}
+MISFIRE_NAMES = {value: name for name, value in MISFIRES.items()}
+OVERLAP_NAMES = {value: name for name, value in OVERLAPS.items()}
+RUN_STATUSES: dict[pb.RunState.ValueType, RunStatus] = {
+    pb.RUN_STATE_WAITING: "waiting",
+    pb.RUN_STATE_SUBMITTED: "submitted",
+    pb.RUN_STATE_COMPLETED: "completed",
+    pb.RUN_STATE_FAILED: "failed",
+    pb.RUN_STATE_CANCELLED: "cancelled",
+    pb.RUN_STATE_SKIPPED: "skipped",
+}
 
 
 class NewSchedule(Body):
@@ -128,7 +149,7 @@ class Upcoming(Answer):
 
 
 def made(found: pb.Schedule) -> MadeSchedule:
-    """What the answer to a new schedule says."""
+    """The answer to a request for a new schedule."""
     return MadeSchedule(
         id=found.id,
         schedule_name=found.schedule_name,
@@ -136,49 +157,44 @@ def made(found: pb.Schedule) -> MadeSchedule:
         timezone=found.timezone,
         is_active=found.is_active,
         created_at=at(found.created_at),
-        next_run_at=at(found.next_run_at) if found.HasField("next_run_at") else None,
+        next_run_at=optional_at(found, "next_run_at"),
     )
 
 
 def schedule(found: pb.Schedule) -> Schedule:
-    """All there is to say of a schedule."""
-    return Schedule.model_validate(
-        {
-            **made(found).model_dump(),
-            "platform_id": found.platform_id,
-            "format": found.format,
-            "misfire": found.misfire,
-            "overlap": found.overlap,
-            "jitter_seconds": found.jitter_seconds,
-            "updated_at": at(found.updated_at),
-            "last_run": run(found.last_run) if found.HasField("last_run") else None,
-            "options": found.options_json or "{}",
-        }
+    """A schedule with all its fields."""
+    return Schedule(
+        **made(found).model_dump(),
+        platform_id=found.platform_id,
+        format=found.format,
+        misfire=MISFIRE_NAMES[found.misfire],
+        overlap=OVERLAP_NAMES[found.overlap],
+        jitter_seconds=found.jitter.seconds,
+        updated_at=at(found.updated_at),
+        last_run=run(found.last_run) if found.HasField("last_run") else None,
+        options=found.options_json or "{}",
     )
 
 
 def run(found: pb.Run) -> Run:
-    """What became of a fire time."""
-    return Run.model_validate(
-        {
-            "id": found.id,
-            "status": found.state,
-            "fire_at": at(found.fire_at),
-            "started_at": at(found.started_at) if found.HasField("started_at") else None,
-            "finished_at": at(found.finished_at) if found.HasField("finished_at") else None,
-            "job_id": found.job_id or None,
-            "is_manual": found.is_manual,
-            "reason": found.reason or None,
-            "skipped": found.skipped or None,
-        }
+    """A run with all its fields."""
+    return Run(
+        id=found.id,
+        status=RUN_STATUSES[found.state],
+        fire_at=at(found.fire_at),
+        started_at=optional_at(found, "started_at"),
+        finished_at=optional_at(found, "finished_at"),
+        job_id=found.job_id or None,
+        is_manual=found.is_manual,
+        reason=": ".join(filter(None, (found.error.code, found.error.message))) or None,
+        skipped=found.skipped_times or None,
     )
 
 
-def upcoming(found: pb.UpcomingResponse) -> Upcoming:
-    """The next times."""
+def upcoming(times: Iterable[pb.FireTime]) -> Upcoming:
+    """The next fire times."""
     return Upcoming(
         items=[
-            FireTime(at=at(one.at), local=one.local, utc_offset=one.utc_offset, note=one.note or None)
-            for one in found.times
+            FireTime(at=at(one.at), local=one.local, utc_offset=one.utc_offset, note=one.note or None) for one in times
         ]
     )

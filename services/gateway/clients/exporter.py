@@ -1,20 +1,22 @@
-"""The exporter as the gateway sees it: typed calls with a deadline, failures as faults."""
+"""The gateway's client of the exporter: typed calls with a deadline, failures as faults."""
 
 from __future__ import annotations  # grpcio's classes take type arguments in its stubs only
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import grpc
 
-from services.chassis.rpc.client import Caller
+from services.chassis import json_text
+from services.gateway.clients.rest_names import RestCaller
 from services.wire import exporter_pb2 as pb
 from services.wire import exporter_pb2_grpc
 
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """Which jobs a list is about."""
+    """The filters and the page of a list of jobs."""
 
     states: Sequence[pb.JobState.ValueType]
     form: str
@@ -24,22 +26,37 @@ class Listing:
 
 
 class ExporterClient:
-    """Calls `catalog.exports.v1.Exporter`. Every method raises the Fault the service answers, or Unavailable."""
+    """Calls ExporterService. Every method raises the Fault that the service returns, or Unavailable."""
 
     def __init__(self, channel: grpc.aio.Channel, deadline: float) -> None:
-        self._stub = exporter_pb2_grpc.ExporterStub(channel)
-        self._caller = Caller("exporter", deadline=deadline)
+        self._stub = exporter_pb2_grpc.ExporterServiceStub(channel)
+        self._caller = RestCaller("exporter", deadline=deadline)
 
     async def create(self, tenant: str, form: str, options_json: str, *, key: str, job_id: str) -> pb.Job:
-        """Accept a job; the same key, or the same id, makes one job however often it is called."""
+        """Create a job; repeated calls with the same key, or else the same id, return the same job.
+
+        Args:
+            options_json: as REST has them, with `platform_ids`.
+        """
+        options_json, platforms = _split_platforms(options_json)
         request = pb.CreateJobRequest(
-            tenant=tenant, format=form, options_json=options_json, idempotency_key=key, job_id=job_id
+            tenant=tenant,
+            format=form,
+            options_json=options_json,
+            platforms=platforms,
+            idempotency_key=key,
+            job_id="" if key else job_id,
         )
-        return await self._caller.call(self._stub.CreateJob, request)
+        return (await self._caller.call(self._stub.CreateJob, request)).job
 
     async def get(self, tenant: str, job_id: str) -> pb.Job:
         """One job."""
-        return await self._caller.call(self._stub.GetJob, pb.GetJobRequest(tenant=tenant, job_id=job_id))
+        return (await self._caller.call(self._stub.GetJob, pb.GetJobRequest(tenant=tenant, job_id=job_id))).job
+
+    async def file(self, tenant: str, job_id: str) -> pb.JobFile:
+        """One job with the location of its file."""
+        request = pb.GetJobFileRequest(tenant=tenant, job_id=job_id)
+        return (await self._caller.call(self._stub.GetJobFile, request)).file
 
     async def list(self, tenant: str, listing: Listing) -> pb.ListJobsResponse:
         """A page of jobs."""
@@ -48,23 +65,36 @@ class ExporterClient:
             states=listing.states,
             format=listing.form,
             schedule_id=listing.schedule_id,
-            limit=listing.limit,
-            cursor=listing.cursor,
+            page_size=listing.limit,
+            page_token=listing.cursor,
         )
         return await self._caller.call(self._stub.ListJobs, request)
 
     async def cancel(self, tenant: str, job_id: str) -> pb.Job:
         """End a live job."""
-        return await self._caller.call(self._stub.CancelJob, pb.CancelJobRequest(tenant=tenant, job_id=job_id))
+        request = pb.CancelJobRequest(tenant=tenant, job_id=job_id)
+        return (await self._caller.call(self._stub.CancelJob, request)).job
 
     async def retry(self, tenant: str, job_id: str) -> pb.Job:
-        """Start an ended job again."""
-        return await self._caller.call(self._stub.RetryJob, pb.RetryJobRequest(tenant=tenant, job_id=job_id))
+        """Restart a failed or cancelled job."""
+        return (await self._caller.call(self._stub.RetryJob, pb.RetryJobRequest(tenant=tenant, job_id=job_id))).job
 
     async def delete(self, tenant: str, job_id: str) -> None:
-        """Forget an ended job."""
+        """Delete an ended job."""
         await self._caller.call(self._stub.DeleteJob, pb.DeleteJobRequest(tenant=tenant, job_id=job_id))
 
     async def formats(self) -> Sequence[pb.FormatDescription]:
         """The formats and the schemas of their options."""
         return (await self._caller.call(self._stub.ListFormats, pb.ListFormatsRequest())).formats
+
+
+def _split_platforms(options_json: str) -> tuple[str, pb.PlatformSelection | None]:
+    """The options without `platform_ids`, and the platforms that they select.
+
+    A value that is not a list of strings stays among the options, where the exporter refuses it by its name.
+    """
+    text = dict(json_text.members(options_json)).get("platform_ids")
+    ids = None if text is None else json.loads(text)
+    if not isinstance(ids, list) or not all(isinstance(one, str) for one in ids):
+        return options_json, None
+    return json_text.without(options_json, "platform_ids"), pb.PlatformSelection(platform_ids=ids)

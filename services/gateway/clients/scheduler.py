@@ -1,60 +1,62 @@
-"""The scheduler as the gateway sees it: typed calls with a deadline, failures as faults."""
+"""The gateway's client of the scheduler: typed calls with a deadline, failures as faults."""
 
 from __future__ import annotations  # grpcio's classes take type arguments in its stubs only
 
+from collections.abc import Sequence
+
 import grpc
 
-from services.chassis.rpc.client import Caller
+from services.gateway.clients.rest_names import RestCaller
 from services.wire import scheduler_pb2 as pb
 from services.wire import scheduler_pb2_grpc
 
 
 class SchedulerClient:
-    """Calls `catalog.exports.v1.Scheduler`. Every method raises the Fault the service answers, or Unavailable."""
+    """Calls SchedulerService. Every method raises the Fault that the service returns, or Unavailable."""
 
     def __init__(self, channel: grpc.aio.Channel, deadline: float) -> None:
-        self._stub = scheduler_pb2_grpc.SchedulerStub(channel)
-        self._caller = Caller("scheduler", deadline=deadline)
+        self._stub = scheduler_pb2_grpc.SchedulerServiceStub(channel)
+        self._caller = RestCaller("scheduler", deadline=deadline)
 
     async def create(self, request: pb.CreateScheduleRequest) -> pb.Schedule:
-        """Make a schedule; the same id makes one however often it is called."""
-        return await self._caller.call(self._stub.CreateSchedule, request)
+        """Create a schedule; repeated calls with the same id create one."""
+        return (await self._caller.call(self._stub.CreateSchedule, request)).schedule
 
     async def get(self, tenant: str, schedule_id: str) -> pb.Schedule:
         """One schedule."""
         request = pb.GetScheduleRequest(tenant=tenant, schedule_id=schedule_id)
-        return await self._caller.call(self._stub.GetSchedule, request)
+        return (await self._caller.call(self._stub.GetSchedule, request)).schedule
 
     async def list(self, tenant: str, limit: int, cursor: str, platform_id: str = "") -> pb.ListSchedulesResponse:
-        """A page of schedules; of those that deliver to one platform, if it is given."""
-        request = pb.ListSchedulesRequest(tenant=tenant, platform_id=platform_id, limit=limit, cursor=cursor)
+        """A page of schedules, of those with this platform unless it is empty."""
+        request = pb.ListSchedulesRequest(tenant=tenant, platform_id=platform_id, page_size=limit, page_token=cursor)
         return await self._caller.call(self._stub.ListSchedules, request)
 
     async def update(self, request: pb.UpdateScheduleRequest) -> pb.Schedule:
-        """Change what is given."""
-        return await self._caller.call(self._stub.UpdateSchedule, request)
+        """Change the fields that are present."""
+        return (await self._caller.call(self._stub.UpdateSchedule, request)).schedule
 
     async def delete(self, tenant: str, schedule_id: str) -> None:
-        """Forget a schedule."""
+        """Delete a schedule."""
         request = pb.DeleteScheduleRequest(tenant=tenant, schedule_id=schedule_id)
         await self._caller.call(self._stub.DeleteSchedule, request)
 
-    async def run(self, tenant: str, schedule_id: str, request_id: str) -> pb.Run:
-        """One run now; the same request id makes one."""
-        request = pb.RunScheduleRequest(tenant=tenant, schedule_id=schedule_id, request_id=request_id)
-        return await self._caller.call(self._stub.RunSchedule, request)
+    async def run(self, tenant: str, schedule_id: str, key: str) -> pb.Run:
+        """Start one run now; repeated calls with the same key start one."""
+        request = pb.RunScheduleRequest(tenant=tenant, schedule_id=schedule_id, idempotency_key=key)
+        return (await self._caller.call(self._stub.RunSchedule, request)).run
 
     async def runs(self, tenant: str, schedule_id: str, limit: int, cursor: str) -> pb.ListRunsResponse:
         """A page of runs."""
-        request = pb.ListRunsRequest(tenant=tenant, schedule_id=schedule_id, limit=limit, cursor=cursor)
+        request = pb.ListRunsRequest(tenant=tenant, schedule_id=schedule_id, page_size=limit, page_token=cursor)
         return await self._caller.call(self._stub.ListRuns, request)
 
-    async def upcoming(self, tenant: str, schedule_id: str, count: int) -> pb.UpcomingResponse:
-        """The next times of a schedule."""
-        request = pb.UpcomingRequest(tenant=tenant, schedule_id=schedule_id, count=count)
-        return await self._caller.call(self._stub.Upcoming, request)
+    async def upcoming(self, tenant: str, schedule_id: str, count: int) -> Sequence[pb.FireTime]:
+        """The next fire times of a schedule."""
+        request = pb.ListUpcomingTimesRequest(tenant=tenant, schedule_id=schedule_id, count=count)
+        return (await self._caller.call(self._stub.ListUpcomingTimes, request)).times
 
-    async def preview(self, cron_expression: str, timezone: str, count: int) -> pb.UpcomingResponse:
-        """The next times of an expression."""
-        request = pb.PreviewRequest(cron_expression=cron_expression, timezone=timezone, count=count)
-        return await self._caller.call(self._stub.Preview, request)
+    async def preview(self, cron_expression: str, timezone: str, count: int) -> Sequence[pb.FireTime]:
+        """The next fire times of an expression."""
+        request = pb.PreviewScheduleRequest(cron_expression=cron_expression, timezone=timezone, count=count)
+        return (await self._caller.call(self._stub.PreviewSchedule, request)).times

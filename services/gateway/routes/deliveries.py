@@ -51,7 +51,7 @@ class DeliveryRoutes:
         await self._exporter.get(caller.tenant, job_id)  # 404 for another tenant's job
         found = await self._delivery.deliveries(caller.tenant, job_id, wanted.limit, wanted.cursor)
         page = answers.DeliveryPage(
-            items=[answers.delivery(one) for one in found.deliveries], next_cursor=found.next_cursor or None
+            items=[answers.delivery(one) for one in found.deliveries], next_cursor=found.next_page_token or None
         )
         return web.json_response(text=page.text())
 
@@ -60,5 +60,5 @@ class DeliveryRoutes:
         job_id = job_id_in_path(request)
         body = await parse_body(request, answers.NewDelivery)
         await self._exporter.get(caller.tenant, job_id)
-        made = await self._delivery.deliver(caller.tenant, job_id, body.platform_id.lower())
+        made = await self._delivery.deliver(caller.tenant, job_id, body.platform_id)
         return web.json_response(text=answers.delivery(made).text(), status=202)

@@ -110,21 +110,22 @@ class DownloadRoutes:
 
     async def download(self, request: web.Request, caller: Caller) -> web.StreamResponse:
         """The file, or one range of it."""
-        job = await self._exporter.get(caller.tenant, job_id_in_path(request))
+        file = await self._exporter.file(caller.tenant, job_id_in_path(request))
+        job = file.job
         _check_has_file(job)
-        headers, size = _headers(job), job.artifact.size
+        headers, size = _headers(job), job.artifact.size_bytes
         if is_not_modified(request, headers["ETag"]):
             return web.Response(status=304, headers=headers)
         if request.method == "HEAD":  # RFC 9110, 14.2: a range is ignored here
             with _translate_errors():
-                await self._blobs.stat(job.artifact.key)
+                await self._blobs.stat(file.artifact_key)
             return web.Response(headers={**headers, "Content-Length": str(size)})
         part = requested_range(request, size, etag=headers["ETag"], last_modified=headers["Last-Modified"])
         response = web.StreamResponse(status=206 if part else 200, headers=headers)
         response.content_length = part.length if part else size
         if part:
             response.headers["Content-Range"] = f"bytes {part.start}-{part.end}/{size}"
-        chunks = self._blobs.read(job.artifact.key, part.start if part else 0, response.content_length)
+        chunks = self._blobs.read(file.artifact_key, part.start if part else 0, response.content_length)
         with self._slots.hold(caller.key_id):
             return await self._send(request, response, chunks)
 

@@ -84,7 +84,7 @@ class JobRoutes:
                 job_answers.shown(job, self._signer.file_url(job, caller.key_id, f"{request.scheme}://{request.host}"))
                 for job in page.jobs
             ],
-            next_cursor=page.next_cursor or None,
+            next_cursor=page.next_page_token or None,
         )
         return web.json_response(text=shown.text())
 
@@ -117,7 +117,7 @@ class JobRoutes:
         ):
             return None
         try:
-            return job_answers.deliveries(await self._delivery.glance(job.tenant, job.id))
+            return job_answers.deliveries(await self._delivery.list_deliveries_brief(job.tenant, job.id))
         except Unavailable:
             self._ask_deliveries_after = time.monotonic() + DELIVERIES_PAUSE
             return None

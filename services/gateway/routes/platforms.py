@@ -104,7 +104,7 @@ class PlatformRoutes:
         wanted = requested_page(request.query)
         found = await self._delivery.platforms(caller.tenant, wanted.limit, wanted.cursor)
         page = answers.PlatformPage(
-            items=[answers.platform(one) for one in found.platforms], next_cursor=found.next_cursor or None
+            items=[answers.platform(one) for one in found.platforms], next_cursor=found.next_page_token or None
         )
         return web.json_response(text=page.text())
 
@@ -136,7 +136,7 @@ class PlatformRoutes:
             users = await self._scheduler.list(caller.tenant, MAX_NAMED, "", platform_id)
             if users.schedules:
                 names = [f"{one.schedule_name!r} ({one.id})" for one in users.schedules]
-                raise PlatformInUse(names, more=bool(users.next_cursor))
+                raise PlatformInUse(names, more=bool(users.next_page_token))
         await self._delivery.delete_platform(caller.tenant, platform_id)
         return web.Response(status=204)
 

@@ -4,6 +4,7 @@ import uuid
 
 from aiohttp import web
 
+from services.chassis.timestamps import to_duration
 from services.gateway.answers import schedules as answers
 from services.gateway.clients.scheduler import SchedulerClient
 from services.gateway.http.bodies import json_object, member, parse_body
@@ -116,9 +117,9 @@ class ScheduleRoutes:
                 is_active=body.is_active,
                 format=body.format,
                 options_json=member(await json_object(request), "options") or "{}",
-                misfire=body.misfire,
-                overlap=body.overlap,
-                jitter_seconds=body.jitter_seconds,
+                misfire=answers.MISFIRES[body.misfire],
+                overlap=answers.OVERLAPS[body.overlap],
+                jitter=to_duration(body.jitter_seconds),
                 schedule_id=str(uuid.uuid4()),
             )
         )
@@ -130,7 +131,7 @@ class ScheduleRoutes:
         wanted = requested_page(request.query)
         found = await self._scheduler.list(caller.tenant, wanted.limit, wanted.cursor)
         page = answers.SchedulePage(
-            items=[answers.schedule(one) for one in found.schedules], next_cursor=found.next_cursor or None
+            items=[answers.schedule(one) for one in found.schedules], next_cursor=found.next_page_token or None
         )
         return web.json_response(text=page.text())
 
@@ -149,8 +150,14 @@ class ScheduleRoutes:
         """Change the given fields."""
         schedule_id = id_in_path(request, "schedule")
         body = await parse_body(request, answers.ScheduleChange)
-        fields = body.model_dump(exclude_none=True, exclude={"options"})
+        fields = body.model_dump(exclude_none=True, exclude={"options", "misfire", "overlap", "jitter_seconds"})
         change = pb.UpdateScheduleRequest(tenant=caller.tenant, schedule_id=schedule_id, **fields)
+        if body.misfire is not None:
+            change.misfire = answers.MISFIRES[body.misfire]
+        if body.overlap is not None:
+            change.overlap = answers.OVERLAPS[body.overlap]
+        if body.jitter_seconds is not None:
+            change.jitter.FromSeconds(body.jitter_seconds)
         if body.options is not None:
             change.options_json = member(await json_object(request), "options") or "{}"
         return web.json_response(text=answers.schedule(await self._scheduler.update(change)).text())
@@ -171,7 +178,9 @@ class ScheduleRoutes:
         schedule_id = id_in_path(request, "schedule")
         wanted = requested_page(request.query)
         found = await self._scheduler.runs(caller.tenant, schedule_id, wanted.limit, wanted.cursor)
-        page = answers.RunPage(items=[answers.run(one) for one in found.runs], next_cursor=found.next_cursor or None)
+        page = answers.RunPage(
+            items=[answers.run(one) for one in found.runs], next_cursor=found.next_page_token or None
+        )
         return web.json_response(text=page.text())
 
     async def upcoming(self, request: web.Request, caller: Caller) -> web.Response:

@@ -31,7 +31,6 @@ STATES: dict[pb.JobState.ValueType, RunState] = {
     pb.JOB_STATE_FAILED: RunState.FAILED,
     pb.JOB_STATE_CANCELLED: RunState.CANCELLED,
 }
-FROM_EVENT = {"completed": RunState.COMPLETED, "failed": RunState.FAILED, "cancelled": RunState.CANCELLED}
 
 
 class Outcomes:
@@ -87,7 +86,7 @@ class Outcomes:
         except (DecodeError, ValueError, OverflowError):
             log.warning("event_unreadable", action="listen", subject=message.subject)
             return
-        state = FROM_EVENT.get(event.state)
+        state = STATES.get(event.state)
         if not event.schedule_id or state is None:
             return
         job = None

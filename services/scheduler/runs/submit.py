@@ -10,7 +10,7 @@ from prometheus_client import Gauge, Histogram
 from services.chassis import loops
 from services.chassis.faults import Fault, Kind
 from services.chassis.telemetry import tracing
-from services.scheduler.exporter_client import ExporterClient, with_platform
+from services.scheduler.exporter_client import ExporterClient
 from services.scheduler.runs.outcomes import MAX_REASON_LENGTH, Outcomes
 from services.scheduler.runs.store import RunStore
 from services.scheduler.runs.tick import LATE, SKIPPED
@@ -153,7 +153,8 @@ def _job_request(run: Run, schedule: Schedule) -> pb.CreateJobRequest:
     return pb.CreateJobRequest(
         tenant=schedule.tenant,
         format=schedule.format,
-        options_json=with_platform(schedule.options_json, schedule.platform_id),
+        options_json=schedule.options_json,
+        platforms=pb.PlatformSelection(platform_ids=[schedule.platform_id]),
         job_id=run.job_id,
         schedule_id=schedule.id,
         schedule_name=schedule.name,

@@ -37,16 +37,16 @@ Ask = Callable[[grpc.aio.Channel], tuple[Method, Message]]
 
 
 def exporter_method(channel: grpc.aio.Channel) -> tuple[Method, Message]:
-    return exporter_pb2_grpc.ExporterStub(channel).ListFormats, exporter_pb2.ListFormatsRequest()
+    return exporter_pb2_grpc.ExporterServiceStub(channel).ListFormats, exporter_pb2.ListFormatsRequest()
 
 
 def delivery_method(channel: grpc.aio.Channel) -> tuple[Method, Message]:
-    return delivery_pb2_grpc.DeliveryStub(channel).ListPlatformTypes, delivery_pb2.ListPlatformTypesRequest()
+    return delivery_pb2_grpc.DeliveryServiceStub(channel).ListPlatformTypes, delivery_pb2.ListPlatformTypesRequest()
 
 
 def scheduler_method(channel: grpc.aio.Channel) -> tuple[Method, Message]:
-    request = scheduler_pb2.PreviewRequest(cron_expression="0 5 * * *", timezone="UTC", count=1)
-    return scheduler_pb2_grpc.SchedulerStub(channel).Preview, request
+    request = scheduler_pb2.PreviewScheduleRequest(cron_expression="0 5 * * *", timezone="UTC", count=1)
+    return scheduler_pb2_grpc.SchedulerServiceStub(channel).PreviewSchedule, request
 
 
 class Services:

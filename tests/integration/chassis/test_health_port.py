@@ -43,7 +43,7 @@ async def test_under_mtls_it_answers_without_tls_and_has_nothing_but_health(
     ):
         assert [await status(channel, name) for name in ("", SERVICE, "liveness")] == [SERVING] * 3
         with pytest.raises(grpc.aio.AioRpcError) as raised:
-            await exporter_pb2_grpc.ExporterStub(channel).ListFormats(pb.ListFormatsRequest(), timeout=DEADLINE)
+            await exporter_pb2_grpc.ExporterServiceStub(channel).ListFormats(pb.ListFormatsRequest(), timeout=DEADLINE)
         assert raised.value.code() is grpc.StatusCode.UNIMPLEMENTED
         with pytest.raises(grpc.aio.AioRpcError) as raised:
             stream = reflection_pb2_grpc.ServerReflectionStub(channel).ServerReflectionInfo(timeout=DEADLINE)

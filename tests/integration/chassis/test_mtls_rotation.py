@@ -87,12 +87,12 @@ async def test_a_call_under_way_ends_where_it_began_and_its_channel_is_closed_th
         rpc_client.channel(f"127.0.0.1:{running.rpc_port}", certificates) as opened,
     ):
         assert certificates is not None
-        stub = exporter_pb2_grpc.ExporterStub(opened)
+        stub = exporter_pb2_grpc.ExporterServiceStub(opened)
         tenant = new_tenant()
         await fill(clean_uri, tenant)
-        job = await stub.CreateJob(exporter_pb2.CreateJobRequest(tenant=tenant, format="csv"), timeout=DEADLINE)
+        job = (await stub.CreateJob(exporter_pb2.CreateJobRequest(tenant=tenant, format="csv"), timeout=DEADLINE)).job
         watching = stub.WatchJob(exporter_pb2.WatchJobRequest(tenant=tenant, job_id=job.id), timeout=DEADLINE)
-        assert await watching.read() == job
+        assert await watching.read() == exporter_pb2.WatchJobResponse(job=job)
         first = opened._channel  # type: ignore[attr-defined]  # of the stand-in; nothing else tells when it is closed
         pair = authority.issue()
         services.mount.write(pair, authority.pem)
@@ -101,7 +101,7 @@ async def test_a_call_under_way_ends_where_it_began_and_its_channel_is_closed_th
         await asyncio.sleep(1.5)  # the old channel would be closed by now, but for the watch
         await stub.CancelJob(exporter_pb2.CancelJobRequest(tenant=tenant, job_id=job.id), timeout=DEADLINE)
         last = await watching.read()
-        assert isinstance(last, exporter_pb2.Job) and last.state == exporter_pb2.JOB_STATE_CANCELLED
+        assert isinstance(last, exporter_pb2.WatchJobResponse) and last.job.state == exporter_pb2.JOB_STATE_CANCELLED
         assert await watching.read() is grpc.aio.EOF
         await eventually("the old channel is closed", lambda: _is_closed(first))
 

@@ -1,7 +1,6 @@
 """The platforms of a completed job are decided once, and no completion is missed when events are lost."""
 
 import asyncio
-import json
 import shutil
 import uuid
 from collections.abc import Sequence
@@ -58,13 +57,13 @@ async def fixture(database: mongo.Database) -> Fixture:
 
 def completed(platform_ids: Sequence[str] | None = None) -> jobs_pb.Job:
     """A completed job of the tenant acme."""
-    options = {} if platform_ids is None else {"platform_ids": list(platform_ids)}
-    artifact = jobs_pb.Artifact(key="acme/j/1/p.csv", file_name="p.csv", media_type="text/csv", size=3, sha256="0" * 64)
+    platforms = None if platform_ids is None else jobs_pb.PlatformSelection(platform_ids=platform_ids)
+    artifact = jobs_pb.Artifact(file_name="p.csv", media_type="text/csv", size_bytes=3, sha256="0" * 64)
     job = jobs_pb.Job(
         id=str(uuid.uuid4()),
         tenant="acme",
         format="csv",
-        options_json=json.dumps(options),
+        platforms=platforms,
         state=jobs_pb.JOB_STATE_COMPLETED,
         artifact=artifact,
         schedule_name="Nightly",
@@ -73,12 +72,17 @@ def completed(platform_ids: Sequence[str] | None = None) -> jobs_pb.Job:
     return job
 
 
+def file_of(job: jobs_pb.Job) -> jobs_pb.JobFile:
+    """The job with the location of its file."""
+    return jobs_pb.JobFile(job=job, artifact_key="acme/j/1/p.csv")
+
+
 async def test_a_job_goes_to_every_active_platform_of_its_tenant(fixture: Fixture) -> None:
     first, second = await fixture.platform(), await fixture.platform()
     await fixture.platform(is_active=False)
     await fixture.platform("somebody-else")
     job = completed()
-    assert await fixture.fan_out.create_deliveries(job) == 2
+    assert await fixture.fan_out.create_deliveries(file_of(job)) == 2
     assert await fixture.found(job) == {first: ("pending", ""), second: ("pending", "")}
     assert fixture.wakes == 1
     [delivery, _] = await fixture.deliveries.page(
@@ -91,9 +95,9 @@ async def test_a_job_goes_to_every_active_platform_of_its_tenant(fixture: Fixtur
 async def test_a_repeated_completion_creates_no_further_deliveries(fixture: Fixture) -> None:
     first = await fixture.platform()
     job = completed()
-    await fixture.fan_out.create_deliveries(job)
+    await fixture.fan_out.create_deliveries(file_of(job))
     await fixture.platform()
-    assert await fixture.fan_out.create_deliveries(job) == 0
+    assert await fixture.fan_out.create_deliveries(file_of(job)) == 0
     assert set(await fixture.found(job)) == {first}
 
 
@@ -103,7 +107,7 @@ async def test_a_fan_out_that_was_cut_off_is_finished_at_the_next_completion(fix
     # A process died after it had stored the decision and before it stored the deliveries.
     await fixture.fan_outs.settle(job.id, [first, second])
     await fixture.platform()
-    assert await fixture.fan_out.create_deliveries(job) == 2
+    assert await fixture.fan_out.create_deliveries(file_of(job)) == 2
     assert set(await fixture.found(job)) == {first, second}
 
 
@@ -117,14 +121,14 @@ async def test_platform_ids_select_the_platforms_of_a_job(fixture: Fixture) -> N
     chosen = await fixture.platform()
     await fixture.platform()
     job = completed([chosen, chosen])
-    assert await fixture.fan_out.create_deliveries(job) == 1
+    assert await fixture.fan_out.create_deliveries(file_of(job)) == 1
     assert await fixture.found(job) == {chosen: ("pending", "")}
 
 
 async def test_an_empty_list_of_platform_ids_means_no_delivery(fixture: Fixture) -> None:
     await fixture.platform()
     job = completed([])
-    assert await fixture.fan_out.create_deliveries(job) == 0
+    assert await fixture.fan_out.create_deliveries(file_of(job)) == 0
     assert await fixture.found(job) == {}
     assert await fixture.fan_outs.is_done(job.id)
 
@@ -136,7 +140,7 @@ async def test_a_named_platform_that_cannot_be_used_is_a_failed_delivery(fixture
         str(uuid.uuid4()),
     )
     job = completed([inactive, other, unknown])
-    assert await fixture.fan_out.create_deliveries(job) == 3
+    assert await fixture.fan_out.create_deliveries(file_of(job)) == 3
     assert await fixture.found(job) == {
         inactive: ("failed", "platform_inactive"),
         other: ("failed", "platform_not_found"),
@@ -217,10 +221,10 @@ async def test_deliveries_are_listed_in_pages(shop: Shop) -> None:
     seen: list[str] = []
     cursor = ""
     while True:
-        request = pb.ListDeliveriesRequest(tenant=shop.tenant, limit=2, cursor=cursor)
+        request = pb.ListDeliveriesRequest(tenant=shop.tenant, page_size=2, page_token=cursor)
         page = await shop.deliverer.stub.ListDeliveries(request, timeout=10)
         seen += [one.platform_id for one in page.deliveries]
-        cursor = page.next_cursor
+        cursor = page.next_page_token
         if not cursor:
             break
     assert len(seen) == 5

@@ -80,8 +80,8 @@ async def test_types_are_listed_with_their_schemas(shop: Shop) -> None:
 
 async def test_lists_refuse_invalid_cursors_and_states(shop: Shop) -> None:
     async with refused(grpc.StatusCode.INVALID_ARGUMENT, "invalid_request") as problem:
-        await shop.deliverer.stub.ListPlatforms(pb.ListPlatformsRequest(tenant=shop.tenant, cursor="x"), timeout=10)
-    assert list(problem.fields) == ["cursor"]
+        await shop.deliverer.stub.ListPlatforms(pb.ListPlatformsRequest(tenant=shop.tenant, page_token="x"), timeout=10)
+    assert list(problem.fields) == ["page_token"]
     async with refused(grpc.StatusCode.INVALID_ARGUMENT, "invalid_request") as problem:
         await shop.deliverer.deliveries(shop.tenant, states=[pb.DELIVERY_STATE_UNSPECIFIED])
     assert list(problem.fields) == ["states"]
@@ -125,8 +125,8 @@ async def test_a_test_names_the_step_that_failed(shop: Shop, step: str, code: st
     assert not found.ok
     passed = STEPS[: STEPS.index(step)]
     assert [(one.name, one.ok) for one in found.steps] == [*((name, True) for name in passed), (step, False)]
-    assert found.steps[-1].code == code
-    assert found.steps[-1].message
+    assert found.steps[-1].error.code == code
+    assert found.steps[-1].error.message
     shop.rig.unfill()
     if step != "delete":
         assert shop.rig.leftovers() == []

@@ -25,21 +25,22 @@ async def test_a_completed_export_is_delivered_with_a_receipt(shop: Shop) -> Non
     platform = await shop.platform()
     job = await shop.export()
     done = await shop.deliverer.delivered(job)
-    file = shop.file(job)
+    file = await shop.file(job)
     assert shop.rig.files() == {job.artifact.file_name: file}
     assert shop.rig.leftovers() == []
     assert (done.platform_id, done.platform_name, done.platform_type) == (platform.id, "Shop", "sftp")
-    assert (done.file_name, done.size, done.bytes_sent) == (job.artifact.file_name, len(file), len(file))
+    assert (done.file_name, done.size_bytes, done.sent_bytes) == (job.artifact.file_name, len(file), len(file))
     assert done.sha256 == done.receipt.sha256 == hashlib.sha256(file).hexdigest()
     assert done.receipt.remote == f"exports/catalogue/{job.artifact.file_name}"
-    assert done.receipt.size == len(file)
+    assert done.receipt.size_bytes == len(file)
     assert "modified" in done.receipt.reported
-    assert done.receipt.seconds > 0
-    assert done.receipt.bytes_per_second == pytest.approx(len(file) / done.receipt.seconds)
-    assert not done.receipt.was_there
+    seconds = done.receipt.duration.ToNanoseconds() / 1_000_000_000
+    assert seconds > 0
+    assert done.receipt.bytes_per_second == pytest.approx(len(file) / seconds)
+    assert not done.receipt.already_present
     assert done.attempt == 1
     [attempt] = done.attempts
-    assert (attempt.code, attempt.step) == ("", "")
+    assert not attempt.HasField("error")
     started, ended = attempt.started_at.ToDatetime(UTC), attempt.ended_at.ToDatetime(UTC)
     assert done.created_at.ToDatetime(UTC) <= started < ended == done.delivered_at.ToDatetime(UTC)
     assert not done.HasField("error")
@@ -60,8 +61,8 @@ async def test_a_transient_error_is_retried_with_growing_delays_until_it_succeed
         proxy.heal()
         done = await shop.deliverer.delivered(job)
     attempts = list(done.attempts)
-    assert [a.code for a in attempts] == ["unreachable"] * (len(attempts) - 1) + [""]
-    assert {a.step for a in attempts[:-1]} == {"connect"}
+    assert [a.error.code for a in attempts] == ["unreachable"] * (len(attempts) - 1) + [""]
+    assert {a.error.step for a in attempts[:-1]} == {"connect"}
     times = [(a.started_at.ToDatetime(UTC), a.ended_at.ToDatetime(UTC)) for a in attempts]
     waits = [(later[0] - earlier[1]).total_seconds() for earlier, later in pairwise(times)]
     # From 0.2 s, doubling, of which jitter takes at most half: 0.1 s at least, then 0.2, then 0.4.
@@ -87,14 +88,14 @@ async def test_a_wrong_password_fails_without_retries_and_a_retry_succeeds_after
     job = await shop.export()
     failed = await shop.deliverer.failed(job)
     assert (failed.error.code, failed.attempt, len(failed.attempts)) == ("wrong_credentials", 1, 1)
-    assert failed.attempts[0].step == "authenticate"
+    assert failed.attempts[0].error.step == "authenticate"
     assert "battery staple" not in str(failed)
     await shop.deliverer.change(platform, {"password": shop.rig.config()["password"]})
     again = await shop.deliverer.retry(failed)
     assert (again.attempt, len(again.attempts)) == (0, 0)
     done = await shop.deliverer.delivered(job)
     assert done.attempt == 1
-    assert shop.rig.files()[done.file_name] == shop.file(job)
+    assert shop.rig.files()[done.file_name] == await shop.file(job)
 
 
 async def test_a_changed_host_key_is_a_permanent_error(shop: Shop) -> None:
@@ -125,7 +126,7 @@ async def test_the_last_attempt_leaves_no_part(open_shop: OpenShop) -> None:
         await shop.platform()
         failed = await shop.deliverer.failed(await shop.export())
     assert failed.attempt == failed.max_attempts == 3
-    assert [a.code for a in failed.attempts] == ["no_space"] * 3
+    assert [a.error.code for a in failed.attempts] == ["no_space"] * 3
     assert failed.error.code == "no_space"
     assert shop.rig.leftovers() == []
 
@@ -136,7 +137,7 @@ async def test_only_a_failed_delivery_can_be_retried(shop: Shop) -> None:
     async with refused(grpc.StatusCode.FAILED_PRECONDITION, "delivery_not_failed"):
         await shop.deliverer.retry(done)
     async with refused(grpc.StatusCode.NOT_FOUND, "delivery_not_found"):
-        await shop.deliverer.retry(pb.JobDelivery(id=done.id, tenant="somebody-else"))
+        await shop.deliverer.retry(pb.Delivery(id=done.id, tenant="somebody-else"))
 
 
 async def test_delivering_again_sends_only_a_missing_file(shop: Shop) -> None:
@@ -147,13 +148,13 @@ async def test_delivering_again_sends_only_a_missing_file(shop: Shop) -> None:
     assert again.id == done.id
     assert again.state in (pb.DELIVERY_STATE_PENDING, pb.DELIVERY_STATE_SENDING, pb.DELIVERY_STATE_VERIFYING)
     there = await shop.deliverer.delivered(job)
-    assert there.receipt.was_there
+    assert there.receipt.already_present
     assert there.receipt.sha256 == done.sha256
     (shop.rig.folder / done.file_name).unlink()
     await shop.deliverer.deliver(job, platform)
     sent = await shop.deliverer.delivered(job)
-    assert not sent.receipt.was_there
-    assert shop.rig.files() == {done.file_name: shop.file(job)}
+    assert not sent.receipt.already_present
+    assert shop.rig.files() == {done.file_name: await shop.file(job)}
 
 
 async def test_a_job_can_be_delivered_to_another_platform_later(shop: Shop) -> None:
@@ -163,7 +164,7 @@ async def test_a_job_can_be_delivered_to_another_platform_later(shop: Shop) -> N
     made = await shop.deliverer.deliver(job, platform)
     assert made.state == pb.DELIVERY_STATE_PENDING
     done = await shop.deliverer.delivered(job)
-    assert (shop.rig.root / done.receipt.remote).read_bytes() == shop.file(job)
+    assert (shop.rig.root / done.receipt.remote).read_bytes() == await shop.file(job)
     async with refused(grpc.StatusCode.NOT_FOUND, "platform_not_found"):
         await shop.deliverer.deliver(job, pb.Platform(id="7d5e1a0e-0000-4000-8000-000000000000"))
     job.id = "7d5e1a0e-0000-4000-8000-000000000000"
@@ -200,23 +201,23 @@ async def test_an_existing_file_is_handled_according_to_on_conflict(shop: Shop, 
         (shop.rig.folder / "feed.csv").unlink()
         await shop.deliverer.retry(failed)
         await shop.deliverer.delivered(job)
-        assert shop.rig.files() == {"feed.csv": shop.file(job)}
+        assert shop.rig.files() == {"feed.csv": await shop.file(job)}
         return
     done = await shop.deliverer.delivered(job)
     expected = {
-        "overwrite": {"feed.csv": shop.file(job)},
-        "rename": {"feed.csv": TAKEN, "feed (1).csv": shop.file(job)},
+        "overwrite": {"feed.csv": await shop.file(job)},
+        "rename": {"feed.csv": TAKEN, "feed (1).csv": await shop.file(job)},
         "skip": {"feed.csv": TAKEN},
     }[policy]
     assert shop.rig.files() == expected
-    assert done.receipt.was_there == (policy == "skip")
+    assert done.receipt.already_present == (policy == "skip")
     assert done.receipt.sha256 == ("" if policy == "skip" else done.sha256)
     if policy == "rename":
         assert done.file_name == "feed (1).csv"
         second = await shop.export()
         assert (await shop.deliverer.delivered(second)).file_name == "feed (2).csv"
         await shop.deliverer.deliver(job, platform)
-        assert (await shop.deliverer.delivered(job)).receipt.was_there
+        assert (await shop.deliverer.delivered(job)).receipt.already_present
         assert len(shop.rig.files()) == 3
 
 
@@ -240,7 +241,8 @@ async def test_a_file_removed_by_retention_is_a_permanent_error(shop: Shop) -> N
     job = await shop.export({"platform_ids": []})
     await shop.deliverer.fanned_out(job)
     await shop.deliverer.change(platform, is_active=True)
-    (shop.exporter.folder / job.artifact.key).unlink()
+    [key] = await shop.exporter.keys(job)
+    (shop.exporter.folder / key).unlink()
     await shop.deliverer.deliver(job, platform)
     failed = await shop.deliverer.failed(job)
     assert (failed.error.code, failed.attempt) == ("file_expired", 1)
@@ -269,7 +271,7 @@ async def test_deleting_a_platform_does_not_stop_a_running_upload(shop: Shop) ->
         await shop.deliverer.delete(platform)
         proxy.heal()
         done = await shop.deliverer.delivered(job)
-    assert shop.rig.files() == {done.file_name: shop.file(job)}
+    assert shop.rig.files() == {done.file_name: await shop.file(job)}
 
 
 async def test_deactivating_a_platform_fails_its_waiting_deliveries(shop: Shop) -> None:
@@ -294,7 +296,7 @@ async def test_an_unreadable_secret_fails_and_names_the_missing_master_key(shop:
     assert failed.error.code == "secret_unreadable"
     assert "master key 9" in failed.error.message
     steps = (await shop.deliverer.test(platform)).steps
-    assert [(s.name, s.ok, s.code) for s in steps] == [("authenticate", False, "secret_unreadable")]
+    assert [(s.name, s.ok, s.error.code) for s in steps] == [("authenticate", False, "secret_unreadable")]
     await shop.deliverer.change(platform, {"password": shop.rig.config()["password"]})
     await shop.deliverer.retry(failed)
     await shop.deliverer.delivered(job)
@@ -319,8 +321,8 @@ async def test_an_upload_stops_when_its_lease_is_lost(open_shop: OpenShop, sftp_
             proxy.heal()
             done = await shop.deliverer.delivered(job)
         assert (await shop.deliverer.document(done))["fence"] == 3
-        assert [a.code for a in done.attempts] == ["interrupted", ""]
-        assert shop.rig.files() == {done.file_name: shop.file(job)}
+        assert [a.error.code for a in done.attempts] == ["interrupted", ""]
+        assert shop.rig.files() == {done.file_name: await shop.file(job)}
 
 
 async def _answer(value: object) -> object:
@@ -348,7 +350,7 @@ async def test_a_service_that_shuts_down_gives_its_delivery_back(
         async with deliverer(clean_uri, nats_url, shop.exporter) as other:
             done = await other.delivered(job, within=10)
     assert (done.attempt, len(done.attempts)) == (1, 1)
-    assert sftp_server.files() == {done.file_name: shop.file(job)}
+    assert sftp_server.files() == {done.file_name: await shop.file(job)}
 
 
 async def test_a_delivery_whose_process_died_in_every_attempt_fails(open_shop: OpenShop) -> None:
@@ -371,7 +373,7 @@ async def test_a_delivery_whose_process_died_in_every_attempt_fails(open_shop: O
             return bool((await shop.deliverer.document(failed))["error"]["code"] == "attempts_exhausted")
 
         await eventually("the delivery is given up", given_up)
-        assert (await shop.deliverer.failed(job)).attempts[-1].code == "attempts_exhausted"
+        assert (await shop.deliverer.failed(job)).attempts[-1].error.code == "attempts_exhausted"
 
 
 async def test_two_services_make_no_delivery_twice(open_shop: OpenShop, clean_uri: str, nats_url: str) -> None:
@@ -383,7 +385,7 @@ async def test_two_services_make_no_delivery_twice(open_shop: OpenShop, clean_ur
         documents = [await shop.deliverer.document(delivery) for delivery in done]
     assert len(shop.rig.files()) == 30
     assert {document["fence"] for document in documents} == {1}
-    assert not any(delivery.receipt.was_there for delivery in done)
+    assert not any(delivery.receipt.already_present for delivery in done)
 
 
 async def test_one_platform_uses_at_most_its_slots(open_shop: OpenShop) -> None:

@@ -34,8 +34,13 @@ async def tenant(idle: Exporter) -> str:
 async def test_a_job_is_answered_as_it_was_accepted(idle: Exporter, tenant: str) -> None:
     options = {"include_fields": ["sku", "name"]}
     job = await idle.create(tenant, "csv", options, schedule_id="s1", schedule_name="nightly")
-    assert (job.tenant, job.format, job.state, job.stage) == (tenant, "csv", pb.JOB_STATE_ACCEPTED, "queued")
-    assert (job.fence, job.attempt, job.processed, job.HasField("total")) == (0, 0, 0, False)
+    assert (job.tenant, job.format, job.state, job.stage) == (
+        tenant,
+        "csv",
+        pb.JOB_STATE_ACCEPTED,
+        pb.JOB_STAGE_QUEUED,
+    )
+    assert (job.attempt, job.processed_documents, job.HasField("total_documents")) == (0, 0, False)
     assert json.loads(job.options_json) == options
     assert uuid.UUID(job.id).version == 4
     assert job.schedule_id == "s1"
@@ -161,8 +166,8 @@ async def test_a_tenant_without_a_catalogue_is_told_so(idle: Exporter) -> None:
 
 async def test_request_ids_follow_the_job(idle: Exporter, tenant: str) -> None:
     request = pb.CreateJobRequest(tenant=tenant, format="csv")
-    job = await idle.stub.CreateJob(request, timeout=DEADLINE, metadata=(("x-request-id", "r-17"),))
-    assert (await idle.document(job))["request_id"] == "r-17"
+    made = await idle.stub.CreateJob(request, timeout=DEADLINE, metadata=(("x-request-id", "r-17"),))
+    assert (await idle.document(made.job))["request_id"] == "r-17"
 
 
 # One job
@@ -199,7 +204,7 @@ async def test_a_deleted_jobs_file_is_gone(running: Exporter) -> None:
     tenant = new_tenant()
     await running.fill(tenant, products(3))
     job = await running.completed(tenant)
-    assert running.files() == [job.artifact.key]
+    assert running.files() == await running.keys(job)
     await running.delete(job)
     assert running.files() == []
 
@@ -208,11 +213,13 @@ async def test_a_deleted_jobs_key_makes_a_new_job_with_a_file_of_its_own(running
     tenant = new_tenant()
     await running.fill(tenant, products(3))
     first = await running.until(await running.create(tenant, idempotency_key="k"), pb.JOB_STATE_COMPLETED)
+    [old_key] = await running.keys(first)
     await running.delete(first)
     second = await running.until(await running.create(tenant, idempotency_key="k"), pb.JOB_STATE_COMPLETED)
     assert first.id == second.id
-    assert first.artifact.key != second.artifact.key
-    assert running.files() == [second.artifact.key]
+    [new_key] = await running.keys(second)
+    assert old_key != new_key
+    assert running.files() == [new_key]
 
 
 # Lists
@@ -229,9 +236,9 @@ async def test_pages_hold_every_job_once_and_newest_first(idle: Exporter, tenant
     seen: list[pb.Job] = []
     cursor, pages = "", 0
     while True:
-        page = await ask(idle, tenant, limit=5, cursor=cursor)
+        page = await ask(idle, tenant, page_size=5, page_token=cursor)
         seen += page.jobs
-        cursor, pages = page.next_cursor, pages + 1
+        cursor, pages = page.next_page_token, pages + 1
         if not cursor:
             break
     assert pages == 5
@@ -243,8 +250,8 @@ async def test_pages_hold_every_job_once_and_newest_first(idle: Exporter, tenant
 async def test_a_full_last_page_has_no_next_one(idle: Exporter, tenant: str) -> None:
     for _ in range(4):
         await idle.create(tenant)
-    page = await ask(idle, tenant, limit=4)
-    assert (len(page.jobs), page.next_cursor) == (4, "")
+    page = await ask(idle, tenant, page_size=4)
+    assert (len(page.jobs), page.next_page_token) == (4, "")
 
 
 async def test_lists_are_narrowed_by_state_format_and_schedule(idle: Exporter, tenant: str) -> None:
@@ -272,8 +279,8 @@ async def test_a_page_of_jobs_with_long_options_ends_early_and_goes_on(idle: Exp
         await idle.jobs.update_one({"_id": job.id}, {"$set": long})
     found, cursor = 0, ""
     while True:
-        page = await ask(idle, tenant, cursor=cursor)
-        found, cursor = found + len(page.jobs), page.next_cursor
+        page = await ask(idle, tenant, page_token=cursor)
+        found, cursor = found + len(page.jobs), page.next_page_token
         if not cursor:
             break
     assert found == 6
@@ -282,19 +289,19 @@ async def test_a_page_of_jobs_with_long_options_ends_early_and_goes_on(idle: Exp
 @pytest.mark.parametrize("cursor", ["x", "!!!!", "AAAA", "MTIz", "MTIzL2FiYw==x", "é", "LTk5OTk5OTk5OTk5OTk5OTk5L2E"])
 async def test_a_cursor_that_is_none_of_ours_is_refused(idle: Exporter, tenant: str, cursor: str) -> None:
     async with refused(INVALID, "invalid_request") as told:
-        await ask(idle, tenant, cursor=cursor)
-    assert told.fields.keys() == {"cursor"}
+        await ask(idle, tenant, page_token=cursor)
+    assert told.fields.keys() == {"page_token"}
 
 
 async def test_a_list_refuses_a_negative_limit_and_an_unknown_state(idle: Exporter, tenant: str) -> None:
     async with refused(INVALID, "invalid_request") as told:
-        await ask(idle, tenant, limit=-1)
-    assert told.fields.keys() == {"limit"}
+        await ask(idle, tenant, page_size=-1)
+    assert told.fields.keys() == {"page_size"}
     for state in (0, 99):
         async with refused(INVALID, "invalid_request") as told:
             await ask(idle, tenant, states=[state])
         assert told.fields.keys() == {"states"}
-    assert len((await ask(idle, tenant, limit=1_000_000)).jobs) == 0
+    assert len((await ask(idle, tenant, page_size=1_000_000)).jobs) == 0
 
 
 # Completions
@@ -310,14 +317,14 @@ async def test_completions_of_all_tenants_come_once_and_in_order(running: Export
 
     async def listed(since: Timestamp | None) -> list[pb.Job]:
         found: list[pb.Job] = []
-        request = pb.ListCompletionsRequest(since=since, limit=2)
+        request = pb.ListCompletionsRequest(since=since, page_size=2)
         while True:
             page = await running.stub.ListCompletions(request, timeout=DEADLINE)
-            assert len(page.jobs) <= 2
-            found += page.jobs
-            if not page.next_cursor:
+            assert len(page.files) <= 2
+            found += [file.job for file in page.files]
+            if not page.next_page_token:
                 return found
-            request.cursor = page.next_cursor
+            request.page_token = page.next_page_token
 
     assert await listed(None) == expected
     since = expected[4].finished_at
@@ -328,8 +335,8 @@ async def test_completions_of_all_tenants_come_once_and_in_order(running: Export
 async def test_completions_refuse_what_is_no_time_cursor_or_limit(idle: Exporter) -> None:
     wrong = {
         "since": pb.ListCompletionsRequest(since=Timestamp(seconds=2**60)),
-        "cursor": pb.ListCompletionsRequest(cursor="?"),
-        "limit": pb.ListCompletionsRequest(limit=-1),
+        "page_token": pb.ListCompletionsRequest(page_token="?"),
+        "page_size": pb.ListCompletionsRequest(page_size=-1),
     }
     for field, request in wrong.items():
         async with refused(INVALID, "invalid_request") as told:
@@ -346,7 +353,7 @@ async def test_a_watch_shows_the_job_at_once_and_at_every_change_until_its_end(i
 
     async def watch() -> None:
         async for change in idle.stub.WatchJob(pb.WatchJobRequest(tenant=tenant, job_id=job.id), timeout=DEADLINE):
-            states.append(change.state)
+            states.append(change.job.state)
 
     async def seen() -> bool:
         return bool(states)
@@ -366,7 +373,7 @@ async def test_a_watch_of_an_export_ends_with_its_completion(running: Exporter) 
     await running.fill(tenant, products(20_000))
     job = await running.create(tenant, "zip")
     watching = running.stub.WatchJob(pb.WatchJobRequest(tenant=tenant, job_id=job.id), timeout=DEADLINE)
-    changes = [change async for change in watching]
+    changes = [change.job async for change in watching]
     assert changes[-1].state == pb.JOB_STATE_COMPLETED
     assert changes[-1].records == {"products": 20_000}
     assert all(before != after for before, after in pairwise(changes))
@@ -375,7 +382,7 @@ async def test_a_watch_of_an_export_ends_with_its_completion(running: Exporter) 
 async def test_a_watcher_who_leaves_takes_nothing_with_him(idle: Exporter, tenant: str) -> None:
     job = await idle.create(tenant)
     watching = idle.stub.WatchJob(pb.WatchJobRequest(tenant=tenant, job_id=job.id), timeout=DEADLINE)
-    assert await watching.read() == job
+    assert await watching.read() == pb.WatchJobResponse(job=job)
     before = calls("WatchJob", "CANCELLED")
     watching.cancel()
 

@@ -96,7 +96,7 @@ def test_a_catalogue_that_hangs_keeps_neither_the_process_nor_its_job(fine: dict
         ):
             grpc.channel_ready_future(channel).result(30)
             request = pb.CreateJobRequest(tenant="hang", format="excel")
-            job = exporter_pb2_grpc.ExporterStub(channel).CreateJob(request, timeout=30)
+            job = exporter_pb2_grpc.ExporterServiceStub(channel).CreateJob(request, timeout=30).job
             jobs = client["exporter"]["jobs"]
             # The file is begun with the pass that writes it, a fraction of a second before that pass is over.
             artifacts = tmp_path / "artifacts" / "hang"

@@ -62,10 +62,10 @@ async def test_not_serving_is_said_before_calls_are_refused_and_calls_under_way_
     serving = asyncio.create_task(serve())
     port = await started
     async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
-        stub, health = exporter_pb2_grpc.ExporterStub(channel), health_pb2_grpc.HealthStub(channel)
-        job = await stub.CreateJob(pb.CreateJobRequest(tenant=tenant, format="csv"), timeout=DEADLINE)
+        stub, health = exporter_pb2_grpc.ExporterServiceStub(channel), health_pb2_grpc.HealthStub(channel)
+        job = (await stub.CreateJob(pb.CreateJobRequest(tenant=tenant, format="csv"), timeout=DEADLINE)).job
         watching = stub.WatchJob(pb.WatchJobRequest(tenant=tenant, job_id=job.id), timeout=DEADLINE)
-        assert await watching.read() == job
+        assert await watching.read() == pb.WatchJobResponse(job=job)
         leave.set()
 
         async def not_serving() -> bool:
@@ -73,7 +73,8 @@ async def test_not_serving_is_said_before_calls_are_refused_and_calls_under_way_
             return bool(answer.status == health_pb2.HealthCheckResponse.NOT_SERVING)
 
         await eventually("it says that it leaves", not_serving)
-        assert await stub.GetJob(pb.GetJobRequest(tenant=tenant, job_id=job.id), timeout=DEADLINE) == job
+        found = await stub.GetJob(pb.GetJobRequest(tenant=tenant, job_id=job.id), timeout=DEADLINE)
+        assert found.job == job
         async with refused(grpc.StatusCode.UNAVAILABLE, "exporter_leaving"):
             await watching.read()
         await serving

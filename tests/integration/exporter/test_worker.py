@@ -21,10 +21,11 @@ from services.wire import exporter_pb2 as pb
 from tests.integration.exporting import Exporter, eventually, exporter, new_tenant, products, refused
 
 
-def check(running: Exporter, job: pb.Job, rows: int) -> None:
+async def check(running: Exporter, job: pb.Job, rows: int) -> None:
     """The job's file exists and is complete."""
-    data = (running.folder / job.artifact.key).read_bytes()
-    assert (len(data), hashlib.sha256(data).hexdigest()) == (job.artifact.size, job.artifact.sha256)
+    [key] = await running.keys(job)
+    data = (running.folder / key).read_bytes()
+    assert (len(data), hashlib.sha256(data).hexdigest()) == (job.artifact.size_bytes, job.artifact.sha256)
     read = list(csv.DictReader(io.StringIO(data.decode("utf-8-sig"), newline="")))
     assert [row["id"] for row in read] == [f"p{n:07}" for n in range(rows)]
 
@@ -35,7 +36,7 @@ async def reading(running: Exporter, job: pb.Job) -> pb.Job:
     async def begun() -> pb.Job | None:
         found = await running.get(job)
         assert found.state in (pb.JOB_STATE_ACCEPTED, pb.JOB_STATE_RUNNING), found
-        return found if found.processed > 0 else None
+        return found if found.processed_documents > 0 else None
 
     found: pb.Job = await eventually("documents are being read", begun)
     return found
@@ -46,12 +47,13 @@ async def test_a_completed_job_describes_its_file(running: Exporter) -> None:
     await running.fill(tenant, products(2_500))
     job = await running.completed(tenant)
     assert dict(job.records) == {"products": 2_500}
-    assert (job.processed, job.total, job.stage, job.attempt, job.fence) == (2_500, 2_500, "", 1, 1)
+    assert (job.processed_documents, job.total_documents) == (2_500, 2_500)
+    assert (job.stage, job.attempt, await running.fence(job)) == (pb.JOB_STAGE_UNSPECIFIED, 1, 1)
     assert job.artifact.media_type.startswith("text/csv; charset=utf-8")
     times = [job.created_at, job.started_at, job.finished_at, job.expires_at]
     assert [at.ToMilliseconds() for at in times] == sorted(at.ToMilliseconds() for at in times)
-    assert running.files() == [job.artifact.key]
-    check(running, job, 2_500)
+    assert running.files() == await running.keys(job)
+    await check(running, job, 2_500)
 
 
 async def consumer(client: Client) -> ConsumerInfo | None:
@@ -108,8 +110,8 @@ async def test_repeated_and_invalid_wake_ups_create_no_second_file(running: Expo
 
     await eventually("every message is acknowledged", drained)
     assert await running.get(job) == done
-    assert (done.attempt, done.fence) == (1, 1)
-    assert running.files() == [done.artifact.key]
+    assert (done.attempt, await running.fence(done)) == (1, 1)
+    assert running.files() == await running.keys(done)
     await client.close()
 
 
@@ -129,7 +131,8 @@ async def test_the_end_of_a_job_is_published_once(running: Exporter, nats_url: s
     [ours] = [message.data for message in messages if job.id.encode() in message.data]
     event = events_pb2.ExportFinished.FromString(ours)
     assert event.job_id == job.id
-    assert (event.tenant, event.state, event.format, event.finished_at) == (tenant, "completed", "csv", job.finished_at)
+    assert (event.tenant, event.format, event.finished_at) == (tenant, "csv", job.finished_at)
+    assert event.state == pb.JOB_STATE_COMPLETED
     await client.close()
 
 
@@ -187,7 +190,7 @@ async def test_concurrent_exports_keep_their_leases_and_do_not_block_the_event_l
     # All ran concurrently, none lost its lease, and the event loop was never blocked for long.
     spans = [(job.started_at.ToMilliseconds(), job.finished_at.ToMilliseconds()) for job in done]
     assert max(begin for begin, _ in spans) < min(end for _, end in spans)
-    assert {(job.attempt, job.fence) for job in done} == {(1, 1)}
+    assert {(job.attempt, await running.fence(job)) for job in done} == {(1, 1)}
     assert max(stalls) < min(3.0 / 3, took / 2), (max(stalls), took)
 
 
@@ -279,7 +282,7 @@ async def test_a_job_whose_worker_was_killed_is_taken_over_after_its_lease(runni
         ],
     )
     again = await running.until(job, pb.JOB_STATE_COMPLETED, within=10)
-    assert (again.attempt, again.fence) == (2, 2)
+    assert (again.attempt, await running.fence(again)) == (2, 2)
 
 
 async def test_two_exporters_share_the_jobs(clean_uri: str, nats_url: str, tmp_path: Path) -> None:
@@ -300,10 +303,10 @@ async def test_two_exporters_share_the_jobs(clean_uri: str, nats_url: str, tmp_p
         await eventually("all are completed", all_done, within=60)
         assert len(owners) == 2
         done = [await second.get(job) for job in jobs]
-        assert {(job.attempt, job.fence) for job in done} == {(1, 1)}
-        assert first.files() == sorted(job.artifact.key for job in done)
+        assert {(job.attempt, await first.fence(job)) for job in done} == {(1, 1)}
+        assert first.files() == await first.keys(*done)
         for job in done:
-            check(first, job, 8_000)
+            await check(first, job, 8_000)
 
 
 @pytest.fixture
@@ -330,7 +333,7 @@ async def test_an_unavailable_catalogue_is_an_error_of_the_job_and_is_retried(
         async with exporter(clean_uri, nats_url, tmp_path, catalogue_uri=catalogue.uri) as running:
             waiting = await running.until(job, pb.JOB_STATE_RETRY_WAIT)
             assert waiting.error.code == "catalogue_unavailable"
-            assert (waiting.stage, waiting.HasField("finished_at")) == ("queued", False)
+            assert (waiting.stage, waiting.HasField("finished_at")) == (pb.JOB_STAGE_QUEUED, False)
             async with refused(grpc.StatusCode.UNAVAILABLE, "catalogue_unavailable"):
                 await running.create(tenant)
             await asyncio.to_thread(catalogue.start)

@@ -35,8 +35,8 @@ BAD: dict[str, tuple[dict[str, Any], str, str]] = {
     "a number that is none": ({"options_json": '{"filters": {"price": NaN}}'}, "options", "NaN"),
     "a filter with a dollar": ({"options_json": '{"filters": {"$where": "1"}}'}, "options.filters.$where", ""),
     "platforms in options": ({"options_json": '{"platform_ids": []}'}, "options.platform_ids", "schedule's platform"),
-    "an unknown policy": ({"misfire": "always"}, "misfire", "latest or skip or all"),
-    "an unknown overlap": ({"overlap": "both"}, "overlap", "skip or queue"),
+    "an unknown policy": ({"misfire": 99}, "misfire", "latest or skip or all"),
+    "an unknown overlap": ({"overlap": 99}, "overlap", "skip or queue"),
     "a delay of more than an hour": ({"jitter_seconds": 3_601}, "jitter_seconds", "3600"),
     "a negative delay": ({"jitter_seconds": -1}, "jitter_seconds", "0"),
 }
@@ -64,7 +64,7 @@ async def test_what_is_wrong_is_refused_by_its_field_when_made_and_when_changed(
 
 async def test_all_that_is_wrong_is_told_at_once(undone: Scheduler) -> None:
     async with refused(INVALID, "invalid_request") as told:
-        await undone.create("x", schedule_name="", platform_id="x", options_json="1", misfire="x", jitter_seconds=-1)
+        await undone.create("x", schedule_name="", platform_id="x", options_json="1", misfire=99, jitter_seconds=-1)
     fields = {"cron_expression", "schedule_name", "platform_id", "options", "misfire", "jitter_seconds"}
     assert set(told.fields) == fields
 
@@ -87,8 +87,8 @@ async def test_a_schedule_has_its_defaults_and_shows_what_it_was_given(undone: S
         "UTC",
         "csv",
         "{}",
-        "latest",
-        "skip",
+        pb.MISFIRE_POLICY_LATEST,
+        pb.OVERLAP_POLICY_SKIP,
         True,
     )
     assert kept.next_run_at.ToJsonString().endswith("-01-01T00:00:00Z")
@@ -105,7 +105,8 @@ async def test_a_schedule_has_its_defaults_and_shows_what_it_was_given(undone: S
     )
     assert await undone.get(other) == other
     assert (other.options_json, other.schedule_name, other.timezone) == (text, "Prices", "Europe/Paris")
-    assert (other.format, other.misfire, other.overlap, other.jitter_seconds) == ("json", "all", "queue", 30)
+    assert (other.format, other.jitter.seconds) == ("json", 30)
+    assert (other.misfire, other.overlap) == (pb.MISFIRE_POLICY_ALL, pb.OVERLAP_POLICY_QUEUE)
 
 
 async def test_a_repeated_creation_with_one_id_makes_one_schedule(undone: Scheduler) -> None:
@@ -133,7 +134,9 @@ async def test_another_tenant_sees_and_changes_nothing(undone: Scheduler, kept: 
     async with refused(NOT_FOUND, "schedule_not_found"):
         await undone.stub.ListRuns(pb.ListRunsRequest(tenant="stranger", schedule_id=kept.id), timeout=DEADLINE)
     async with refused(NOT_FOUND, "schedule_not_found"):
-        await undone.stub.Upcoming(pb.UpcomingRequest(tenant="stranger", schedule_id=kept.id), timeout=DEADLINE)
+        await undone.stub.ListUpcomingTimes(
+            pb.ListUpcomingTimesRequest(tenant="stranger", schedule_id=kept.id), timeout=DEADLINE
+        )
     listed = await undone.stub.ListSchedules(pb.ListSchedulesRequest(tenant="stranger"), timeout=DEADLINE)
     assert not listed.schedules
     assert await undone.get(kept) == kept
@@ -154,10 +157,10 @@ async def test_lists_come_page_by_page_newest_first(undone: Scheduler) -> None:
     async def pages(limit: int, **more: Any) -> list[list[str]]:
         found, cursor = [], ""
         while True:
-            request = pb.ListSchedulesRequest(tenant=undone.tenant, limit=limit, cursor=cursor, **more)
+            request = pb.ListSchedulesRequest(tenant=undone.tenant, page_size=limit, page_token=cursor, **more)
             page = await undone.stub.ListSchedules(request, timeout=DEADLINE)
             found.append([one.id for one in page.schedules])
-            cursor = page.next_cursor
+            cursor = page.next_page_token
             if not cursor:
                 return found
 
@@ -166,8 +169,8 @@ async def test_lists_come_page_by_page_newest_first(undone: Scheduler) -> None:
     assert await pages(0) == [made[::-1]]
     assert await pages(50, platform_id=shared) == [made[1::2][::-1]]
     async with refused(INVALID, "invalid_request") as told:
-        await undone.stub.ListSchedules(pb.ListSchedulesRequest(tenant=undone.tenant, cursor="?"), timeout=DEADLINE)
-    assert list(told.fields) == ["cursor"]
+        await undone.stub.ListSchedules(pb.ListSchedulesRequest(tenant=undone.tenant, page_token="?"), timeout=DEADLINE)
+    assert list(told.fields) == ["page_token"]
 
 
 async def test_runs_come_page_by_page_newest_first_and_the_newest_is_on_the_schedule(undone: Scheduler) -> None:
@@ -175,11 +178,11 @@ async def test_runs_come_page_by_page_newest_first_and_the_newest_is_on_the_sche
     ids = [(await undone.run(schedule)).id for _ in range(5)]
     found, cursor = [], ""
     for expected in (2, 2, 1):
-        request = pb.ListRunsRequest(tenant=undone.tenant, schedule_id=schedule.id, limit=2, cursor=cursor)
+        request = pb.ListRunsRequest(tenant=undone.tenant, schedule_id=schedule.id, page_size=2, page_token=cursor)
         page = await undone.stub.ListRuns(request, timeout=DEADLINE)
         assert len(page.runs) == expected
         found += [run.id for run in page.runs]
-        cursor = page.next_cursor
+        cursor = page.next_page_token
     assert cursor == ""
     assert found == ids[::-1]
     assert (await undone.get(schedule)).last_run.id == ids[-1]
@@ -202,19 +205,19 @@ async def test_a_tenant_may_have_so_many_schedules_and_a_repeated_one_counts_onc
 async def test_a_manual_run_starts_at_once_beside_the_cron_also_of_a_paused_schedule(scheduling: Scheduler) -> None:
     schedule = await scheduling.create(is_active=False)
     run = await scheduling.run(schedule)
-    assert (run.state, run.is_manual, run.schedule_id) == ("waiting", True, schedule.id)
+    assert (run.state, run.is_manual, run.schedule_id) == (pb.RUN_STATE_WAITING, True, schedule.id)
     await scheduling.until_run(run.id, "completed", within=10)
     assert not (await scheduling.get(schedule)).HasField("next_run_at")
 
 
-async def test_a_manual_run_waits_for_no_other_and_one_request_id_makes_one(undone: Scheduler) -> None:
+async def test_a_manual_run_waits_for_no_other_and_one_key_makes_one(undone: Scheduler) -> None:
     schedule = await undone.create()
     first = await undone.run(schedule, "order-1")
     second = await undone.run(schedule, "order-2")
     for run in (first, second):
         await undone.until_run(run.id, "submitted")
     again = await undone.run(schedule, "order-1")
-    assert (again.id, again.state) == (first.id, "submitted")
+    assert (again.id, again.state) == (first.id, pb.RUN_STATE_SUBMITTED)
     assert len(await undone.runs_of(schedule)) == 2
     other = await undone.create()
     assert (await undone.run(other, "order-1")).id != first.id
@@ -224,8 +227,8 @@ async def test_a_manual_run_waits_for_no_other_and_one_request_id_makes_one(undo
 
 
 async def test_a_preview_tells_of_clock_changes(undone: Scheduler) -> None:
-    request = pb.PreviewRequest(cron_expression="30 2 * * *", timezone="Europe/Paris", count=100)
-    times = (await undone.stub.Preview(request, timeout=DEADLINE)).times
+    request = pb.PreviewScheduleRequest(cron_expression="30 2 * * *", timezone="Europe/Paris", count=100)
+    times = (await undone.stub.PreviewSchedule(request, timeout=DEADLINE)).times
     assert len(times) == 100
     assert [one.at.ToJsonString() for one in times] == sorted(one.at.ToJsonString() for one in times)
     offsets = {one.utc_offset for one in times}
@@ -244,19 +247,19 @@ async def test_a_preview_of_what_cannot_be_says_so(
     undone: Scheduler, expression: str, timezone: str, field: str
 ) -> None:
     async with refused(INVALID, "invalid_request") as told:
-        request = pb.PreviewRequest(cron_expression=expression, timezone=timezone)
-        await undone.stub.Preview(request, timeout=DEADLINE)
+        request = pb.PreviewScheduleRequest(cron_expression=expression, timezone=timezone)
+        await undone.stub.PreviewSchedule(request, timeout=DEADLINE)
     assert list(told.fields) == [field]
 
 
 async def test_upcoming_begins_with_the_next_run_and_is_empty_while_paused(undone: Scheduler) -> None:
     schedule = await undone.create("0 9 * * *", timezone="America/New_York")
-    request = pb.UpcomingRequest(tenant=undone.tenant, schedule_id=schedule.id, count=3)
-    times = (await undone.stub.Upcoming(request, timeout=DEADLINE)).times
+    request = pb.ListUpcomingTimesRequest(tenant=undone.tenant, schedule_id=schedule.id, count=3)
+    times = (await undone.stub.ListUpcomingTimes(request, timeout=DEADLINE)).times
     assert len(times) == 3
     assert times[0].at == schedule.next_run_at
     assert all("T09:00:00-0" in one.local for one in times)
     gaps = [b.at.ToDatetime() - a.at.ToDatetime() for a, b in itertools.pairwise(times)]
     assert all(abs(gap - timedelta(days=1)) <= timedelta(hours=1) for gap in gaps)
     await undone.update(schedule, is_active=False)
-    assert not (await undone.stub.Upcoming(request, timeout=DEADLINE)).times
+    assert not (await undone.stub.ListUpcomingTimes(request, timeout=DEADLINE)).times

@@ -10,7 +10,7 @@ import nats
 import pytest
 
 from deploy.local.servers import Mongod, NatsServer, free_port
-from services.wire import exporter_pb2
+from services.wire import exporter_pb2, scheduler_pb2
 from tests.integration.exporting import Exporter, exporter, new_tenant, products, refused
 from tests.integration.scheduling import Scheduler, options, scheduler
 
@@ -27,7 +27,8 @@ async def test_a_run_the_exporter_refuses_fails_with_the_reason_and_wakes_who_wa
     assert run["reason"].startswith("unknown_field: ")
     assert "cost_prize" in run["reason"]
     shown = (await undone.get(schedule)).last_run
-    assert (shown.state, shown.job_id, shown.reason) == ("failed", "", run["reason"])
+    assert (shown.state, shown.job_id) == (scheduler_pb2.RUN_STATE_FAILED, "")
+    assert f"{shown.error.code}: {shown.error.message}" == run["reason"]
 
 
 async def test_a_failed_job_is_a_failed_run_with_the_jobs_reason(scheduling: Scheduler, running: Exporter) -> None:

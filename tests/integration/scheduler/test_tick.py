@@ -38,7 +38,8 @@ async def test_a_schedule_fires_once_and_its_run_completes(scheduling: Scheduler
     assert job["artifact"]["file_name"] == "Nightly.csv"
     assert job["options_json"] == f'{{"file_name": "{{schedule}}", "platform_ids": ["{schedule.platform_id}"]}}'
     shown = (await scheduling.get(schedule)).last_run
-    assert (shown.id, shown.job_id, shown.state, shown.reason) == (wanted, wanted, "completed", "")
+    assert (shown.id, shown.job_id, shown.state) == (wanted, wanted, pb.RUN_STATE_COMPLETED)
+    assert not shown.HasField("error")
     assert shown.finished_at.ToDatetime() >= shown.started_at.ToDatetime() >= shown.fire_at.ToDatetime()
 
 

@@ -26,7 +26,7 @@ from tests.integration.scheduling import Scheduler
 from tests.integration.tracing.spans import CALLER, TRACE, TRACEPARENT, Door, Seen, Spans, door
 
 POST = "POST /api/v1/exports/{format}/products"
-CREATE = "catalog.exports.v1.Exporter/CreateJob"
+CREATE = "catalog.exports.v1.ExporterService/CreateJob"
 ROWS = 40
 PATIENT = {"lease_seconds": 30.0, "dispatch_seconds": 60.0}
 """A slow machine must not be taken for a silent worker or a lost message: either makes spans of its own."""
@@ -131,7 +131,7 @@ async def test_spans_tell_what_was_asked_and_made_by_the_conventions_and_no_secr
     for kind in (SpanKind.CLIENT, SpanKind.SERVER):
         assert spans.one(CREATE, kind).attributes == {
             "rpc.system": "grpc",
-            "rpc.service": "catalog.exports.v1.Exporter",
+            "rpc.service": "catalog.exports.v1.ExporterService",
             "rpc.method": "CreateJob",
             "rpc.response.status_code": "OK",
         }
@@ -285,7 +285,7 @@ async def test_a_run_that_somebody_asks_for_is_in_the_trace_of_that_request(
     request = RunScheduleRequest(tenant=schedule.tenant, schedule_id=schedule.id)
     await scheduling.stub.RunSchedule(request, metadata=(("traceparent", TRACEPARENT),), timeout=10)
     [attempt] = await spans.until("export csv")
-    asked, submitted = spans.one("catalog.exports.v1.Scheduler/RunSchedule"), spans.one("submit run")
+    asked, submitted = spans.one("catalog.exports.v1.SchedulerService/RunSchedule"), spans.one("submit run")
     assert (asked.parent, submitted.parent) == (CALLER, asked.id)
     assert attempt.parent == spans.one(CREATE, SpanKind.SERVER).id
 
@@ -296,7 +296,7 @@ async def test_refusals_are_no_errors_of_a_service_and_probes_have_no_spans(way:
         assert (await _status(client.rest.url + path, client)) == 200
     assert [span for span in spans.all() if span.trace == TRACE] == []
     assert (await _status("/exports/jobs/5d1f2a5e-0000-4000-8000-000000000000", client)) == 404
-    request, call = spans.one("GET /api/v1/exports/jobs/{job_id}"), "catalog.exports.v1.Exporter/GetJob"
+    request, call = spans.one("GET /api/v1/exports/jobs/{job_id}"), "catalog.exports.v1.ExporterService/GetJob"
     assert (request.failed, request.attributes["http.response.status_code"]) == (False, 404)
     assert not spans.one(call, SpanKind.SERVER).failed
     refused = spans.one(call, SpanKind.CLIENT)

@@ -8,6 +8,7 @@ import pytest
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from services.gateway.answers.jobs import STATUSES, accepted, shown
+from services.wire import errors_pb2
 from services.wire import exporter_pb2 as pb
 
 STATES = {name.removeprefix("JOB_STATE_").lower(): value for name, value in pb.JobState.items() if value}
@@ -34,7 +35,7 @@ def job(state: str, **more: Any) -> pb.Job:
 
 
 def ended(state: str, **more: Any) -> pb.Job:
-    artifact = pb.Artifact(key="k", file_name="a.csv", media_type="text/csv", size=7, sha256="ab")
+    artifact = pb.Artifact(file_name="a.csv", media_type="text/csv", size_bytes=7, sha256="ab")
     warnings = [pb.Warning(code="no_match", message="No product matches.")]
     times = {"finished_at": stamp(2), "expires_at": stamp(9)}
     return job(state, records={"products": 5, "suppliers": 2}, artifact=artifact, warnings=warnings, **times, **more)
@@ -57,19 +58,25 @@ def test_a_live_job_is_processing_with_stage_and_progress_whatever_its_state(sta
 
 
 @pytest.mark.parametrize(
-    ("stage", "word"), [("", "queued"), ("reading", "reading"), ("finalizing", "finalizing"), ("new one", "queued")]
+    ("stage", "word"),
+    [
+        (pb.JOB_STAGE_UNSPECIFIED, "queued"),
+        (pb.JOB_STAGE_READING, "reading"),
+        (pb.JOB_STAGE_FINALIZING, "finalizing"),
+        (99, "queued"),
+    ],
 )
-def test_a_stage_is_one_of_three_words(stage: str, word: str) -> None:
+def test_a_stage_is_one_of_three_words(stage: pb.JobStage.ValueType, word: str) -> None:
     assert read(job("running", stage=stage))["stage"] == word
 
 
 @pytest.mark.parametrize(
     ("counts", "progress"),
     [
-        ({"processed": 3}, {"processed": 3}),
-        ({"processed": 1, "total": 3}, {"processed": 1, "total": 3, "percent": 33.3}),
-        ({"processed": 5, "total": 3}, {"processed": 5, "total": 5, "percent": 100.0}),
-        ({"processed": 0, "total": 0}, {"processed": 0, "total": 0, "percent": 100.0}),
+        ({"processed_documents": 3}, {"processed": 3}),
+        ({"processed_documents": 1, "total_documents": 3}, {"processed": 1, "total": 3, "percent": 33.3}),
+        ({"processed_documents": 5, "total_documents": 3}, {"processed": 5, "total": 5, "percent": 100.0}),
+        ({"processed_documents": 0, "total_documents": 0}, {"processed": 0, "total": 0, "percent": 100.0}),
     ],
 )
 def test_progress_never_says_more_than_all(counts: dict[str, int], progress: dict[str, float]) -> None:
@@ -94,14 +101,14 @@ def test_an_expired_job_still_says_what_there_was_but_has_no_link() -> None:
 
 
 def test_a_failed_job_says_why_and_shows_nothing_of_a_file() -> None:
-    error = pb.JobError(code="catalogue_missing", message="There is no catalogue.")
+    error = errors_pb2.ErrorInfo(code="catalogue_missing", message="There is no catalogue.")
     answer = read(job("failed", error=error, finished_at=stamp(2)), "http://x/file")
     assert set(answer) == ALWAYS | {"error", "finished_at"}
     assert answer["error"] == {"code": "catalogue_missing", "message": "There is no catalogue."}
 
 
 def test_a_job_that_waits_for_another_attempt_says_what_went_wrong_and_how_often() -> None:
-    error = pb.JobError(code="artifact_store_full", message="No space left.")
+    error = errors_pb2.ErrorInfo(code="artifact_store_full", message="No space left.")
     answer = read(job("retry_wait", attempt=3, error=error))
     assert answer["attempt"] == 3
     assert answer["error"]["code"] == "artifact_store_full"
@@ -121,3 +128,15 @@ def test_a_job_without_options_shows_an_empty_object() -> None:
 
 def test_an_accepted_answer_has_the_four_documented_fields() -> None:
     assert set(json.loads(accepted(job("accepted")).text())) == {"id", "status", "format", "created_at"}
+
+
+@pytest.mark.parametrize(
+    ("options", "ids", "shown_options"),
+    [
+        ('{"price":1.10}', ["A1"], '{"price":1.10, "platform_ids": ["A1"]}'),
+        ("", [], '{"platform_ids": []}'),
+    ],
+)
+def test_the_selection_of_platforms_is_one_of_the_options(options: str, ids: list[str], shown_options: str) -> None:
+    message = job("accepted", options_json=options, platforms=pb.PlatformSelection(platform_ids=ids))
+    assert shown(message, None).options == shown_options

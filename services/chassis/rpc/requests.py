@@ -1,0 +1,59 @@
+"""What every request is checked for before a service sees it: it can be decoded, and its ids are canonical UUIDs."""
+
+import uuid
+from collections.abc import Callable
+from functools import cache
+from typing import Any
+
+from google.protobuf.descriptor import Descriptor, FieldDescriptor
+from google.protobuf.message import DecodeError, Message
+
+from services.chassis.faults import BadRequest, Fault, Kind, Violation
+
+REQUIRED = "tenant"
+
+
+def canonical_id(text: str) -> str:
+    """A UUID in its canonical form; any other text unchanged, since it is the id of nothing."""
+    try:
+        return str(uuid.UUID(text))
+    except ValueError:
+        return text
+
+
+def decoder(decode: Callable[[bytes], Any] | None) -> Callable[[bytes], Any]:
+    """`decode` with None for malformed bytes: grpcio answers an exception here with UNKNOWN and its Python text."""
+
+    def read(data: bytes) -> Any:
+        try:
+            return decode(data) if decode is not None else data
+        except DecodeError:
+            return None
+
+    return read
+
+
+def checked(request: Message | None) -> Message:
+    """The request with the UUIDs in its `*_id` fields in canonical form.
+
+    Raises:
+        Fault: INVALID, for malformed bytes, and for a tenant that is empty.
+    """
+    if request is None:
+        raise Fault("malformed_request", "The request is not a valid protobuf message.", kind=Kind.INVALID)
+    for name in _string_fields(request.DESCRIPTOR):
+        value = getattr(request, name)
+        if name == REQUIRED and not value:
+            raise BadRequest([Violation(name, "must not be empty")])
+        if value and name.endswith("_id"):
+            setattr(request, name, canonical_id(value))
+    return request
+
+
+@cache
+def _string_fields(descriptor: Descriptor) -> tuple[str, ...]:
+    return tuple(
+        field.name
+        for field in descriptor.fields
+        if field.type == FieldDescriptor.TYPE_STRING and (field.name == REQUIRED or field.name.endswith("_id"))
+    )
