@@ -1,4 +1,4 @@
-"""Flattening as somebody would write it by hand, for the scripts that exports are compared with."""
+"""Flattening as in a hand-written script, for the scripts that exports are compared with."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Documents a second through each transcoder, plain and compiled, beside what PyMongo takes to decode the same batch.
+"""Documents per second of each transcoder, Python and compiled, compared with decoding the same batch in PyMongo.
 
 python -m benchmarks.transcoding: on one thread, without any server.
 """
@@ -23,7 +23,7 @@ Step = Callable[[bytes], object]
 
 
 def steps(transcoders: Transcoders, columns: tuple[str, ...]) -> dict[str, Step]:
-    """One transcoder of every kind."""
+    """A transcoder of every kind."""
     every, name = Selection(), "products"
     rows = transcoders.sheet_rows(name, columns, every, Tally(), date_style=2)
     return {
@@ -40,7 +40,7 @@ def steps(transcoders: Transcoders, columns: tuple[str, ...]) -> dict[str, Step]
 
 
 def main() -> int:
-    """Exit code 0; the figures are for reading."""
+    """Always exits with 0: the numbers are for information."""
     batch = b"".join(bson.encode(product) for product in products(DOCUMENTS))
     seen: dict[str, None] = {}
     discover(batch, Selection(), seen)
@@ -58,7 +58,7 @@ def main() -> int:
 
 
 def rate(step: Step, batch: bytes) -> float:
-    """Documents a second in the fastest of some runs: whatever else the machine does only adds to the others."""
+    """Documents per second in the fastest of several runs, which other processes disturbed the least."""
     step(batch)
     taken = []
     for _ in range(RUNS):

@@ -1,1 +1,1 @@
-"""Fuzzing: damaged input for hours, where a test has seconds. Not collected by pytest."""
+"""Fuzzing: runs for hours, where a test has seconds. Not collected by pytest."""

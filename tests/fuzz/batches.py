@@ -1,4 +1,4 @@
-"""Batches of BSON for fuzzing: random documents of every type, and the damage that is done to them."""
+"""Batches of BSON for fuzzing: random documents of every type, and ways to damage them."""
 
 import random
 import struct
@@ -48,7 +48,7 @@ _SCALARS: list[Callable[[random.Random], Any]] = [
 
 
 def document(dice: random.Random) -> dict[str, Any]:
-    """A document of random keys and values, nested up to five deep."""
+    """A document of random keys and values, nested up to five levels."""
     return {key: _value(dice, 0) for key in dice.sample(KEYS, dice.randrange(len(KEYS)))}
 
 
@@ -62,14 +62,14 @@ def _value(dice: random.Random, depth: int) -> Any:
 
 
 def stored(dice: random.Random, count: int) -> list[bytes]:
-    """So many documents as they are stored, a few of them products."""
+    """`count` encoded documents, a few of them products."""
     return [bson.encode(product) for product in islice(products(count), count // 20)] + [
         bson.encode(document(dice)) for _ in range(count)
     ]
 
 
 def damaged(dice: random.Random, batch: bytes) -> bytes:
-    """The batch with bits flipped, bytes or lengths written over, pieces cut out or doubled, or its end missing."""
+    """The batch with bits flipped, bytes or lengths overwritten, parts removed or repeated, or the end missing."""
     found = bytearray(batch)
     for _ in range(dice.choice([0, 1, 1, 2, 5])):
         if len(found) < 8:

@@ -1,6 +1,6 @@
-"""Feeds damaged batches to the compiled transcoders under AddressSanitizer, and compares what comes with the reference.
+"""Feeds damaged batches to the compiled transcoders under AddressSanitizer, and compares them with the reference.
 
-python -m tests.fuzz.transcode [--seconds 600] [--seed 1]: needs gcc. Exit 0 when nothing was found.
+python -m tests.fuzz.transcode [--seconds 600] [--seed 1]: needs gcc. Exits with 0 if no difference was found.
 """
 
 import argparse
@@ -22,13 +22,13 @@ from tests.fuzz.batches import damaged, stored
 
 MODULE = "services.exporter.transcode.compiled"
 ROUNDS = 200
-"""Batches that one set of transcoders gets, so that damage also meets what was learned from sound documents."""
+"""Batches for one set of transcoders: damage must also be tested after valid documents were learned."""
 
 Encode = Callable[[bytes], Any]
 
 
 def main() -> int:
-    """Build with the sanitizer and run again under it; there, fuzz."""
+    """Build the extension with the sanitizer, then fuzz it in a new process that runs under the sanitizer."""
     parser = argparse.ArgumentParser(prog="python -m tests.fuzz.transcode", description=__doc__)
     parser.add_argument("--seconds", type=float, default=600)
     parser.add_argument("--seed", type=int, default=1)
@@ -38,8 +38,8 @@ def main() -> int:
         return fuzz(loaded(given.built), given.seconds, given.seed)
     with tempfile.TemporaryDirectory(prefix="catalog-exports-fuzz-") as folder:
         built = sanitized(Path(folder))
-        again = [sys.executable, "-m", "tests.fuzz.transcode", *sys.argv[1:], "--built", str(built)]
-        return subprocess.run(again, env=os.environ | surroundings(), check=False).returncode
+        command = [sys.executable, "-m", "tests.fuzz.transcode", *sys.argv[1:], "--built", str(built)]
+        return subprocess.run(command, env=os.environ | surroundings(), check=False).returncode
 
 
 def sanitized(folder: Path) -> Path:
@@ -55,18 +55,18 @@ def sanitized(folder: Path) -> Path:
 
 
 def surroundings() -> dict[str, str]:
-    """The environment in which memory that is Python's is watched as well."""
+    """The environment in which the sanitizer also checks the memory of Python objects."""
     found = subprocess.run(["gcc", "-print-file-name=libasan.so"], capture_output=True, text=True, check=True)
     return {
         "LD_PRELOAD": found.stdout.strip(),
         "PYTHONMALLOC": "malloc",
-        "ASAN_OPTIONS": "detect_leaks=0:halt_on_error=1",  # the interpreter itself leaves memory behind
+        "ASAN_OPTIONS": "detect_leaks=0:halt_on_error=1",  # the interpreter itself leaks memory
         "UBSAN_OPTIONS": "halt_on_error=1:print_stacktrace=1",
     }
 
 
 def loaded(path: Path) -> ModuleType:
-    """The extension from a file that is not where it is usually built."""
+    """Load the extension from a file outside its package."""
     spec = importlib.util.spec_from_file_location(MODULE, path)
     if spec is None or spec.loader is None:
         raise ImportError(str(path))
@@ -76,7 +76,7 @@ def loaded(path: Path) -> ModuleType:
 
 
 def fuzz(compiled: ModuleType, seconds: float, seed: int) -> int:
-    """Until the time is over; the first difference is shown and ends it."""
+    """Run until the time is over, or until the first difference, which is printed."""
     dice = random.Random(seed)
     end, batches, refused = time.monotonic() + seconds, 0, 0
     while time.monotonic() < end:
@@ -96,7 +96,7 @@ def fuzz(compiled: ModuleType, seconds: float, seed: int) -> int:
 
 
 def outcome(encode: Encode, batch: bytes) -> tuple[Any, Any]:
-    """What comes of a batch, or the type of what is raised."""
+    """The result of a batch, or the type of the exception."""
     try:
         return "encoded", encode(batch)
     except Exception as exc:
@@ -104,7 +104,7 @@ def outcome(encode: Encode, batch: bytes) -> tuple[Any, Any]:
 
 
 def transcoders(implementation: ModuleType, documents: list[bytes]) -> list[Encode]:
-    """One of every kind, with the columns of the documents."""
+    """A transcoder of every kind, with the columns of the documents."""
     seen: dict[str, None] = {}
     for document in documents[:50]:
         reference.discover(document, Selection(), seen)
@@ -114,7 +114,7 @@ def transcoders(implementation: ModuleType, documents: list[bytes]) -> list[Enco
 
     def csv(columns: tuple[str, ...], selection: Selection) -> Encode:
         rows = implementation.CsvRows("p", columns, selection, Tally(), delimiter=";", escape_formulas=True)
-        return rows.encode  # type: ignore[no-any-return]  # of a module that is loaded from a file
+        return rows.encode  # type: ignore[no-any-return]  # the module is loaded from a file
 
     def json(selection: Selection, newline: str | None, ending: str) -> Encode:
         return implementation.JsonObjects("p", selection, Tally(), newline=newline, ending=ending).encode  # type: ignore[no-any-return]  # the same

@@ -1,4 +1,4 @@
-"""Reads exported files with code that is not ours: csv, json, zipfile, openpyxl, calamine. One reader a format."""
+"""Reads exported files with other libraries: csv, json, zipfile, openpyxl, calamine. One reader per format."""
 
 import csv
 import io
@@ -22,7 +22,7 @@ csv.field_size_limit(1 << 24)
 
 
 def csv_table(file: bytes, options: Any) -> Table:
-    """The cells of a CSV file, header first; fails on bytes that are not as promised: mark, CRLF, no blank line."""
+    """The cells of a CSV file, header first; fails on a wrong byte order mark, line ending or blank line."""
     assert file.startswith(b"\xef\xbb\xbf") is options.utf8_bom
     text = file.decode("utf-8-sig" if options.utf8_bom else "utf-8")
     assert text.endswith("\r\n")
@@ -39,7 +39,7 @@ def zip_tables(file: bytes, options: Any) -> dict[str, Table]:
 
 
 def json_texts(file: bytes, options: Any) -> list[str]:
-    """The texts of the documents in a JSON file, or of its lines; a JSON array is taken apart by the json module."""
+    """The texts of the documents in a JSON file, or of its lines; a JSON array is split by the json module."""
     text = file.decode()
     if options.json_lines:
         assert text == "" or text.endswith("\n")
@@ -50,15 +50,15 @@ def json_texts(file: bytes, options: Any) -> list[str]:
 
 
 def relaid(text: str, indent: int | None, separators: tuple[str, str] | None, at: int | None = None) -> str:
-    """JSON text, or an element of its array, laid out by the json module; numbers keep their characters."""
-    # A lone surrogate, which no text holds, marks what was a number.
+    """JSON text, or an element of its array, formatted by the json module; numbers keep their characters."""
+    # A surrogate, which no text contains, marks numbers.
     loaded = json.loads(text, parse_int="\ud800{}".format, parse_float="\ud800{}".format)
     written = json.dumps(loaded if at is None else loaded[at], indent=indent, separators=separators, ensure_ascii=False)
     return re.sub('"\ud800([^"]*)"', r"\1", written)
 
 
 def openpyxl_tables(file: bytes) -> dict[str, Table]:
-    """The cells of a workbook by sheet; openpyxl leaves escapes in texts as they are."""
+    """The cells of a workbook by sheet; openpyxl does not decode escapes in text."""
     book = openpyxl.load_workbook(io.BytesIO(file))
     return {
         sheet.title: [[unescaped(cell.value) for cell in row] for row in sheet.iter_rows()] for sheet in book.worksheets
@@ -66,7 +66,7 @@ def openpyxl_tables(file: bytes) -> dict[str, Table]:
 
 
 def calamine_tables(file: bytes) -> dict[str, Table]:
-    """The same by another reader, which calls midnight a date."""
+    """The same with another reader, which returns midnight as a date."""
     book = CalamineWorkbook.from_filelike(io.BytesIO(file))
     return {
         name: [
@@ -82,13 +82,13 @@ def midnight(value: Any) -> Any:
 
 
 def unescaped(value: Any) -> Any:
-    """A text with its _xHHHH_ read as Excel reads them (ECMA-376 part 1, 22.9.2.19)."""
+    """A text with its _xHHHH_ decoded as in Excel (ECMA-376 part 1, 22.9.2.19)."""
     if not isinstance(value, str):
         return value
     return re.sub("_x([0-9A-Fa-f]{4})_", lambda found: chr(int(found.group(1), 16)), value)
 
 
-# Every format's records by sheet: what is not empty, by dotted name, in the file's order.
+# The records of every format by sheet: non-empty values by dotted name, in file order.
 
 
 def records(table: Sequence[Sequence[Any]]) -> list[dict[str, Any]]:

@@ -1,4 +1,4 @@
-"""The rules of docs/values.md once more, written independently and slowly: what a reader must find in a file.
+"""The rules of docs/values.md in an independent, slow implementation: what a reader must find in a file.
 
 Works on documents as they are before they are encoded. Must not import what it checks.
 """
@@ -28,7 +28,7 @@ CELL_UNITS = 32_767
 
 
 def opened(value: Any) -> Any:
-    """The value with references as the ordinary objects they are, and dates of Python's calendar as such."""
+    """The value with DBRefs as ordinary objects, and dates within Python's range as datetime."""
     match value:
         case DBRef():
             return opened(dict(value.as_doc()))
@@ -42,7 +42,7 @@ def opened(value: Any) -> Any:
 
 
 def reference_first(value: dict[str, Any]) -> dict[str, Any]:
-    """An object that is a reference begins with `$ref`, `$id` and `$db`, in whatever order it was stored."""
+    """A DBRef begins with `$ref`, `$id` and `$db`, whatever order it was stored in."""
     if not (isinstance(value.get("$ref"), str) and "$id" in value and isinstance(value.get("$db"), str | None)):
         return value
     first = {key: value[key] for key in ("$ref", "$id", "$db") if value.get(key) is not None or key == "$id"}
@@ -50,7 +50,7 @@ def reference_first(value: dict[str, Any]) -> dict[str, Any]:
 
 
 def named(document: Document) -> dict[str, Any]:
-    """The document with `_id` called `id`, unless it has one."""
+    """The document with `_id` renamed to `id`, unless it has a field called `id`."""
     return {("id" if key == "_id" and "id" not in document else key): opened(value) for key, value in document.items()}
 
 
@@ -70,7 +70,7 @@ def dotted(path: Iterable[str]) -> str:
 
 
 def keys_of(name: str) -> tuple[str, ...]:
-    """The keys of a dotted name; surrogates, which no key holds, stand for what is escaped."""
+    """The keys of a dotted name; escaped characters are replaced by surrogates, which no key contains."""
     marked = name.replace("\\\\", "\ud800").replace("\\.", "\ud801").split(".")
     return tuple(key.replace("\ud800", "\\").replace("\ud801", ".") for key in marked)
 
@@ -88,7 +88,7 @@ def is_below(path: Sequence[str], parent: Sequence[str]) -> bool:
 
 
 def columns(documents: Iterable[Document], include: Sequence[str] | None, exclude: Sequence[str]) -> list[str]:
-    """The header of a flat format when nothing is remembered."""
+    """The header of a flat format without remembered columns."""
     seen = list(dict.fromkeys(path for document in documents for path in paths(named(document))))
     if include is not None:
         chosen = [[path for path in seen if is_below(path, keys_of(asked))] or [keys_of(asked)] for asked in include]
@@ -98,7 +98,7 @@ def columns(documents: Iterable[Document], include: Sequence[str] | None, exclud
 
 
 def selected(document: Document, include: Sequence[str] | None, exclude: Sequence[str]) -> dict[str, Any]:
-    """What JSON holds of a document: the leaves of its columns, nested again."""
+    """The JSON of a document: the leaves of its columns, nested again."""
     nested: dict[str, Any] = {}
     found = paths(named(document))
     if include is None and not exclude:
@@ -204,20 +204,20 @@ def harmless(value: Any) -> str:
 
 @dataclass(frozen=True)
 class Number:
-    """A JSON number by its characters, so that 12.10 is not 12.1."""
+    """A JSON number as text, so that 12.10 is not 12.1."""
 
     text: str
 
 
 @dataclass(frozen=True)
 class Object:
-    """A JSON object by its members in order."""
+    """A JSON object as its members in order."""
 
     members: tuple[tuple[str, Any], ...]
 
 
 def parsed(text: str) -> Any:
-    """JSON text as the json module reads it, numbers and objects kept as they are written."""
+    """JSON text as parsed by the json module, with numbers and objects as they are written."""
     return json.loads(
         text,
         parse_int=Number,
@@ -228,7 +228,7 @@ def parsed(text: str) -> Any:
 
 
 def json_value(value: Any) -> Any:
-    """What `parsed` must give for a value."""
+    """The expected result of `parsed` for a value."""
     if isinstance(value, dict):
         return Object(tuple((key, json_value(inner)) for key, inner in value.items()))
     if isinstance(value, list):
@@ -241,7 +241,7 @@ def json_value(value: Any) -> Any:
 
 
 def compact(value: Any) -> str:
-    """JSON text without blanks, non-ASCII as itself."""
+    """JSON text without spaces, with non-ASCII characters not escaped."""
     match json_value(value):
         case Object():
             return "{" + ",".join(f"{compact(str(key))}:{compact(inner)}" for key, inner in value.items()) + "}"
@@ -270,7 +270,7 @@ def number(value: Any) -> float:
 
 
 def is_excel_number(value: Any) -> bool:
-    """Whether Excel keeps it: 15 digits of integers and decimals, any double that is finite and not subnormal."""
+    """Whether Excel keeps the exact number: up to 15 digits, or any double that is finite and not subnormal."""
     match value:
         case int():
             return len(str(abs(value))) <= 15
@@ -283,7 +283,7 @@ def is_excel_number(value: Any) -> bool:
 
 
 def cut(text: str) -> str:
-    """What fits into a cell, counted in UTF-16 units."""
+    """The part that fits into a cell, counted in UTF-16 code units."""
     units = 0
     for at, character in enumerate(text):
         units += 2 if ord(character) > 0xFFFF else 1

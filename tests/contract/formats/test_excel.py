@@ -1,4 +1,4 @@
-"""What makes Excel open a workbook without a word: parts, references, sheets, styles, filter, panes; and its limits."""
+"""What Excel requires to open a workbook without errors: parts, references, sheets, styles, filter, panes, limits."""
 
 import io
 import posixpath
@@ -31,7 +31,7 @@ WIDTHS = {"id": 8, "name": 40}
 
 
 def workbook(rows: int = 7, options: dict[str, Any] | None = None, size: int = 3) -> tuple[bytes, Tally]:
-    """A workbook whose every sheet holds the products."""
+    """A workbook in which every sheet has the products."""
     chosen = formats()["excel"].Options.model_validate(options or {})
     stored = [bson.encode(product) for product in PRODUCTS[:rows]]
     sheets = [
@@ -75,14 +75,14 @@ def test_every_part_is_declared_and_every_reference_leads_to_a_part() -> None:
         assert {posixpath.normpath(posixpath.join("/" + base, target)).lstrip("/") for target in targets} <= set(found)
 
 
-def test_a_worksheets_elements_stand_in_the_order_of_the_schema() -> None:
+def test_the_elements_of_a_worksheet_are_in_the_order_of_the_schema() -> None:
     formatted = parts(workbook()[0])["xl/worksheets/sheet1.xml"]
     assert tags(formatted) == ["sheetViews", "cols", "sheetData", "autoFilter"]
     plain = parts(workbook(options={"formatting": False})[0])["xl/worksheets/sheet1.xml"]
     assert tags(plain) == ["sheetData"]
 
 
-def test_rows_and_cells_are_numbered_upwards_without_a_gap_between_rows() -> None:
+def test_rows_are_numbered_without_gaps_and_cells_in_ascending_order() -> None:
     sheet = ElementTree.fromstring(parts(workbook()[0])["xl/worksheets/sheet1.xml"]).iter(f"{NS}row")
     for number, row in enumerate(sheet, 1):
         assert row.get("r") == str(number)
@@ -103,7 +103,7 @@ def test_a_formatted_sheet_has_a_bold_frozen_header_a_filter_and_widths() -> Non
     assert sheet["D2"].value == AT
 
 
-def test_the_widths_found_are_those_of_the_longest_cells_and_names() -> None:
+def test_widths_are_those_of_the_longest_cells_and_names() -> None:
     _, tally = workbook()
     assert tally.widths == {"products": {"id": 8, "name": 60, "NAME": 8, "at": 25}}
     _, tally = workbook(options={"formatting": False})
@@ -122,7 +122,7 @@ def test_the_filter_is_named_in_the_workbook_as_excel_does(five_rows_a_sheet: No
     ]
 
 
-def test_an_unformatted_sheet_is_plain_but_its_dates_are_dates() -> None:
+def test_an_unformatted_sheet_is_plain_but_has_dates() -> None:
     book = openpyxl.load_workbook(io.BytesIO(workbook(options={"formatting": False})[0]))
     sheet = book["products"]
     assert (sheet.freeze_panes, sheet.auto_filter.ref, sheet["A1"].font.b) == (None, None, False)
@@ -130,13 +130,13 @@ def test_an_unformatted_sheet_is_plain_but_its_dates_are_dates() -> None:
     assert b"_FilterDatabase" not in parts(workbook(options={"formatting": False})[0])["xl/workbook.xml"]
 
 
-def test_names_that_differ_in_case_only_are_two_columns() -> None:
+def test_names_that_only_differ_in_case_are_two_columns() -> None:
     [table] = openpyxl_tables(workbook()[0]).values()
     assert table[0] == COLUMNS
 
 
 @pytest.mark.parametrize("size", [1, 3, 4, 7])
-def test_further_rows_go_to_further_sheets_each_with_its_header(five_rows_a_sheet: None, size: int) -> None:
+def test_more_rows_go_to_more_sheets_each_with_the_header(five_rows_a_sheet: None, size: int) -> None:
     file, tally = workbook(options={"include_sheets": ["suppliers", "products"]}, size=size)
     tables = openpyxl_tables(file)
     assert list(tables) == ["suppliers", "suppliers (2)", "products", "products (2)"]
@@ -154,13 +154,13 @@ def test_a_full_sheet_is_not_followed_by_an_empty_one(five_rows_a_sheet: None) -
     assert list(openpyxl_tables(workbook(rows=5)[0])) == ["products", "products (2)"]
 
 
-def test_a_sheet_too_large_for_the_classic_package_is_ended_too(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_sheet_also_ends_when_it_is_too_large_for_the_32_bit_zip_format(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(excel, "MAX_SHEET_BYTES", 1)
     tables = openpyxl_tables(workbook(size=3)[0])
     assert [[row[0] for row in table[1:]] for table in tables.values()] == [[0, 1, 2], [3, 4, 5], [6]]
 
 
-def test_the_limit_of_rows_is_excels() -> None:
+def test_the_limits_are_those_of_excel() -> None:
     assert range_boundaries("A1:XFD1048576")[2:] == (excel.MAX_COLUMNS, excel.MAX_ROWS)
 
 
@@ -179,7 +179,7 @@ def test_as_many_columns_as_excel_has_are_written() -> None:
     assert re.search(rb'<c r="XFD2"[^>]*><is><t>last', parts(file)["xl/worksheets/sheet1.xml"])
 
 
-def test_a_workbook_does_not_tell_when_it_was_made() -> None:
+def test_a_workbook_does_not_contain_the_time_it_was_written() -> None:
     assert set(re.findall(rb"\d{4}-\d\d-\d\dT[\d:]*Z", parts(workbook()[0])["docProps/core.xml"])) == {
         b"1980-01-01T00:00:00Z"
     }

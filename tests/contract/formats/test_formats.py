@@ -1,4 +1,4 @@
-"""The contract of every file format; a new module in services/exporter/formats is tested without a word here."""
+"""The contract of every file format; new modules in services/exporter/formats are included automatically."""
 
 import itertools
 import random
@@ -39,7 +39,7 @@ PRODUCTS: Documents = [
 
 @pytest.fixture
 def time_zone(monkeypatch: pytest.MonkeyPatch) -> Iterator[TimeZone]:
-    """Sets the process's time zone."""
+    """Sets the time zone of the process."""
 
     def change(name: str) -> None:
         monkeypatch.setenv("TZ", name)
@@ -51,13 +51,13 @@ def time_zone(monkeypatch: pytest.MonkeyPatch) -> Iterator[TimeZone]:
 
 
 def batches(documents: Documents, size: int) -> Iterator[bytes]:
-    """Raw batches of so many documents."""
+    """Raw batches of documents."""
     for start in range(0, len(documents), size):
         yield b"".join(bson.encode(document) for document in documents[start : start + size])
 
 
 def sheets(form: Format, documents: Documents, options: ExportOptions, size: int = 3) -> list[Sheet]:
-    """The same documents for every sheet, with the complete header."""
+    """Every sheet with the same documents and the complete header."""
     chosen = options.selection
     header = rules.columns(documents, chosen.include, chosen.exclude) or ["id"]
     return [Sheet(name, header, chosen, batches(documents, size)) for name in form.sheets(options)]
@@ -69,7 +69,7 @@ def encoded(form: Format, documents: Documents, options: ExportOptions, size: in
 
 
 def expected(documents: Documents, include: Sequence[str] | None = None, exclude: Sequence[str] = ()) -> list[Any]:
-    """The records a reader finds, names in the order of the header."""
+    """The records that a reader finds, with names in the order of the header."""
     names = rules.columns(documents, include, exclude)
     return [[(name, found[name]) for name in names if name in found] for found in map(rules.leaves, documents)]
 
@@ -78,13 +78,13 @@ def found(form: Format, file: bytes, options: ExportOptions) -> list[Any]:
     return [list(record.items()) for record in read(form.name, file, options)["products"]]
 
 
-def test_every_format_has_a_reader_that_is_not_ours() -> None:
+def test_every_format_has_an_independent_reader() -> None:
     missing = set(formats()) - set(READERS)
     assert not missing, f"add readers of {', '.join(sorted(missing))} to READERS in tests/contract/formats/readers.py"
 
 
 @every_format
-def test_a_format_is_called_like_its_file(form: Format) -> None:
+def test_a_format_has_the_name_of_its_module(form: Format) -> None:
     assert type(form).__module__ == f"services.exporter.formats.{form.name}"
 
 
@@ -108,7 +108,7 @@ def test_names_of_fields_are_checked(form: Format, name: str, wrong: Any) -> Non
 
 
 @every_format
-def test_names_of_fields_may_have_marked_dots_and_backslashes(form: Format) -> None:
+def test_names_of_fields_may_have_escaped_dots_and_backslashes(form: Format) -> None:
     names = ("a\\.b", "a\\\\", "\\\\\\.", "a.b\\\\.c", "\\\\\\\\x")
     assert form.Options.model_validate({"include_fields": names}).include_fields == names
 
@@ -130,7 +130,7 @@ def test_a_file_has_an_extension_a_media_type_and_the_products(form: Format) -> 
 @every_format
 @pytest.mark.parametrize("count", [0, 1, 2, len(PRODUCTS)])
 @pytest.mark.parametrize("size", [1, 3, 100])
-def test_a_file_holds_every_record_however_it_was_batched(form: Format, count: int, size: int) -> None:
+def test_a_file_has_every_record_for_any_batch_size(form: Format, count: int, size: int) -> None:
     options = form.Options()
     file, tally = encoded(form, PRODUCTS[:count], options, size)
     names = rules.columns(PRODUCTS[:count], None, ())
@@ -155,7 +155,7 @@ def test_the_same_documents_make_the_same_bytes_in_every_time_zone(form: Format,
 @pytest.mark.parametrize(
     "include", [["attributes", "id"], ["sku", "nope"], ["attributes.size", "sku", "attributes"], ["late"]]
 )
-def test_included_fields_come_in_the_order_asked_for(form: Format, include: list[str]) -> None:
+def test_included_fields_have_the_requested_order(form: Format, include: list[str]) -> None:
     options = form.Options(include_fields=tuple(include))
     file, tally = encoded(form, PRODUCTS, options)
     if form.flat:
@@ -170,14 +170,14 @@ def test_included_fields_come_in_the_order_asked_for(form: Format, include: list
 @pytest.mark.parametrize(
     "exclude", [["attributes"], ["id", "attributes.color"], ["attributes.color", "attributes.size", "x"]]
 )
-def test_excluded_fields_are_left_out_with_all_below_them(form: Format, exclude: list[str]) -> None:
+def test_an_excluded_parent_excludes_everything_below_it(form: Format, exclude: list[str]) -> None:
     options = form.Options(exclude_fields=tuple(exclude))
     file, _ = encoded(form, PRODUCTS, options)
     assert found(form, file, options) == expected(PRODUCTS, None, exclude)
 
 
 @pytest.mark.parametrize("form", FLAT)
-def test_a_flat_format_refuses_a_row_with_a_column_the_header_has_not(form: Format) -> None:
+def test_a_flat_format_refuses_a_row_with_a_column_that_is_not_in_the_header(form: Format) -> None:
     options, tally = form.Options(), Tally()
     header = ["id", "sku", "attributes.color", "attributes.size"]
     sheet = Sheet("products", header, options.selection, batches(PRODUCTS, 3))
@@ -188,7 +188,7 @@ def test_a_flat_format_refuses_a_row_with_a_column_the_header_has_not(form: Form
 
 
 @pytest.mark.parametrize("form", FLAT)
-def test_a_column_nobody_has_stays_empty(form: Format) -> None:
+def test_a_column_without_values_is_empty(form: Format) -> None:
     options, tally = form.Options(), Tally()
     sheet = Sheet("products", ["id", "ghost"], Selection(("id", "ghost")), batches(PRODUCTS, 3))
     file = b"".join(form.encode([sheet], options, tally))
@@ -197,7 +197,7 @@ def test_a_column_nobody_has_stays_empty(form: Format) -> None:
 
 
 @every_format
-def test_a_file_is_read_and_written_a_little_at_a_time(form: Format) -> None:
+def test_a_file_is_read_and_written_in_small_chunks(form: Format) -> None:
     noise = random.Random(1)  # does not compress below half
     rows = [{"_id": str(n), "noise": noise.randbytes(15_000).hex()} for n in range(600)]
     pulled = itertools.count()

@@ -1,4 +1,4 @@
-"""How JSON files are laid out, to the byte; what they hold is in test_values_in_files."""
+"""The exact layout of JSON files; their content is tested in test_values_in_files."""
 
 from typing import Any
 
@@ -29,7 +29,7 @@ PRETTY, COMPACT, LINES = {"pretty": True}, {"pretty": False}, {"json_lines": Tru
     ],
 )
 @pytest.mark.parametrize("empty_batches", [False, True])
-def test_a_file_is_one_array_or_one_object_a_line(
+def test_a_file_is_one_array_or_one_object_per_line(
     options: dict[str, Any], documents: int, file: str, empty_batches: bool
 ) -> None:
     batches = [bson.encode({"_id": n, "ü": []}) for n in range(documents)]
@@ -40,7 +40,7 @@ def test_a_file_is_one_array_or_one_object_a_line(
     assert b"".join(formats()["json"].encode([sheet], chosen, Tally())).decode() == file
 
 
-def test_lines_are_called_so() -> None:
+def test_json_lines_have_their_own_extension_and_media_type() -> None:
     form = formats()["json"]
     lines, array = form.Options.model_validate(LINES), form.Options()
     assert (form.extension(lines), form.media_type(lines)) == (".jsonl", "application/x-ndjson")

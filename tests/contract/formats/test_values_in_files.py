@@ -1,4 +1,4 @@
-"""Whatever MongoDB may hold, a file's reader finds what docs/values.md says (tests/contract/formats/rules.py)."""
+"""For any documents, the reader of a file finds what docs/values.md specifies (tests/contract/formats/rules.py)."""
 
 import json
 from collections.abc import Callable, Sequence
@@ -31,7 +31,7 @@ DELIMITED = {
 
 @st.composite
 def selections(draw: st.DrawFn, documents: Documents) -> Selection:
-    """Everything, or some names included or excluded: leaves, parents, and one that nobody has."""
+    """Everything, or some names included or excluded: leaves, parents, and an unknown one."""
     leaves = [path for document in documents for path in rules.paths(rules.named(document))]
     paths = {path[:depth] for path in leaves for depth in range(1, len(path) + 1)}
     names = sorted({rules.dotted(path) for path in paths} - {""})
@@ -40,7 +40,7 @@ def selections(draw: st.DrawFn, documents: Documents) -> Selection:
 
 
 def encoded(form: str, documents: Documents, selection: Selection, options: ExportOptions) -> tuple[bytes, Tally]:
-    """A file of the documents, in batches of two, under the header that they make."""
+    """A file of the documents, in batches of two, with the header that they need."""
     header = rules.columns(documents, selection.include, selection.exclude) or ["id"]
     batches = [b"".join(bson.encode(d) for d in documents[at : at + 2]) for at in range(0, len(documents), 2)]
     tally = Tally()
@@ -49,7 +49,7 @@ def encoded(form: str, documents: Documents, selection: Selection, options: Expo
 
 
 def table(documents: Documents, selection: Selection, cell: Callable[[Any], Any], missing: Any) -> list[list[Any]]:
-    """The header, and a row a document."""
+    """The header, and a row per document."""
     names = rules.columns(documents, selection.include, selection.exclude)
     header = names or ["id"]
     found = [rules.leaves(document) if names else {} for document in documents]
@@ -57,7 +57,7 @@ def table(documents: Documents, selection: Selection, cell: Callable[[Any], Any]
 
 
 @given(documents=CATALOGUES, data=st.data())
-def test_the_columns_found_are_those_of_the_rules(documents: Documents, data: st.DataObject) -> None:
+def test_discovery_finds_the_columns_of_the_rules(documents: Documents, data: st.DataObject) -> None:
     selection = data.draw(selections(documents))
     seen: dict[str, None] = {}
     for document in documents:
@@ -66,7 +66,7 @@ def test_the_columns_found_are_those_of_the_rules(documents: Documents, data: st
 
 
 @given(path=st.lists(KEYS, min_size=1, max_size=4))
-def test_a_dotted_name_stands_for_one_path_only(path: list[str]) -> None:
+def test_a_dotted_name_stands_for_exactly_one_path(path: list[str]) -> None:
     assert rules.keys_of(rules.dotted(path)) == tuple(path)
 
 
@@ -122,7 +122,7 @@ def test_excel(documents: Documents, formatting: bool, data: st.DataObject) -> N
 
 
 def as_calamine_sees(cell: Any) -> Any:
-    """calamine has no empty cell but "", and leaves the escapes of two noncharacters as they are."""
+    """calamine returns "" for empty cells, and does not decode the escapes of two noncharacters."""
     if isinstance(cell, str):
         return cell.replace("\ufffe", "_xFFFE_").replace("\uffff", "_xFFFF_")
     return "" if cell is None else cell
@@ -136,7 +136,7 @@ def typed(cells: Sequence[Sequence[Any]]) -> list[list[tuple[str, Any]]]:
 def padded(
     found: Sequence[Sequence[Any]], expected: Sequence[Sequence[Any]], empty: Any
 ) -> list[list[tuple[str, Any]]]:
-    """What a reader found, with the empty cells at the end of rows and sheet that readers leave out."""
+    """The cells that a reader found, with the empty cells at the end of rows and sheets that readers omit."""
     width = len(expected[0])
     assert all(len(row) <= width for row in found)
     rows = [[*row, *[empty] * (width - len(row))] for row in found]

@@ -1,4 +1,4 @@
-"""BSON as drivers no longer write it, or never did: old types, keys twice, bytes that are no text, damaged batches."""
+"""BSON that drivers do not write: old types, duplicate keys, invalid UTF-8, damaged batches."""
 
 import struct
 from typing import Any
@@ -11,7 +11,7 @@ from tests.contract.bson_documents import DOCUMENTS, KEYS, SCALARS
 
 
 def raw(*elements: bytes) -> bytes:
-    """A BSON document of elements as they are, right or wrong."""
+    """A BSON document of raw elements, valid or not."""
     body = b"".join(elements) + b"\0"
     return struct.pack("<i", len(body) + 4) + body
 
@@ -70,14 +70,14 @@ _ODD_DOCUMENTS = st.lists(st.builds(_element, _RAW_KEYS, st.recursive(_PLAIN, _d
     lambda elements: raw(*elements)
 )
 STORED = st.one_of(DOCUMENTS.map(bson.encode), _ODD_DOCUMENTS)
-"""A document's bytes, whole."""
+"""The bytes of a whole document."""
 BATCHES = st.lists(st.lists(STORED, max_size=3).map(b"".join), max_size=3)
 """Batches of whole documents."""
 
 
 @st.composite
 def damaged(draw: st.DrawFn) -> list[bytes]:
-    """A batch, and the same cut short, or with some bytes changed."""
+    """A batch, and the same batch truncated or with some bytes changed."""
     sound = b"".join(draw(st.lists(STORED, min_size=1, max_size=3)))
     batch = bytearray(sound)
     for at in draw(st.lists(st.integers(0, len(batch) - 1), max_size=3)):
@@ -212,7 +212,7 @@ _EDGE_DECIMALS = [
 
 
 def _decimal(coefficient: int, exponent: int) -> bytes:
-    """A Decimal128 of its common form, also of coefficients that are too large."""
+    """A Decimal128 in its usual encoding, including coefficients that are too large."""
     return ((exponent + 6176) << 113 | coefficient).to_bytes(16, "little")
 
 
@@ -240,14 +240,14 @@ EDGES: list[tuple[int, bytes]] = [
     *[(17, struct.pack("<II", 2**32 - 1, 7)), (11, b"a|b\0im\0"), (13, string(b"=f()")), (14, string(b"=s"))],
     *[(12, string(b"shops") + bytes(12)), (15, struct.pack("<i", 17) + string(b"x") + raw()), (3, raw()), (4, raw())],
 ]
-"""Types and bytes of values at the limits of what is told apart; a few cannot be read at all."""
+"""Types and bytes of boundary values; a few are invalid."""
 
 
 NULL = (10, b"")
 
 
 def around(kind: int, value: bytes) -> list[bytes]:
-    """Documents with a value in every kind of place."""
+    """Documents with a value at every kind of place."""
     element = _element(b"x", (kind, value))
     return [
         raw(_element(b"_id", (kind, value)), element),
@@ -293,4 +293,4 @@ ODD_OBJECTS: list[bytes] = [
         raw(),
     ],
 ]
-"""Documents whose keys need care."""
+"""Documents with unusual keys."""

@@ -1,4 +1,4 @@
-"""The compiled transcoders give the bytes of the plain ones, whatever a batch holds, and raise what those raise."""
+"""The compiled transcoders write the same bytes as the Python ones for any batch, and raise the same errors."""
 
 import math
 import sys
@@ -82,7 +82,7 @@ def selections(draw: st.DrawFn, batches: Sequence[bytes]) -> Selection:
 
 @st.composite
 def headers(draw: st.DrawFn, batches: Sequence[bytes], selection: Selection) -> tuple[str, ...]:
-    """The complete header, as a rule; else one that lacks a name, so that a row is refused."""
+    """Usually the complete header; sometimes one that lacks a name, so that a row is refused."""
     seen: dict[str, None] = {}
     for batch in batches:
         discover(batch, selection, seen)
@@ -138,7 +138,7 @@ def test_the_columns_found_are_the_same(batches: list[bytes], data: st.DataObjec
 
 
 @given(batches=DAMAGED, columns=st.lists(st.sampled_from(["id", "a", "b", "a.b", "sku"]), min_size=1, unique=True))
-def test_damaged_batches_are_refused_alike_or_give_the_same(batches: list[bytes], columns: list[str]) -> None:
+def test_damaged_batches_give_the_same_errors_or_the_same_bytes(batches: list[bytes], columns: list[str]) -> None:
     chosen = Selection(tuple(columns))
     for make in (
         *(csv(columns, chosen), csv(columns, Selection()), xml(columns, chosen)),
@@ -149,7 +149,7 @@ def test_damaged_batches_are_refused_alike_or_give_the_same(batches: list[bytes]
 
 
 def every(columns: Sequence[str]) -> list[Make]:
-    """A transcoder of every kind and option for documents that have these columns."""
+    """A transcoder of every kind, with every option, for documents with these columns."""
     chosen, without = Selection(("o", "x", "a")), Selection(None, ("o.x", "b", "a.b"))
     parted = Selection(("a.$id", "a"))
     whole = tuple(columns) or ("id",)
@@ -166,21 +166,21 @@ def every(columns: Sequence[str]) -> list[Make]:
 
 
 def columns_of(document: bytes) -> tuple[str, ...]:
-    """The names of a document's leaves; none when it cannot be read."""
+    """The names of a document's leaves; empty if it cannot be read."""
     seen: dict[str, None] = {}
     with suppress(bson.errors.InvalidBSON):
         discover(document, Selection(), seen)
     return tuple(seen)
 
 
-def test_values_at_the_limits_of_what_is_told_apart_are_the_same() -> None:
+def test_boundary_values_are_the_same() -> None:
     for kind, value in EDGES:
         for known, document in zip(around(*NULL), around(kind, value), strict=True):
             for make in every(tuple(dict.fromkeys([*columns_of(known), *columns_of(document)]))):
                 same(make, [known, document])
 
 
-def test_objects_whose_keys_need_care_are_the_same() -> None:
+def test_objects_with_unusual_keys_are_the_same() -> None:
     for document in ODD_OBJECTS:
         for make in every(columns_of(document)):
             same(make, [document])
@@ -189,7 +189,7 @@ def test_objects_whose_keys_need_care_are_the_same() -> None:
         same(make, ODD_OBJECTS)
 
 
-def test_fields_asked_for_by_name_come_in_the_same_order_whatever_a_document_lacks() -> None:
+def test_included_fields_have_the_same_order_whatever_a_document_lacks() -> None:
     stored: list[dict[str, Any]] = [
         {"_id": 1, "d": 1, "a": {"y": 1, "x": 2, "b": {"e": [{"f": 1}], "c": 3}}},
         {"_id": 2, "a": {"b": {"e": {"g": 1}}, "x": 2}, "id": "own"},
@@ -223,7 +223,7 @@ def test_ordinary_documents_are_not_left_to_the_reference(monkeypatch: pytest.Mo
         discovery(Selection()),
     ]
     encoders = [make(compiled, Tally()) for make in makes]
-    first = [encode(batch) for encode in encoders]  # the reference decides on names met for the first time
+    first = [encode(batch) for encode in encoders]  # the reference decides on new names
 
     def refuse(*_: Any) -> None:
         raise AssertionError("left to the reference")
@@ -254,15 +254,15 @@ def test_other_threads_run_while_a_batch_is_transcoded() -> None:
         return meanwhile
 
     interval = sys.getswitchinterval()
-    sys.setswitchinterval(60)  # nobody is made to give the GIL back, so this thread runs only when it is given up
+    sys.setswitchinterval(60)  # no forced switches: this thread runs only if the other one releases the GIL
     try:
-        # A busy machine may be late to run this thread; a GIL that is held would make it so every time.
+        # A busy machine may delay this thread once; a GIL that is held would delay it every time.
         assert any(others_run_meanwhile() for _ in range(10))
     finally:
         sys.setswitchinterval(interval)
 
 
-def test_more_keys_than_are_kept_are_written_all_the_same() -> None:
+def test_more_keys_than_the_tree_keeps_are_written_correctly() -> None:
     stored = [{"_id": n, "a": {f"k{n}-{m}": m for m in range(1_000)}} for n in range(120)]
     batches = [b"".join(map(bson.encode, stored[at : at + 40])) for at in range(0, 120, 40)]
     same(json(Selection(), None, "\n"), batches)
@@ -270,18 +270,18 @@ def test_more_keys_than_are_kept_are_written_all_the_same() -> None:
 
 
 @given(value=st.floats(allow_nan=False, allow_infinity=False))
-def test_a_double_looks_like_its_repr(value: float) -> None:
+def test_a_double_is_written_like_its_repr(value: float) -> None:
     assert compiled.double_text(value) == repr(value)
 
 
-def test_doubles_at_the_ends_of_their_binades_look_like_their_reprs() -> None:
+def test_doubles_at_powers_of_two_are_written_like_their_reprs() -> None:
     for exponent in range(-1074, 1024):
         power = math.ldexp(1.0, exponent)
         for value in (power, math.nextafter(power, 0), math.nextafter(power, math.inf), -power):
             assert compiled.double_text(value) == repr(value)
 
 
-def test_doubles_of_random_bits_and_random_decimals_look_like_their_reprs() -> None:
+def test_random_doubles_are_written_like_their_reprs() -> None:
     assert compiled.first_wrong_double(1, 300_000) is None
     for digits in range(1, 18):
         for power in range(-30, 30):

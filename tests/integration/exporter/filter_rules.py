@@ -1,4 +1,4 @@
-"""The section Filters of docs/values.md once more, written independently and slowly: which documents match."""
+"""The section Filters of docs/values.md in an independent, slow implementation: which documents match."""
 
 import math
 import re
@@ -15,7 +15,7 @@ NAN = math.nan
 
 
 def matches(document: dict[str, Any], filters: dict[str, Any]) -> bool:
-    """Whether every operator on every name holds."""
+    """Whether all conditions hold."""
     return all(
         holds(document, name, operator, operand)
         for name, condition in filters.items()
@@ -51,7 +51,7 @@ def holds(document: dict[str, Any], name: str, operator: str, operand: Any) -> b
 
 
 def reached(value: Any, keys: list[str]) -> list[Any]:
-    """Everything at a dotted name, lists looked into once; MISSING for an object or value without it."""
+    """All values at a dotted name, including those in lists; MISSING for an object or value without it."""
     if not keys:
         return [value, *value] if isinstance(value, list) else [value]
     if isinstance(value, list):
@@ -99,7 +99,7 @@ def compared(left: Any, right: Any) -> int:
 
 
 def same_type(value: Any, operand: Any) -> int | None:
-    """Below, at or above the operand read as the type of the value; None: it cannot be, or nothing compares with it."""
+    """The order of a value and the operand, read as the type of the value; None if they cannot be compared."""
     if isinstance(value, ObjectId):
         hexadecimal = isinstance(operand, str) and re.fullmatch("[0-9a-f]{24}", operand)
         return compared(str(value), operand) if hexadecimal else None
@@ -136,7 +136,7 @@ def rational(text: str) -> Fraction | float | None:
 
 
 def ordered_numbers(value: Any, wanted: Fraction | float) -> int | None:
-    """Doubles against the nearest double of a fraction, everything else exactly."""
+    """Compares doubles with the nearest double of a fraction, and everything else exactly."""
     held: Fraction | float
     if isinstance(value, Decimal128):
         decimal = value.to_decimal()

@@ -424,6 +424,28 @@ def test_a_stop_is_noticed_while_mongod_does_not_answer(bench: Bench, mongod: Mo
         os.kill(pid, signal.SIGCONT)
 
 
+def test_a_stop_ends_the_query_in_mongod(bench: Bench) -> None:
+    bench.fill(plain(5_000))
+    slow = {"$where": "function() { sleep(50); return false; }"}  # takes minutes
+    namespace = f"{bench.products.database.name}.products"
+
+    def running() -> list[Document]:
+        stages: list[Document] = [{"$currentOp": {}}, {"$match": {"ns": namespace, "command.find": "products"}}]
+        return list(bench.client.admin.aggregate(stages))
+
+    def stop() -> None:
+        eventually("the query runs", running)
+        bench.stop.set()
+
+    stopper = threading.Thread(target=stop)
+    stopper.start()
+    with pytest.raises(Stopped):
+        bench.run(last=("id", "sku"), query=slow)
+    stopper.join()
+    eventually("the query has ended", lambda: not running())
+    eventually("the threads have ended", lambda: not [t for t in threading.enumerate() if t.name.startswith("export-")])
+
+
 def test_a_stop_is_noticed_while_columns_are_determined(bench: Bench) -> None:
     bench.fill(plain(1))
     bench.stop.set()

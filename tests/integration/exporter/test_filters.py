@@ -1,4 +1,4 @@
-"""What MongoDB finds for a filter is what docs/values.md says it finds."""
+"""MongoDB finds what docs/values.md specifies for a filter."""
 
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
@@ -85,7 +85,7 @@ def one_of_each(mongo_uri: str) -> Iterator[Products]:
 
 
 def found_by(products: Products, filters: dict[str, Any]) -> list[Any]:
-    """The ids of what MongoDB finds."""
+    """The ids of the documents that MongoDB finds."""
     query = to_query(parse_filter(filters))
     return [document["_id"] for document in products.find(query, {"_id": 1}, sort=[("_id", 1)])]
 
@@ -130,12 +130,12 @@ def found_by(products: Products, filters: dict[str, Any]) -> list[Any]:
         ({"exists": False}, {"missing"}),
     ],
 )
-def test_a_value_is_compared_as_each_fields_own_type(one_of_each: Products, condition: Any, names: set[str]) -> None:
+def test_a_value_is_compared_as_the_type_of_each_field(one_of_each: Products, condition: Any, names: set[str]) -> None:
     assert set(found_by(one_of_each, {"a": condition})) == names
 
 
 @pytest.mark.parametrize("value", [52, "red", None, Decimal("12.1"), "2026-03-15", True])
-def test_ne_and_nin_find_all_that_eq_and_in_do_not(one_of_each: Products, value: Any) -> None:
+def test_ne_and_nin_find_everything_that_eq_and_in_do_not_find(one_of_each: Products, value: Any) -> None:
     everything = {*EVERY_TYPE, "missing"}
     assert set(found_by(one_of_each, {"a": {"ne": value}})) == everything - set(found_by(one_of_each, {"a": value}))
     listed = set(found_by(one_of_each, {"a": {"in": [value, "x"]}}))
@@ -154,7 +154,7 @@ def test_id_is_what_is_exported_as_id(products: Products) -> None:
     assert found_by(products, {"id": {"exists": False}}) == []
 
 
-def test_a_list_is_looked_into_and_a_number_reaches_one_of_its_elements(products: Products) -> None:
+def test_the_elements_of_lists_are_compared_and_a_number_selects_one_of_them(products: Products) -> None:
     products.delete_many({})
     products.insert_many([{"_id": 1, "a": ["x", "y"]}, {"_id": 2, "a": [{"b": ["y", "z"]}]}, {"_id": 3, "a": "y"}])
     assert found_by(products, {"a": "y"}) == [1, 3]
@@ -168,7 +168,7 @@ def test_a_backslash_in_a_key_is_written_twice(products: Products) -> None:
     assert found_by(products, {"a\\\\": 5}) == [1]
 
 
-def test_a_thousand_values_of_every_kind_are_one_query_that_mongodb_takes(products: Products) -> None:
+def test_a_thousand_values_of_every_type_fit_into_one_query(products: Products) -> None:
     values = [f"{n}.1" for n in range(1_000)]
     products.delete_many({})
     products.insert_many([{"_id": 1, "a": 999.1}, {"_id": 2, "a": Decimal128("7.10")}, {"_id": 3, "a": 0.5}])
@@ -177,13 +177,13 @@ def test_a_thousand_values_of_every_kind_are_one_query_that_mongodb_takes(produc
 
 
 @pytest.mark.parametrize("character", ["x", ".", "\0", "\n", "🎉"])
-def test_the_longest_text_to_look_for_is_found_whatever_it_is_made_of(products: Products, character: str) -> None:
+def test_the_longest_search_text_works_with_any_character(products: Products, character: str) -> None:
     products.delete_many({})
     products.insert_many([{"_id": 1, "a": f"-{character * 1_000}-"}, {"_id": 2, "a": character * 999}])
     assert found_by(products, {"a": {"contains": character * 1_000}}) == [1]
 
 
-# Numbers that differ only beyond the digits of a double, or do not although they are written differently.
+# Numbers that only differ beyond the precision of a double, or are equal although written differently.
 CLOSE = [12.1, 0.1, 0.3, 5.0, 2.0**53, 1e23, 1e308, 5e-324, -0.0, float("inf"), float("-inf"), float("nan")]
 CLOSE += [52, Int64(5), Int64(2**53), Int64(2**53 + 1), Int64(-(2**63)), Int64(2**63 - 1)]
 CLOSE_DECIMALS = [
@@ -293,7 +293,7 @@ bounded = settings(max_examples=150, deadline=None, suppress_health_check=[Healt
     bodies=st.lists(st.dictionaries(st.sampled_from(["a", "b", "id"]), TREES, max_size=3), min_size=1, max_size=8),
     filters=st.lists(FILTERS, min_size=1, max_size=6),
 )
-def test_arbitrary_documents_are_found_as_the_rules_say(
+def test_arbitrary_documents_are_found_according_to_the_rules(
     products: Products, bodies: list[dict[str, Any]], filters: list[dict[str, Any]]
 ) -> None:
     documents = [{"_id": id_, **body} for id_, body in zip(ids(len(bodies)), bodies, strict=True)]
@@ -305,8 +305,6 @@ def test_arbitrary_documents_are_found_as_the_rules_say(
     numbers=st.lists(CLOSER, min_size=1, max_size=12),
     filters=st.lists(st.fixed_dictionaries({"a": ORDERED | NUMBERS}), min_size=1, max_size=8),
 )
-def test_numbers_are_compared_to_their_last_digit(
-    products: Products, numbers: list[Any], filters: list[dict[str, Any]]
-) -> None:
+def test_numbers_are_compared_exactly(products: Products, numbers: list[Any], filters: list[dict[str, Any]]) -> None:
     documents = [{"_id": n, "a": number} for n, number in enumerate(numbers)]
     assert_found_as_the_rules_say(products, documents, filters)

@@ -1,4 +1,4 @@
-"""Which filters are understood, what the others are told, and that nothing but our operators becomes a query."""
+"""Which filters are accepted, how the others are refused, and that only the documented operators reach MongoDB."""
 
 from collections.abc import Iterator
 from decimal import Decimal
@@ -40,7 +40,7 @@ def problems(raw: dict[str, Any]) -> tuple[tuple[str, str], ...]:
     return tuple(refused.value.problems)
 
 
-def test_a_plain_value_is_equality_and_operators_on_one_field_are_conditions_each() -> None:
+def test_a_plain_value_means_equality_and_each_operator_is_a_condition() -> None:
     wanted = parse_filter({"sku": "A", "price": {"gte": 1, "lt": Decimal("2.5")}, "size": {"in": ["S", None]}})
     assert wanted.conditions == (
         Condition("sku", "eq", ("A",)),
@@ -51,7 +51,7 @@ def test_a_plain_value_is_equality_and_operators_on_one_field_are_conditions_eac
     assert fields(wanted) == ("sku", "price", "size")
 
 
-def test_no_filters_are_no_query() -> None:
+def test_without_filters_the_query_is_empty() -> None:
     assert parse_filter({}) == Filter()
     assert to_query(Filter()) == {}
 
@@ -97,7 +97,7 @@ def test_no_filters_are_no_query() -> None:
         ({f"f{n}": {"gt": 1, "lt": 5} for n in range(26)}, "filters", "52 conditions"),
     ],
 )
-def test_what_is_no_filter_is_refused_with_its_field_and_reason(raw: dict[str, Any], field: str, words: str) -> None:
+def test_an_invalid_filter_is_refused_with_field_and_reason(raw: dict[str, Any], field: str, words: str) -> None:
     ((where, what),) = problems(raw)
     assert where.startswith(field)
     assert words in what
@@ -106,17 +106,17 @@ def test_what_is_no_filter_is_refused_with_its_field_and_reason(raw: dict[str, A
     what.encode()
 
 
-def test_every_wrong_field_is_named_up_to_twenty() -> None:
+def test_up_to_twenty_wrong_fields_are_reported() -> None:
     assert [where for where, _ in problems({"a": {}, "b": 1, "$c": 1})] == ["filters.a", "filters.$c"]
     assert len(problems({f"f{n}": {} for n in range(40)})) == 20
 
 
-def test_a_number_whose_exponent_is_beyond_arithmetic_is_bad_json() -> None:
+def test_a_number_with_an_excessive_exponent_is_invalid_json() -> None:
     with pytest.raises(BadRequest, match="exponent"):
         check_request(formats(), "csv", '{"filters": {"price": 1e99999999999999999999}}')
 
 
-def test_a_request_says_which_filter_is_wrong() -> None:
+def test_a_refused_request_names_the_wrong_filter() -> None:
     with pytest.raises(BadRequest) as refused:
         check_request(formats(), "csv", '{"filters": {"price": {"$gt": 1}}}')
     assert [violation.field for violation in refused.value.violations] == ["filters.price"]
@@ -131,7 +131,7 @@ def test_id_stands_for_both_of_its_paths() -> None:
 
 
 def operators(query: Any) -> Iterator[str]:
-    """Every key of a query that MongoDB takes for an operator."""
+    """Every key of a query that MongoDB treats as an operator."""
     if isinstance(query, dict):
         for key, value in query.items():
             if key.startswith("$"):
@@ -166,7 +166,7 @@ JSON = st.recursive(PLAIN, lambda inner: st.lists(inner, max_size=3) | st.dictio
 
 @settings(deadline=None)
 @given(st.dictionaries(TEXTS, JSON, max_size=4))
-def test_whatever_comes_is_refused_or_becomes_a_query_of_our_operators_only(raw: dict[str, Any]) -> None:
+def test_any_input_is_refused_or_becomes_a_query_with_known_operators(raw: dict[str, Any]) -> None:
     try:
         wanted = parse_filter(raw)
     except FilterError as exc:
@@ -201,7 +201,7 @@ TEXT = frozenset({"string"})
         ("x", frozenset({"int", "date"}), "numbers and dates"),
     ],
 )
-def test_a_value_that_is_nothing_the_field_holds_is_refused(condition: Any, kinds: frozenset[str], words: str) -> None:
+def test_a_value_that_fits_no_type_of_the_field_is_refused(condition: Any, kinds: frozenset[str], words: str) -> None:
     with pytest.raises(FilterError) as refused:
         check_values(parse_filter({"a": condition, "b": 1}), {"a": kinds})
     ((where, what),) = refused.value.problems
@@ -227,7 +227,7 @@ def test_a_value_that_is_nothing_the_field_holds_is_refused(condition: Any, kind
         ("00112233-4455-6677-8899-AABBCCDDEEFF", frozenset({"binData"})),
     ],
 )
-def test_a_value_that_can_be_read_as_something_the_field_holds_passes(condition: Any, kinds: frozenset[str]) -> None:
+def test_a_value_that_fits_a_type_of_the_field_is_accepted(condition: Any, kinds: frozenset[str]) -> None:
     wanted = parse_filter({"a": condition})
     check_values(wanted, {"a": kinds})
     assert misread(wanted, {"a": kinds}) == ()

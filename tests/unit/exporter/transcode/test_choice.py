@@ -1,4 +1,4 @@
-"""Who transcodes, and what the log says of it."""
+"""Which transcoders are used, and what is logged about it."""
 
 import importlib.util
 import shutil
@@ -21,7 +21,7 @@ def asked_for_the_first_time(monkeypatch: pytest.MonkeyPatch) -> None:
     transcoders.cache_clear()
 
 
-def test_without_the_compiled_module_the_plain_one_serves_and_the_log_says_so_once(
+def test_without_the_compiled_module_python_is_used_and_logged_once(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setitem(sys.modules, "services.exporter.transcode.compiled", None)
@@ -35,7 +35,7 @@ def test_without_the_compiled_module_the_plain_one_serves_and_the_log_says_so_on
     transcoders.cache_clear()
 
 
-def test_where_it_was_compiled_the_compiled_one_serves() -> None:
+def test_the_compiled_module_is_used_if_it_was_built() -> None:
     compiled = pytest.importorskip("services.exporter.transcode.compiled", reason="not compiled here")
     with capture_logs() as logs:
         assert transcoders().csv_rows is compiled.CsvRows
@@ -45,13 +45,13 @@ def test_where_it_was_compiled_the_compiled_one_serves() -> None:
 
 
 def has_compiler() -> bool:
-    """Whether `make setup` finds what it needs: a C compiler, Python's headers, bytes in BSON's order."""
+    """Whether `make setup` can build the module: a C compiler, Python's headers, a little-endian machine."""
     command = str(sysconfig.get_config_var("CC") or "cc").split()[0]
     headers = Path(sysconfig.get_paths()["include"]) / "Python.h"
     return shutil.which(command) is not None and headers.exists() and sys.byteorder == "little"
 
 
 @pytest.mark.skipif(not has_compiler(), reason="there is no C compiler here")
-def test_where_there_is_a_compiler_the_tests_do_not_pass_over_the_compiled_transcoders() -> None:
+def test_with_a_compiler_the_tests_include_the_compiled_transcoders() -> None:
     found = importlib.util.find_spec("services.exporter.transcode.compiled")
-    assert found is not None, "run `make setup`; why it did not compile is in .venv/build.log"
+    assert found is not None, "run `make setup`; .venv/build.log has the errors"

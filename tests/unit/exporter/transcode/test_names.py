@@ -1,4 +1,4 @@
-"""How leaves find their columns."""
+"""Leaves are assigned to columns."""
 
 from typing import Any
 
@@ -16,7 +16,7 @@ MISSING = "-"
 
 
 def rows(columns: list[str], *stored: dict[str, Any], selection: Selection | None = None) -> list[list[Any]]:
-    """What fills the columns, a row a document."""
+    """The rows of the documents."""
     names, filled = Names("products", columns, selection or Selection(), {}), []
     for document in documents(b"".join(map(bson.encode, stored))):
         row: list[Any] = [MISSING] * len(columns)
@@ -42,7 +42,7 @@ def test_missing_stays_missing_and_null_is_a_value() -> None:
     assert rows(["id", "a"], {"_id": 1}, {"_id": 2, "a": None}) == [[1, MISSING], [2, None]]
 
 
-def test_documents_with_and_without_an_id_of_their_own_stand_side_by_side() -> None:
+def test_documents_with_and_without_a_field_called_id_may_be_mixed() -> None:
     assert rows(["id", "_id"], {"_id": 1}, {"_id": 2, "id": "own"}, {"_id": 3}) == [
         [1, MISSING],
         ["own", 2],
@@ -51,23 +51,23 @@ def test_documents_with_and_without_an_id_of_their_own_stand_side_by_side() -> N
     assert seen({"_id": 1}, {"_id": 2, "id": "own"}) == ["id", "_id"]
 
 
-def test_a_key_may_be_plain_here_and_an_object_there() -> None:
+def test_a_key_may_hold_a_plain_value_in_one_document_and_an_object_in_another() -> None:
     filled = rows(["a", "a.b", "a.b.c"], {"a": 1}, {"a": {"b": 2}}, {"a": {"b": {"c": 3}}}, {"a": {}})
     assert filled == [[1, MISSING, MISSING], [MISSING, 2, MISSING], [MISSING, MISSING, 3], [{}, MISSING, MISSING]]
 
 
-def test_a_reference_fills_its_columns_also_after_a_plain_value_at_its_place() -> None:
+def test_a_dbref_fills_its_columns_after_a_plain_value_at_the_same_place() -> None:
     filled = rows(["r", "r.$ref", "r.$id"], {"r": 5}, {"r": DBRef("shops", 7)}, {"r": None})
     assert filled == [[5, MISSING, MISSING], [MISSING, "shops", 7], [None, MISSING, MISSING]]
 
 
-def test_a_leaf_of_a_reference_is_chosen_though_the_plain_value_beside_it_is_not() -> None:
+def test_a_leaf_of_a_dbref_may_be_selected_without_the_plain_value_at_the_same_place() -> None:
     chosen = Selection(("r.$id",))
     assert rows(["r.$id"], {"r": 5}, {"r": DBRef("shops", 7)}, selection=chosen) == [[MISSING], [7]]
     assert seen({"r": 5}, {"r": DBRef("shops", 7)}, selection=chosen) == ["r.$id"]
 
 
-def test_hostile_keys_have_names_of_their_own() -> None:
+def test_unusual_keys_have_distinct_names() -> None:
     keys = ["(root)", "", "a.b", "a\\", "$where", " ", "ü🎉"]
     document = {key: {"x": at} for at, key in enumerate(keys)}
     names = ["(root).x", ".x", "a\\.b.x", "a\\\\.x", "$where.x", " .x", "ü🎉.x"]
@@ -75,11 +75,11 @@ def test_hostile_keys_have_names_of_their_own() -> None:
     assert rows(names, document) == [list(range(7))]
 
 
-def test_an_unforeseen_leaf_is_named_with_its_sheet() -> None:
+def test_an_unforeseen_leaf_is_reported_with_its_sheet() -> None:
     with pytest.raises(UnforeseenColumn) as refused:
         rows(["id"], {"_id": 1}, {"_id": 2, "a": {"b": 1}})
     assert (refused.value.sheet, refused.value.name) == ("products", "a.b")
 
 
-def test_what_is_not_chosen_is_never_unforeseen() -> None:
+def test_a_leaf_that_is_not_selected_is_never_unforeseen() -> None:
     assert rows(["id"], {"_id": 1, "a": {"b": 1}}, selection=Selection(None, ("a",))) == [[1]]

@@ -17,32 +17,32 @@ STYLE = 2
 
 
 def cell(value: Any) -> ElementTree.Element:
-    """The one cell of a row, as an XML parser sees it."""
+    """The only cell of a row, as parsed from XML."""
     [found] = ElementTree.fromstring(Cells(STYLE, 4).row([value], ["A"], 7))
     assert found.get("r") == "A7"
     return found
 
 
 def text_of(value: Any) -> str:
-    """The text of a text cell; fails for another kind of cell."""
+    """The text of a text cell; fails for other cells."""
     found = cell(value)
     assert found.get("t") == "inlineStr"
     return str(unescaped(found.findtext("is/t")))
 
 
 def number_of(value: Any) -> str:
-    """The characters of a number; fails for another kind of cell."""
+    """The characters of a number; fails for other cells."""
     found = cell(value)
     assert found.get("t") is None
     return found.findtext("v") or ""
 
 
 @pytest.mark.parametrize("number", [1, 26, 27, 52, 53, 702, 703, 16_384])
-def test_columns_are_lettered_as_openpyxl_letters_them(number: int) -> None:
+def test_column_letters_are_those_of_openpyxl(number: int) -> None:
     assert column_letters(number) == get_column_letter(number)
 
 
-def test_missing_makes_no_cell_and_keeps_the_others_in_place() -> None:
+def test_a_missing_value_has_no_cell_and_the_others_keep_their_columns() -> None:
     row = ElementTree.fromstring(Cells(STYLE, 4).row([None, 1, None, "x"], ["A", "B", "C", "D"], 3))
     assert row.get("r") == "3"
     assert [found.get("r") for found in row] == ["B3", "D3"]
@@ -99,14 +99,14 @@ def test_numbers_are_numbers(value: Any, number: float) -> None:
         ([{"a": True}], '[{"a":true}]'),
     ],
 )
-def test_what_excel_would_change_or_does_not_know_is_text(value: Any, text: str) -> None:
+def test_values_that_excel_cannot_hold_exactly_are_text(value: Any, text: str) -> None:
     assert text_of(value) == text
 
 
 @pytest.mark.parametrize(
     "text", ["=1+1", "0012345678905", "1e5", "true", "2026-03-15", "", " lead", "trail ", "a  b", "\n"]
 )
-def test_text_is_text_with_every_blank(text: str) -> None:
+def test_text_keeps_every_space(text: str) -> None:
     assert text_of(text) == text
     if text != text.strip() or "  " in text:
         assert 'xml:space="preserve"' in Cells(STYLE, 4).row([text], ["A"], 1)
@@ -126,7 +126,7 @@ def test_booleans_are_booleans() -> None:
         datetime(9999, 12, 31, 23, 59, 59, 999_000),
     ],
 )
-def test_dates_are_serial_numbers_to_the_millisecond_in_the_style_of_dates(at: datetime) -> None:
+def test_dates_are_serial_numbers_with_milliseconds_in_the_date_style(at: datetime) -> None:
     assert cell(at).get("s") == str(STYLE)
     milliseconds = (
         Decimal(number_of(at)) - (datetime(at.year, at.month, at.day) - datetime(1899, 12, 30)).days
@@ -151,7 +151,7 @@ def test_dates_are_serial_numbers_to_the_millisecond_in_the_style_of_dates(at: d
         ("a<b&c>d", "a&lt;b&amp;c&gt;d"),
     ],
 )
-def test_characters_xml_forbids_are_escaped_as_excel_does(text: str, escaped: str) -> None:
+def test_characters_that_xml_forbids_are_escaped_like_in_excel(text: str, escaped: str) -> None:
     assert escaped_text(text) == escaped
     assert text_of(text) == text
 
@@ -167,14 +167,14 @@ def test_characters_xml_forbids_are_escaped_as_excel_does(text: str, escaped: st
         ("\x00" * 32_767, 32_767),
     ],
 )
-def test_text_is_cut_at_the_units_a_cell_holds_and_never_within_a_character(text: str, length: int) -> None:
+def test_text_is_truncated_at_the_limit_of_a_cell_but_never_within_a_character(text: str, length: int) -> None:
     assert cut_text(text) == text[:length]
     cells = Cells(STYLE, 4)
     cells.row([text, [text], "short"], ["A", "B", "C"], 1)
     assert cells.cut == (2 if len(text) > length else 0)
 
 
-def test_names_are_cut_and_counted_like_text() -> None:
+def test_names_are_truncated_and_counted_like_text() -> None:
     cells = Cells(STYLE, 4)
     heading = ElementTree.fromstring(cells.heading(["a", "A", "x" * 40_000], ["A", "B", "C"], ' s="1"'))
     assert [found.get("s") for found in heading] == ["1", "1", "1"]

@@ -17,7 +17,7 @@ HYPHENATED = "00010203-0405-0607-0809-0a0b0c0d0e0f"
 
 
 def raw(*elements: bytes) -> bytes:
-    """A BSON document of elements as they are, right or wrong."""
+    """A BSON document of raw elements, valid or not."""
     body = b"".join(elements) + b"\0"
     return struct.pack("<i", len(body) + 4) + body
 
@@ -27,7 +27,7 @@ def string(content: bytes) -> bytes:
 
 
 def stored(value: Any) -> Any:
-    """The value as it comes from MongoDB."""
+    """The value as read from MongoDB."""
     return documents(bson.encode({"x": value}))[0]["x"]
 
 
@@ -114,20 +114,20 @@ def test_a_value_looks_as_documented(value: Any, flat: str, json: str) -> None:
         (b"\x06x\0", ""),  # undefined
         (b"\x0ex\0" + string(b"symbol"), "symbol"),
         (b"\x02x\0" + string(b"a\xffb"), "a\ufffdb"),
-        (b"\x02x\0" + string(b"\xed\xa0\x80"), "\ufffd\ufffd\ufffd"),  # a surrogate is no character
+        (b"\x02x\0" + string(b"\xed\xa0\x80"), "\ufffd\ufffd\ufffd"),  # a surrogate is not a character
         (b"\x0dx\0" + string(b"f(\xff)"), "f(\ufffd)"),
         (b"\x0bx\0a\xff\0i\0", "/a\ufffd/i"),
         (b"\x0bx\0a\0imsxlu\0", "/a/ilmsux"),
-        (b"\x13x\0" + bytes(15) + b"\xfc", "NaN"),  # with a sign
-        (b"\x13x\0" + bytes(15) + b"\xfe", "NaN"),  # and a signal
-        (b"\x05x\0" + struct.pack("<i", 7) + b"\x02" + struct.pack("<i", 3) + b"abc", "YWJj"),  # the old binary
+        (b"\x13x\0" + bytes(15) + b"\xfc", "NaN"),  # with the sign bit
+        (b"\x13x\0" + bytes(15) + b"\xfe", "NaN"),  # signaling
+        (b"\x05x\0" + struct.pack("<i", 7) + b"\x02" + struct.pack("<i", 3) + b"abc", "YWJj"),  # the old binary subtype
     ],
 )
-def test_what_drivers_no_longer_write_is_read_all_the_same(element: bytes, flat: str) -> None:
+def test_types_that_drivers_no_longer_write_can_be_read(element: bytes, flat: str) -> None:
     assert text(decoded(element)) == flat
 
 
-def test_the_old_pointer_is_a_reference() -> None:
+def test_a_dbpointer_is_a_dbref() -> None:
     pointer = decoded(b"\x0cx\0" + string(b"shops") + bytes(12))
     assert dict(as_object(pointer) or {}) == {"$ref": "shops", "$id": ObjectId(bytes(12))}
 
@@ -137,30 +137,30 @@ def test_invalid_utf8_in_a_key_is_replaced() -> None:
     assert document == {"k\ufffd": 1}
 
 
-def test_of_duplicate_keys_the_last_one_counts_at_the_place_of_the_first() -> None:
+def test_the_last_of_duplicate_keys_counts_at_the_position_of_the_first() -> None:
     one, two, three = (struct.pack("<i", n) for n in (1, 2, 3))
     [document] = documents(raw(b"\x10a\0" + one, b"\x10b\0" + two, b"\x10a\0" + three))
     assert list(leaves(document)) == [("a", 3), ("b", 2)]
 
 
-def test_a_reference_is_an_ordinary_object() -> None:
+def test_a_dbref_is_an_ordinary_object() -> None:
     reference = stored(DBRef("shops", 5, "other", note="x"))
     assert json_text(reference) == '{"$ref":"shops","$id":5,"$db":"other","note":"x"}'
     assert list(leaves({"r": reference})) == [("r.$ref", "shops"), ("r.$id", 5), ("r.$db", "other"), ("r.note", "x")]
 
 
 @pytest.mark.parametrize("odd", [{"$ref": 5, "$id": 1}, {"$ref": "a"}, {"$ref": "a", "$id": 1, "$db": 5}])
-def test_what_only_looks_like_a_reference_stays_as_it_is(odd: dict[str, Any]) -> None:
+def test_an_object_that_only_looks_like_a_dbref_is_unchanged(odd: dict[str, Any]) -> None:
     assert stored(odd) == odd
 
 
-def test_the_id_is_called_id_unless_there_is_one() -> None:
+def test_underscore_id_is_exported_as_id_unless_there_is_a_field_called_id() -> None:
     assert list(top_level({"_id": 1, "a": 2})) == [("id", 1), ("a", 2)]
     assert list(top_level({"_id": 1, "id": 2})) == [("_id", 1), ("id", 2)]
     assert list(leaves({"_id": {"_id": 1}})) == [("id._id", 1)]
 
 
-def test_dots_and_backslashes_in_keys_are_marked() -> None:
+def test_dots_and_backslashes_in_keys_are_escaped() -> None:
     document = {"a.b": 1, "a": {"b": 2}, "c\\": {"d": 3}, "c\\.d": 4, "": {"": 5}}
     names = ["a\\.b", "a.b", "c\\\\.d", "c\\\\\\.d", "."]
     assert [name for name, _ in leaves(document)] == names
@@ -168,12 +168,12 @@ def test_dots_and_backslashes_in_keys_are_marked() -> None:
     assert escaped("plain") == "plain"
 
 
-def test_leaves_are_null_lists_and_empty_objects_too() -> None:
+def test_null_lists_and_empty_objects_are_leaves() -> None:
     document = {"a": None, "b": [{"c": 1}], "d": {}, "e": {"f": {"g": 1}, "h": {}}}
     assert [name for name, _ in leaves(document)] == ["a", "b", "d", "e.f.g", "e.h"]
 
 
-def test_indented_json_goes_two_spaces_deeper_each_level() -> None:
+def test_indented_json_has_two_spaces_per_level() -> None:
     value = {"a": [1, {"b": {}}, []], "c": {"d": "x"}}
     expected = '{\n  "a": [\n    1,\n    {\n      "b": {}\n    },\n    []\n  ],\n  "c": {\n    "d": "x"\n  }\n}'
     assert json_text(value, "\n") == expected
