@@ -3,16 +3,20 @@
 Synchronous, because it runs in an export's thread. The exporter never writes to a catalogue.
 """
 
+import threading
 from collections.abc import Generator, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
+import structlog
 from pymongo import CursorType, MongoClient
 from pymongo.client_session import ClientSession
 from pymongo.errors import OperationFailure, PyMongoError
 
 from services.chassis.mongo import Document, is_transient
 from services.exporter.errors import JobFault
+
+log = structlog.get_logger()
 
 BATCH_DOCUMENTS = 1_000
 _SNAPSHOT_TOO_OLD = {239, 246}
@@ -27,8 +31,10 @@ class Snapshot:
     """One consistent view of a tenant's catalogue; every read sees the same documents."""
 
     def __init__(self, client: MongoClient[Document], tenant: str, session: ClientSession) -> None:
+        self._client = client
         self._database = client[database_name(tenant)]
         self._session = session
+        self._reads: set[int] = set()
         # With an exhaust cursor the server sends batches without being asked; routers of sharded clusters have none.
         self._cursor_type = CursorType.NON_TAILABLE if client.is_mongos else CursorType.EXHAUST
 
@@ -41,17 +47,20 @@ class Snapshot:
             SnapshotLost: the snapshot is too old.
             JobFault: the catalogue is unavailable or unreadable.
         """
-        with _translated():
-            cursor = self._database[collection].find_raw_batches(
-                query,
-                projection,
-                session=self._session,
-                batch_size=BATCH_DOCUMENTS,
-                sort=[("_id", 1)],
-                cursor_type=self._cursor_type,
-            )
-            with cursor:
+        cursor = self._database[collection].find_raw_batches(
+            query,
+            projection,
+            session=self._session,
+            batch_size=BATCH_DOCUMENTS,
+            sort=[("_id", 1)],
+            cursor_type=self._cursor_type,
+        )
+        self._reads.add(id(cursor))
+        try:
+            with _translated(), cursor:
                 yield from cursor
+        finally:
+            self._reads.discard(id(cursor))
 
     def count(self, collection: str, query: Mapping[str, Any]) -> int | None:
         """How many documents there are; None when a filter makes counting too slow."""
@@ -64,6 +73,24 @@ class Snapshot:
             except OperationFailure:
                 return None
 
+    def close(self) -> None:
+        """End the session; queries that are still running, in threads that were left behind, are killed.
+
+        Does not wait for MongoDB if there are any: it may be the reason why they hang.
+        """
+        if not self._reads:
+            self._session.end_session()
+            return
+        threading.Thread(target=self._kill, name="export-kill", daemon=True).start()
+
+    def _kill(self) -> None:
+        try:
+            self._client.admin.command("killSessions", [self._session.session_id])
+        except PyMongoError as exc:
+            log.warning("query_not_killed", action="kill", reason=str(exc)[:300])
+        # Only now may the session be used again.
+        self._session.end_session()
+
 
 def database_name(tenant: str) -> str:
     """The database that holds a tenant's catalogue."""
@@ -72,9 +99,13 @@ def database_name(tenant: str) -> str:
 
 @contextmanager
 def snapshot(client: MongoClient[Document], tenant: str) -> Iterator[Snapshot]:
-    """Open a snapshot of a tenant's catalogue."""
-    with _translated(), client.start_session(snapshot=True) as session:
-        yield Snapshot(client, tenant, session)
+    """Open a snapshot of a tenant's catalogue; on exit, no query of it goes on running."""
+    with _translated():
+        view = Snapshot(client, tenant, client.start_session(snapshot=True))
+        try:
+            yield view
+        finally:
+            view.close()
 
 
 @contextmanager

@@ -14,6 +14,7 @@ from services.exporter.requests.request import FILTERED_SHEET, CheckedRequest
 from services.exporter.requests.sample import CatalogueSample
 
 SAMPLE_SECONDS = 2.0
+MAX_LIST_MILLIS = 5_000
 MAX_REPORTED = 10
 
 
@@ -37,7 +38,7 @@ def check_fields(
     """
     try:
         database = client[database_name(tenant)]
-        if not database.list_collection_names(filter={"name": FILTERED_SHEET}):
+        if not database.list_collection_names(filter={"name": FILTERED_SHEET}, maxTimeMS=MAX_LIST_MILLIS):
             text = f"tenant {tenant!r} has no catalogue yet; load products first"
             raise BadRequest([Violation("tenant", text)], code="catalogue_missing")
         sample = CatalogueSample(database[FILTERED_SHEET], seconds)

@@ -21,6 +21,7 @@ import pytest
 from bson import ObjectId
 from pymongo import CursorType, MongoClient, monitoring
 from pymongo.errors import OperationFailure
+from pymongo.read_concern import ReadConcern
 
 from deploy.local.servers import Mongod, free_port
 from services.chassis.blobs.contract import BlobWriter
@@ -431,11 +432,14 @@ def test_a_stop_ends_the_query_in_mongod(bench: Bench) -> None:
 
     def running() -> list[Document]:
         stages: list[Document] = [{"$currentOp": {}}, {"$match": {"ns": namespace, "command.find": "products"}}]
-        return list(bench.client.admin.aggregate(stages))
+        admin = bench.client.get_database("admin", read_concern=ReadConcern("local"))
+        return list(admin.aggregate(stages))
 
     def stop() -> None:
-        eventually("the query runs", running)
-        bench.stop.set()
+        try:
+            eventually("the query runs", running)
+        finally:
+            bench.stop.set()
 
     stopper = threading.Thread(target=stop)
     stopper.start()
