@@ -1,1 +1,1 @@
-"""How a process runs: settings, logs, MongoDB, JetStream, gRPC, metrics, shutdown. It knows no business word."""
+"""What every process needs: settings, logs, MongoDB, JetStream, gRPC, metrics, shutdown. No business terms."""

@@ -1,6 +1,7 @@
-"""JetStream as wake-ups: publish what may be lost, fetch one message at a time, and mend streams that vanished.
+"""JetStream for wake-ups and events: publish, fetch one message at a time, and recreate streams that were lost.
 
-The process starts and works without a NATS server; it connects when there is one. What must not be lost is in MongoDB.
+Any message may be lost; the truth is in MongoDB. The process starts and works without a NATS server, and connects as
+soon as one is available.
 """
 
 import asyncio
@@ -29,13 +30,13 @@ log = structlog.get_logger()
 
 CONNECTED = Gauge("nats_connected", "Whether this process is connected to NATS: 1 or 0.")
 
-# Anything the client raises when the server is away, slow, restarting, or has lost its store.
+# What the client raises when the server is down, slow, restarting, or has lost its store.
 FAULTS = (nats.errors.Error, asyncio.TimeoutError, OSError)
 
 
 @dataclass(frozen=True, slots=True)
 class Stream:
-    """A stream's name, its one subject pattern, and whether a message is gone once it is acknowledged."""
+    """A stream's name, its subject pattern, and whether a message is removed once it is acknowledged."""
 
     name: str
     subjects: str
@@ -45,7 +46,7 @@ class Stream:
 
 
 class JetStream:
-    """One connection, used by everything in the process."""
+    """The connection of this process."""
 
     def __init__(self, client: Client) -> None:
         self._client = client
@@ -53,11 +54,11 @@ class JetStream:
 
     @property
     def is_connected(self) -> bool:
-        """Whether a publish has a chance now."""
+        """Whether the client is connected now."""
         return self._client.is_connected
 
     async def publish(self, stream: Stream, subject: str, payload: bytes) -> None:
-        """Store a message, with the current trace in its headers; makes the stream when it is not there.
+        """Publish a message with the current trace in its headers; creates the stream if it does not exist.
 
         Raises:
             Unavailable: the server did not confirm; the message may or may not be stored.
@@ -68,7 +69,9 @@ class JetStream:
             try:
                 await self._store(stream, subject, payload)
             except FAULTS as exc:
-                raise Unavailable("queue_unavailable", f"The message queue did not take the message: {exc!r}") from exc
+                raise Unavailable(
+                    "queue_unavailable", f"The message queue did not confirm the message: {exc!r}"
+                ) from exc
 
     async def _store(self, stream: Stream, subject: str, payload: bytes) -> None:
         headers = tracing.headers() or None
@@ -79,7 +82,7 @@ class JetStream:
             await self._context.publish(subject, payload, timeout=2.0, headers=headers)
 
     async def ensure(self, stream: Stream) -> None:
-        """Make the stream when it is not there; one that an operator made or changed stays as it is."""
+        """Create the stream if it does not exist; one that an operator created or changed is left as it is."""
         config = StreamConfig(
             name=stream.name,
             subjects=[stream.subjects],
@@ -92,10 +95,10 @@ class JetStream:
             await self._context.stream_info(stream.name)
         except NotFoundError:
             await self._context.add_stream(config)
-            log.info("stream_made", action="jetstream", stream=stream.name)
+            log.info("stream_created", action="jetstream", stream=stream.name)
 
     async def subscription(self, stream: Stream, durable: str, ack_wait: float) -> JetStreamContext.PullSubscription:
-        """A pull subscription on the durable consumer, making stream and consumer when they are not there.
+        """A pull subscription of the durable consumer; creates stream and consumer if they do not exist.
 
         Attempts are counted in MongoDB, so deliveries are unlimited; no BackOff list, it would override `ack_wait`.
         """
@@ -112,7 +115,7 @@ class JetStream:
         return await self._context.pull_subscribe_bind(consumer=durable, stream=stream.name)
 
     async def consumer_exists(self, stream: Stream, durable: str) -> bool:
-        """False when the server lost the consumer, as after its store was deleted."""
+        """Whether the server has the consumer; it may lose it, for example when its store is deleted."""
         try:
             await self._context.consumer_info(stream.name, durable)
         except NotFoundError:
@@ -121,13 +124,13 @@ class JetStream:
 
 
 NAK_SECONDS = 5.0
-"""Until a message that could not be handled comes again."""
+"""Delay before a message that could not be handled is delivered again."""
 
 
 class Inbox:
-    """Messages of one durable consumer, one at a time, across restarts and lost stores of the server.
+    """Messages of one durable consumer, one at a time; survives restarts and lost stores of the server.
 
-    To be used from one loop only: several fetches at once on one consumer stall each other (nats.py#933).
+    Use it from one loop only: concurrent fetches on one consumer block each other (nats.py#933).
     """
 
     FETCH_SECONDS = 1.0
@@ -162,9 +165,9 @@ class Inbox:
         return message
 
     async def take(self, handle: Callable[[Msg], Awaitable[None]]) -> None:
-        """Hand the next message, if one comes, to `handle`, in the trace it carries.
+        """Call `handle` with the next message, if one arrives, in the message's trace.
 
-        When that raises a Fault the message comes again later.
+        If that raises a Fault, the message is delivered again later.
         """
         message = await self.next()
         if message is None:
@@ -179,9 +182,9 @@ class Inbox:
                 await handle(message)
         except Fault as fault:
             log.warning("message_postponed", action="jetstream", subject=message.subject, reason=fault.message)
-            await _settled(message.nak(delay=NAK_SECONDS))
+            await _settle(message.nak(delay=NAK_SECONDS))
         else:
-            await _settled(message.ack())
+            await _settle(message.ack())
 
     async def _bound(self) -> JetStreamContext.PullSubscription:
         if self._subscription is None:
@@ -190,7 +193,7 @@ class Inbox:
         return self._subscription
 
     async def _watch(self) -> None:
-        """Look now and then whether the consumer is there; a fetch from one that is gone looks like an empty one."""
+        """Check from time to time that the consumer exists; a fetch from a lost consumer only times out."""
         if time.monotonic() - self._checked < self.WATCHDOG_SECONDS:
             return
         self._checked = time.monotonic()
@@ -207,27 +210,27 @@ class Inbox:
 
 
 def span_attributes(operation: str, subject: str) -> dict[str, tracing.Attribute]:
-    """What a span says of a message that is sent or processed, by the semantic conventions for messaging."""
+    """The attributes of a span that sends or processes a message, by the semantic conventions for messaging."""
     return {"messaging.system": "nats", "messaging.operation.name": operation, "messaging.destination.name": subject}
 
 
-async def _settled(settling: Awaitable[None]) -> None:
+async def _settle(settling: Awaitable[None]) -> None:
     try:
         await settling
-    except FAULTS as exc:  # the message comes again, which does no harm
+    except FAULTS as exc:  # the message is delivered again, which is harmless
         log.debug("not_settled", action="jetstream", reason=repr(exc))
 
 
 @asynccontextmanager
 async def connecting(url: str, *, name: str, ca_file: Path | None = None) -> AsyncIterator[JetStream]:
-    """A `JetStream` that connects in the background, for as long as it takes, and again whenever it is cut off.
+    """A `JetStream` that connects in the background, and reconnects whenever the connection is lost.
 
     Args:
-        url: `nats://host:port`, or `tls://` for a server that speaks TLS; or several with commas between.
-        ca_file: PEM of the CAs that servers with TLS are known by; None: the system's.
+        url: `nats://host:port`, or `tls://` for TLS; several are separated by commas.
+        ca_file: PEM of the CAs for TLS; None: those of the system.
 
     Raises:
-        OSError: the URL is none of a NATS server, or the file holds no CA.
+        OSError: the URL is invalid, or the file contains no CA.
     """
     servers = [_checked(part.strip()) for part in url.split(",")]
     client = Client()
@@ -243,17 +246,17 @@ async def connecting(url: str, *, name: str, ca_file: Path | None = None) -> Asy
 
 
 async def _connect(client: Client, servers: list[str], name: str, trust: ssl.SSLContext) -> None:
-    said = False
+    reported = False
 
     async def on_error(exc: Exception) -> None:
-        nonlocal said
-        if not said:  # once an outage; the client tries again every second
-            said = True
+        nonlocal reported
+        if not reported:  # once per outage; the client retries every second
+            reported = True
             log.warning("nats_error", action="jetstream", reason=repr(exc))
 
     async def on_connected() -> None:
-        nonlocal said
-        said = False
+        nonlocal reported
+        reported = False
         CONNECTED.set(1)
         log.info("nats_connected", action="jetstream")
 
@@ -276,7 +279,7 @@ async def _connect(client: Client, servers: list[str], name: str, trust: ssl.SSL
             )
             await on_connected()
         except FAULTS as exc:
-            log.warning("nats_away", action="jetstream", reason=repr(exc))
+            log.warning("nats_unreachable", action="jetstream", reason=repr(exc))
             await asyncio.sleep(1.0)
 
 
@@ -289,5 +292,5 @@ def _trust(ca_file: Path | None) -> ssl.SSLContext:
 
 def _checked(url: str) -> str:
     if urlsplit(url).scheme not in ("nats", "tls", "ws", "wss") or not urlsplit(url).hostname:
-        raise OSError("NATS_URL must be nats://host:port, or several of them with commas between")
+        raise OSError("NATS_URL must be nats://host:port, or several of these, separated by commas")
     return url

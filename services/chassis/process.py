@@ -1,4 +1,4 @@
-"""The life of a process: configure logs, build everything, wait for a signal, take it down in reverse order."""
+"""Runs a process: read settings, configure logs, build the service, wait for a signal, shut down in reverse order."""
 
 import asyncio
 import signal
@@ -21,16 +21,18 @@ log = structlog.get_logger()
 
 
 def run(service: str, read: Callable[[], S], build: Callable[[S], AbstractAsyncContextManager[object]]) -> None:
-    """Read the settings, run what `build` makes of them until a signal comes, and exit.
+    """Read the settings, run what `build` opens until a signal arrives, and exit.
 
-    A wrong setting exits with 2 and names the variable; a part that cannot start exits with 1.
+    The exit code is 2 for an invalid setting, whose variable is named, and 1 when a part cannot start.
     """
     try:
         settings = read()
     except ValidationError as exc:
         for problem in exc.errors():
             variable = "_".join(str(part) for part in problem["loc"]).upper()
-            where = f"setting {variable}" if variable else "settings"  # what lies between several names them itself
+            where = (
+                f"setting {variable}" if variable else "settings"
+            )  # a rule about several variables names them itself
             print(f"{service}: {where}: {problem['msg']}", file=sys.stderr)  # noqa: T201
         sys.exit(2)
     logs.configure(service, level=settings.log_level, form=settings.log_format)
@@ -42,14 +44,14 @@ async def _serve(settings: S, build: Callable[[S], AbstractAsyncContextManager[o
     life = asyncio.create_task(_live(settings, build))
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
-        # The first signal ends it, also while it is being built; a second one must not cut the orderly end short.
+        # The first signal stops the process, even while it starts; a second one must not interrupt the shutdown.
         loop.add_signal_handler(number, lambda: life.cancelling() or life.cancel())
     try:
         await life
     except asyncio.CancelledError:
         pass
     except (OSError, Unavailable) as exc:
-        log.error("cannot_start", action="start", reason=str(exc))  # noqa: TRY400  the reason says it all
+        log.error("cannot_start", action="start", reason=str(exc))  # noqa: TRY400  the reason is enough
         sys.exit(1)
     log.info("stopped", action="stop")
 

@@ -1,4 +1,4 @@
-"""gRPC channels: round_robin over a headless service, quick reconnects, mTLS, a deadline on every call."""
+"""gRPC channels: round_robin over a headless service, fast reconnects, mTLS, a deadline on every call."""
 
 from __future__ import annotations  # grpcio's classes take type arguments in its stubs only
 
@@ -17,7 +17,7 @@ from services.chassis.telemetry import request_context
 
 Answer = TypeVar("Answer")
 
-# Every call here may be repeated: ids are chosen by the caller and every change is a compare-and-set.
+# Every call may be retried: callers choose the ids, and every change is a compare-and-set.
 _SERVICE_CONFIG = {
     "loadBalancingConfig": [{"round_robin": {}}],
     "methodConfig": [
@@ -35,11 +35,11 @@ _SERVICE_CONFIG = {
 }
 _OPTIONS: list[tuple[str, Any]] = [
     ("grpc.service_config", json.dumps(_SERVICE_CONFIG)),
-    # A restarted peer is found again within two seconds; grpcio's own ceiling is two minutes.
+    # A restarted peer is found within two seconds; the default limit is two minutes.
     ("grpc.initial_reconnect_backoff_ms", 200),
     ("grpc.max_reconnect_backoff_ms", 2_000),
     ("grpc.dns_min_time_between_resolutions_ms", 2_000),
-    # Servers allow a ping every 10 s (rpc_server); more often is answered with GOAWAY.
+    # Servers allow a ping every 10 s (rpc.server); they answer more frequent ones with GOAWAY.
     ("grpc.keepalive_time_ms", 30_000),
     ("grpc.keepalive_timeout_ms", 10_000),
     ("grpc.max_receive_message_length", 64 * 1024 * 1024),
@@ -51,7 +51,7 @@ async def channel(address: str, certificates: Certificates | None = None) -> Asy
     """A channel to `host:port` or `dns:///headless-service:port`, closed on leaving.
 
     Args:
-        certificates: of mTLS; the server's must be for the host of `address`. None: without TLS.
+        certificates: for mTLS; the server's must be valid for the host of `address`. None: no TLS.
     """
     target = address if "://" in address else f"dns:///{address}"
     spans = rpc_tracing.interceptors()
@@ -62,7 +62,7 @@ async def channel(address: str, certificates: Certificates | None = None) -> Asy
     opened = (
         grpc.aio.insecure_channel(target, options=_OPTIONS, interceptors=spans)
         if certificates is None
-        else cast(grpc.aio.Channel, RenewedChannel(connect, certificates))  # as far as stubs go
+        else cast(grpc.aio.Channel, RenewedChannel(connect, certificates))  # it offers what stubs use
     )
     try:
         yield opened
@@ -71,10 +71,10 @@ async def channel(address: str, certificates: Certificates | None = None) -> Asy
 
 
 class Caller:
-    """Calls one service: adds the deadline and the request id, and turns failures into faults.
+    """Calls one service: adds the deadline and the request id, and translates errors to faults.
 
     Args:
-        service: the peer's name, for `exporter_unavailable` and the like.
+        service: the peer's name, for codes such as `exporter_unavailable`.
         deadline: seconds a unary call may take.
     """
 
@@ -88,7 +88,7 @@ class Caller:
         """The answer of a unary method.
 
         Raises:
-            Fault: what the service answered, or `Unavailable` when it did not.
+            Fault: the service's answer, or `Unavailable` if there was none.
         """
         metadata = ((request_context.HEADER, request_context.current()),)
         try:

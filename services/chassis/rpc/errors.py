@@ -1,4 +1,4 @@
-"""Faults over gRPC: google.rpc.Status with ErrorInfo, BadRequest and RetryInfo, there and back (AIP-193)."""
+"""Converts faults to and from google.rpc.Status with ErrorInfo, BadRequest and RetryInfo (AIP-193)."""
 
 from __future__ import annotations  # grpcio's classes take type arguments in its stubs only
 
@@ -26,19 +26,19 @@ CODES: dict[Kind, grpc.StatusCode] = {
     Kind.UNAVAILABLE: grpc.StatusCode.UNAVAILABLE,
     Kind.INTERNAL: grpc.StatusCode.INTERNAL,
 }
-# For a peer that does not say its kind in ErrorInfo.
+# For a peer whose ErrorInfo has no kind.
 KINDS = {code: kind for kind, code in CODES.items() if kind is not Kind.GONE}
-# What grpcio itself reports when the peer is down, restarting or too slow.
-AWAY = {grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED, grpc.StatusCode.CANCELLED}
+# What grpcio reports when the peer is down, restarting or too slow.
+UNAVAILABLE_CODES = {grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED, grpc.StatusCode.CANCELLED}
 
-# A client refuses metadata of more than 8 KiB unless told otherwise. The sentence travels twice, once of them with
-# three bytes for each that is not ASCII, and the details once, in base64.
-MOST_MESSAGE = 1_000
-MOST_VIOLATIONS = 2_500
+# By default, clients reject metadata of more than 8 KiB. The message is sent twice, once with three bytes for each
+# byte that is not ASCII, and the details once, in base64.
+MAX_MESSAGE_BYTES = 1_000
+MAX_VIOLATIONS_BYTES = 2_500
 
 
 def to_status(fault: Fault) -> status_pb2.Status:
-    """The google.rpc.Status that says what `fault` says, cut to what fits into a call's metadata."""
+    """The google.rpc.Status of a fault, cut to what fits into a call's metadata."""
     details: list[any_pb2.Any] = []
 
     def add(message: error_details_pb2.ErrorInfo | error_details_pb2.BadRequest | error_details_pb2.RetryInfo) -> None:
@@ -58,20 +58,20 @@ def to_status(fault: Fault) -> status_pb2.Status:
         delay.FromMilliseconds(int(fault.retry_after * 1000))
         add(error_details_pb2.RetryInfo(retry_delay=delay))
     return status_pb2.Status(
-        code=CODES[fault.kind].value[0], message=_cut(fault.message, MOST_MESSAGE), details=details
+        code=CODES[fault.kind].value[0], message=_cut(fault.message, MAX_MESSAGE_BYTES), details=details
     )
 
 
-def _cut(text: str, most: int) -> str:
-    """The text in at most so many bytes of UTF-8; what cannot be written in UTF-8 becomes `?`."""
+def _cut(text: str, limit: int) -> str:
+    """The text in at most `limit` bytes of UTF-8; what cannot be encoded becomes `?`."""
     encoded = text.encode(errors="replace")
-    return encoded.decode() if len(encoded) <= most else encoded[: most - 3].decode(errors="ignore") + "…"
+    return encoded.decode() if len(encoded) <= limit else encoded[: limit - 3].decode(errors="ignore") + "…"
 
 
 def _fitting(violations: Sequence[Violation]) -> list[Violation]:
-    """The first violations, as many as fit, and a word about how many were left out."""
+    """The first violations, as many as fit, and how many were omitted."""
     kept: list[Violation] = []
-    left = MOST_VIOLATIONS
+    left = MAX_VIOLATIONS_BYTES
     for violation in violations:
         short = Violation(_cut(violation.field, 300), _cut(violation.message, 1_000))
         left -= len(short.field.encode()) + len(short.message.encode()) + 8
@@ -90,7 +90,7 @@ async def abort(context: grpc.aio.ServicerContext, fault: Fault) -> NoReturn:  #
 
 
 def from_error(error: grpc.aio.AioRpcError, service: str) -> Fault:
-    """The fault a failed call stands for; a peer that is away becomes `Unavailable` naming `service`."""
+    """The fault of a failed call; a peer that does not answer becomes `Unavailable` and names `service`."""
     status = rpc_status.from_call(error)
     info = error_details_pb2.ErrorInfo()
     bad = error_details_pb2.BadRequest()
@@ -110,14 +110,14 @@ def from_error(error: grpc.aio.AioRpcError, service: str) -> Fault:
     )
 
 
-def _kind(told: str, code: grpc.StatusCode) -> Kind:
+def _kind(name: str, code: grpc.StatusCode) -> Kind:
     try:
-        return Kind(told)
+        return Kind(name)
     except ValueError:
         return KINDS.get(code, Kind.INTERNAL)
 
 
 def _bare(error: grpc.aio.AioRpcError, service: str) -> Fault:
-    if error.code() in AWAY:
+    if error.code() in UNAVAILABLE_CODES:
         return Unavailable(f"{service}_unavailable", f"The {service} service does not answer; try again shortly.")
     return Fault("internal", f"The {service} service failed; the request id leads to its log.")

@@ -1,4 +1,4 @@
-"""The standard gRPC health service, for probes and balancers: is this process ready, and is it alive?"""
+"""The standard gRPC health service, for probes and load balancers: readiness and liveness."""
 
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -7,11 +7,11 @@ import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 LIVENESS = "liveness"
-"""The name to ask for whether the process runs: a database that is away is no reason to restart it."""
+"""The service name of the liveness check: an unreachable database is no reason to restart the process."""
 
 
 class HealthServicer(health_pb2_grpc.HealthServicer):  # type: ignore[misc]
-    """Answers from a question asked at each check instead of a stored flag; `liveness` is always SERVING."""
+    """Evaluates readiness at each check instead of storing a flag; `liveness` is always SERVING."""
 
     def __init__(self, ready: Callable[[], Awaitable[bool]], names: frozenset[str]) -> None:
         self._ready = ready
@@ -25,7 +25,7 @@ class HealthServicer(health_pb2_grpc.HealthServicer):  # type: ignore[misc]
     async def Check(  # noqa: N802  the protocol's name
         self, request: health_pb2.HealthCheckRequest, context: Any
     ) -> health_pb2.HealthCheckResponse:
-        """One answer; NOT_FOUND for a service that is not here."""
+        """The current status; NOT_FOUND for an unknown service."""
         status = health_pb2.HealthCheckResponse
         if request.service == LIVENESS:
             return status(status=status.SERVING)

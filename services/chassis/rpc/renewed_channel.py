@@ -1,6 +1,6 @@
-"""A gRPC channel that goes on under a new certificate: grpcio's credentials of a channel never change (grpc#41779).
+"""A gRPC channel that follows certificate changes: grpcio's channel credentials are fixed (grpc#41779).
 
-Stubs are made once from a channel. This one stands in for it and makes each call on a channel with current credentials.
+Stubs are created once from a channel. This one takes its place and makes each call with the current credentials.
 """
 
 from __future__ import annotations  # grpcio's classes take type arguments in its stubs only
@@ -13,14 +13,14 @@ import grpc
 
 from services.chassis.rpc.tls import Certificates, Identity
 
-# A call that was made starts at the loop's next turn; a channel that is closed before that would fail it.
-STARTS_WITHIN = 1.0
-ENDS_WITHIN = 60.0
-"""Seconds; the longest deadline of a call."""
+# A call starts at the next iteration of the event loop; closing its channel before that would fail it.
+START_SECONDS = 1.0
+DRAIN_SECONDS = 60.0
+"""The longest deadline of a call."""
 
 
 class RenewedChannel:
-    """What generated stubs use of `grpc.aio.Channel`, for calls without a stream of requests.
+    """The part of `grpc.aio.Channel` that generated stubs use, without request streams.
 
     Args:
         connect: opens a channel with an identity.
@@ -34,22 +34,22 @@ class RenewedChannel:
         self._retiring: set[asyncio.Task[None]] = set()
 
     def unary_unary(self, *method: Any, **codec: Any) -> Callable[..., Any]:
-        """A method with one answer."""
+        """A method with one response."""
         return self._resolving(lambda channel: channel.unary_unary(*method, **codec))
 
     def unary_stream(self, *method: Any, **codec: Any) -> Callable[..., Any]:
-        """A method with a stream of answers."""
+        """A method with a response stream."""
         return self._resolving(lambda channel: channel.unary_stream(*method, **codec))
 
     async def close(self) -> None:
-        """Close what is open; calls under way end."""
+        """Close all channels; running calls end."""
         for task in self._retiring:
             task.cancel()
         await asyncio.gather(*self._retiring, return_exceptions=True)
         await self._channel.close()
 
     def _resolving(self, callable_of: Callable[[grpc.aio.Channel], Callable[..., Any]]) -> Callable[..., Any]:
-        """The method, made anew when the channel is another one than at its last call."""
+        """The method, bound again when the channel has changed since its last call."""
         channel = self._channel
         bound = callable_of(channel)
 
@@ -64,7 +64,7 @@ class RenewedChannel:
 
     def _current(self) -> grpc.aio.Channel:
         if self._identity != self._certificates.current:
-            task = asyncio.create_task(_retired(self._channel))
+            task = asyncio.create_task(_retire(self._channel))
             self._retiring.add(task)
             task.add_done_callback(self._retiring.discard)
             self._identity = self._certificates.current
@@ -72,7 +72,7 @@ class RenewedChannel:
         return self._channel
 
 
-async def _retired(channel: grpc.aio.Channel) -> None:
-    """Close a channel that gets no more calls, after those under way."""
-    await asyncio.sleep(STARTS_WITHIN)
-    await channel.close(ENDS_WITHIN)
+async def _retire(channel: grpc.aio.Channel) -> None:
+    """Close a channel that gets no new calls, after its running calls."""
+    await asyncio.sleep(START_SECONDS)
+    await channel.close(DRAIN_SECONDS)

@@ -1,4 +1,4 @@
-"""A gRPC server with health, reflection, mTLS, errors as google.rpc.Status, metrics and a drain before it stops."""
+"""A gRPC server with health, reflection, mTLS, errors as google.rpc.Status, metrics and draining before it stops."""
 
 from __future__ import annotations  # grpcio's classes take type arguments in its stubs only
 
@@ -29,10 +29,10 @@ log = structlog.get_logger()
 CALLS = Histogram("rpc_server_seconds", "Duration of gRPC calls handled, by method and status.", ["method", "code"])
 
 _OPTIONS: list[tuple[str, Any]] = [
-    ("grpc.so_reuseport", 0),  # a port that is taken must be an error, not shared
+    ("grpc.so_reuseport", 0),  # a port in use must be an error, and not be shared
     ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
     ("grpc.keepalive_permit_without_calls", 1),
-    # Connections are renewed, so that calls spread over replicas that came later.
+    # Connections are renewed, so that new replicas get their share of the calls.
     ("grpc.max_connection_age_ms", 300_000),
     ("grpc.max_connection_age_grace_ms", 60_000),
     ("grpc.max_receive_message_length", 16 * 1024 * 1024),
@@ -40,7 +40,7 @@ _OPTIONS: list[tuple[str, Any]] = [
 
 
 class FaultInterceptor(grpc.aio.ServerInterceptor):
-    """Binds the request id, checks the request, counts and times each call, and turns exceptions into statuses."""
+    """Binds the request id, checks the request, measures each call, and translates exceptions to statuses."""
 
     async def intercept_service(
         self,
@@ -117,7 +117,7 @@ async def _measured(method: str, context: Any) -> AsyncIterator[None]:
 
 @dataclass(frozen=True, slots=True)
 class Ports:
-    """Where a server listens; `health` is None when it is asked on the same port."""
+    """The ports a server listens on; `health` is None when health is served on `rpc` only."""
 
     rpc: int
     health: int | None
@@ -132,11 +132,11 @@ async def serving(
     ready: Callable[[], Awaitable[bool]],
     certificates: Certificates | None,
 ) -> AsyncIterator[Ports]:
-    """Serve what `register` adds, to clients with a certificate only unless `certificates` is None.
+    """Serve what `register` adds; only to clients with a certificate, unless `certificates` is None.
 
-    Health answers SERVING for "" and each name in `services` while `ready` holds (asked at every check), and for
-    `liveness` always. On leaving it answers NOT_SERVING for `shutdown_notice` seconds while calls are still taken;
-    then calls under way have `shutdown_grace` seconds.
+    Health is SERVING for "" and each name in `services` while `ready` returns True, and always for `liveness`. On
+    leaving, health is NOT_SERVING for `shutdown_notice` seconds while calls are still accepted; then running calls get
+    `shutdown_grace` seconds.
 
     Raises:
         OSError: an address cannot be bound.
@@ -162,7 +162,7 @@ async def serving(
 
 @asynccontextmanager
 async def _health_listening(settings: RpcSettings, checks: HealthServicer) -> AsyncIterator[int | None]:
-    """The health service alone, for probes that speak no TLS, if it has a port of its own."""
+    """The health service on its own port, for probes without TLS, if one is configured."""
     if settings.health_port is None:
         yield None
         return

@@ -1,6 +1,6 @@
-"""Certificates of mTLS between services: read from files, tried before they are used, taken over when they change.
+"""Certificates for mTLS between services: read from files, verified before use, reloaded when they change.
 
-kubelet swaps a mounted secret by a symlink and cert-manager renews in place, so contents are compared, not times.
+kubelet replaces a mounted secret by a symlink and cert-manager renews in place, so contents are compared, not times.
 """
 
 from __future__ import annotations  # grpcio's classes take type arguments in its stubs only
@@ -20,8 +20,8 @@ from services.chassis.settings import ProcessSettings
 
 log = structlog.get_logger()
 
-LOOK_SECONDS = 2.0
-# Both are labelled with TLS_CERT_FILE: without mTLS there is no sample, and no alert about the year 1970.
+RELOAD_SECONDS = 2.0
+# Both have TLS_CERT_FILE as their label, so that there is no sample, and no alert, without mTLS.
 EXPIRES = Gauge(
     "tls_certificate_expires_timestamp_seconds", "Expiry of the certificate in use, as a Unix timestamp.", ["file"]
 )
@@ -32,7 +32,7 @@ REFUSED = Gauge(
 
 @dataclass(frozen=True, slots=True)
 class Files:
-    """Where certificate, private key and trusted CAs are, in PEM."""
+    """Paths of certificate, private key and trusted CAs, in PEM."""
 
     certificate: Path
     key: Path
@@ -41,18 +41,18 @@ class Files:
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """What the files held; all of it PEM."""
+    """The contents of the files, in PEM."""
 
     certificate: bytes
     key: bytes = field(repr=False)
     authorities: bytes
 
     def channel_credentials(self) -> grpc.ChannelCredentials:
-        """To show this certificate to servers, and to trust those of the CAs whose name is the one asked for."""
+        """Credentials that present this certificate and trust servers of the CAs with a matching name."""
         return grpc.ssl_channel_credentials(self.authorities, self.key, self.certificate)
 
     def server_configuration(self) -> grpc.ServerCertificateConfiguration:
-        """To show this certificate to clients."""
+        """Configuration that presents this certificate to clients."""
         return grpc.ssl_server_certificate_configuration([(self.key, self.certificate)], self.authorities)
 
 
@@ -60,51 +60,51 @@ class Certificates:
     """The identity in use.
 
     Raises:
-        OSError: the files cannot be read, or are not fit for use; says which, and why.
+        OSError: a file cannot be read or used; the message says which, and why.
     """
 
     def __init__(self, files: Files) -> None:
         self._files = files
-        self._complaint = ""
+        self._last_error = ""
         self.current = _read(files)
-        self._take(self.current)
+        self._use(self.current)
 
-    async def look(self) -> None:
-        """Take over what the files hold now; what is not fit for use is logged once, and the old is kept."""
+    async def reload(self) -> None:
+        """Use the current contents of the files. Unusable ones are logged once, and the old ones are kept."""
         try:
             found = _read(self._files)
             if found != self.current:
-                self._take(found)
+                self._use(found)
                 log.info("certificate_taken_over", action="tls", file=str(self._files.certificate))
         except OSError as exc:
-            if str(exc) != self._complaint:
-                log.error("certificate_refused", action="tls", reason=str(exc))  # noqa: TRY400  the reason says it all
-            self._complaint = str(exc)
+            if str(exc) != self._last_error:
+                log.error("certificate_refused", action="tls", reason=str(exc))  # noqa: TRY400  the reason is enough
+            self._last_error = str(exc)
             REFUSED.labels(self._files.certificate).set(1)
             return
-        self._complaint = ""
+        self._last_error = ""
         REFUSED.labels(self._files.certificate).set(0)
 
     def server_credentials(self) -> grpc.ServerCredentials:
-        """Credentials of a server that answers only clients with a certificate of the CAs, by what is current."""
+        """Credentials of a server that accepts only clients with a certificate of the CAs; follows reloads."""
 
         def fetch() -> grpc.ServerCertificateConfiguration:
-            """Called by grpcio in a thread of its own, once for each connection, before its handshake."""
+            """Called by grpcio in its own thread, once per connection, before the handshake."""
             return self.current.server_configuration()
 
         return grpc.dynamic_ssl_server_credentials(fetch(), fetch, require_client_authentication=True)
 
-    def _take(self, found: Identity) -> None:
-        expires = _tried(self._files)
+    def _use(self, found: Identity) -> None:
+        expires = _verify(self._files)
         if _read(self._files) != found:
-            raise OSError("the TLS files changed while they were read")  # the next look finds them whole
+            raise OSError("the TLS files changed while they were read")  # the next reload finds them complete
         self.current = found
         EXPIRES.labels(self._files.certificate).set(expires)
 
 
 @asynccontextmanager
 async def certificates(settings: ProcessSettings) -> AsyncIterator[Certificates | None]:
-    """The process's certificates, looked at again every two seconds; None when mTLS is off.
+    """The process's certificates, reloaded every two seconds; None when mTLS is off.
 
     Raises:
         OSError: they cannot be used.
@@ -113,7 +113,7 @@ async def certificates(settings: ProcessSettings) -> AsyncIterator[Certificates 
         yield None
         return
     found = Certificates(Files(settings.tls_cert_file, settings.tls_key_file, settings.tls_ca_file))
-    async with loops.running(loops.repeat("certificates", LOOK_SECONDS, found.look)):
+    async with loops.running(loops.repeat("certificates", RELOAD_SECONDS, found.reload)):
         yield found
 
 
@@ -121,10 +121,10 @@ def _read(files: Files) -> Identity:
     return Identity(files.certificate.read_bytes(), files.key.read_bytes(), files.authorities.read_bytes())
 
 
-def _tried(files: Files) -> float:
-    """When the certificate expires, seconds since the epoch, found by a handshake in memory, with itself as the peer.
+def _verify(files: Files) -> float:
+    """When the certificate expires, in seconds since the epoch; verified by a handshake with itself in memory.
 
-    So everything a real peer would refuse is found here: a key that does not fit, another CA, an expired certificate.
+    This finds what a real peer would refuse: a key that does not match, another CA, an expired certificate.
 
     Raises:
         OSError: it failed.

@@ -1,4 +1,4 @@
-"""Spans of gRPC calls, on both sides, by the semantic conventions for RPC. Health and reflection have none."""
+"""Spans of gRPC calls on both sides, by the semantic conventions for RPC. Health and reflection have none."""
 
 from __future__ import annotations  # grpcio's classes take type arguments in its stubs only
 
@@ -11,7 +11,7 @@ from opentelemetry.trace import Span, SpanKind
 
 from services.chassis.telemetry import tracing
 
-# On the side that serves, the other codes are the caller's affair and no errors of this service.
+# On the server side, the other codes are errors of the caller.
 SERVER_ERRORS = {"UNKNOWN", "DEADLINE_EXCEEDED", "UNIMPLEMENTED", "INTERNAL", "UNAVAILABLE", "DATA_LOSS"}
 
 
@@ -21,12 +21,12 @@ def is_traced(method: str) -> bool:
 
 
 def interceptors() -> list[grpc.aio.ClientInterceptor]:
-    """For a channel; none while tracing is off, for they would cost every call some 0.1 ms."""
+    """The interceptors of a channel; none while tracing is off, since they cost each call about 0.1 ms."""
     return [ClientTracing()] if tracing.is_on() else []
 
 
 class ClientTracing(grpc.aio.UnaryUnaryClientInterceptor):
-    """A span around each call, whose trace goes along in the call's metadata."""
+    """A span around each call; the call's metadata carries the trace."""
 
     async def intercept_unary_unary(
         self,
@@ -34,7 +34,7 @@ class ClientTracing(grpc.aio.UnaryUnaryClientInterceptor):
         client_call_details: grpc.aio.ClientCallDetails,
         request: Any,
     ) -> Any:
-        """Called by grpcio for each call; the answer is the call itself, which has ended."""
+        """Called by grpcio for each call; returns the call, which has ended."""
         raw: str | bytes = client_call_details.method
         method = raw.decode() if isinstance(raw, bytes) else raw
         if not is_traced(method):
@@ -63,20 +63,20 @@ def _with_trace(details: grpc.aio.ClientCallDetails) -> grpc.aio.ClientCallDetai
 
 @contextmanager
 def serving(method: str, metadata: Mapping[str, str]) -> Iterator[Span]:
-    """The span of a call that is handled here, in the trace its metadata carries."""
+    """The span of a call that this process handles, in the trace of its metadata."""
     parent = tracing.from_headers(metadata)
     with tracing.span(
         method.removeprefix("/"),
         kind=SpanKind.SERVER,
         parent=parent,
         attributes=_attributes(method),
-        raises_are_errors=False,  # what is raised ends the call; `answered` says how
+        raises_are_errors=False,  # an exception ends the call, and `answered` records its code
     ) as span:
         yield span
 
 
 def answered(code: str) -> None:
-    """How the call ends, said within its span."""
+    """Record the code of the call in its span."""
     tracing.note({"rpc.response.status_code": code})
     if code in SERVER_ERRORS:
         tracing.failed(code)

@@ -1,4 +1,4 @@
-"""Structured logs: one event a line, JSON in production, with the fields bound to the running request or job."""
+"""Structured logs: one event per line, JSON in production, with the fields bound to the current request or job."""
 
 import logging
 import sys
@@ -7,14 +7,14 @@ import structlog
 
 from services.chassis.telemetry import tracing
 
-# structlog's own choice shows the local variables of every frame: secrets, addresses with passwords, whole documents.
+# By default structlog shows local variables of every frame: secrets, URLs with passwords, whole documents.
 _TRACEBACKS = structlog.processors.ExceptionRenderer(
     structlog.tracebacks.ExceptionDictTransformer(show_locals=False, max_frames=20)
 )
 
 
 def configure(service: str, *, level: str, form: str) -> None:
-    """Send structlog's and the standard library's records to stderr, as JSON lines or for a console."""
+    """Write records of structlog and of the standard library to stderr, as JSON lines or for a console."""
     shared: list[structlog.typing.Processor] = [
         structlog.contextvars.merge_contextvars,
         tracing.add_ids,

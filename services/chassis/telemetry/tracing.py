@@ -27,10 +27,10 @@ from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapProp
 
 HEADER = "traceparent"
 HEADERS = (HEADER, "tracestate")
-"""What carries a trace, in the order of its parts."""
+"""The headers that carry a trace."""
 
 ROOT = Context()
-"""The parent of a span that begins a trace of its own, whatever goes on around it."""
+"""The parent of a span that starts a new trace."""
 
 SCOPE = "catalog-exports"
 """The instrumentation scope of all spans."""
@@ -46,7 +46,7 @@ def _tracer(provider: TracerProvider) -> Tracer:
 
 
 def is_on() -> bool:
-    """Whether this process makes spans."""
+    """Whether this process creates spans."""
     return not isinstance(trace.get_tracer_provider(), ProxyTracerProvider)
 
 
@@ -62,11 +62,11 @@ def span(
     """A span around the block, current within it.
 
     Args:
-        name: of few values; what tells one from the other is an attribute.
-        parent: whose child it is; None: of the current span.
+        name: one of few values; details are attributes.
+        parent: the parent span; None: the current one.
         attributes: names by the semantic conventions where they have one; never a secret.
-        raises_are_errors: an exception that leaves the block marks the span as failed, with its code or type and
-            without its text, which may hold anything.
+        raises_are_errors: an exception that leaves the block marks the span as failed, with its code or type. Its
+            text is left out, since it may contain anything.
     """
     if not is_on():
         yield INVALID_SPAN
@@ -88,12 +88,12 @@ def span(
 
 
 def begin(name: str) -> Span:
-    """A child of the current span that does not become the current one; whoever begins it ends it."""
+    """A child of the current span that does not become the current one; the caller ends it."""
     return _tracer(trace.get_tracer_provider()).start_span(name) if is_on() else INVALID_SPAN
 
 
 def note(attributes: Mapping[str, Attribute]) -> None:
-    """Add to the current span, if there is one, what is known only now."""
+    """Add attributes to the current span, if there is one."""
     trace.get_current_span().set_attributes(dict(attributes))
 
 
@@ -101,7 +101,7 @@ def failed(code: str, span: Span | None = None) -> None:
     """Mark a span, or the current one, as failed.
 
     Args:
-        code: of few values, for programs.
+        code: one of few values, for programs.
     """
     marked = span or trace.get_current_span()
     marked.set_attribute("error.type", code)
@@ -109,25 +109,25 @@ def failed(code: str, span: Span | None = None) -> None:
 
 
 def code_of(exc: BaseException) -> str:
-    """What says of few values why something failed: the code of an error that has one, or its type."""
+    """The code of an error that has one, or its type."""
     code = getattr(exc, "code", None)
     return code if isinstance(code, str) else type(exc).__name__
 
 
 def headers() -> dict[str, str]:
-    """What carries the current trace to another process; nothing outside of any."""
+    """The headers that carry the current trace to another process; none outside of a trace."""
     carrier: dict[str, str] = {}
     _W3C.inject(carrier)
     return carrier
 
 
 def traceparent() -> str:
-    """The current trace as text, to be stored; empty outside of any."""
+    """The current trace as text, to be stored; empty outside of a trace."""
     return headers().get(HEADER, "")
 
 
 def from_headers(given: Mapping[str, str]) -> Context:
-    """The trace that headers (lower-case names) carry; a new one when they carry none, or nonsense."""
+    """The trace in headers (lower-case names); a new one if there is none, or it is invalid."""
     carrier = {name: given[name] for name in HEADERS if name in given}
     return _W3C.extract(carrier, context=ROOT) if carrier else ROOT
 
@@ -139,7 +139,7 @@ def from_text(stored: str) -> Context:
 
 @contextmanager
 def continued(stored: str) -> Iterator[None]:
-    """Within the block, the trace of a stored `traceparent` goes on; with an empty one, none does."""
+    """Continue the trace of a stored `traceparent` within the block; none if it is empty."""
     token = context.attach(from_text(stored))
     try:
         yield
@@ -148,7 +148,7 @@ def continued(stored: str) -> Iterator[None]:
 
 
 def add_ids(_: Any, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
-    """A processor of structlog: the ids of the current span, under which a trace's logs are found."""
+    """A structlog processor that adds the ids of the current trace and span."""
     current = trace.get_current_span().get_span_context()
     if current.is_valid:
         event["trace_id"] = trace.format_trace_id(current.trace_id)

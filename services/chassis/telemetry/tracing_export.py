@@ -1,6 +1,6 @@
-"""Sends a process's spans where the usual OTEL variables say; without them nothing of the SDK is even loaded.
+"""Exports a process's spans as the standard OTEL variables say; without them the SDK is not loaded.
 
-The SDK itself reads what is said of samplers, limits, batches, resource, endpoint, headers and certificates.
+The SDK itself reads the variables for samplers, limits, batches, resource, endpoint, headers and certificates.
 """
 
 import importlib
@@ -19,17 +19,17 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger()
 
-GOODBYE_SECONDS = 3.0
-"""What the last spans have to be sent when the process ends; a collector that is away must not hold it up."""
+SHUTDOWN_TIMEOUT = 3.0
+"""Seconds for sending the last spans when the process ends, whether the collector answers or not."""
 
 _OTLP = "opentelemetry.exporter.otlp.proto.{}.trace_exporter"
-# Python's SDK takes gRPC unless told otherwise.
+# gRPC is the default of the Python SDK.
 _MODULES = {"grpc": _OTLP.format("grpc"), "http/protobuf": _OTLP.format("http")}
 
 
 @contextmanager
 def exporting(service: str, settings: ProcessSettings) -> Iterator[None]:
-    """While it lasts, spans are sent, if the settings ask for it; to be entered once in a process."""
+    """Export spans while the context is open, if the settings say so; enter it once per process."""
     if not settings.traces_wanted:
         yield
         return
@@ -37,8 +37,8 @@ def exporting(service: str, settings: ProcessSettings) -> Iterator[None]:
     from opentelemetry.sdk.trace import TracerProvider
     from opentelemetry.sdk.trace.export import BatchSpanProcessor
 
-    told = OTELResourceDetector().detect().attributes
-    resource = Resource.create({"service.name": service, "service.namespace": "catalog-exports", **told})
+    detected = OTELResourceDetector().detect().attributes
+    resource = Resource.create({"service.name": service, "service.namespace": "catalog-exports", **detected})
     provider = TracerProvider(resource=resource, shutdown_on_exit=False)
     provider.add_span_processor(BatchSpanProcessor(_exporter(settings)))
     trace.set_tracer_provider(provider)
@@ -48,7 +48,7 @@ def exporting(service: str, settings: ProcessSettings) -> Iterator[None]:
     finally:
         ending = threading.Thread(target=provider.shutdown, name="last spans", daemon=True)
         ending.start()
-        ending.join(GOODBYE_SECONDS)
+        ending.join(SHUTDOWN_TIMEOUT)
 
 
 def _exporter(settings: ProcessSettings) -> "SpanExporter":

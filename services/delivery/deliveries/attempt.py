@@ -158,7 +158,7 @@ def wanted_name(config: DestinationConfig, delivery: Delivery) -> str:
         "job": delivery.job_id,
     }
     extension = delivery.file.extension
-    return file_names.filled(config.file_name, values, extension=extension, otherwise=delivery.file.format)
+    return file_names.filled(config.file_name, values, extension=extension, fallback=delivery.file.format)
 
 
 def numbered(name: str, number: int) -> str:

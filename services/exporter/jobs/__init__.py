@@ -1,1 +1,1 @@
-"""What a job is, where it is stored, and how workers are woken for it."""
+"""Jobs: their states and storage, the wake-ups of workers, the names of their files, and retention."""

@@ -1,7 +1,7 @@
-"""Where finished files lie: `<tenant>/<job>/<fence>/export-<born>.csv`, so that no two attempts ever share a place.
+"""Keys of finished files: `<tenant>/<job>/<fence>/export-<born>.csv`, so that no two attempts write to the same key.
 
-A job that was deleted and then asked for again under its idempotency key has the same id and begins at fence 1 again;
-`born`, the time it was accepted, tells the two apart.
+A job that was deleted and requested again under its idempotency key has the same id and starts at fence 1. `born`, the
+time at which the job was accepted, distinguishes the two.
 """
 
 import re
@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 from services.exporter.jobs.job import LIVE, Job, JobState
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-# Strict, for what looks like ours and has no job is removed, and the store may hold other things.
+# Strict: a matching key without a job is deleted, and the store may hold files of others.
 _KEY = re.compile(
     r"[a-z0-9_-]+/(?P<job_id>[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})/(?P<fence>[0-9]{1,18})"
     r"/export-(?P<born>[0-9a-f]{1,16})\.[a-z0-9.]+"
@@ -19,8 +19,8 @@ _KEY = re.compile(
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
-    """What a key in the artifact store says."""
+class ArtifactRef:
+    """The parts of a key in the artifact store."""
 
     job_id: str
     fence: int
@@ -29,29 +29,28 @@ class Place:
 
 
 def artifact_key(job: Job, extension: str) -> str:
-    """The key under which the holder of this fence writes."""
+    """The key to which the holder of this fence writes."""
     return f"{job.tenant}/{job.id}/{job.fence}/export-{_born(job):x}{extension}"
 
 
-def place_of(key: str) -> Place | None:
-    """The job and fence of a key, also of one with a suffix; None for a key that is not ours."""
+def parse_key(key: str) -> ArtifactRef | None:
+    """The parts of a key, also of one with a suffix; None for a key of another form."""
     found = _KEY.fullmatch(key)
-    return None if found is None else Place(found["job_id"], int(found["fence"]), int(found["born"], 16))
+    return None if found is None else ArtifactRef(found["job_id"], int(found["fence"]), int(found["born"], 16))
 
 
 def is_garbage(key: str, job: Job | None) -> bool:
-    """Whether nobody will ever need what lies under `key`, given its job as it was after the key was seen (None: none).
+    """Whether the file of `key` will never be needed, given its job as read after the key was listed (None: no job).
 
-    The answer holds whatever happens to the job afterwards: fences only grow, and an ended job that is started again
-    writes under the next fence.
+    Later changes of the job do not matter: fences only grow, and a job that is restarted writes under the next fence.
     """
-    place = place_of(key)
-    if place is None:
+    ref = parse_key(key)
+    if ref is None:
         return False
-    if job is None or place.born != _born(job):
+    if job is None or ref.born != _born(job):
         return True
     if job.state in LIVE:
-        return place.fence < job.fence
+        return ref.fence < job.fence
     kept = job.artifact.key if job.artifact is not None and job.state is JobState.COMPLETED else None
     return key != kept
 

@@ -1,4 +1,4 @@
-"""What a job is, which states it passes through, and when a failed attempt is tried again. Pure.
+"""Jobs and their states. Pure.
 
 accepted → running → completed → expired
            running → retry_wait → running
@@ -34,7 +34,7 @@ RETRIABLE = frozenset({JobState.FAILED, JobState.CANCELLED})
 
 
 class Stage(StrEnum):
-    """How far a live job is, as the API shows it."""
+    """The progress of a live job, as the API shows it."""
 
     QUEUED = "queued"
     READING = "reading"
@@ -43,7 +43,7 @@ class Stage(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Artifact:
-    """The finished file: where it is, what it is called, and what its bytes are."""
+    """The finished file: its key, name, media type, size in bytes and SHA-256."""
 
     key: str
     file_name: str
@@ -82,7 +82,7 @@ class Progress(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class NewJob:
-    """A request that was checked and may become a job."""
+    """A validated request that may become a job."""
 
     id: str
     tenant: str
@@ -122,14 +122,14 @@ class Job:
     schedule_name: str = ""
     request_id: str = ""
     traceparent: str = ""
-    """W3C trace context of the request; all attempts belong to its trace, whatever woke them."""
+    """W3C trace context of the request; all attempts belong to this trace."""
     fence: int = 0
     attempt: int = 0
     max_attempts: int = 1
     taken_over: bool = False
-    """Its attempt was begun because the one before had fallen silent."""
+    """The current attempt started because the lease of the previous one expired."""
 
 
 def id_for_key(tenant: str, key: str) -> str:
-    """The job id that an idempotency key stands for: uuid5 of tenant and key, so that a repeat finds the first."""
+    """The job id of an idempotency key: uuid5 of tenant and key, so that a repeated request finds the first job."""
     return str(uuid.uuid5(uuid.NAMESPACE_URL, f"catalog-exports:{tenant}:{key}"))

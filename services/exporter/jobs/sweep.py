@@ -1,4 +1,4 @@
-"""Retention and cleaning: expired files, losers' files, leftovers of killed workers, jobs long over; what is left."""
+"""Retention and cleanup: removes expired files, files of lost attempts and old jobs; measures what is left."""
 
 from collections.abc import AsyncIterator
 
@@ -6,7 +6,7 @@ import structlog
 from prometheus_client import Counter, Gauge
 
 from services.chassis.blobs.contract import BlobStore
-from services.exporter.jobs.artifacts import is_garbage, place_of
+from services.exporter.jobs.artifacts import is_garbage, parse_key
 from services.exporter.jobs.job import LIVE
 from services.exporter.jobs.store import JobStore
 
@@ -24,10 +24,10 @@ LOOKUP = 500
 
 
 class Sweeper:
-    """One round at a time; any number of replicas may do it at once.
+    """Runs one round at a time; any number of replicas may sweep concurrently.
 
     Args:
-        history: seconds an ended job without a file is remembered.
+        history: seconds that an ended job without a file is kept.
     """
 
     def __init__(self, store: JobStore, blobs: BlobStore, *, history: float) -> None:
@@ -36,16 +36,16 @@ class Sweeper:
         self._history = history
 
     async def round(self) -> None:
-        """Expire, remove what nobody needs, forget what is over."""
+        """Expire jobs, remove unused files, remove old jobs."""
         await self._expire()
         async for keys in self._chunks():
             await self._remove_garbage(keys)
-        forgotten = await self._store.forget(self._history)
-        if forgotten:
-            log.info("jobs_forgotten", action="sweep", count=forgotten)
+        removed = await self._store.forget(self._history)
+        if removed:
+            log.info("jobs_forgotten", action="sweep", count=removed)
 
     async def measure(self) -> None:
-        """Bring up to date what is the same on every replica: the oldest live job, jobs by state, the store's room."""
+        """Update the gauges that are the same on every replica: oldest live job, jobs by state, space in the store."""
         OLDEST.set(await self._store.oldest_live_age())
         counts = await self._store.live_counts()
         for state in LIVE:
@@ -63,7 +63,7 @@ class Sweeper:
             log.info("job_expired", action="sweep", job_id=job.id, tenant=job.tenant)
 
     async def _chunks(self) -> AsyncIterator[list[str]]:
-        """All keys, finished or not, some hundred at a time."""
+        """All keys, of finished and unfinished files, in chunks of `LOOKUP`."""
         keys: list[str] = []
         async for key in self._blobs.keys():
             keys.append(key)
@@ -74,10 +74,10 @@ class Sweeper:
             yield keys
 
     async def _remove_garbage(self, keys: list[str]) -> None:
-        places = {key: place for key in keys if (place := place_of(key)) is not None}
-        jobs = await self._store.by_ids(sorted({place.job_id for place in places.values()}))
-        for key, place in places.items():
-            if is_garbage(key, jobs.get(place.job_id)):
+        refs = {key: ref for key in keys if (ref := parse_key(key)) is not None}
+        jobs = await self._store.by_ids(sorted({ref.job_id for ref in refs.values()}))
+        for key, ref in refs.items():
+            if is_garbage(key, jobs.get(ref.job_id)):
                 await self._blobs.delete(key)
                 SWEPT.labels("garbage").inc()
-                log.info("file_swept", action="sweep", job_id=place.job_id, fence=place.fence)
+                log.info("file_swept", action="sweep", job_id=ref.job_id, fence=ref.fence)

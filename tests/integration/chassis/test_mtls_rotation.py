@@ -117,7 +117,7 @@ async def test_a_service_goes_on_under_its_old_certificate_when_the_new_one_is_b
     services.mount.write(old, authority.pem)
     async with services.exporter() as running:
         services.mount.write(Pair(authority.issue().certificate, old.key), authority.pem)
-        await asyncio.sleep(2 * tls.LOOK_SECONDS)  # nothing must happen, so there is nothing to wait for
+        await asyncio.sleep(2 * tls.RELOAD_SECONDS)  # nothing must happen, so there is nothing to wait for
         assert await _shows(running.rpc_port, old)
         async with channel(running.rpc_port, authority, authority.issue()) as good:
             method, request = exporter_method(good)

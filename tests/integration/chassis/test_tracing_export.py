@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from deploy.local.servers import free_port
-from services.chassis.telemetry.tracing_export import GOODBYE_SECONDS
+from services.chassis.telemetry.tracing_export import SHUTDOWN_TIMEOUT
 from tests.integration.chassis.otlp_collector import Collector, over_grpc, over_http
 from tests.integration.tracing.spans import TRACE, TRACEPARENT
 from tests.system import ROOT, Process, eventually
@@ -142,7 +142,7 @@ def test_a_collector_that_is_away_holds_up_neither_requests_nor_the_end(
         assert _status(f"{url}/api/v1/exports/jobs") == 401
         started = time.monotonic()
         process.end(signal.SIGTERM)
-        assert time.monotonic() - started < GOODBYE_SECONDS + 5
+        assert time.monotonic() - started < SHUTDOWN_TIMEOUT + 5
         assert '"event": "stopped"' in process.output
 
 

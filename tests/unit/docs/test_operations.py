@@ -19,7 +19,7 @@ ALERTS = [rule for group in RULES["groups"] for rule in group["rules"] if "alert
 EVENTS = {
     "cannot_start",
     "certificate_refused",
-    "nats_away",
+    "nats_unreachable",
     "loop_failed",
     "submit_postponed",
     "schedule_unreadable",

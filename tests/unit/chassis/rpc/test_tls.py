@@ -89,7 +89,7 @@ async def test_what_the_files_hold_later_is_taken_over(mount: Mount, authority: 
     certificates = Certificates(files(mount))
     pair = authority.issue(lasts=timedelta(days=5))
     mount.write(pair, authority.pem)
-    await certificates.look()
+    await certificates.reload()
     assert certificates.current.certificate == pair.certificate
     expires = sample("tls_certificate_expires_timestamp_seconds", mount)
     assert expires == pytest.approx(time.time() + 5 * 86_400, abs=60)
@@ -98,7 +98,7 @@ async def test_what_the_files_hold_later_is_taken_over(mount: Mount, authority: 
 async def test_another_ca_is_taken_over_too(mount: Mount) -> None:
     certificates, other = Certificates(files(mount)), Authority()
     mount.write(other.issue(), other.pem)
-    await certificates.look()
+    await certificates.reload()
     assert certificates.current.authorities == other.pem
 
 
@@ -119,7 +119,7 @@ async def test_what_cannot_be_used_is_said_once_and_the_old_kept_until_it_is_men
         key.unlink()
     with capture_logs() as logs:
         for _ in range(3):
-            await certificates.look()
+            await certificates.reload()
     [said] = logs
     assert (said["event"], said["log_level"]) == ("certificate_refused", "error")
     assert certificates.current is old
@@ -128,8 +128,8 @@ async def test_what_cannot_be_used_is_said_once_and_the_old_kept_until_it_is_men
     certificate.write_bytes(pair.certificate)
     key.write_bytes(pair.key)
     with capture_logs() as logs:
-        await certificates.look()
-        await certificates.look()
+        await certificates.reload()
+        await certificates.reload()
     assert [line["event"] for line in logs] == ["certificate_taken_over"]
     assert certificates.current.key == pair.key
     assert sample("tls_certificate_refused", mount) == 0

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from services.exporter.jobs.artifacts import Place, artifact_key, is_garbage, place_of
+from services.exporter.jobs.artifacts import ArtifactRef, artifact_key, is_garbage, parse_key
 from services.exporter.jobs.job import Artifact, Job, JobState
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -19,8 +19,8 @@ def key(fence: int) -> str:
 
 def test_a_key_tells_its_job_and_fence() -> None:
     born = int(NOW.timestamp() * 1000)
-    assert place_of(key(7)) == Place(JOB, 7, born)
-    assert place_of(key(7) + ".part") == Place(JOB, 7, born)
+    assert parse_key(key(7)) == ArtifactRef(JOB, 7, born)
+    assert parse_key(key(7) + ".part") == ArtifactRef(JOB, 7, born)
 
 
 @pytest.mark.parametrize(
@@ -36,7 +36,7 @@ def test_a_key_tells_its_job_and_fence() -> None:
     ],
 )
 def test_what_is_not_ours_is_never_garbage(foreign: str) -> None:
-    assert place_of(foreign) is None
+    assert parse_key(foreign) is None
     assert not is_garbage(foreign, None)
 
 

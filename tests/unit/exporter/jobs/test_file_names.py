@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.exporter.jobs.file_names import LONGEST, file_name, template_problem
+from services.exporter.jobs.file_names import MAX_NAME_LENGTH, file_name, template_problem
 
 AT = datetime(2026, 3, 15, 9, 5, 7, tzinfo=UTC)
 
@@ -33,7 +33,7 @@ def test_an_extension_is_not_doubled() -> None:
 @pytest.mark.parametrize(
     ("template", "words"),
     [
-        ("{when}", "unknown placeholder {when}; there are {format}"),
+        ("{when}", "unknown placeholder {when}; known are {format}"),
         ("a\r\nSet-Cookie: x", "'\\r'"),
         ("../../etc/passwd", "'/'"),
         ("c:\\x", "':'"),
@@ -52,5 +52,5 @@ def test_a_name_made_of_anything_accepted_is_safe(template: str, schedule: str) 
         return
     name = name_of(template, schedule)
     assert name.endswith(".csv")
-    assert len(name) <= LONGEST
+    assert len(name) <= MAX_NAME_LENGTH
     assert not set(name) & set('/\\:*?"<>|\r\n\0\x85')
