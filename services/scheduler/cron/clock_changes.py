@@ -1,8 +1,8 @@
-"""The wall times that a clock change takes away or brings twice, since zoneinfo has no way to list them.
+"""Wall times that a clock change skips or repeats, which zoneinfo cannot list.
 
-Pure. A wall time is a naive datetime: what a clock on the wall shows. A zone is only asked what its clocks show at an
-instant. Its answers for a wall time and a `fold` are not used: near the last change that a zone's file lists they can
-be wrong (America/Nuuk, 2023-10-28 23:00 to 24:00, where zoneinfo of Python 3.11 sees an hour twice that came once).
+Pure. A wall time is a naive datetime: what a clock on the wall shows. Only conversions from instants to wall times are
+used. Conversions from a wall time and a `fold` can be wrong near the last change in a zone's file (America/Nuuk,
+2023-10-28 23:00 to 24:00: zoneinfo of Python 3.11 repeats an hour that occurred once).
 """
 
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ _DAY = timedelta(days=1)
 
 @dataclass(frozen=True, slots=True)
 class ClockChange:
-    """A change of a zone's offset: walls from `first` to before `end` do not exist (forward) or come twice (back)."""
+    """A change of a zone's offset: wall times in [`first`, `end`) do not exist (forward) or occur twice (back)."""
 
     at: datetime
     """When it happens, in UTC."""
@@ -38,25 +38,25 @@ class ClockChange:
 
 
 def change_around(wall: datetime, zone: ZoneInfo) -> ClockChange | None:
-    """The clock change because of which `wall` does not exist or comes twice; None for an ordinary time."""
+    """The clock change that skips or repeats `wall`; None for other times."""
     change = _change_near(wall.date(), zone)
     return change if change.first <= wall < change.end else None
 
 
 def instant(wall: datetime, zone: ZoneInfo) -> datetime:
-    """The instant, in UTC, of a wall time that no change is around."""
+    """The instant, in UTC, of a wall time that no change skips or repeats."""
     change = _change_near(wall.date(), zone)
     return shown_at(wall, change.before if wall < change.first else change.after)
 
 
 def shown_at(wall: datetime, ahead: timedelta) -> datetime:
-    """The instant, in UTC, at which clocks that are so far ahead of UTC show `wall`."""
+    """The instant, in UTC, at which clocks `ahead` of UTC show `wall`."""
     return (wall - ahead).replace(tzinfo=UTC)
 
 
 @lru_cache(maxsize=10_000)
 def _change_near(day: date, zone: ZoneInfo) -> ClockChange:
-    """The only change within a day of that date; one of no width when clocks go on as they were."""
+    """The only change within a day of that date; one of zero width if there is none."""
     earliest = datetime.combine(day, time(), UTC) - _DAY
     latest = earliest + 3 * _DAY
     before, after = _offset(earliest, zone), _offset(latest, zone)
@@ -70,5 +70,5 @@ def _change_near(day: date, zone: ZoneInfo) -> ClockChange:
 
 
 def _offset(at: datetime, zone: ZoneInfo) -> timedelta:
-    """What the zone's clocks are ahead of UTC."""
+    """How far the zone's clocks are ahead of UTC."""
     return at.astimezone(zone).replace(tzinfo=UTC) - at

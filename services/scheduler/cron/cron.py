@@ -1,14 +1,17 @@
-"""When a schedule fires: cronsim finds the wall times of an expression, our rules turn them into instants, so that a
-clock change neither loses a run nor doubles one.
+"""When a schedule fires: cronsim yields the wall times of an expression, and our rules turn them into instants, so that
+clock changes neither lose nor repeat a run.
 
-Pure. The rule: an expression names wall times, and one that exists once is that instant. A clock that goes forward
-leaves wall times out. A fixed one (minute and hour are numbers, ranges, lists of them) fires at the end of the gap
-instead, and all that fall on that instant fire once. Where `*` is an item of minute or hour, only the instants that
-exist fire. Where there is a step, the same, but a date that would lose every one of its times fires once at the end
-of the gap. A clock that goes back brings wall times twice: a fixed one fires at its first coming only, with `*` or a
-step both times. What is written decides: `/` is a step also in `0-59/20`, `0-59` is fixed, and `*` wins over a step. A
-gap may be a whole date (Apia, 2011-12-30), a change half an hour (Lord Howe). Day of month and day of week, when
-neither begins with `*`, fire on either. docs/schedules.md has the examples.
+Pure. An expression names wall times. A wall time that exists once is that instant. The rules for clock changes:
+
+- Forward: some wall times do not exist. Fixed times (minute and hour are numbers, ranges or lists of them) fire at the
+  end of the gap instead; several that fall on that instant fire once. If `*` is an item of minute or hour, only
+  existing instants fire. With a step it is the same, but a date that would lose all its times fires once at the end of
+  the gap.
+- Back: some wall times occur twice. Fixed times fire at the first occurrence only, those with `*` or a step at both.
+
+The notation decides: `/` is a step, also in `0-59/20`; `0-59` is fixed; `*` takes precedence over a step. A gap may be
+a whole date (Apia, 2011-12-30), and a change may be half an hour (Lord Howe). If neither day of month nor day of week
+begins with `*`, both fire. docs/schedules.md has examples.
 """
 
 import itertools
@@ -25,7 +28,7 @@ from services.scheduler.cron.clock_changes import ClockChange, change_around, in
 from services.scheduler.cron.expression import CronError, Expression, Times
 
 HORIZON = timedelta(days=366 * 50)
-"""How far ahead a fire is looked for; the rarest, a 29 February on a given weekday, comes within forty years."""
+"""How far ahead to search; the rarest fire, a 29 February on a given weekday, occurs within forty years."""
 
 _SECOND = timedelta(seconds=1)
 _SOME_DAY = datetime(2026, 1, 1, tzinfo=UTC)
@@ -37,13 +40,13 @@ class Note(StrEnum):
     MOVED = "moved"
     """Its wall time does not exist; it fires at the end of the gap."""
     MERGED = "merged"
-    """It fires anyway, and for moved ones at the same instant too."""
+    """It fires anyway, and also stands for moved ones at the same instant."""
     FIRST_OF_REPEATED = "first_of_repeated"
-    """Its wall time comes twice; this is the first."""
+    """Its wall time occurs twice; this is the first occurrence."""
     REPEATED = "repeated"
-    """Its wall time comes twice; this is the second."""
+    """Its wall time occurs twice; this is the second occurrence."""
     SKIPPED = "skipped"
-    """No fire: wall times that do not exist and are not made up for."""
+    """No fire: these wall times do not exist and have no replacement."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +56,7 @@ class Fire:
     at: datetime
     note: Note | None = None
     missing: tuple[datetime, ...] = ()
-    """Wall times that do not exist: those this one makes up for or, when skipped, those that are lost."""
+    """Wall times that do not exist: those this fire replaces or, if skipped, those that are lost."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +68,7 @@ class Cron:
     zone: ZoneInfo = field(compare=False, repr=False)
 
     def next_fire(self, after: datetime) -> datetime | None:
-        """The first fire later than `after`, in UTC; None when there is none for fifty years."""
+        """The first fire later than `after`, in UTC; None if there is none within fifty years."""
         return next((fire.at for fire in self.fires(after) if fire.note is not Note.SKIPPED), None)
 
     def fires_between(self, after: datetime, until: datetime) -> Iterator[datetime]:
@@ -86,7 +89,7 @@ class Cron:
                 last = fire.at
 
     def _candidates(self, after: datetime) -> Iterator[Fire]:
-        """Fires from a little before `after` on, in order, some of them twice."""
+        """Fires from shortly before `after` on, in order, some of them twice."""
         walls = self.expression.walls(self._start(after))
         while (wall := next(walls, None)) is not None:
             change = change_around(wall, self.zone)
@@ -97,24 +100,24 @@ class Cron:
             walls = self.expression.walls(change.end - _SECOND)
 
     def _start(self, after: datetime) -> datetime:
-        """The wall time to begin after; within an overlap its beginning, which the second pass goes back to."""
+        """The wall time to start after; within an overlap its start, to which the second pass returns."""
         wall = after.astimezone(self.zone).replace(tzinfo=None)
         change = change_around(wall, self.zone)
         return change.first - _SECOND if change else wall
 
     def _gap(self, change: ClockChange) -> Iterator[Fire]:
         lost = list(self._walls(change.first, change.end))
-        made_up_for = {day for day in {wall.date() for wall in lost} if self._is_made_up_for(day, change)}
-        moved = tuple(wall for wall in lost if wall.date() in made_up_for)
-        skipped = tuple(wall for wall in lost if wall.date() not in made_up_for)
+        replaced = {day for day in {wall.date() for wall in lost} if self._is_replaced(day, change)}
+        moved = tuple(wall for wall in lost if wall.date() in replaced)
+        skipped = tuple(wall for wall in lost if wall.date() not in replaced)
         if skipped:
             yield Fire(change.at, Note.SKIPPED, skipped)
         if moved:
-            there_anyway = any(True for _ in self._walls(change.end, change.end + _SECOND))
-            yield Fire(change.at, Note.MERGED if there_anyway else Note.MOVED, moved)
+            fires_anyway = any(True for _ in self._walls(change.end, change.end + _SECOND))
+            yield Fire(change.at, Note.MERGED if fires_anyway else Note.MOVED, moved)
 
-    def _is_made_up_for(self, day: date, change: ClockChange) -> bool:
-        """Whether what `day` loses in a gap fires at its end."""
+    def _is_replaced(self, day: date, change: ClockChange) -> bool:
+        """Whether the times that `day` loses in a gap fire at its end."""
         if self.expression.times is not Times.STEP:
             return self.expression.times is Times.FIXED
         midnight = datetime.combine(day, time())
@@ -138,7 +141,7 @@ def parse(expression: str, timezone: str) -> Cron:
     """Read a five-field expression (or an alias such as `@daily`) and an IANA time zone.
 
     Raises:
-        CronError: which of the two is wrong, and why; also when it would never fire.
+        CronError: one of them is invalid, or the expression never fires; says which, and why.
     """
     parsed = expressions.parse(expression)
     try:
@@ -146,10 +149,10 @@ def parse(expression: str, timezone: str) -> Cron:
     except KeyError:
         near = time_zones.near(timezone)
         advice = f"did you mean {' or '.join(near)}?" if near else "use an IANA name such as Europe/Paris"
-        raise CronError("timezone", f"{timezone[:60]!r} is no IANA time zone; {advice}") from None
+        raise CronError("timezone", f"{timezone[:60]!r} is not an IANA time zone; {advice}") from None
     cron = Cron(parsed, timezone, zone)
     if cron.next_fire(_SOME_DAY) is None:
         raise CronError(
-            "cron_expression", f"its times never exist in {timezone}: the clock skips them; it would never run"
+            "cron_expression", f"its times never exist in {timezone}: clock changes skip them, so it would never run"
         )
     return cron

@@ -1,9 +1,9 @@
-"""What five cron fields say, checked and made plain, so that a mistake is refused with its field's name and a reason.
+"""Parses the five fields of a cron expression and rejects mistakes with the name of the field and a reason.
 
 Pure. Items are numbers or names, ranges, steps and lists; `L` and `LW` for days of the month; `5L` and `5#2` for days
-of the week. Names become numbers on the way, so that cronsim gets plain ones. Refused beyond what cronsim refuses:
-steps that a person would read otherwise (`*/90` minutes is no hour and a half), and a step after `L`, which cronsim
-ignores. cronsim gives wall times only: it is told no zone, and so never applies its own rules for clock changes.
+of the week. Names are converted to numbers for cronsim. Also rejected, though cronsim accepts them: steps that a person
+would read differently (`*/90` minutes is not an hour and a half), and a step after `L`, which cronsim ignores. cronsim
+only yields wall times: it gets no time zone, and so never applies its own rules for clock changes.
 """
 
 import difflib
@@ -16,7 +16,7 @@ from enum import StrEnum
 
 from cronsim import CronSim, CronSimError
 
-LONGEST = 256
+MAX_LENGTH = 256
 ALIASES = {
     "@hourly": "0 * * * *",
     "@daily": "0 0 * * *",
@@ -30,17 +30,17 @@ ALIASES = {
 _MONTHS = ("JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV", "DEC")
 _DAYS = ("SUN", "MON", "TUE", "WED", "THU", "FRI", "SAT")
 _NUMBER = re.compile(r"[0-9]{1,4}")
-# Any start does for the question whether a date ever comes: cronsim looks fifty years ahead, and the rarest there is, a
-# 29 February on a given day of the week, comes at least every forty.
+# Any start works for checking that a date ever occurs: cronsim searches fifty years ahead, and the rarest date, a
+# 29 February on a given day of the week, occurs at least every forty.
 _SOME_DAY = datetime(2000, 1, 1)
 
 
 class CronError(ValueError):
-    """A schedule's times cannot be read as written.
+    """The expression or the time zone is invalid.
 
     Args:
-        field: the request's field at fault, `cron_expression` or `timezone`.
-        reason: what is wrong, beginning with the part at fault (`minute: ...`).
+        field: the invalid field of the request, `cron_expression` or `timezone`.
+        reason: what is wrong, starting with the part of the expression (`minute: ...`).
     """
 
     def __init__(self, field: str, reason: str) -> None:
@@ -50,7 +50,7 @@ class CronError(ValueError):
 
 
 class Times(StrEnum):
-    """How minute and hour are written, which decides what a clock change does."""
+    """The notation of minute and hour, which decides what a clock change does."""
 
     WILDCARD = "wildcard"
     STEP = "step"
@@ -59,7 +59,7 @@ class Times(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """One of the five fields: its name, its values, and the names some of them have."""
+    """One of the five fields: its name, its values, and the names of some values."""
 
     name: str
     low: int
@@ -82,21 +82,21 @@ PARTS = (MINUTE, HOUR, DAY, MONTH, WEEKDAY)
 
 @dataclass(frozen=True, slots=True)
 class Expression:
-    """A checked expression: five plain fields and how its times are written."""
+    """A valid expression: five fields in numbers, and the notation of its times."""
 
     plain: str
     times: Times
 
     def walls(self, after: datetime) -> Iterator[datetime]:
-        """The wall times (naive, whole minutes) later than `after`; ends when none comes for fifty years."""
+        """The wall times (naive, whole minutes) later than `after`; ends when none occurs within fifty years."""
         return CronSim(self.plain, after)
 
 
 def parse(text: str) -> Expression:
-    """Read five fields, or an alias such as `@daily`; capitals do not matter.
+    """Parse five fields, or an alias such as `@daily`; case does not matter.
 
     Raises:
-        CronError: which field is wrong, and why.
+        CronError: says which field is invalid, and why.
     """
     fields = _fields(text)
     plain = [
@@ -104,22 +104,20 @@ def parse(text: str) -> Expression:
     ]
     expression = Expression(plain=" ".join(plain), times=_times(plain[0], plain[1]))
     if not _ever_comes(expression):
-        reason = (
-            f"{fields[2]} in month {fields[3]} (day-of-week {fields[4]}) is no date of any year; it would never run"
-        )
-        raise DAY.refuse(reason)
+        date = f"{fields[2]} in month {fields[3]} (day-of-week {fields[4]})"
+        raise DAY.refuse(f"{date} is not a date in any year, so it would never run")
     return expression
 
 
 def _fields(text: str) -> list[str]:
-    if len(text) > LONGEST:
-        raise CronError("cron_expression", f"{len(text)} characters; at most {LONGEST} are read")
+    if len(text) > MAX_LENGTH:
+        raise CronError("cron_expression", f"{len(text)} characters; at most {MAX_LENGTH} are allowed")
     fields = text.split()
     if len(fields) == 1 and fields[0].startswith("@"):
         return _alias(fields[0]).split()
     if len(fields) != len(PARTS):
         wanted = " ".join(part.name for part in PARTS)
-        extra = "; there is none for seconds or years" if len(fields) > len(PARTS) else ""
+        extra = "; seconds and years are not supported" if len(fields) > len(PARTS) else ""
         raise CronError("cron_expression", f"{len(fields)} fields where five are needed: {wanted}{extra}")
     return [field.upper() for field in fields]
 
@@ -129,39 +127,39 @@ def _alias(text: str) -> str:
         return ALIASES[text.lower()]
     except KeyError:
         near = difflib.get_close_matches(text.lower(), ALIASES, n=1)
-        advice = f"did you mean {near[0]}?" if near else f"there are {', '.join(ALIASES)}"
-        raise CronError("cron_expression", f"{text} is not known; {advice}") from None
+        advice = f"did you mean {near[0]}?" if near else f"known are {', '.join(ALIASES)}"
+        raise CronError("cron_expression", f"{text} is unknown; {advice}") from None
 
 
 def _item(part: Part, item: str) -> str:
-    """One element of a list in plain numbers."""
+    """One element of a list, in numbers."""
     base, slash, step = item.partition("/")
     if not base:
         raise part.refuse(
-            f"{item!r} has no value before the slash" if slash else "a value is missing, or a comma is too many"
+            f"{item!r} has no value before the slash" if slash else "a value is missing, or there is an extra comma"
         )
     special = _special(part, base)
     if special is not None:
         if slash:
-            raise part.refuse(f"{item!r}: a step does not go with {base}")
+            raise part.refuse(f"{item!r}: {base} cannot have a step")
         return special
     plain = base if base == "*" else _range(part, base)
     if not slash:
         return plain
     width = _step(part, step)
-    # cronsim takes 5-5/10 for 5/10.
+    # cronsim reads 5-5/10 as 5/10.
     low, dash, high = plain.partition("-")
     return low if dash and low == high else f"{plain}/{width}"
 
 
 def _special(part: Part, base: str) -> str | None:
-    """`L`, `LW`, `5L`, `5#2` in plain numbers; None when it is none of them."""
+    """`L`, `LW`, `5L`, `5#2` in numbers; None for other elements."""
     if part is DAY and base in {"L", "LW"}:
         return base
     if part is WEEKDAY and "#" in base:
         day, _, nth = base.partition("#")
         if nth not in {"1", "2", "3", "4", "5"}:
-            raise part.refuse(f"{base!r}: after the # comes which one of the month, 1 to 5")
+            raise part.refuse(f"{base!r}: the number after # must be 1 to 5")
         return f"{_value(part, day)}#{nth}"
     if part is WEEKDAY and base == "L":
         raise part.refuse("L needs a day before it, as in 5L or FRIL for the month's last Friday")
@@ -199,17 +197,17 @@ def _value(part: Part, text: str) -> int:
 
 def _no_value(part: Part, text: str) -> str:
     if text == "?":
-        return "'?' is not known; write * for any"
+        return "'?' is not supported; use * for any value"
     near = difflib.get_close_matches(text, part.names, n=1, cutoff=0.5)
     if near:
-        return f"{text!r} is not known; did you mean {near[0]}?"
+        return f"{text!r} is unknown; did you mean {near[0]}?"
     names = f" or {part.names[0]} to {part.names[-1]}" if part.names else ""
-    return f"{text!r} is no number from {part.low} to {part.high}{names}"
+    return f"{text!r} is not a number from {part.low} to {part.high}{names}"
 
 
 def _step(part: Part, step: str) -> int:
     if not _NUMBER.fullmatch(step):
-        raise part.refuse(f"the step {step!r} is no number")
+        raise part.refuse(f"the step {step!r} is not a number")
     if not 1 <= int(step) <= part.size:
         raise part.refuse(f"a step of {int(step)} is not between 1 and {part.size}")
     return int(step)
@@ -225,5 +223,5 @@ def _times(minute: str, hour: str) -> Times:
 def _ever_comes(expression: Expression) -> bool:
     try:
         return any(True for _ in itertools.islice(expression.walls(_SOME_DAY), 1))
-    except CronSimError:  # it knows some of these itself, and everything else was checked
+    except CronSimError:  # raised for some of these; everything else was checked before
         return False

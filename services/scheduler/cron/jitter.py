@@ -1,4 +1,4 @@
-"""A delay of a schedule's start that its id fixes, so that 5,000 schedules at 09:00 do not start in the same second.
+"""A delay per schedule, derived from its id, so that 5,000 schedules at 09:00 do not start in the same second.
 
 Pure.
 """
@@ -9,11 +9,11 @@ from datetime import timedelta
 _MICROSECOND = timedelta(microseconds=1)
 
 
-def offset(schedule_id: str, most: timedelta) -> timedelta:
-    """The delay of this schedule: from zero to less than `most`, the same in every process; zero when `most` is zero.
+def offset(schedule_id: str, maximum: timedelta) -> timedelta:
+    """The delay of a schedule, at least 0 and less than `maximum` (0 if that is 0); the same in every process.
 
-    Evenly spread over ids, and proportional to `most`: a longer spread keeps the order of starts.
+    It is evenly distributed over ids and proportional to `maximum`: a longer spread keeps the order of starts.
     """
-    # Not hash(): that differs from process to process.
+    # hash() differs between processes.
     share = int.from_bytes(hashlib.sha256(schedule_id.encode()).digest()[:8], "big")
-    return _MICROSECOND * (share * (most // _MICROSECOND) >> 64)
+    return _MICROSECOND * (share * (maximum // _MICROSECOND) >> 64)

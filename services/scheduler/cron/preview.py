@@ -1,6 +1,6 @@
-"""The next fires of a cron with, in words, what a clock change does to them, so that nobody is surprised in March.
+"""The next fires of a cron, with a sentence about what a clock change does to them.
 
-Pure. What a clock change skips has no instant of its own; the fire that comes next tells of it.
+Pure. Skipped times have no instant of their own; the next fire mentions them.
 """
 
 from collections.abc import Iterator
@@ -15,20 +15,20 @@ _LISTED = 3
 
 @dataclass(frozen=True, slots=True)
 class Upcoming:
-    """One fire to come."""
+    """A future fire."""
 
     at: datetime
     """In UTC."""
     local: datetime
     """The same instant with the zone's offset."""
     note: Note | None
-    """What a clock change does to this fire; SKIPPED when it leaves this one alone, but none of those before it."""
+    """What a clock change does to this fire; SKIPPED if it only skipped times before this one."""
     words: str
     """The note as a sentence for people; empty without one."""
 
 
 def upcoming(cron: Cron, after: datetime, count: int) -> Iterator[Upcoming]:
-    """The first `count` fires later than `after`; fewer when no more come for fifty years."""
+    """The first `count` fires later than `after`; fewer if no more occur within fifty years."""
     skipped: tuple[datetime, ...] = ()
     fires = cron.fires(after)
     while count > 0 and (fire := next(fires, None)) is not None:
@@ -50,14 +50,14 @@ def _upcoming(cron: Cron, fire: Fire, skipped: tuple[datetime, ...]) -> Upcoming
 def _words(cron: Cron, fire: Fire, local: datetime) -> str:
     match fire.note:
         case Note.MOVED:
-            return f"Moved to the end of the clock's gap: {_missing(fire.missing)}."
+            return f"Moved to the end of the gap: {_missing(fire.missing)}."
         case Note.MERGED:
-            return f"Runs once, together with what the clock leaves out: {_missing(fire.missing)}."
+            return f"Runs once, also for times that the clock skips: {_missing(fire.missing)}."
         case Note.FIRST_OF_REPEATED:
             only = " and the only one that runs" if cron.expression.times is Times.FIXED else ""
-            return f"{local:%H:%M} comes twice on {local:%Y-%m-%d}; this is the first time{only}."
+            return f"{local:%H:%M} occurs twice on {local:%Y-%m-%d}; this is the first time{only}."
         case Note.REPEATED:
-            return f"{local:%H:%M} comes twice on {local:%Y-%m-%d}; this is the second time."
+            return f"{local:%H:%M} occurs twice on {local:%Y-%m-%d}; this is the second time."
         case _:
             return ""
 

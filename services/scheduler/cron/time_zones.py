@@ -1,4 +1,4 @@
-"""Time zones come from the tzdata package and not from the machine, so that every replica computes the same times."""
+"""Time zones of the tzdata package, not of the machine, so that all replicas compute the same times."""
 
 import difflib
 import importlib
@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 
 @cache
 def names() -> frozenset[str]:
-    """Every IANA name there is, links and historical ones too."""
+    """All IANA names, including links and historical ones."""
     return frozenset(resources.files("tzdata").joinpath("zones").read_text(encoding="ascii").split())
 
 
@@ -18,7 +18,7 @@ def zone(name: str) -> ZoneInfo:
     """The zone of that name; the same object each time.
 
     Raises:
-        KeyError: there is none. Names are case-sensitive.
+        KeyError: it does not exist. Names are case-sensitive.
     """
     if name not in names():
         raise KeyError(name)
@@ -27,7 +27,7 @@ def zone(name: str) -> ZoneInfo:
 
 
 def near(name: str) -> list[str]:
-    """At most three names that somebody who wrote `name` may have meant, the likeliest first."""
+    """At most three names that `name` may stand for, the likeliest first."""
     # People know the city: `europe/pari` and `Paris` both mean Europe/Paris.
     spellings: dict[str, str] = {}
     for known in sorted(name for name in names() if not name.startswith("Etc/")):  # Etc/GMT+1 is an hour behind
@@ -40,5 +40,5 @@ def near(name: str) -> list[str]:
 
 @cache
 def version() -> str:
-    """Of the rules, such as 2026a."""
+    """The version of the time-zone rules, such as 2026a."""
     return str(importlib.import_module("tzdata").IANA_VERSION)

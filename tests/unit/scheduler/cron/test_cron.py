@@ -197,24 +197,24 @@ def test_an_alias_stands_for_its_expression(alias: str, expected: str) -> None:
         ("0 0 0 * *", "day-of-month: 0 is not between 1 and 31"),
         ("0 0 1 13 *", "month: 13 is not between 1 and 12"),
         ("0 0 * * 8", "day-of-week: 8 is not between 0 and 7"),
-        ("0 0 30 2 *", "day-of-month: 30 in month 2 (day-of-week *) is no date of any year; it would never run"),
+        ("0 0 30 2 *", "day-of-month: 30 in month 2 (day-of-week *) is not a date in any year, so it would never run"),
         ("0 0 31 4,6,9,11 *", "day-of-month: 31 in month 4,6,9,11"),
-        ("0 0 */30 2 MON#5", "is no date of any year"),
+        ("0 0 */30 2 MON#5", "is not a date in any year"),
         ("* 2 * 3 SUNL", "its times never exist in Europe/Paris"),
         (
             "* * * * * * *",
-            "7 fields where five are needed: minute hour day-of-month month day-of-week; there is none for",
+            "7 fields where five are needed: minute hour day-of-month month day-of-week; seconds and years",
         ),
         ("0 0 9 * * *", "6 fields where five are needed"),
         ("0 9 * *", "4 fields where five are needed: minute hour day-of-month month day-of-week"),
         ("", "0 fields where five are needed"),
         ("   ", "0 fields where five are needed"),
-        ("0 0 * * MOM", "day-of-week: 'MOM' is not known; did you mean MON?"),
-        ("0 0 * * monday", "day-of-week: 'MONDAY' is not known; did you mean MON?"),
-        ("0 0 * SEPT *", "month: 'SEPT' is not known; did you mean SEP?"),
+        ("0 0 * * MOM", "day-of-week: 'MOM' is unknown; did you mean MON?"),
+        ("0 0 * * monday", "day-of-week: 'MONDAY' is unknown; did you mean MON?"),
+        ("0 0 * SEPT *", "month: 'SEPT' is unknown; did you mean SEP?"),
         ("0 0 * MON *", "month: 'MON' is no"),
-        ("0 0 * * XYZ", "day-of-week: 'XYZ' is no number from 0 to 7 or SUN to SAT"),
-        ("0 JAN * * *", "hour: 'JAN' is no number from 0 to 23"),
+        ("0 0 * * XYZ", "day-of-week: 'XYZ' is not a number from 0 to 7 or SUN to SAT"),
+        ("0 JAN * * *", "hour: 'JAN' is not a number from 0 to 23"),
         ("30-10 * * * *", "minute: the range 30-10 runs backwards; write 10-30, or 30-59,0-10"),
         ("0 22-6 * * *", "hour: the range 22-6 runs backwards; write 6-22, or 22-23,0-6"),
         ("0 0 * * FRI-MON", "day-of-week: the range FRI-MON runs backwards"),
@@ -222,25 +222,25 @@ def test_an_alias_stands_for_its_expression(alias: str, expected: str) -> None:
         ("5-5/0 * * * *", "minute: a step of 0 is not between 1 and 60"),
         ("*/90 * * * *", "minute: a step of 90 is not between 1 and 60"),
         ("0 */25 * * *", "hour: a step of 25 is not between 1 and 24"),
-        ("*/ * * * *", "minute: the step '' is no number"),
-        ("*/5/5 * * * *", "minute: the step '5/5' is no number"),
+        ("*/ * * * *", "minute: the step '' is not a number"),
+        ("*/5/5 * * * *", "minute: the step '5/5' is not a number"),
         ("/5 * * * *", "minute: '/5' has no value before the slash"),
-        ("1,,2 * * * *", "minute: a value is missing, or a comma is too many"),
+        ("1,,2 * * * *", "minute: a value is missing, or there is an extra comma"),
         ("-5 * * * *", "minute: a value is missing beside a dash"),
         ("5- * * * *", "minute: a value is missing beside a dash"),
-        ("1.5 * * * *", "minute: '1.5' is no number"),
-        ("٣ * * * *", "minute: '٣' is no number"),
-        ("0 0 ? * *", "day-of-month: '?' is not known; write * for any"),
-        ("0 0 L/2 * *", "day-of-month: 'L/2': a step does not go with L"),
-        ("0 0 L-3 * *", "day-of-month: 'L' is no number"),
-        ("0 0 15W * *", "day-of-month: '15W' is no number"),
+        ("1.5 * * * *", "minute: '1.5' is not a number"),
+        ("٣ * * * *", "minute: '٣' is not a number"),
+        ("0 0 ? * *", "day-of-month: '?' is not supported; use * for any value"),
+        ("0 0 L/2 * *", "day-of-month: 'L/2': L cannot have a step"),
+        ("0 0 L-3 * *", "day-of-month: 'L' is not a number"),
+        ("0 0 15W * *", "day-of-month: '15W' is not a number"),
         ("0 0 * * L", "day-of-week: L needs a day before it"),
-        ("0 0 * * 5#6", "day-of-week: '5#6': after the # comes which one of the month, 1 to 5"),
+        ("0 0 * * 5#6", "day-of-week: '5#6': the number after # must be 1 to 5"),
         ("0 0 * * #2", "day-of-week: a value is missing"),
         ("0 0 * * 1-3#2", "day-of-week: '1-3' is no"),
-        ("@dayly", "@dayly is not known; did you mean @daily?"),
-        ("@reboot", "@reboot is not known; there are @hourly"),
-        ("1," * 200 + "1 * * * *", "at most 256 are read"),
+        ("@dayly", "@dayly is unknown; did you mean @daily?"),
+        ("@reboot", "@reboot is unknown; known are @hourly"),
+        ("1," * 200 + "1 * * * *", "at most 256 are allowed"),
     ],
 )
 def test_a_wrong_expression_is_refused_with_the_part_and_the_reason(expression: str, reason: str) -> None:
@@ -253,14 +253,14 @@ def test_a_wrong_expression_is_refused_with_the_part_and_the_reason(expression: 
 @pytest.mark.parametrize(
     ("timezone", "reason"),
     [
-        ("Mars/Base", "'Mars/Base' is no IANA time zone; use an IANA name such as Europe/Paris"),
+        ("Mars/Base", "'Mars/Base' is not an IANA time zone; use an IANA name such as Europe/Paris"),
         ("europe/paris", "did you mean Europe/Paris?"),
         ("Paris", "did you mean Europe/Paris?"),
         ("Amerika/New_York", "did you mean America/New_York?"),
-        ("", "'' is no IANA time zone"),
-        ("Europe", "'Europe' is no IANA time zone"),
-        ("../../etc/passwd", "'../../etc/passwd' is no IANA time zone"),
-        ("x" * 1000, "is no IANA time zone"),
+        ("", "'' is not an IANA time zone"),
+        ("Europe", "'Europe' is not an IANA time zone"),
+        ("../../etc/passwd", "'../../etc/passwd' is not an IANA time zone"),
+        ("x" * 1000, "is not an IANA time zone"),
     ],
 )
 def test_an_unknown_time_zone_is_refused_with_near_names(timezone: str, reason: str) -> None:
@@ -333,7 +333,7 @@ def notes(expression: str, after: str, count: int, timezone: str = PARIS) -> lis
 
 def test_a_preview_says_that_a_time_was_moved() -> None:
     assert notes("30 2 * * *", "2026-03-28T12:00Z", 2) == [
-        ("2026-03-29T03:00+02:00", Note.MOVED, "Moved to the end of the clock's gap: 2026-03-29 02:30 does not exist."),
+        ("2026-03-29T03:00+02:00", Note.MOVED, "Moved to the end of the gap: 2026-03-29 02:30 does not exist."),
         ("2026-03-30T02:30+02:00", None, ""),
     ]
 
@@ -341,7 +341,7 @@ def test_a_preview_says_that_a_time_was_moved() -> None:
 def test_a_preview_says_that_times_fall_together() -> None:
     [(local, note, words)] = notes("0 2,3 * * *", "2026-03-28T12:00Z", 1)
     assert (local, note) == ("2026-03-29T03:00+02:00", Note.MERGED)
-    assert words == "Runs once, together with what the clock leaves out: 2026-03-29 02:00 does not exist."
+    assert words == "Runs once, also for times that the clock skips: 2026-03-29 02:00 does not exist."
 
 
 def test_a_preview_says_that_a_time_comes_twice_and_which_one_this_is() -> None:
@@ -349,7 +349,7 @@ def test_a_preview_says_that_a_time_comes_twice_and_which_one_this_is() -> None:
         (
             "2026-10-25T02:30+02:00",
             Note.FIRST_OF_REPEATED,
-            "02:30 comes twice on 2026-10-25; this is the first time and the only one that runs.",
+            "02:30 occurs twice on 2026-10-25; this is the first time and the only one that runs.",
         ),
         ("2026-10-26T02:30+01:00", None, ""),
     ]
@@ -357,9 +357,9 @@ def test_a_preview_says_that_a_time_comes_twice_and_which_one_this_is() -> None:
         (
             "2026-10-25T02:30+02:00",
             Note.FIRST_OF_REPEATED,
-            "02:30 comes twice on 2026-10-25; this is the first time.",
+            "02:30 occurs twice on 2026-10-25; this is the first time.",
         ),
-        ("2026-10-25T02:30+01:00", Note.REPEATED, "02:30 comes twice on 2026-10-25; this is the second time."),
+        ("2026-10-25T02:30+01:00", Note.REPEATED, "02:30 occurs twice on 2026-10-25; this is the second time."),
         ("2026-10-25T03:30+01:00", None, ""),
     ]
 
