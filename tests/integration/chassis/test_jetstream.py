@@ -41,7 +41,7 @@ async def received(inbox: Inbox, within: float = 15.0) -> bytes:
     return bytes(message.data)
 
 
-async def test_messages_come_in_order_and_streams_are_made_by_whoever_is_first(
+async def test_messages_arrive_in_order_and_the_first_user_creates_the_stream(
     connection: JetStream, stream: Stream
 ) -> None:
     for payload in (b"1", b"2", b"3"):
@@ -53,7 +53,7 @@ async def test_messages_come_in_order_and_streams_are_made_by_whoever_is_first(
     assert 0.5 < time.monotonic() - asked < 5.0
 
 
-async def test_a_message_that_was_not_acknowledged_comes_again(connection: JetStream, stream: Stream) -> None:
+async def test_an_unacknowledged_message_is_redelivered(connection: JetStream, stream: Stream) -> None:
     inbox = Inbox(connection, stream, "w", ack_wait=0.5)
     await connection.publish(stream, stream.subjects, b"1")
     assert (await eventually("it comes", inbox.next)).data == b"1"
@@ -82,7 +82,7 @@ async def test_an_inbox_mends_what_was_deleted_without_spinning(
     await client.close()
 
 
-async def test_publishing_without_a_server_is_unavailable_at_once(stream: Stream) -> None:
+async def test_publishing_without_a_server_is_unavailable_immediately(stream: Stream) -> None:
     async with connecting(f"nats://127.0.0.1:{free_port()}", name="tests") as connection:
         asked = time.monotonic()
         with pytest.raises(Unavailable):

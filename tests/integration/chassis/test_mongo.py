@@ -94,7 +94,7 @@ async def test_a_service_that_holds_leases_has_a_socket_timeout_that_fits_them(m
         assert runtime.client.delegate.options.pool_options.socket_timeout == mongo.MAX_SOCKET_MS / 1_000
 
 
-async def test_of_many_inserts_of_one_id_one_is_stored_and_all_return_it(database: mongo.Database) -> None:
+async def test_concurrent_inserts_of_one_id_store_one_document(database: mongo.Database) -> None:
     new = [{"_id": "one", "number": number, "text": "$$NOW"} for number in range(20)]
     found = await asyncio.gather(*(mongo.insert_or_get(database["things"], one, {"at": NOW}) for one in new))
     assert len({one["number"] for one in found}) == 1

@@ -152,7 +152,7 @@ async def _answered(opened: grpc.aio.Channel) -> bool:
 
 
 @pytest.mark.parametrize("name", ["exporter", "delivery", "scheduler", "gateway"])
-async def test_a_service_does_not_start_without_the_files_it_was_told_of(services: Services, name: str) -> None:
+async def test_a_service_does_not_start_without_its_configured_files(services: Services, name: str) -> None:
     (services.mount.folder / "tls.key").unlink()
     starting: dict[str, Callable[[], AbstractAsyncContextManager[Any]]] = {
         "exporter": services.exporter,

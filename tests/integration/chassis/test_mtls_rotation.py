@@ -110,7 +110,7 @@ async def _is_closed(channel: grpc.aio.Channel) -> bool:
     return channel.get_state() is grpc.ChannelConnectivity.SHUTDOWN
 
 
-async def test_a_service_goes_on_under_its_old_certificate_when_the_new_one_is_broken(
+async def test_a_service_keeps_its_old_certificate_when_the_new_one_is_broken(
     services: Services, authority: Authority
 ) -> None:
     old = authority.issue()

@@ -99,7 +99,7 @@ def test_a_process_with_only_otel_variables_set_sends_its_spans(
     assert (line["trace_id"], line["span_id"]) == (TRACE, span.id)
 
 
-def test_the_service_has_its_own_name_unless_told_and_its_last_spans_are_sent_at_the_end(
+def test_the_service_has_its_own_name_by_default_and_sends_its_last_spans_when_it_ends(
     gateway: Callable[..., AbstractContextManager[tuple[str, Process]]],
 ) -> None:
     never_by_itself = "3600000"

@@ -48,7 +48,7 @@ async def test_a_delivery_is_stored_once_however_often_it_is_added(deliveries: D
     assert (again.state, again.fence) == (DeliveryState.SENDING, lease.delivery.fence)
 
 
-async def test_what_is_stored_is_what_was_given_whatever_dollars_it_holds(deliveries: DeliveryStore) -> None:
+async def test_values_with_dollar_signs_are_stored_unchanged(deliveries: DeliveryStore) -> None:
     added = await deliveries.add(new())
     assert (added.platform_name, added.file, added.state) == ("$name", FILE, DeliveryState.PENDING)
     lease = await claimed(deliveries)
@@ -69,13 +69,15 @@ async def test_another_tenant_has_no_such_delivery(deliveries: DeliveryStore) ->
     assert await deliveries.restart("other", new().id, frozenset({DeliveryState.FAILED})) is None
 
 
-async def test_one_of_many_claims_at_once_is_given_the_delivery(deliveries: DeliveryStore) -> None:
+async def test_one_of_many_concurrent_claims_gets_the_delivery(deliveries: DeliveryStore) -> None:
     await deliveries.add(new())
     leases = await asyncio.gather(*(deliveries.claim(f"w{n}", 60) for n in range(10)))
     assert len([lease for lease in leases if lease is not None]) == 1
 
 
-async def test_what_is_due_longest_is_claimed_first_and_busy_platforms_are_left_out(deliveries: DeliveryStore) -> None:
+async def test_the_longest_due_delivery_is_claimed_first_and_busy_platforms_are_skipped(
+    deliveries: DeliveryStore,
+) -> None:
     await deliveries.add(new("j1", "p1"))
     await asyncio.sleep(0.005)
     await deliveries.add(new("j2", "p2"))
@@ -125,7 +127,7 @@ async def test_what_waits_is_not_claimed_before_its_time(deliveries: DeliverySto
     assert await state(deliveries) is DeliveryState.RETRY_WAIT
 
 
-async def test_what_is_given_back_is_due_at_once_and_has_lost_no_attempt(deliveries: DeliveryStore) -> None:
+async def test_a_delivery_given_back_is_due_immediately_and_keeps_its_attempts(deliveries: DeliveryStore) -> None:
     await deliveries.add(new())
     assert await deliveries.give_back(await claimed(deliveries))
     lease = await claimed(deliveries)
@@ -144,7 +146,7 @@ async def test_a_delivery_that_ended_its_process_each_time_is_given_up(deliverie
     assert await deliveries.give_up_one(ERROR) is None
 
 
-async def test_an_ended_delivery_is_changed_by_nobody_but_who_starts_it_again(deliveries: DeliveryStore) -> None:
+async def test_only_a_restart_changes_an_ended_delivery(deliveries: DeliveryStore) -> None:
     await deliveries.add(new())
     lease = await claimed(deliveries)
     assert await deliveries.settle_name(lease, "p.csv")
@@ -160,7 +162,7 @@ async def test_an_ended_delivery_is_changed_by_nobody_but_who_starts_it_again(de
 
 
 @pytest.mark.parametrize("live", sorted(DeliveryState))
-async def test_only_an_ended_delivery_can_be_started_again(
+async def test_only_an_ended_delivery_can_be_restarted(
     deliveries: DeliveryStore, database: mongo.Database, live: DeliveryState
 ) -> None:
     await deliveries.add(new())
@@ -217,7 +219,9 @@ async def test_old_ends_are_forgotten_and_live_ones_never(deliveries: DeliverySt
     assert await deliveries.get("acme", new("j1").id) is None
 
 
-async def test_the_age_of_the_oldest_live_delivery_is_told(deliveries: DeliveryStore, database: mongo.Database) -> None:
+async def test_the_age_of_the_oldest_live_delivery_is_reported(
+    deliveries: DeliveryStore, database: mongo.Database
+) -> None:
     assert await deliveries.oldest_live_age() == 0
     await deliveries.add(new("j1"), failed=ERROR)
     assert await deliveries.oldest_live_age() == 0

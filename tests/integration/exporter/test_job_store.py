@@ -81,7 +81,7 @@ async def test_accepting_an_id_again_returns_the_stored_job_unchanged(store: Job
     assert await document(database, first) == before
 
 
-async def test_twenty_who_accept_one_id_at_once_make_one_job(store: JobStore, database: Database) -> None:
+async def test_twenty_concurrent_requests_with_one_id_create_one_job(store: JobStore, database: Database) -> None:
     job_id = str(uuid.uuid4())
     made = await asyncio.gather(*(store.accept(new_job(id=job_id, request_id=str(n))) for n in range(20)))
     assert len({job.request_id for job in made}) == 1
@@ -117,7 +117,7 @@ async def test_live_jobs_are_counted_for_a_tenant_alone_and_no_further_than_aske
 # Claiming
 
 
-async def test_of_two_who_claim_at_once_one_wins(store: JobStore) -> None:
+async def test_one_of_two_concurrent_claims_wins(store: JobStore) -> None:
     for _ in range(10):
         job = await store.accept(new_job())
         taken = await asyncio.gather(*(store.claim(job.id, f"w{n}", LONG) for n in range(8)))
@@ -155,14 +155,14 @@ async def test_a_loser_can_change_nothing(store: JobStore, database: Database) -
     assert await completed(store, winner)
 
 
-async def test_an_expired_lease_that_nobody_took_is_still_its_holders(store: JobStore) -> None:
+async def test_an_expired_lease_is_still_valid_until_another_worker_claims_the_job(store: JobStore) -> None:
     job = await store.accept(new_job())
     lease = await claimed(store, job, OVER)
     assert await heartbeat(store, lease)
     assert await store.claim(job.id, "other", LONG) is None
 
 
-async def test_the_holder_of_a_job_that_was_deleted_and_made_again_is_a_loser(store: JobStore) -> None:
+async def test_a_lease_is_lost_when_its_job_was_deleted_and_recreated(store: JobStore) -> None:
     job = await store.accept(new_job())
     old = await claimed(store, job)
     await store.cancel("acme", job.id)
@@ -213,7 +213,7 @@ async def test_a_waiting_job_is_not_claimable_before_its_time(store: JobStore, d
     assert lease.job.updated_at >= waiting["retry_at"]
 
 
-async def test_a_job_given_back_is_due_at_once_and_keeps_its_attempts(store: JobStore, database: Database) -> None:
+async def test_a_job_given_back_is_due_immediately_and_keeps_its_attempts(store: JobStore, database: Database) -> None:
     job = await store.accept(new_job())
     assert await store.give_back(await claimed(store, job))
     back = await document(database, job)
@@ -287,7 +287,7 @@ async def test_an_ended_job_cannot_be_cancelled(store: JobStore) -> None:
     assert await store.retry("acme", job.id) is None
 
 
-async def test_of_a_cancellation_and_a_commit_at_once_one_wins(store: JobStore) -> None:
+async def test_one_of_a_concurrent_cancellation_and_commit_wins(store: JobStore) -> None:
     for _ in range(20):
         job = await store.accept(new_job())
         lease = await claimed(store, job)
@@ -298,7 +298,7 @@ async def test_of_a_cancellation_and_a_commit_at_once_one_wins(store: JobStore) 
         assert found.state is (JobState.COMPLETED if committed else JobState.CANCELLED)
 
 
-async def test_a_retry_begins_anew_and_keeps_old_workers_out(store: JobStore, database: Database) -> None:
+async def test_a_retry_starts_over_and_keeps_old_workers_out(store: JobStore, database: Database) -> None:
     job = await store.accept(new_job(max_attempts=1))
     old = await claimed(store, job)
     assert await store.fail(old, FAULT)

@@ -127,7 +127,7 @@ async def test_a_job_taken_over_and_completed_after_the_look_keeps_its_file(
     assert made[0] in await kept(blobs)
 
 
-async def test_a_job_made_again_under_its_id_after_the_look_keeps_its_file(
+async def test_a_job_recreated_during_a_sweep_keeps_its_file(
     store: JobStore, database: Database, blobs: LocalStore
 ) -> None:
     await store.accept(NEW)
@@ -201,9 +201,7 @@ async def test_ended_jobs_are_forgotten_when_their_history_is_over(
         assert (await running.get(done)).state == pb.JOB_STATE_COMPLETED
 
 
-async def test_a_sweep_that_never_rests_takes_no_file_that_somebody_needs(
-    clean_uri: str, nats_url: str, tmp_path: Path
-) -> None:
+async def test_continuous_sweeps_remove_no_file_in_use(clean_uri: str, nats_url: str, tmp_path: Path) -> None:
     tenant, chance = new_tenant(), random.Random(7)
     client = await nats.connect(nats_url)
     async with exporter(clean_uri, nats_url, tmp_path, sweep_seconds=0.001) as running:

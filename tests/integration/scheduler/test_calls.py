@@ -48,9 +48,7 @@ async def kept(undone: Scheduler) -> pb.Schedule:
     return await undone.create()
 
 
-async def test_what_is_wrong_is_refused_by_its_field_when_made_and_when_changed(
-    undone: Scheduler, kept: pb.Schedule
-) -> None:
+async def test_an_invalid_field_is_rejected_on_create_and_on_update(undone: Scheduler, kept: pb.Schedule) -> None:
     for what, (bad, field, word) in BAD.items():
         async with refused(INVALID, "invalid_request") as made:
             await undone.create(**bad)
@@ -62,7 +60,7 @@ async def test_what_is_wrong_is_refused_by_its_field_when_made_and_when_changed(
     assert await undone.get(kept) == kept
 
 
-async def test_all_that_is_wrong_is_told_at_once(undone: Scheduler) -> None:
+async def test_all_invalid_fields_are_reported_together(undone: Scheduler) -> None:
     async with refused(INVALID, "invalid_request") as told:
         await undone.create("x", schedule_name="", platform_id="x", options_json="1", misfire=99, jitter_seconds=-1)
     fields = {"cron_expression", "schedule_name", "platform_id", "options", "misfire", "jitter_seconds"}
@@ -142,7 +140,7 @@ async def test_another_tenant_sees_and_changes_nothing(undone: Scheduler, kept: 
     assert await undone.get(kept) == kept
 
 
-async def test_a_deleted_schedule_is_gone_and_fires_no_more(undone: Scheduler, kept: pb.Schedule) -> None:
+async def test_a_deleted_schedule_does_not_fire(undone: Scheduler, kept: pb.Schedule) -> None:
     await undone.delete(kept)
     async with refused(NOT_FOUND, "schedule_not_found"):
         await undone.get(kept)
@@ -202,7 +200,7 @@ async def test_a_tenant_may_have_so_many_schedules_and_a_repeated_one_counts_onc
 # Manual runs
 
 
-async def test_a_manual_run_starts_at_once_beside_the_cron_also_of_a_paused_schedule(scheduling: Scheduler) -> None:
+async def test_a_manual_run_starts_immediately_even_if_the_schedule_is_paused(scheduling: Scheduler) -> None:
     schedule = await scheduling.create(is_active=False)
     run = await scheduling.run(schedule)
     assert (run.state, run.is_manual, run.schedule_id) == (pb.RUN_STATE_WAITING, True, schedule.id)

@@ -65,7 +65,7 @@ async def test_a_job_that_is_there_already_is_followed_whatever_became_of_the_sc
     assert await idle.jobs.count_documents({"tenant": undone.tenant}) == 1
 
 
-async def test_a_platform_that_is_gone_does_not_keep_the_file_from_being_made(scheduling: Scheduler) -> None:
+async def test_a_run_completes_although_its_platform_was_deleted(scheduling: Scheduler) -> None:
     schedule = await scheduling.create()
     scheduling.platforms.known.clear()
     await scheduling.fire(schedule, minutes_ago=0)
@@ -141,7 +141,7 @@ async def test_runs_wait_while_the_exporter_is_away_and_start_when_it_is_back(
 
 
 @pytest.mark.parametrize("away", ["exporter", "delivery"])
-async def test_a_schedule_cannot_be_made_while_what_checks_it_is_away(
+async def test_a_schedule_cannot_be_created_while_a_service_that_checks_it_is_down(
     clean_uri: str, nats_url: str, tmp_path: Path, away: str
 ) -> None:
     nowhere = free_port()

@@ -78,7 +78,7 @@ async def test_a_schedule_comes_back_as_it_was_stored_and_an_id_is_stored_once(s
     assert await schedules.get("other", one.id) is None
 
 
-async def test_only_what_is_due_is_found_the_longest_due_first(schedules: ScheduleStore) -> None:
+async def test_only_due_schedules_are_found_the_longest_due_first(schedules: ScheduleStore) -> None:
     due = [schedule(NOW - age * HOUR) for age in (1, 3, 2)]
     for one in (*due, schedule(NOW + HOUR), schedule(None)):
         await schedules.add(one)
@@ -89,7 +89,7 @@ async def test_only_what_is_due_is_found_the_longest_due_first(schedules: Schedu
     assert await schedules.oldest_due_age() == pytest.approx(3 * 3_600, abs=600)
 
 
-async def test_of_many_who_plan_a_schedule_one_moves_it_and_the_run_is_there_once(
+async def test_concurrent_plans_move_a_schedule_once_and_store_its_run_once(
     schedules: ScheduleStore, runs: RunStore
 ) -> None:
     before = await schedules.add(schedule())
@@ -182,7 +182,7 @@ async def test_a_run_is_stored_once(runs: RunStore) -> None:
     assert await runs.add(replace(one, fire_at=NOW - HOUR)) == one
 
 
-async def test_each_due_run_is_taken_by_one_look_and_due_again_after_a_pause(runs: RunStore) -> None:
+async def test_each_due_run_is_taken_by_one_caller_and_due_again_after_the_pause(runs: RunStore) -> None:
     made = [await runs.add(run_of(schedule())) for _ in range(100)]
     taken = await asyncio.gather(*(runs.take_due(RunState.WAITING, 1.0, 1_000) for _ in range(8)))
     assert sorted(run.id for look in taken for run in look) == sorted(run.id for run in made)
@@ -237,7 +237,7 @@ async def test_a_run_that_ended_before_it_was_marked_as_submitted_has_a_start(ru
     assert await runs.take_due(RunState.FAILED, 1.0, 10) == []
 
 
-async def test_what_is_in_the_way_of_a_run_is_what_goes_on_and_what_waits_from_before(runs: RunStore) -> None:
+async def test_a_run_waits_for_submitted_and_earlier_waiting_runs(runs: RunStore) -> None:
     one = schedule()
     going = await runs.add(run_of(one, NOW - 3 * HOUR, state=RunState.SUBMITTED))
     waits = await runs.add(run_of(one, NOW - 2 * HOUR))

@@ -205,7 +205,7 @@ async def test_what_waits_for_a_paused_or_deleted_schedule_is_skipped(undone: Sc
 # Overlap
 
 
-async def test_a_run_whose_predecessor_goes_on_is_skipped(undone: Scheduler) -> None:
+async def test_a_run_with_a_live_predecessor_is_skipped(undone: Scheduler) -> None:
     schedule = await undone.create(overlap="skip")
     await undone.fire(schedule, minutes_ago=2)
     await undone.until(schedule, ["submitted"])

@@ -63,7 +63,7 @@ async def test_an_item_that_fails_holds_up_no_other_and_gives_no_answer() -> Non
     assert await for_each("halve", [], halved, concurrency=2) == []
 
 
-async def test_no_more_items_are_worked_on_at_once_than_allowed() -> None:
+async def test_no_more_items_are_processed_concurrently_than_allowed() -> None:
     working = most = 0
 
     async def work(_: int) -> None:

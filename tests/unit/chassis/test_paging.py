@@ -23,7 +23,7 @@ def test_a_negative_page_size_is_rejected_by_its_field() -> None:
     assert [violation.field for violation in rejected.value.violations] == ["limit"]
 
 
-def test_a_cursor_is_the_position_it_was_made_from() -> None:
+def test_a_cursor_round_trips() -> None:
     assert from_cursor(to_cursor(AT, "a/b")) == (AT, "a/b")
     assert from_cursor("") is None
 
@@ -31,7 +31,7 @@ def test_a_cursor_is_the_position_it_was_made_from() -> None:
 @pytest.mark.parametrize(
     "cursor", ["x", "!!!!", "bm90IGEgY3Vyc29y", to_cursor(AT, "a")[3:], "OTk5OTk5OTk5OTk5OTk5OTk5L2E"]
 )
-def test_what_is_no_cursor_is_rejected(cursor: str) -> None:
+def test_an_invalid_cursor_is_rejected(cursor: str) -> None:
     with pytest.raises(BadRequest):
         from_cursor(cursor)
 

@@ -40,14 +40,14 @@ def test_no_tls_file_and_all_of_them_are_fine(monkeypatch: pytest.MonkeyPatch) -
     assert ProcessSettings().tls_ca_file == Path("/etc/TLS_CA_FILE")
 
 
-def test_health_has_no_port_of_its_own_unless_told(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_health_has_its_own_port_only_if_configured(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("HEALTH_PORT", raising=False)
     assert RpcSettings().health_port is None
     monkeypatch.setenv("HEALTH_PORT", "50061")
     assert RpcSettings().health_port == 50061
 
 
-def test_a_process_ends_with_one_line_that_names_what_is_missing() -> None:
+def test_a_process_exits_with_one_line_that_names_the_missing_setting() -> None:
     env = {**os.environ, "TLS_CERT_FILE": "/tls.crt", "SIGNING_KEY": "long enough to be a signing key, 32"}
     command = [sys.executable, "-m", "services.gateway"]
     ended = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True)

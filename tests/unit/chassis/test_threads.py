@@ -17,7 +17,7 @@ async def test_the_result_or_the_error_comes_back() -> None:
         await in_thread(lambda: 1 // 0, name="two")
 
 
-async def test_a_thread_goes_on_when_nobody_waits_any_more() -> None:
+async def test_a_thread_continues_after_its_caller_was_cancelled() -> None:
     go, gone = threading.Event(), threading.Event()
 
     def call() -> None:

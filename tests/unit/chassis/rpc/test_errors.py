@@ -54,7 +54,7 @@ def test_a_peer_that_is_away_is_named(code: grpc.StatusCode) -> None:
     assert "10.0.0.1" not in back.message
 
 
-def test_an_error_nobody_explained_is_internal() -> None:
+def test_an_error_without_details_is_internal() -> None:
     back = from_error(AioRpcError(grpc.StatusCode.UNKNOWN, Metadata(), Metadata(), "KeyError: 'x'"), "exporter")
     assert (back.kind, back.code) == (Kind.INTERNAL, "internal")
     assert "KeyError" not in back.message

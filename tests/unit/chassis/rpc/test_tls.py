@@ -80,7 +80,7 @@ def test_a_certificate_that_peers_would_refuse_is_refused_at_the_start(mount: Mo
             Certificates(files(mount))
 
 
-def test_the_key_is_not_in_what_is_printed(mount: Mount) -> None:
+def test_the_key_is_not_printed(mount: Mount) -> None:
     current = Certificates(files(mount)).current
     assert "PRIVATE" in current.key.decode() and "PRIVATE" not in repr(current)
 
@@ -103,7 +103,7 @@ async def test_another_ca_is_taken_over_too(mount: Mount) -> None:
 
 
 @pytest.mark.parametrize("broken", ["half written", "the key does not fit", "another CA's", "gone"])
-async def test_what_cannot_be_used_is_said_once_and_the_old_kept_until_it_is_mended(
+async def test_unusable_files_are_logged_once_and_the_old_certificate_is_kept(
     mount: Mount, authority: Authority, broken: str
 ) -> None:
     certificates = Certificates(files(mount))

@@ -35,7 +35,7 @@ def test_a_key_tells_its_job_and_fence() -> None:
         f"a/{JOB}/x/export-1.csv",
     ],
 )
-def test_what_is_not_ours_is_never_garbage(foreign: str) -> None:
+def test_foreign_keys_are_never_garbage(foreign: str) -> None:
     assert parse_key(foreign) is None
     assert not is_garbage(foreign, None)
 
@@ -67,7 +67,7 @@ def test_the_file_of_a_deleted_job_is_garbage() -> None:
     assert is_garbage(key(1), None)
 
 
-def test_a_job_made_again_under_its_key_does_not_share_a_place_with_the_deleted_one() -> None:
+def test_a_job_recreated_under_its_idempotency_key_has_another_artifact_key() -> None:
     again = replace(RUNNING, created_at=NOW + timedelta(milliseconds=1), fence=1)
     assert artifact_key(again, ".csv") != key(1)
     assert is_garbage(key(1), again)

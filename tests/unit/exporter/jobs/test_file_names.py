@@ -42,12 +42,12 @@ def test_an_extension_is_not_doubled() -> None:
         ("..", "empty"),
     ],
 )
-def test_a_bad_template_is_refused_with_its_reason(template: str, words: str) -> None:
+def test_an_invalid_template_is_rejected_with_its_reason(template: str, words: str) -> None:
     assert words in (template_problem(template) or "")
 
 
 @given(st.text(max_size=300), st.text(max_size=300))
-def test_a_name_made_of_anything_accepted_is_safe(template: str, schedule: str) -> None:
+def test_a_name_from_any_valid_template_is_safe(template: str, schedule: str) -> None:
     if template_problem(template) is not None:
         return
     name = name_of(template, schedule)

@@ -9,7 +9,7 @@ def test_every_state_is_either_live_or_ended() -> None:
     assert RETRIABLE <= ENDED
 
 
-def test_a_key_stands_for_the_same_job_again_and_for_another_in_another_tenant() -> None:
+def test_an_idempotency_key_gives_the_same_job_id_only_within_a_tenant() -> None:
     assert id_for_key("a", "k") == id_for_key("a", "k")
     assert id_for_key("a", "k") != id_for_key("b", "k")
     assert id_for_key("a", "k") != id_for_key("a", "l")
