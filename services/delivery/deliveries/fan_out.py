@@ -31,6 +31,7 @@ class FanOutStore:
     def __init__(self, database: Database) -> None:
         self._fan_outs = database["fan_outs"]
 
+    @translate_errors
     async def prepare(self) -> None:
         """Create the index that removes old documents, long after their completions could be reported again."""
         await self._fan_outs.create_index("settled_at", expireAfterSeconds=REMEMBERED_SECONDS)

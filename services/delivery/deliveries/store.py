@@ -54,6 +54,7 @@ class DeliveryStore:
     def __init__(self, database: Database) -> None:
         self._deliveries = database["deliveries"]
 
+    @translate_errors
     async def prepare(self) -> None:
         """Create the indexes."""
         await self._deliveries.create_index([("due_at", ASCENDING)], sparse=True)

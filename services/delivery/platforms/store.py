@@ -20,6 +20,7 @@ class PlatformStore:
     def __init__(self, database: Database) -> None:
         self._platforms = database["platforms"]
 
+    @translate_errors
     async def prepare(self) -> None:
         """Create the indexes."""
         await self._platforms.create_index([("tenant", ASCENDING), ("created_at", DESCENDING), ("_id", DESCENDING)])

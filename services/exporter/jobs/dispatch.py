@@ -1,6 +1,6 @@
-"""Wakes workers for jobs that are due, and tells the world of jobs that have ended: the two outboxes on a job.
+"""Publishes the two outboxes of a job: the wake-up of a worker for a due job, and the event of an ended job.
 
-Any number of replicas do this at once. A message that is lost costs a job at most the pause between two wake-ups.
+Any number of replicas do this concurrently. A lost message delays a job at most by the pause between two wake-ups.
 """
 
 import structlog
@@ -23,10 +23,10 @@ EVENT_PAUSE = 30.0
 
 
 class Dispatcher:
-    """Publishes what the outboxes hold.
+    """Publishes due wake-ups and events.
 
     Args:
-        pause: seconds until a job nobody has claimed is published again.
+        pause: seconds until an unclaimed job is published again.
     """
 
     def __init__(self, store: JobStore, jetstream: JetStream, *, pause: float) -> None:
@@ -35,7 +35,7 @@ class Dispatcher:
         self._pause = pause
 
     async def wake(self, job_id: str) -> None:
-        """Publish one job now, if it is due; a failure is left to `dispatch_due`."""
+        """Publish one job now, if it is due; after a failure, `dispatch_due` does it later."""
         if not self._jetstream.is_connected:
             return
         try:
@@ -66,7 +66,7 @@ class Dispatcher:
         log.debug("dispatched", action="dispatch", job_id=job.id, tenant=job.tenant)
 
     async def send_events(self) -> int:
-        """Publish events of ended jobs that were not confirmed yet, at most `BATCH`; returns how many."""
+        """Publish unconfirmed events of ended jobs, at most `BATCH`; returns how many."""
         if not self._jetstream.is_connected:
             return 0
         for sent in range(BATCH):
