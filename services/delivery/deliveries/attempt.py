@@ -22,6 +22,7 @@ from services.delivery.destinations.contract import (
     RemoteFile,
     Session,
 )
+from services.delivery.destinations.kit.timeouts import attempt_deadline
 from services.delivery.errors import SourceError
 from services.delivery.platforms.targets import Target
 
@@ -66,7 +67,8 @@ class Attempt:
         target = self._target
         async with target.destination.open(target.config, target.egress, target.pins) as session:
             try:
-                outcome = await self._outcome(session)
+                async with attempt_deadline(self._payload.size):
+                    outcome = await self._outcome(session)
             except (DestinationError, SourceError) as exc:
                 if not exc.transient or self._delivery.attempt >= self._delivery.max_attempts:
                     await self._tidy(session, self._name)

@@ -5,7 +5,7 @@ A destination declares its config as a pydantic model, which validates a platfor
 reader of the target sees the whole file under its final name, or what was there before, never a part of a file.
 """
 
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -138,7 +138,7 @@ class Session(Protocol):
             NameTaken: `replace` is false and there is a file of that name.
         """
 
-    def read(self, name: str) -> AsyncIterator[bytes]:
+    def read(self, name: str) -> AsyncGenerator[bytes, None]:
         """The bytes of a file."""
 
     async def remove(self, name: str) -> None:

@@ -14,6 +14,7 @@ import structlog
 from services.chassis.leases import INTERNAL_ERROR
 from services.delivery.destinations.contract import DestinationError, Payload, Session, Step
 from services.delivery.destinations.egress import Forbidden, Unresolved
+from services.delivery.destinations.kit.blocks import at_most
 from services.delivery.destinations.kit.error_rules import egress_error
 from services.delivery.platforms.targets import Target
 
@@ -108,7 +109,7 @@ class _Probe:
         self._passed(Step.DELETE)
 
     async def _read_back(self, session: Session, name: str, data: bytes) -> None:
-        found = b"".join([chunk async for chunk in session.read(name)])
+        found = b"".join([chunk async for chunk in at_most(session.read(name), len(data))])
         if found != data:
             text = "The file that was read back differs from the one that was written; the destination changes files."
             raise DestinationError(Step.READ, "content_changed", text, transient=False)

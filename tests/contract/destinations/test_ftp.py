@@ -1,4 +1,4 @@
-"""What is special to FTP: data connections, parts that are resumed, names on the wire, servers that differ."""
+"""FTP: data connections, resumed parts, names on the wire, servers that differ."""
 
 import hashlib
 from collections.abc import Iterator
@@ -28,7 +28,7 @@ def rig(started: FtpRig) -> FtpRig:
     return started
 
 
-async def test_the_address_in_an_answer_to_pasv_is_not_looked_at(rig: FtpRig) -> None:
+async def test_the_address_in_an_answer_to_pasv_is_ignored(rig: FtpRig) -> None:
     rig.answers["EPSV"] = "500 not here"
     rig.handler.masquerade_address = "203.0.113.9"
     watched = Watched()
@@ -39,23 +39,23 @@ async def test_the_address_in_an_answer_to_pasv_is_not_looked_at(rig: FtpRig) ->
     assert rig.files() == {"shop.csv": b"a;b\r\n"}
     assert verbs(rig.commands).count("PASV") == 2
     assert {host for host, _ in watched.went} == {"127.0.0.1"}
-    assert verbs(rig.commands).count("EPSV") == 1  # it is not asked for again once it was refused
+    assert verbs(rig.commands).count("EPSV") == 1  # it is not tried again after a refusal
 
 
-async def test_a_name_is_resolved_once_and_data_connections_go_to_the_address_found_then(rig: FtpRig) -> None:
+async def test_a_name_is_resolved_once_and_data_connections_use_the_same_address(rig: FtpRig) -> None:
     watched = Watched({"ftp.shop.example": "127.0.0.1"})
     await delivered({**rig.config(), "host": "ftp.shop.example"}, File(b"x"), "shop.csv", egress=watched)
     assert watched.looked_up.count("ftp.shop.example") == 1
     assert [host for host, _ in watched.went] == ["ftp.shop.example", "127.0.0.1", "127.0.0.1"]
 
 
-async def test_a_server_where_deliveries_may_not_go_is_never_connected_to(rig: FtpRig) -> None:
+async def test_a_forbidden_server_is_never_connected_to(rig: FtpRig) -> None:
     error = await failure(rig.config(), File(b"x"), egress=Egress(Rules()))
     assert (error.step, error.code, error.transient) == ("resolve", "egress_forbidden", False)
     assert rig.commands == []
 
 
-async def test_a_cut_upload_goes_on_where_it_stopped(rig: FtpRig) -> None:
+async def test_a_cut_upload_resumes_where_it_stopped(rig: FtpRig) -> None:
     file = File(some(8 * MIB))
     rig.cut_after(3 * MIB)
     error = await failure(rig.config(), file)
@@ -79,7 +79,7 @@ async def test_a_server_that_cannot_resume_gets_the_file_from_the_start(rig: Ftp
 
 
 @pytest.mark.parametrize("wrong", [b"y" * 100, b"x" * 99 + b"y", b"x" * 101])
-async def test_a_part_that_went_wrong_is_never_shown(rig: FtpRig, wrong: bytes) -> None:
+async def test_a_wrong_part_is_never_shown(rig: FtpRig, wrong: bytes) -> None:
     file = File(b"x" * 100)
     rig.folder.mkdir(parents=True)
     (rig.folder / f".{file.delivery_id}.part").write_bytes(wrong)
@@ -101,7 +101,7 @@ async def test_verify_size_reads_nothing_back_and_trusts_no_part(rig: FtpRig) ->
     assert not {"RETR", "REST"} & set(verbs(rig.commands))
 
 
-async def test_a_file_of_the_same_size_is_not_taken_for_ours_even_with_verify_size(rig: FtpRig) -> None:
+async def test_a_file_of_the_same_size_is_compared_by_content_even_with_verify_size(rig: FtpRig) -> None:
     rig.folder.mkdir(parents=True)
     (rig.folder / "shop.csv").write_bytes(b"old")
     async with session({**rig.config(), "verify": "size"}) as opened:
@@ -132,7 +132,7 @@ async def test_a_hash_the_server_computes_saves_reading_back(
     assert "RETR" in verbs(rig.commands)
 
 
-async def test_a_server_that_does_not_rename_over_files_has_the_old_one_moved_aside(rig: FtpRig) -> None:
+async def test_if_a_server_does_not_rename_over_files_the_old_file_is_set_aside(rig: FtpRig) -> None:
     await delivered(rig.config(), File(b"old"), "shop.csv")
     rig.replaces = False
     await delivered(rig.config(), File(b"new"), "shop.csv")
@@ -140,7 +140,7 @@ async def test_a_server_that_does_not_rename_over_files_has_the_old_one_moved_as
     assert rig.leftovers() == []
 
 
-async def test_what_was_moved_aside_comes_back_when_a_delivery_is_given_up(rig: FtpRig) -> None:
+async def test_the_file_that_was_set_aside_is_put_back_when_a_delivery_is_given_up(rig: FtpRig) -> None:
     file = File(b"new")
     rig.folder.mkdir(parents=True)
     (rig.folder / f".{file.delivery_id}.old").write_bytes(b"old")
@@ -165,7 +165,7 @@ async def test_a_name_that_is_taken_costs_no_second_upload(rig: FtpRig) -> None:
 
 
 @pytest.mark.parametrize("path", ["", "a", "deep er/füße/😀", "/from the root/x", "a/"])
-async def test_folders_are_made_level_by_level(rig: FtpRig, path: str) -> None:
+async def test_folders_are_created_level_by_level(rig: FtpRig, path: str) -> None:
     await delivered({**rig.config(), "path": path}, File(b"x"), "shop.csv")
     there = rig.root / "home" / path.lstrip("/") / "shop.csv"
     assert there.read_bytes() == b"x"
@@ -197,7 +197,7 @@ def test_a_config_that_would_be_a_command_is_refused(field: str) -> None:
         FtpConfig.model_validate({**values, field: "a\r\nDELE b"})
 
 
-async def test_a_source_that_breaks_is_not_the_destinations_fault_and_the_part_is_kept(rig: FtpRig) -> None:
+async def test_a_failing_source_is_not_the_destinations_fault_and_the_part_is_kept(rig: FtpRig) -> None:
     file = File(some(2 * MIB))
     file.broken_at = MIB
     with pytest.raises(SourceBroken):
@@ -208,14 +208,14 @@ async def test_a_source_that_breaks_is_not_the_destinations_fault_and_the_part_i
     assert rig.files() == {"shop.csv": file.data}
 
 
-async def test_a_file_that_was_read_in_part_leaves_the_session_usable(rig: FtpRig) -> None:
+async def test_a_session_is_usable_after_a_file_was_read_partially(rig: FtpRig) -> None:
     file = File(some(4 * MIB))
     await delivered(rig.config(), file, "shop.csv")
     async with session(rig.config()) as opened:
         blocks = opened.read("shop.csv")
         first = await anext(blocks)
         assert file.data.startswith(first)
-        await blocks.aclose()  # type: ignore[attr-defined]  # it is a generator
+        await blocks.aclose()
         found = await opened.find("shop.csv")
         assert found is not None
         assert found.size == len(file.data)
@@ -225,7 +225,7 @@ SILENT = ["USER", "PASS", "TYPE", "FEAT", "CWD", "SIZE", "EPSV", "STOR", "RETR",
 
 
 @pytest.mark.parametrize("command", SILENT)
-async def test_a_server_that_falls_silent_is_not_waited_for_for_ever(rig: FtpRig, command: str) -> None:
+async def test_a_server_that_stops_answering_is_a_timeout(rig: FtpRig, command: str) -> None:
     rig.answers[command] = None
     error = await failure(rig.config(), File(b"x"), timeouts=SHORT)
     assert (error.code, error.transient) == ("stalled", True)
@@ -259,7 +259,7 @@ async def test_a_server_that_falls_silent_is_not_waited_for_for_ever(rig: FtpRig
         ("STOR", "550 No such file or directory", "write", "no_such_folder", False),
     ],
 )
-async def test_a_refusal_becomes_a_fault_in_words(
+async def test_a_refusal_is_translated_to_an_error(
     rig: FtpRig, command: str, answer: str, step: str, code: str, transient: bool
 ) -> None:
     rig.answers[command] = answer
@@ -268,14 +268,14 @@ async def test_a_refusal_becomes_a_fault_in_words(
     assert rig.files() == {}
 
 
-async def test_a_server_that_repeats_the_password_does_not_make_us_do_so(rig: FtpRig) -> None:
+async def test_a_password_that_the_server_repeats_is_masked(rig: FtpRig) -> None:
     rig.answers["PASS"] = f"530 {rig.config()['password']} is wrong"
     error = await failure(rig.config(), File(b"x"))
     assert error.code == "wrong_credentials"
     assert rig.config()["password"] not in f"{error} {error.__cause__!r} {error.__cause__.__cause__!r}"  # type: ignore[union-attr]
 
 
-async def test_a_full_disk_is_said_to_be_full(rig: FtpRig) -> None:
+async def test_a_full_disk_is_reported_as_full(rig: FtpRig) -> None:
     rig.fill()
     file = File(some(8 * MIB))
     error = await failure(rig.config(), file)

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from services.delivery.destinations.contract import Payload, Step
 from services.delivery.destinations.ftp.client import Client
 from services.delivery.destinations.ftp.errors import Refused, translate_errors
+from services.delivery.destinations.kit.blocks import at_most
 from services.delivery.destinations.kit.timeouts import Timeouts
 
 _STRONGEST_FIRST = (("sha256", "SHA-256"), ("sha512", "SHA-512"), ("sha1", "SHA-1"), ("md5", "MD5"))
@@ -89,7 +90,7 @@ class Prover:
         """Compare a file of the right size with the payload."""
         reported = await self._ask_hash(self._hash, name) if self._hash else None
         if self._hash is None or reported is None:
-            return Proof(await self._read_back(name) == payload.sha256)
+            return Proof(await self._read_back(name, payload.size) == payload.sha256)
         algorithm = self._hash.algorithm
         expected = payload.sha256 if algorithm == "sha256" else await self._source_hash(payload, algorithm)
         return Proof(reported == expected, {algorithm: reported})
@@ -107,9 +108,9 @@ class Prover:
                 return None
         return known.found_in(answer)
 
-    async def _read_back(self, name: str) -> str:
+    async def _read_back(self, name: str, size: int) -> str:
         digest = hashlib.sha256()
-        async with aclosing(content(self._client, name)) as blocks:
+        async with aclosing(at_most(content(self._client, name), size)) as blocks:
             async for block in blocks:
                 await asyncio.to_thread(digest.update, block)
         return digest.hexdigest()

@@ -6,7 +6,7 @@ anything is sent, and Drive refuses a second upload with the same id.
 
 import hashlib
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from dataclasses import asdict, dataclass
 
 from services.delivery.destinations.contract import DestinationError, NameTaken, Payload, RemoteFile, Step
@@ -71,7 +71,7 @@ class DriveSession:
         text = "Google ended every upload that was started; the next attempt starts from scratch."
         raise DestinationError(Step.WRITE, "session_expired", text, transient=True)
 
-    async def read(self, name: str) -> AsyncIterator[bytes]:
+    async def read(self, name: str) -> AsyncGenerator[bytes, None]:
         """The bytes of a file."""
         found = await self.find(name)
         if found is None:

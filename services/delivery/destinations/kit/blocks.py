@@ -1,6 +1,7 @@
 """Cuts a file's bytes into the blocks that a protocol sends."""
 
 from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing
 
 
 async def blocks(chunks: AsyncIterator[bytes], size: int) -> AsyncGenerator[bytes, None]:
@@ -21,3 +22,14 @@ async def blocks(chunks: AsyncIterator[bytes], size: int) -> AsyncGenerator[byte
             rest = rest[room:]
     if held:
         yield bytes(held)
+
+
+async def at_most(chunks: AsyncGenerator[bytes, None], size: int) -> AsyncGenerator[bytes, None]:
+    """The chunks up to the one that exceeds `size` bytes, so that an endless file is noticed and not read on."""
+    received = 0
+    async with aclosing(chunks):
+        async for chunk in chunks:
+            yield chunk
+            received += len(chunk)
+            if received > size:
+                return

@@ -4,7 +4,7 @@ Readers see the old file or the whole new one. Where a server cannot rename over
 set aside under a hidden name; if that is interrupted, the next attempt finishes it, or `tidy` puts the old file back.
 """
 
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing, suppress
 from typing import Protocol
 
@@ -78,7 +78,7 @@ class FolderSession:
             await self._rename(part, name)
         return RemoteFile(self._folder.path(name), payload.size, reported)
 
-    async def read(self, name: str) -> AsyncIterator[bytes]:
+    async def read(self, name: str) -> AsyncGenerator[bytes, None]:
         """The bytes of a file."""
         async with aclosing(self._folder.read(_checked(name))) as chunks:
             async for chunk in chunks:

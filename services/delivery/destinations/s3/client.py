@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 ATTEMPTS = 3
 """For each request, for faults that last only seconds."""
+MAX_ANSWER = 8 * 1024 * 1024
+"""Bytes of an answer that is not streamed; a list of 1,000 parts has less than 1 MiB."""
 _CONNECTIONS = 4
 # Profiles and config files of this machine belong to the operator, not to a tenant's platform.
 _NO_LOCAL_CONFIG: dict[str, Any] = {
@@ -122,8 +124,24 @@ class _CheckedSession(AIOHTTPSession):
                 timeout=self._timeout,
                 skip_auto_headers={"CONTENT-TYPE"},
                 auto_decompress=False,
+                response_class=_BoundedResponse,
             )
         return _Requests(self._made)
+
+
+class _BoundedResponse(aiohttp.ClientResponse):
+    """Limits what is read at once; botocore reads all answers so, except the content of objects."""
+
+    async def read(self) -> bytes:
+        if self._body is None:
+            body = bytearray()
+            async for chunk in self.content.iter_any():
+                body += chunk
+                if len(body) > MAX_ANSWER:
+                    self.close()
+                    raise aiohttp.ClientPayloadError(f"an answer of more than {MAX_ANSWER} bytes")
+            self._body = bytes(body)
+        return await super().read()
 
 
 class _Requests:

@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from types_aiobotocore_s3 import S3Client
 
 CHUNK = 256 * 1024
+MAX_PAGES = 100
+"""Of a list of parts; servers list 1,000 of at most 10,000 parts on a page, some of them fewer."""
+_ENDLESS = f"The server lists the parts of an upload on more than {MAX_PAGES} pages."
 _MISSING = ("404", "NoSuchKey", "NotFound")
 _UNEXPLAINED = ("400", "403")
 """Statuses of HEAD whose reason is missing, because its answer has no body."""
@@ -149,7 +152,11 @@ class Objects:
         async with self._call(Step.WRITE) as limit:
             try:
                 pages = self._client.get_paginator("list_parts").paginate(Bucket=self._bucket, Key=key, UploadId=upload)
+                number = 0
                 async for page in pages:
+                    number += 1
+                    if number > MAX_PAGES:
+                        raise DestinationError(Step.WRITE, "server_error", _ENDLESS, transient=True)
                     extend(limit, self._silence)
                     found |= {part["PartNumber"]: part for part in page.get("Parts", ())}
             except ClientError as exc:

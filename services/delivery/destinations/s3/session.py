@@ -6,6 +6,7 @@ from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
 
 from services.delivery.destinations.contract import DestinationError, NameTaken, Payload, RemoteFile, Step
+from services.delivery.destinations.kit.blocks import at_most
 from services.delivery.destinations.s3.objects import Objects, Piece
 from services.delivery.destinations.s3.upload import Upload, abort, pieces, require_same
 
@@ -38,7 +39,8 @@ class S3Session:
         if _MD5.fullmatch(etag) and await _hash(payload.read(0), hashlib.md5(usedforsecurity=False)) == etag:
             return True
         key = found.remote.split("/", 3)[3]
-        return await _hash(self._objects.read(key), hashlib.sha256()) == payload.sha256
+        content = at_most(self._objects.read(key), payload.size)
+        return await _hash(content, hashlib.sha256()) == payload.sha256
 
     async def send(self, name: str, payload: Payload, *, replace: bool) -> RemoteFile:
         """See the contract."""

@@ -11,18 +11,19 @@ from services.delivery.destinations.contract import Step
 from services.delivery.destinations.kit.window import RequestWindow
 from services.delivery.destinations.sftp.errors import translate_errors
 
-MAX_BLOCK = 256 * 1024
+MIN_BLOCK, MAX_BLOCK = 4 * 1024, 256 * 1024
+MAX_REQUESTS = 128
 IN_FLIGHT = 4 * 1024 * 1024
 """Bytes of unanswered requests: enough for 40 MB/s at a round trip of 100 ms."""
 
 
 def block_size(limit: int) -> int:
-    """Bytes of a request, where the server accepts at most `limit`."""
-    return min(limit, MAX_BLOCK)
+    """Bytes of a request, where the server accepts at most `limit`; servers that want tiny blocks get `MIN_BLOCK`."""
+    return max(MIN_BLOCK, min(limit, MAX_BLOCK))
 
 
 def _window_size(block: int) -> int:
-    return max(4, IN_FLIGHT // block)
+    return min(max(4, IN_FLIGHT // block), MAX_REQUESTS)
 
 
 async def write(
