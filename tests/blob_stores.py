@@ -75,7 +75,7 @@ async def put(store: BlobStore, key: str, data: bytes) -> None:
 
 
 async def begin(store: BlobStore, key: str, data: bytes) -> None:
-    """Write and leave it there, as a killed process does."""
+    """Write without a commit, like a killed process."""
 
     def write() -> None:
         store.writer(key, media_type="text/csv").write(data)

@@ -1,4 +1,4 @@
-"""A TCP proxy on a real socket that cuts, stalls and refuses, so that tests meet a network as bad as a real one."""
+"""A TCP proxy on a real socket that cuts, stalls and refuses connections."""
 
 import asyncio
 import contextlib
@@ -15,7 +15,7 @@ T = TypeVar("T")
 
 
 class TcpProxy:
-    """Passes bytes between its own port of 127.0.0.1 and a server, in a thread with a loop of its own.
+    """Passes bytes between its own port of 127.0.0.1 and a server, in its own thread and event loop.
 
     `up` and `down` count the bytes passed on, `connections` those that were accepted, all since the start.
     """
@@ -57,11 +57,11 @@ class TcpProxy:
         return self._passed["down"]
 
     def cut_after(self, count: int, direction: Direction = "up") -> None:
-        """Reset all connections once, when so many more bytes went in this direction; new connections work again."""
+        """Reset all connections once, after `count` more bytes in this direction; new connections work again."""
         self._do(lambda: self._cut_at.update({direction: self._passed[direction] + count}))
 
     def stall_after(self, count: int) -> None:
-        """When so many more bytes went, both directions together, pass nothing on until `heal`."""
+        """After `count` more bytes in both directions together, pass nothing on until `heal`."""
         self._do(lambda: self._stall(count))
 
     def refuse(self) -> None:
@@ -69,7 +69,7 @@ class TcpProxy:
         self._run(self._close())
 
     def heal(self) -> None:
-        """Pass everything on again; forgets cuts that have not come."""
+        """Pass everything on again; pending cuts are dropped."""
         self._do(self._heal)
         self._run(self._listen())
 

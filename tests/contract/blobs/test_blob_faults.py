@@ -1,4 +1,4 @@
-"""What blob stores say when the disk is full, the server is away or the settings are wrong."""
+"""Errors of blob stores: a full disk, an unavailable server, wrong settings."""
 
 import asyncio
 import base64
@@ -32,7 +32,7 @@ Asked = list[tuple[str, str, Message]]
 
 @contextmanager
 def answering(answer: Callable[[str, str], Answer], promised: int | None = None) -> Iterator[tuple[str, Asked]]:
-    """A server whose every answer is made by `answer` of method and path; its address and what it was asked.
+    """A server that answers with `answer(method, path)`; yields its URL and the requests it received.
 
     Args:
         promised: the Content-Length it names, if not that of the body.
@@ -65,7 +65,7 @@ def answering(answer: Callable[[str, str], Answer], promised: int | None = None)
 
 
 async def assert_unavailable(store: BlobStore) -> None:
-    """Everything the store is asked fails with StoreUnavailable."""
+    """All methods of the store fail with StoreUnavailable."""
     calls = [
         store.stat(KEY),
         get(store, KEY),
@@ -81,7 +81,7 @@ async def assert_unavailable(store: BlobStore) -> None:
     assert [type(outcome) for outcome in outcomes] == [StoreUnavailable] * len(calls), outcomes
 
 
-async def test_a_folder_that_went_away_is_unavailable_and_is_not_made_again(tmp_path: Path) -> None:
+async def test_a_folder_that_disappeared_is_unavailable_and_is_not_created_again(tmp_path: Path) -> None:
     async with opened(folder_url(tmp_path)) as store:
         await put(store, KEY, b"x")
         shutil.rmtree(tmp_path / "blobs")
@@ -91,14 +91,14 @@ async def test_a_folder_that_went_away_is_unavailable_and_is_not_made_again(tmp_
         await assert_unavailable(store)
 
 
-async def test_a_bucket_that_is_not_there_is_unavailable(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_missing_bucket_is_unavailable(monkeypatch: pytest.MonkeyPatch) -> None:
     with s3_server() as endpoint:
         use_s3(monkeypatch, endpoint)
         async with opened("s3://no-such-bucket/prefix") as store:
             await assert_unavailable(store)
 
 
-async def test_a_server_that_is_away_is_unavailable_until_it_is_back(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_stopped_server_is_unavailable_until_it_is_back(monkeypatch: pytest.MonkeyPatch) -> None:
     port = free_port()
     use_s3(monkeypatch, f"http://127.0.0.1:{port}")
     async with opened("s3://bucket/prefix") as store:
@@ -109,7 +109,7 @@ async def test_a_server_that_is_away_is_unavailable_until_it_is_back(monkeypatch
             assert await get(store, KEY) == b"x"
 
 
-async def test_a_server_that_goes_away_while_a_blob_is_written_is_unavailable(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_server_that_stops_while_a_blob_is_written_is_unavailable(monkeypatch: pytest.MonkeyPatch) -> None:
     with s3_server() as endpoint:
         use_s3(monkeypatch, endpoint)
         store = await open_store(f"s3://{new_bucket()}")
@@ -142,7 +142,7 @@ async def test_a_refusal_is_unavailable_and_names_the_reason(monkeypatch: pytest
 
 
 @pytest.mark.parametrize("cut_after", [0, 1000])
-async def test_an_object_that_breaks_off_is_unavailable_and_never_short(
+async def test_an_interrupted_read_is_unavailable_and_never_short(
     monkeypatch: pytest.MonkeyPatch, cut_after: int
 ) -> None:
     with answering(lambda _method, _path: (200, bytes(cut_after)), promised=5000) as (endpoint, _):
@@ -228,7 +228,7 @@ async def test_every_byte_goes_out_under_a_checksum(monkeypatch: pytest.MonkeyPa
         "s3://bucket/prefix?region=x",
     ],
 )
-async def test_a_url_that_is_no_store_is_refused(url: str) -> None:
+async def test_a_url_without_a_store_is_refused(url: str) -> None:
     with pytest.raises(OSError, match="s3://"):
         await open_store(url)
 
@@ -239,7 +239,7 @@ async def test_a_wrong_endpoint_is_refused_when_the_store_is_opened(monkeypatch:
         await open_store("s3://bucket")
 
 
-async def test_a_folder_that_cannot_be_made_is_refused_when_the_store_is_opened(tmp_path: Path) -> None:
+async def test_a_folder_that_cannot_be_created_is_refused_when_the_store_is_opened(tmp_path: Path) -> None:
     (tmp_path / "blobs").write_text("no folder")
     with pytest.raises(FileExistsError):
         await open_store(folder_url(tmp_path))

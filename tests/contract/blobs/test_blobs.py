@@ -1,4 +1,4 @@
-"""What every blob store promises."""
+"""What every blob store guarantees."""
 
 import asyncio
 import random
@@ -46,14 +46,14 @@ async def test_what_was_written_is_read(store: BlobStore, size: int) -> None:
     assert await listed(store) == [KEY]
 
 
-async def test_one_large_write_is_as_good_as_many(store: BlobStore) -> None:
+async def test_one_large_write_equals_many_small_ones(store: BlobStore) -> None:
     writer = await asyncio.to_thread(store.writer, KEY, media_type="text/csv")
     await asyncio.to_thread(writer.write, LARGE)
     await asyncio.to_thread(writer.commit)
     assert await get(store, KEY) == LARGE
 
 
-async def test_nothing_is_seen_before_the_commit(store: BlobStore) -> None:
+async def test_nothing_is_visible_before_the_commit(store: BlobStore) -> None:
     await begin(store, KEY, PARTS)
     with pytest.raises(BlobMissing):
         await store.stat(KEY)
@@ -76,7 +76,7 @@ async def test_nothing_is_seen_before_the_commit(store: BlobStore) -> None:
         (50_000, None),
     ],
 )
-async def test_a_range_is_what_a_slice_would_be(store: BlobStore, start: int, length: int | None) -> None:
+async def test_a_range_equals_a_slice(store: BlobStore, start: int, length: int | None) -> None:
     await put(store, KEY, SMALL)
     assert await get(store, KEY, start, length) == SMALL[start:][:length]
 
@@ -89,7 +89,7 @@ async def test_an_empty_blob_has_no_ranges(store: BlobStore, length: int | None)
 
 
 @pytest.mark.parametrize(("start", "length"), [(0, None), (5, 3), (0, 0)])
-async def test_a_blob_that_is_not_there_is_missing(store: BlobStore, start: int, length: int | None) -> None:
+async def test_a_blob_that_does_not_exist_is_missing(store: BlobStore, start: int, length: int | None) -> None:
     await put(store, KEY, SMALL)
     for missing in ("tenant/job/2/export.csv", "tenant/job", f"{KEY}/deeper", "x"):
         with pytest.raises(BlobMissing):
@@ -99,7 +99,7 @@ async def test_a_blob_that_is_not_there_is_missing(store: BlobStore, start: int,
 
 
 @pytest.mark.parametrize("data", [SMALL, PARTS], ids=["small", "large"])
-async def test_an_unfinished_blob_is_begun_anew(store: BlobStore, data: bytes) -> None:
+async def test_an_unfinished_blob_is_started_over(store: BlobStore, data: bytes) -> None:
     await begin(store, KEY, PARTS)
     await put(store, KEY, data)
     assert await get(store, KEY) == data
@@ -135,7 +135,7 @@ async def test_an_abort_after_the_commit_does_nothing(store: BlobStore) -> None:
         assert await get(store, KEY) == data
 
 
-async def test_an_ended_writer_takes_nothing_more(store: BlobStore) -> None:
+async def test_a_closed_writer_accepts_nothing_more(store: BlobStore) -> None:
     committed = await asyncio.to_thread(store.writer, KEY, media_type="text/csv")
     await asyncio.to_thread(committed.commit)
     aborted = await asyncio.to_thread(store.writer, "x", media_type="text/csv")
@@ -147,14 +147,14 @@ async def test_an_ended_writer_takes_nothing_more(store: BlobStore) -> None:
             writer.commit()
 
 
-async def test_deleting_what_is_not_there_is_no_error(store: BlobStore) -> None:
+async def test_deleting_a_missing_blob_is_no_error(store: BlobStore) -> None:
     await put(store, KEY, SMALL)
     for missing in ("x", "a/b/c", KEY + ".part", "tenant/job", f"{KEY}/deeper"):
         await store.delete(missing)
     assert await listed(store) == [KEY]
 
 
-async def test_a_blob_and_its_unfinished_successor_are_deleted_apart(store: BlobStore) -> None:
+async def test_a_blob_and_its_unfinished_successor_are_deleted_separately(store: BlobStore) -> None:
     await put(store, KEY, SMALL)
     await begin(store, KEY, PARTS)
     await begin(store, KEY + "2", PARTS)
@@ -205,7 +205,7 @@ async def test_writers_of_different_keys_do_not_disturb_each_other(store: BlobSt
     assert {key: await get(store, key) for key in blobs} == blobs
 
 
-async def test_folders_that_come_and_go_do_not_disturb_writers(tmp_path: Path) -> None:
+async def test_folders_that_are_created_and_deleted_do_not_disturb_writers(tmp_path: Path) -> None:
     async with opened(folder_url(tmp_path)) as store:
 
         def write_and_abort(fence: int) -> None:
@@ -216,7 +216,7 @@ async def test_folders_that_come_and_go_do_not_disturb_writers(tmp_path: Path) -
         assert list((tmp_path / "blobs").iterdir()) == []
 
 
-async def test_a_read_that_is_left_early_closes_its_file_or_connection(store: BlobStore) -> None:
+async def test_a_read_that_stops_early_closes_its_file_or_connection(store: BlobStore) -> None:
     await put(store, KEY, LARGE)
 
     def open_files() -> int:
@@ -243,11 +243,11 @@ async def test_an_error_of_the_reader_is_not_taken_for_the_stores(store: BlobSto
         await chunks.athrow(FileNotFoundError("of the reader"))
 
 
-async def test_a_store_that_is_there_answers_a_probe(store: BlobStore) -> None:
+async def test_an_available_store_answers_a_probe(store: BlobStore) -> None:
     await store.probe()
 
 
-async def test_a_store_says_how_much_room_there_is_or_that_it_has_no_size(store: BlobStore) -> None:
+async def test_a_store_reports_its_free_space_or_that_it_has_no_size(store: BlobStore) -> None:
     room = await store.room()
     if isinstance(store, S3Store):
         assert room is None
@@ -255,14 +255,14 @@ async def test_a_store_says_how_much_room_there_is_or_that_it_has_no_size(store:
         assert room is not None and 0 < room.free <= room.size
 
 
-async def test_a_folder_that_is_gone_has_no_room(tmp_path: Path) -> None:
+async def test_the_free_space_of_a_missing_folder_is_unavailable(tmp_path: Path) -> None:
     store = LocalStore(tmp_path / "gone")
     (tmp_path / "gone").rmdir()
     with pytest.raises(StoreUnavailable):
         await store.room()
 
 
-async def test_files_that_vanish_are_left_out_of_the_keys(tmp_path: Path) -> None:
+async def test_files_that_disappear_are_not_listed(tmp_path: Path) -> None:
     async with opened(folder_url(tmp_path)) as store:
         for key in ("first", "a/b/c", "d/e/f"):
             await put(store, key, b"x")
@@ -272,7 +272,7 @@ async def test_files_that_vanish_are_left_out_of_the_keys(tmp_path: Path) -> Non
         assert [key async for key in keys] == ["d/e/f"]
 
 
-async def test_objects_outside_the_prefix_are_not_ours(endpoint: str, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_objects_outside_the_prefix_are_not_listed(endpoint: str, monkeypatch: pytest.MonkeyPatch) -> None:
     use_s3(monkeypatch, endpoint)
     bucket = new_bucket()
     async with opened(f"s3://{bucket}") as whole, opened(f"s3://{bucket}/exports") as ours:

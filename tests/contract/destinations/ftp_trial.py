@@ -1,4 +1,4 @@
-"""What the tests of FTP share: sessions with short time limits, deliveries, and what an attempt failed with."""
+"""Sessions at an FTP server with short timeouts, deliveries, and their errors."""
 
 from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager
@@ -26,13 +26,13 @@ def session(
 
 
 async def delivered(config: dict[str, Any], file: File, name: str, *, replace: bool = True, **more: Any) -> RemoteFile:
-    """One attempt that goes well."""
+    """One successful attempt."""
     async with session(config, **more) as opened:
         return await opened.send(name, file.payload(), replace=replace)
 
 
 async def failure(config: dict[str, Any], file: File, name: str = "shop.csv", **more: Any) -> DestinationError:
-    """What one attempt failed with."""
+    """The error of one attempt."""
     with pytest.raises(DestinationError) as caught:
         await delivered(config, file, name, **more)
     return caught.value
@@ -57,5 +57,5 @@ class Watched(Egress):
 
 
 def verbs(commands: list[str]) -> list[str]:
-    """The commands without what they are about."""
+    """The commands without their arguments."""
     return [command.split(" ", 1)[0] for command in commands]

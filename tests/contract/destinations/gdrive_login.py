@@ -18,7 +18,7 @@ LONGEST = 3600
 
 
 class NoToken(Exception):
-    """An error as the token endpoint words it (RFC 6749 §5.2)."""
+    """An error of the token endpoint (RFC 6749 §5.2)."""
 
     def __init__(self, status: int, error: str, description: str) -> None:
         super().__init__(description)
@@ -35,7 +35,7 @@ class Key:
 
 
 def new_key() -> Key:
-    """A key pair of the kind Google makes."""
+    """A key pair like Google's."""
     made = rsa.generate_private_key(public_exponent=65537, key_size=2048)
     private = made.private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
@@ -45,7 +45,7 @@ def new_key() -> Key:
 
 
 class Logins:
-    """Who is known, and the tokens that were given out. `lifetime` is what a token is said to be good for."""
+    """Known accounts and issued tokens. `lifetime` is the reported lifetime of a token."""
 
     def __init__(self) -> None:
         self.service_keys: dict[str, str] = {}
@@ -55,11 +55,11 @@ class Logins:
         self._tokens: dict[str, Account] = {}
 
     def account(self, token: str) -> Account | None:
-        """Whose token it is."""
+        """The account of a token."""
         return self._tokens.get(token)
 
     def forget_tokens(self) -> None:
-        """None of the tokens is good any more."""
+        """Revoke all tokens."""
         self._tokens.clear()
 
     def grant(self, form: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,6 +1,6 @@
 """A Google Drive for the tests that keeps the protocol of the API v3 and refuses what Google would refuse.
 
-Tokens, ids, files and resumable uploads over real sockets, in a thread with a loop of its own. Google's documents it
+Tokens, ids, files and resumable uploads over real sockets, in its own thread and event loop. Google's documents it
 follows: OAuth 2.0 for service accounts, "Upload file data", "Resolve errors", the reference of the resource `files`.
 """
 
@@ -31,7 +31,7 @@ _FIELD = re.compile(r"(\w+)(?:\(([^()]*)\))?(?:,|$)")
 
 @dataclass
 class Trouble:
-    """The next `times` calls of methods and paths that fit are refused."""
+    """Refuses the next `times` calls whose method and path match."""
 
     refusal: Refusal
     times: int
@@ -39,14 +39,14 @@ class Trouble:
 
 
 class DriveServer:
-    """Google, on 127.0.0.1. `calls` are the methods and paths that were asked for."""
+    """Google, on 127.0.0.1. `calls` are the methods and paths of all requests."""
 
     def __init__(self) -> None:
         self.port = 0
         self.clear()
 
     def clear(self) -> None:
-        """Nothing and nobody."""
+        """Remove all files and accounts."""
         self.store = Store()
         self.logins = Logins()
         self.sessions = Sessions(self.store)
@@ -54,7 +54,7 @@ class DriveServer:
         self._troubles: list[Trouble] = []
 
     def trouble(self, refusal: Refusal, times: int = 1, where: str = ".*") -> None:
-        """Refuse the next calls, of which `METHOD path` fits entirely."""
+        """Refuse the next calls whose `METHOD path` matches entirely."""
         self._troubles.append(Trouble(refusal, times, where))
 
     def start(self) -> None:
@@ -65,7 +65,7 @@ class DriveServer:
         asyncio.run_coroutine_threadsafe(self._listen(), self._loop).result(10)
 
     def stop(self) -> None:
-        """End."""
+        """Stop."""
         asyncio.run_coroutine_threadsafe(self._runner.cleanup(), self._loop).result(30)
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()

@@ -1,4 +1,4 @@
-"""Resumable uploads of the Google Drive of the tests: what is kept of a part, 308 and `Range`, 404, 410 and 499."""
+"""Resumable uploads of the imitated Google Drive: offsets, 308 and `Range`, 404, 410 and 499."""
 
 import re
 import secrets
@@ -12,7 +12,7 @@ GRAIN = 256 * 1024
 
 @dataclass
 class Session:
-    """One upload, of a new file (`new` describes it) or of new content for one that is there (`changes`)."""
+    """One upload, of a new file (`new` describes it) or of new content for an existing one (`changes`)."""
 
     who: Account
     size: int
@@ -23,11 +23,11 @@ class Session:
     received: bytearray = field(default_factory=bytearray)
     made: Item | None = None
     known: bool = False
-    """Its address has come to the client: a lost one nobody can give up."""
+    """Whether the client knows its URL; otherwise it cannot cancel it."""
 
 
 class Sessions:
-    """All uploads. `parts` are the ranges that came; `keep_at_most` is how many bytes of a part are kept."""
+    """All uploads. `parts` are the received ranges; `keep_at_most` limits how many bytes of a part are kept."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
@@ -45,7 +45,7 @@ class Sessions:
         return upload_id
 
     def unfinished(self) -> list[str]:
-        """Uploads whose address the client knows, neither finished nor given up."""
+        """Uploads whose URL the client knows, neither finished nor cancelled."""
         unfinished = [(name, s) for name, s in self._open.items() if s.made is None and s.known]
         return [f"upload {name[:8]}: {len(session.received)} bytes" for name, session in unfinished]
 
@@ -55,19 +55,19 @@ class Sessions:
         self._ended_with = status
 
     def of(self, upload_id: str) -> Session:
-        """A session that is open or has ended well."""
+        """A session that is open or complete."""
         if upload_id not in self._open:
             raise Refusal(self._ended_with, "notFound", "Upload session not found.")
         self._open[upload_id].known = True
         return self._open[upload_id]
 
     def cancel(self, upload_id: str) -> None:
-        """Give it up."""
+        """Cancel the session."""
         self.of(upload_id)
         del self._open[upload_id]
 
     async def put(self, session: Session, given: str | None, length: int | None, body: AsyncIterator[bytes]) -> bool:
-        """Take a part, or nothing when only the state is asked for; whether the upload has ended."""
+        """Receive a part, or only a query of the offset; returns whether the upload is complete."""
         if session.made is not None:
             return True
         if given is not None and re.fullmatch(rf"bytes \*/({session.size}|\*)", given):
@@ -80,7 +80,7 @@ class Sessions:
         held = bytearray()
         async for chunk in body:
             held += chunk
-            # Whole grains are kept as they come, whatever becomes of the connection.
+            # Whole grains are kept as they arrive, even if the connection breaks.
             whole = min(len(held) - len(held) % GRAIN, limit - len(session.received))
             session.received += held[:whole]
             del held[:whole]
@@ -91,7 +91,7 @@ class Sessions:
         return True
 
     def _range(self, session: Session, given: str | None, length: int | None) -> tuple[int, int]:
-        """From where to where (exclusive); everything Google would not take is refused."""
+        """Start and end (exclusive) of a part; refuses what Google would refuse."""
         if length is None:
             raise Refusal(411, "badRequest", "Content-Length is required.")
         if given is None:  # all in one
@@ -111,7 +111,7 @@ class Sessions:
         return start, end
 
     def _finish(self, session: Session) -> None:
-        """The file shows, whole, in one step."""
+        """Show the complete file in one step."""
         store, content = self._store, bytes(session.received)
         if session.new is not None:
             store.check_room(store.items[session.new.parent], session.who, new=True)

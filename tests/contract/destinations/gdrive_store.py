@@ -1,4 +1,4 @@
-"""What is in the Google Drive of the tests: drives, folders, files, who may do what, and the errors Drive gives."""
+"""The contents of the imitated Google Drive: drives, folders, files, permissions, and Drive's errors."""
 
 import hashlib
 import itertools
@@ -21,7 +21,7 @@ _AND = re.compile(r"\s+and\s+")
 
 
 class Refusal(Exception):
-    """An error as Drive words it."""
+    """An error of Drive."""
 
     def __init__(self, status: int, reason: str, message: str, domain: str = "global", **headers: str) -> None:
         super().__init__(message)
@@ -33,7 +33,7 @@ class Refusal(Exception):
 
 @dataclass(frozen=True)
 class Account:
-    """Who asks."""
+    """The account of a request."""
 
     email: str
     is_service: bool
@@ -41,7 +41,7 @@ class Account:
 
 @dataclass
 class Item:
-    """A file or folder. `roles` (of a folder) say who may do what in it; `drive` is the shared drive it is on."""
+    """A file or folder. `roles` (of a folder) are the roles of accounts; `drive` is its shared drive."""
 
     id: str
     name: str
@@ -56,7 +56,7 @@ class Item:
 
 
 class Store:
-    """All drives. `full` is a storage without room; `ids` those that were given out and not yet used."""
+    """All drives. `full`: no storage is left; `ids`: reserved and not yet used."""
 
     def __init__(self) -> None:
         self.items: dict[str, Item] = {}
@@ -66,7 +66,7 @@ class Store:
         self._ticks = itertools.count()
 
     def add(self, name: str, parent: str, owner: str, *, mime: str = "text/csv", content: bytes | None = None) -> Item:
-        """Something that is there already."""
+        """Add an existing item."""
         drive = self.items[parent].drive if parent in self.items else ""
         item = Item(self._new_id(), name, mime, parent, drive, owner, self.now(), content)
         self.items[item.id] = item
@@ -77,7 +77,7 @@ class Store:
         return datetime(2026, 3, 15, tzinfo=UTC) + timedelta(milliseconds=next(self._ticks))
 
     def reserve(self, count: int) -> list[str]:
-        """Ids for files to come."""
+        """Reserve ids for new files."""
         made = [self._new_id() for _ in range(count)]
         self.ids.update(made)
         return made
@@ -93,7 +93,7 @@ class Store:
         return found
 
     def role(self, item: Item, who: Account) -> str:
-        """What the account is to the item: by itself, or by the folders above."""
+        """The account's role at the item, its own or inherited from folders."""
         if item.owner == who.email and not item.drive:
             return "owner"
         if who.email in item.roles:
@@ -102,7 +102,7 @@ class Store:
         return self.role(above, who) if above is not None else ""
 
     def check_room(self, parent: Item, who: Account, *, new: bool) -> None:
-        """Whoever makes a file outside of shared drives owns it; a service account has no room of its own."""
+        """Whoever creates a file outside of shared drives owns it; a service account has no storage."""
         if new and who.is_service and not parent.drive:
             text = (
                 "Service Accounts do not have storage quota. Leverage shared drives, or use OAuth delegation instead."
@@ -113,7 +113,7 @@ class Store:
             raise Refusal(403, "storageQuotaExceeded", text, "usageLimits")
 
     def check_new(self, body: Mapping[str, Any], who: Account, *, all_drives: bool) -> Item:
-        """What is asked to be made may be; the folder it goes to."""
+        """Check a request for a new file; returns its folder."""
         parents = body.get("parents")
         if not isinstance(parents, list) or len(parents) != 1:
             raise Refusal(400, "invalid", "A file must have exactly one parent.")
@@ -126,20 +126,20 @@ class Store:
         return parent
 
     def check_id(self, new_id: str) -> None:
-        """The id was given out and not used."""
+        """Check that the id was reserved and is not used."""
         if new_id in self.items or new_id in self.gone:
             raise Refusal(409, "fileIdInUse", "A file already exists with the provided ID.")
         if new_id not in self.ids:
             raise Refusal(400, "invalid", "The provided file ID is not usable.")
 
     def check_change(self, item: Item, who: Account) -> None:
-        """The account may change it."""
+        """Check that the account may change the item."""
         if self.role(item, who) not in WRITERS:
             text = "The user does not have sufficient permissions for this file."
             raise Refusal(403, "insufficientFilePermissions", text)
 
     def delete(self, item: Item, who: Account) -> None:
-        """For good; on a shared drive only its managers may."""
+        """Delete permanently; on a shared drive only its managers may."""
         if self.role(item, who) not in DELETERS:
             text = "The user does not have sufficient permissions for this file."
             raise Refusal(403, "insufficientFilePermissions", text)
@@ -147,7 +147,7 @@ class Store:
         self.gone.add(item.id)
 
     def select(self, query: str, who: Account, *, all_drives: bool) -> list[Item]:
-        """The items a `q` means, names compared without regard to case."""
+        """The items that match a `q`; names are compared case-insensitively."""
         wanted = parse_query(query)
         if "parent" in wanted:
             self.see(wanted["parent"], who, all_drives=all_drives)
@@ -184,7 +184,7 @@ class Store:
 
 
 def parse_query(query: str) -> dict[str, str]:
-    """The terms of a `q` of the kind we send, joined with `and`."""
+    """The terms of a `q` as the destination sends it, joined with `and`."""
     found: dict[str, str] = {}
     at = 0
     while True:

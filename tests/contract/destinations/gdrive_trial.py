@@ -1,4 +1,4 @@
-"""What the tests of Google Drive share: attempts at a rig, and what they failed with."""
+"""Attempts at a Google Drive rig, and their errors."""
 
 import json
 from contextlib import AbstractAsyncContextManager
@@ -30,19 +30,19 @@ def session(
 
 
 async def delivered(rig: DriveRig, file: File, name: str = NAME, *, replace: bool = True, **change: Any) -> RemoteFile:
-    """One attempt that goes well."""
+    """One successful attempt."""
     async with session(rig, **change) as opened:
         return await opened.send(name, file.payload(), replace=replace)
 
 
 async def failure(rig: DriveRig, file: File, *, replace: bool = True, **change: Any) -> DestinationError:
-    """What one attempt failed with."""
+    """The error of one attempt."""
     with pytest.raises(DestinationError) as caught:
         await delivered(rig, file, replace=replace, **change)
     return caught.value
 
 
 def noted(file: File) -> dict[str, Any]:
-    """What the delivery remembers of its upload."""
+    """What the delivery keeps about its upload."""
     found: dict[str, Any] = json.loads(file.notes.kept[NOTE])
     return found

@@ -1,4 +1,4 @@
-"""Files to send, and the notes a delivery would keep of them from attempt to attempt."""
+"""Files to send, and the notes that a delivery keeps between attempts."""
 
 import hashlib
 import random
@@ -13,7 +13,7 @@ CHUNK = 256 * 1024
 
 
 class MemoryNotes:
-    """Notes that outlive an attempt and not the test."""
+    """Notes in memory, which outlive an attempt but not the test."""
 
     def __init__(self) -> None:
         self.kept: dict[str, str] = {}
@@ -30,7 +30,7 @@ class MemoryNotes:
 
 @dataclass
 class Seen:
-    """What an attempt told of its progress."""
+    """The progress that an attempt reported."""
 
     progress: list[int] = field(default_factory=list)
     verified: int = 0
@@ -41,7 +41,7 @@ class Seen:
 
 @cache
 def some(size: int, seed: int = 1) -> bytes:
-    """So many bytes that look like noise and are always the same."""
+    """`size` bytes of noise, always the same for a seed."""
     return random.Random(seed).randbytes(size)
 
 
@@ -59,7 +59,7 @@ class File:
         self.broken_at: int | None = None
 
     def payload(self, seen: Seen | None = None, read: Callable[[int], AsyncIterator[bytes]] | None = None) -> Payload:
-        """What an attempt is given."""
+        """The payload for an attempt."""
         seen = seen or Seen()
         return Payload(
             delivery_id=self.delivery_id,
@@ -81,4 +81,4 @@ class File:
 
 
 class SourceBroken(Exception):
-    """The artifact store went away."""
+    """The artifact store failed."""

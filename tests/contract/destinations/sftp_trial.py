@@ -1,4 +1,4 @@
-"""What the tests of SFTP share: a payload of given bytes that records what it is told, and sessions at a server."""
+"""A payload of given bytes that records calls, and sessions at an SFTP server."""
 
 import hashlib
 import uuid
@@ -38,11 +38,11 @@ class Source:
     data: bytes
     id: str = field(default_factory=lambda: str(uuid.uuid4()))
     offsets: list[int] = field(default_factory=list)
-    """Where reading began."""
+    """Offsets at which reading started."""
     reported: list[int] = field(default_factory=list)
     verified: int = 0
     sha256: str = ""
-    """Another than the data's, for a file that goes wrong on its way."""
+    """A hash other than the data's, for a file that changes in transit."""
 
     def payload(self) -> Payload:
         def verifying() -> None:

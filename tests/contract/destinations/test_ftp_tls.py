@@ -1,4 +1,4 @@
-"""FTP under TLS: certificates, sessions that are resumed, servers of another kind, words before TLS."""
+"""FTP with TLS: certificates, resumed sessions, servers with another kind of TLS, answers before the handshake."""
 
 import asyncio
 import ssl
@@ -70,7 +70,7 @@ async def test_a_server_that_accepts_no_resumption_is_named_as_such(rig: FtpRig)
     assert rig.files() == {}
 
 
-async def test_a_certificate_nobody_vouches_for_is_refused_before_the_password_is_sent(rig: FtpRig) -> None:
+async def test_an_untrusted_certificate_is_refused_before_the_password_is_sent(rig: FtpRig) -> None:
     error = await failure({**rig.config(), "ca_certificate": None}, File(b"x"))
     assert (error.step, error.code, error.transient) == ("connect", "certificate_invalid", False)
     assert "verify_certificate" in error.message
@@ -83,44 +83,44 @@ async def test_a_certificate_for_another_name_is_refused(rig: FtpRig) -> None:
     assert error.code == "certificate_invalid"
 
 
-async def test_certificates_need_not_be_verified(rig: FtpRig) -> None:
+async def test_verification_of_certificates_can_be_turned_off(rig: FtpRig) -> None:
     config = {**rig.config(), "ca_certificate": None, "verify_certificate": False}
     await delivered(config, File(b"x"), "shop.csv")
     assert rig.files() == {"shop.csv": b"x"}
     assert rig.resumed == [True, True]
 
 
-def test_a_certificate_that_is_none_is_refused_with_the_config() -> None:
+def test_a_config_with_an_invalid_certificate_is_refused() -> None:
     values = {"host": "ftp.shop.example", "username": "shop", "password": "secret"}
     with pytest.raises(ValidationError, match="not a certificate in PEM"):
         FtpConfig.model_validate({**values, "ca_certificate": "-----BEGIN nonsense"})
 
 
-def test_tls_is_explicit_unless_something_else_is_said() -> None:
+def test_tls_is_explicit_by_default() -> None:
     config = FtpConfig.model_validate({"host": "ftp.shop.example", "username": "shop", "password": "secret"})
     assert config.tls == "explicit"
     assert config.verify_certificate
 
 
-async def test_a_server_without_tls_is_not_talked_to_in_the_clear(plain: FtpRig) -> None:
+async def test_there_is_no_fallback_to_a_connection_without_tls(plain: FtpRig) -> None:
     plain.clear()
     error = await failure({**plain.config(), "tls": "explicit"}, File(b"x"))
     assert (error.step, error.code, error.transient) == ("connect", "tls_not_offered", False)
     assert plain.commands == ["AUTH TLS"]
 
 
-async def test_implicit_tls_on_a_port_that_is_not_for_that_is_named(plain: FtpRig) -> None:
+async def test_implicit_tls_on_a_port_without_it_is_reported(plain: FtpRig) -> None:
     error = await failure({**plain.config(), "tls": "implicit"}, File(b"x"))
     assert (error.step, error.code, error.transient) == ("connect", "tls_failed", False)
 
 
-async def test_a_server_that_waits_for_tls_at_once_gets_a_hint(implicit: FtpRig) -> None:
+async def test_the_error_for_a_server_with_implicit_tls_has_a_hint(implicit: FtpRig) -> None:
     error = await failure({**implicit.config(), "tls": "explicit"}, File(b"x"), timeouts=SHORT)
     assert (error.step, error.code) == ("connect", "stalled")
     assert "implicit" in error.message
 
 
-async def test_a_login_in_the_clear_is_told_that_tls_is_wanted(explicit: FtpRig) -> None:
+async def test_a_server_that_requires_tls_is_reported(explicit: FtpRig) -> None:
     explicit.clear()
     error = await failure({**explicit.config(), "tls": "none"}, File(b"x"))
     assert (error.step, error.code, error.transient) == ("authenticate", "tls_required", False)
@@ -131,7 +131,7 @@ Talk = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Coroutine[Any, Any
 
 @asynccontextmanager
 async def speaking(talk: Talk) -> AsyncIterator[dict[str, Any]]:
-    """A server that says what it likes, and the config that leads to it."""
+    """A server with scripted answers, and its config."""
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
@@ -147,7 +147,7 @@ async def speaking(talk: Talk) -> AsyncIterator[dict[str, Any]]:
     server.close()
 
 
-async def test_what_is_said_before_tls_begins_is_not_believed_afterwards(tmp_path: Path) -> None:
+async def test_answers_from_before_the_tls_handshake_are_dropped(tmp_path: Path) -> None:
     certificate, key = self_signed("127.0.0.1")
     pem = tmp_path / "server.pem"
     pem.write_text(certificate + key)
@@ -189,7 +189,7 @@ async def _http(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
 @pytest.mark.parametrize(
     ("talk", "code"), [(_endless, "not_ftp"), (_one_long_line, "not_ftp"), (_http, "connection_lost")]
 )
-async def test_what_is_no_ftp_server_ends_the_attempt_and_fills_no_memory(talk: Talk, code: str) -> None:
+async def test_a_server_that_does_not_speak_ftp_ends_the_attempt_without_filling_memory(talk: Talk, code: str) -> None:
     async with speaking(talk) as config:
         error = await failure(config, File(b"x"), timeouts=TIMEOUTS)
     assert (error.step, error.code) == ("connect", code)

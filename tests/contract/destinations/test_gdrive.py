@@ -1,4 +1,4 @@
-"""What is special about Google Drive: ids instead of names, upload sessions, shared drives, quotas and rates."""
+"""Google Drive: ids instead of names, upload sessions, shared drives, quotas and rate limits."""
 
 import time
 from collections.abc import AsyncIterator, Iterator
@@ -49,7 +49,7 @@ def person(person_server: DriveRig) -> DriveRig:
     return person_server
 
 
-async def test_the_receipt_has_drives_id_hashes_and_an_address(rig: DriveRig) -> None:
+async def test_the_receipt_has_drives_id_hashes_and_url(rig: DriveRig) -> None:
     sent = await delivered(rig, File(DATA))
     item = rig.server.store.items[sent.remote]
     described = rig.server.store.describe(item, rig.account)
@@ -76,7 +76,7 @@ async def test_the_id_and_the_session_are_kept_before_anything_is_sent(rig: Driv
     assert noted(file)["uri"] == ""
 
 
-async def test_an_upload_goes_on_where_it_stopped(rig: DriveRig) -> None:
+async def test_an_upload_resumes_where_it_stopped(rig: DriveRig) -> None:
     file = File(DATA)
     file.broken_at = 2 * GRAIN
     with pytest.raises(SourceBroken):
@@ -86,7 +86,7 @@ async def test_an_upload_goes_on_where_it_stopped(rig: DriveRig) -> None:
     assert rig.server.sessions.parts == ["0-262143", "262144-524287", "524288-699999"]
 
 
-async def test_what_drive_kept_of_a_part_is_not_sent_again(rig: DriveRig) -> None:
+async def test_bytes_that_drive_kept_of_a_part_are_not_sent_again(rig: DriveRig) -> None:
     sessions = rig.server.sessions
     sessions.keep_at_most = GRAIN
     async with session(rig, part=3 * GRAIN) as opened:
@@ -96,7 +96,7 @@ async def test_what_drive_kept_of_a_part_is_not_sent_again(rig: DriveRig) -> Non
 
 
 @pytest.mark.parametrize("status", [404, 410])
-async def test_a_session_that_expired_is_begun_anew_under_the_same_id(rig: DriveRig, status: int) -> None:
+async def test_an_expired_session_is_replaced_under_the_same_id(rig: DriveRig, status: int) -> None:
     file = File(DATA)
     file.broken_at = 2 * GRAIN
     with pytest.raises(SourceBroken):
@@ -108,13 +108,13 @@ async def test_a_session_that_expired_is_begun_anew_under_the_same_id(rig: Drive
     assert rig.files() == {NAME: DATA}
 
 
-async def test_sessions_that_always_end_are_a_passing_fault(rig: DriveRig) -> None:
+async def test_sessions_that_always_end_are_a_transient_fault(rig: DriveRig) -> None:
     rig.server.trouble(Refusal(404, "notFound", "gone"), times=100, where=PUT)
     error = await failure(rig, File(DATA))
     assert (error.step, error.code, error.transient) == ("write", "session_expired", True)
 
 
-async def test_a_success_that_was_not_heard_of_makes_no_second_file_even_when_it_is_not_looked_for(
+async def test_a_success_whose_answer_was_lost_makes_no_second_file_even_without_a_search(
     rig: DriveRig,
 ) -> None:
     file = File(DATA)
@@ -125,8 +125,8 @@ async def test_a_success_that_was_not_heard_of_makes_no_second_file_even_when_it
     assert rig.server.sessions.begun == 1
 
 
-async def test_two_attempts_at_once_end_with_one_file(rig: DriveRig) -> None:
-    """The first one's last part arrives while the second one is under way: Drive says 409 then."""
+async def test_two_concurrent_attempts_end_with_one_file(rig: DriveRig) -> None:
+    """The last part of the first attempt arrives while the second one is sending: Drive answers 409."""
     file = File(DATA)
     whole = file.payload()
 
@@ -147,7 +147,7 @@ async def test_two_attempts_at_once_end_with_one_file(rig: DriveRig) -> None:
     assert list(rig.server.store.items).count(sent.remote) == 1
 
 
-async def test_an_id_whose_file_was_deleted_for_good_is_replaced_by_another(rig: DriveRig) -> None:
+async def test_an_id_whose_file_was_deleted_is_replaced_by_another(rig: DriveRig) -> None:
     file = File(DATA)
     first = await delivered(rig, file)
     del rig.server.store.items[first.remote]
@@ -157,7 +157,7 @@ async def test_an_id_whose_file_was_deleted_for_good_is_replaced_by_another(rig:
     assert rig.files() == {NAME: DATA}
 
 
-async def test_a_file_in_the_trash_is_no_file(rig: DriveRig) -> None:
+async def test_a_file_in_the_trash_is_ignored(rig: DriveRig) -> None:
     file = File(DATA)
     first = await delivered(rig, file)
     rig.server.store.items[first.remote].trashed = True
@@ -166,21 +166,21 @@ async def test_a_file_in_the_trash_is_no_file(rig: DriveRig) -> None:
     assert (await delivered(rig, file)).remote != first.remote
 
 
-async def test_replacing_keeps_the_id_so_that_links_stay_good(rig: DriveRig) -> None:
+async def test_replacing_keeps_the_id_so_that_links_stay_valid(rig: DriveRig) -> None:
     first = await delivered(rig, File(DATA, "first"))
     second = await delivered(rig, File(OTHER, "second"))
     assert second.remote == first.remote
     assert rig.files() == {NAME: OTHER}
 
 
-async def test_of_several_files_of_a_name_the_last_changed_is_replaced_and_the_others_are_left(rig: DriveRig) -> None:
+async def test_of_several_files_of_a_name_only_the_last_modified_is_replaced(rig: DriveRig) -> None:
     older = rig.server.store.add(NAME, rig.folder.id, "", content=b"older")
     newer = rig.server.store.add(NAME, rig.folder.id, "", content=b"newer")
     assert (await delivered(rig, File(DATA))).remote == newer.id
     assert older.content == b"older"
 
 
-async def test_names_that_differ_by_case_and_folders_are_other_things(rig: DriveRig) -> None:
+async def test_names_that_differ_by_case_and_folders_are_not_the_file(rig: DriveRig) -> None:
     rig.server.store.add(NAME.upper(), rig.folder.id, "", content=b"loud")
     rig.server.store.add(NAME, rig.folder.id, "", mime=FOLDER)
     async with session(rig) as opened:
@@ -208,21 +208,21 @@ async def test_a_name_cannot_end_the_query(rig: DriveRig, name: str) -> None:
             await opened.send(name, File(OTHER, "other").payload(), replace=False)
 
 
-async def test_what_may_not_be_deleted_for_good_goes_to_the_trash(rig: DriveRig) -> None:
+async def test_a_file_that_may_not_be_deleted_goes_to_the_trash(rig: DriveRig) -> None:
     sent = await delivered(rig, File(DATA))
     async with session(rig) as opened:
         await opened.remove(NAME)
     assert rig.server.store.items[sent.remote].trashed
 
 
-async def test_a_person_deletes_for_good(person: DriveRig) -> None:
+async def test_a_person_deletes_permanently(person: DriveRig) -> None:
     sent = await delivered(person, File(DATA))
     async with session(person) as opened:
         await opened.remove(NAME)
     assert sent.remote not in person.server.store.items
 
 
-async def test_a_service_account_without_a_shared_drive_is_told_to_use_one(rig: DriveRig) -> None:
+async def test_the_error_for_a_service_account_without_a_shared_drive_recommends_one(rig: DriveRig) -> None:
     rig.mine.roles[SERVICE] = "writer"
     error = await failure(rig, File(DATA), folder_id=rig.mine.id)
     assert (error.step, error.code, error.transient) == ("write", "service_account_without_quota", False)
@@ -253,7 +253,7 @@ async def test_a_drive_that_fills_up_while_sending_shows_nothing(person: DriveRi
     assert person.files() == {NAME: DATA}
 
 
-async def test_a_folder_that_is_not_shared_is_a_permanent_fault_that_says_with_whom_to_share_it(rig: DriveRig) -> None:
+async def test_the_error_for_a_folder_that_is_not_shared_names_the_account(rig: DriveRig) -> None:
     error = await failure(rig, File(DATA), folder_id=rig.mine.id)
     assert (error.step, error.code, error.transient) == ("write", "no_such_folder", False)
     assert SERVICE in error.message
@@ -289,26 +289,26 @@ async def test_a_reader_of_the_folder_may_not_write(rig: DriveRig) -> None:
     ],
     ids=lambda refusal: f"{refusal.status}-{refusal.body['error']['errors'][0]['reason']}",
 )
-async def test_a_busy_moment_is_waited_out(rig: DriveRig, refusal: Refusal, where: str) -> None:
+async def test_a_request_is_repeated_while_google_is_busy(rig: DriveRig, refusal: Refusal, where: str) -> None:
     rig.server.trouble(refusal, times=2, where=where)
     await delivered(rig, File(DATA))
     assert rig.files() == {NAME: DATA}
 
 
 @pytest.mark.parametrize("where", [PUT, UPLOAD, "GET .*"])
-async def test_a_long_busy_time_is_a_passing_fault(rig: DriveRig, where: str) -> None:
+async def test_a_long_busy_time_is_a_transient_fault(rig: DriveRig, where: str) -> None:
     rig.server.trouble(BUSY, times=100, where=where)
     error = await failure(rig, File(DATA))
     assert (error.code, error.transient) == ("rate_limited", True)
 
 
-async def test_a_wait_that_is_too_long_is_left_to_the_next_attempt(rig: DriveRig) -> None:
+async def test_a_long_retry_after_is_left_to_the_next_attempt(rig: DriveRig) -> None:
     rig.server.trouble(Refusal(429, "rateLimitExceeded", "later", Retry_After="3600"), where=PUT)
     error = await failure(rig, File(DATA))
     assert (error.code, error.transient) == ("rate_limited", True)
 
 
-async def test_a_wait_google_asks_for_is_kept(rig: DriveRig) -> None:
+async def test_retry_after_is_respected(rig: DriveRig) -> None:
     rig.server.trouble(Refusal(429, "rateLimitExceeded", "later", Retry_After="1"), where=UPLOAD)
     started = time.monotonic()
     await delivered(rig, File(DATA))
@@ -327,7 +327,7 @@ async def test_a_wait_google_asks_for_is_kept(rig: DriveRig) -> None:
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
-async def test_refusals_are_told_in_plain_words(rig: DriveRig, refusal: Refusal, code: str, transient: bool) -> None:
+async def test_refusals_are_translated_to_errors(rig: DriveRig, refusal: Refusal, code: str, transient: bool) -> None:
     rig.server.trouble(refusal, times=9, where=UPLOAD)
     error = await failure(rig, File(DATA))
     assert (error.code, error.transient) == (code, transient)
@@ -370,7 +370,7 @@ async def test_without_sha256_the_md5_is_compared(rig: DriveRig, monkeypatch: py
         assert not await opened.matches(found, File(DATA[:-1] + b"x").payload())
 
 
-async def test_giving_up_ends_the_session_and_forgets_it(rig: DriveRig) -> None:
+async def test_giving_up_cancels_the_session_and_deletes_its_note(rig: DriveRig) -> None:
     file = File(DATA)
     file.broken_at = 2 * GRAIN
     with pytest.raises(SourceBroken):
@@ -382,7 +382,7 @@ async def test_giving_up_ends_the_session_and_forgets_it(rig: DriveRig) -> None:
     assert file.notes.kept == {}
 
 
-async def test_another_name_or_folder_takes_another_id_and_ends_the_old_session(rig: DriveRig) -> None:
+async def test_another_name_or_folder_uses_another_id_and_cancels_the_old_session(rig: DriveRig) -> None:
     file = File(DATA)
     file.broken_at = 2 * GRAIN
     with pytest.raises(SourceBroken):
@@ -410,13 +410,13 @@ async def test_a_session_at_another_server_is_not_given_the_token(
     assert tokens == []
 
 
-def test_the_registered_type_goes_to_google_whatever_the_credentials_say(rig: DriveRig) -> None:
+def test_the_registered_type_ignores_the_token_uri_of_credentials(rig: DriveRig) -> None:
     config = GoogleDrive.Config.model_validate(rig.config())
     assert GoogleDrive().address(config) == ("oauth2.googleapis.com", 443)
     assert all(url.startswith("https://") and "googleapis.com" in url for url in (GOOGLE.tokens, GOOGLE.api))
 
 
-def test_a_part_is_a_multiple_of_what_google_takes() -> None:
+def test_a_part_must_be_a_multiple_of_256_kib() -> None:
     with pytest.raises(ValueError, match="262144"):
         GoogleDrive(part=1000)
 

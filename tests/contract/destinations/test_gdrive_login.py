@@ -1,4 +1,4 @@
-"""Who is let in to Google Drive: what credentials may look like, tokens, and how they are refused."""
+"""Google Drive: credentials, tokens, and their errors."""
 
 import json
 import time
@@ -54,7 +54,7 @@ def person(person_server: DriveRig) -> DriveRig:
 
 
 async def refusal(rig: DriveRig, egress: Egress = LOOPBACK, **change: Any) -> DestinationError:
-    """Why nobody is let in."""
+    """The error of opening a session."""
     with pytest.raises(DestinationError) as caught:
         async with session(rig, egress, **change):
             pass
@@ -69,7 +69,7 @@ def complaint(**values: Any) -> str:
     return " ".join(f"{v.field} {v.message}" for v in caught.value.violations)
 
 
-async def test_credentials_may_be_an_object_or_its_text_and_are_kept_as_a_secret_text(rig: DriveRig) -> None:
+async def test_credentials_may_be_an_object_or_its_text_and_are_stored_as_a_secret(rig: DriveRig) -> None:
     given = rig.config()["credentials"]
     for form in (given, json.dumps(given), json.dumps(given, indent=2)):
         config = DriveConfig.model_validate({"credentials": form, "folder_id": "abc"})
@@ -97,7 +97,7 @@ async def test_credentials_may_be_an_object_or_its_text_and_are_kept_as_a_secret
     ],
     ids=lambda value: value if isinstance(value, str) and len(value) < 60 and CANARY not in value else "",
 )
-def test_what_is_wrong_with_credentials_is_said_and_no_secret_is_repeated(credentials: object, said: str) -> None:
+def test_mistakes_in_credentials_are_reported_without_secrets(credentials: object, said: str) -> None:
     assert said in complaint(credentials=credentials)
     with pytest.raises(ValidationError) as caught:
         DriveConfig.model_validate({"credentials": credentials, "folder_id": "abc"})
@@ -112,12 +112,12 @@ def test_what_is_wrong_with_credentials_is_said_and_no_secret_is_repeated(creden
         "https://drive.google.com/drive/u/0/folders/1AbC_-9?usp=sharing",
     ],
 )
-def test_a_folder_may_be_given_by_its_address(given: str) -> None:
+def test_a_folder_may_be_given_by_its_url(given: str) -> None:
     assert DriveConfig.model_validate({"credentials": USER, "folder_id": given}).folder_id == "1AbC_-9"
 
 
 @pytest.mark.parametrize("given", ["", "a b", "a'b", "../x", "https://example.com/folders/1", "ä", "x\n"])
-def test_a_folder_id_that_is_none_is_refused(given: str) -> None:
+def test_an_invalid_folder_id_is_refused(given: str) -> None:
     with pytest.raises(ValidationError):
         DriveConfig.model_validate({"credentials": USER, "folder_id": given})
 
@@ -132,13 +132,13 @@ async def test_a_revoked_key_and_an_unknown_account_are_wrong_credentials(rig: D
 
 
 @pytest.mark.parametrize("change", [{"client_secret": "x"}, {"refresh_token": "x"}, {"client_id": "x"}])
-async def test_a_persons_consent_that_is_gone_is_wrong_credentials(person: DriveRig, change: dict[str, str]) -> None:
+async def test_a_revoked_consent_is_wrong_credentials(person: DriveRig, change: dict[str, str]) -> None:
     error = await refusal(person, credentials={**person.config()["credentials"], **change})
     assert (error.step, error.code, error.transient) == ("authenticate", "wrong_credentials", False)
     assert not [word for word in (SECRET, REFRESH) if word in error.message]
 
 
-async def test_a_wrong_clock_is_called_that(rig: DriveRig, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_wrong_clock_is_reported(rig: DriveRig, monkeypatch: pytest.MonkeyPatch) -> None:
     now = time.time()
     monkeypatch.setattr("services.delivery.destinations.gdrive.tokens.time.time", lambda: now)
     monkeypatch.setattr("tests.contract.destinations.gdrive_login.time", _Clock(now + 7200))
@@ -154,7 +154,7 @@ class _Clock:
         return self._now
 
 
-async def test_a_token_endpoint_that_is_busy_for_a_moment_is_asked_again(rig: DriveRig) -> None:
+async def test_a_token_request_is_repeated_while_google_is_busy(rig: DriveRig) -> None:
     busy = Refusal(503, "backendError", "Backend Error")
     rig.server.trouble(busy, times=2, where="POST /token")
     await delivered(rig, File(DATA))
@@ -168,14 +168,14 @@ async def test_one_token_is_enough_for_a_session(rig: DriveRig) -> None:
     assert rig.server.logins.given == 1
 
 
-async def test_a_token_that_ends_soon_is_replaced_before_it_does(rig: DriveRig) -> None:
+async def test_a_token_is_replaced_before_it_expires(rig: DriveRig) -> None:
     rig.server.logins.lifetime = 60
     await delivered(rig, File(DATA))
     assert rig.server.logins.given > 1
 
 
 @pytest.mark.parametrize("offset", [0, 400_000])
-async def test_a_token_that_is_refused_is_replaced_also_while_sending(rig: DriveRig, offset: int) -> None:
+async def test_a_refused_token_is_replaced_even_while_sending(rig: DriveRig, offset: int) -> None:
     file = File(DATA)
     source = file.payload().read
     seen = 0
@@ -201,7 +201,7 @@ async def test_tokens_that_are_always_refused_are_wrong_credentials(rig: DriveRi
 
 
 async def test_the_api_is_checked_by_the_egress_rules_too(rig: DriveRig) -> None:
-    """Tokens from an allowed place, the API at a name that leads where nothing may go."""
+    """Tokens come from an allowed address; the API has a name with a forbidden one."""
 
     async def lookup(host: str, port: int) -> list[str]:
         return ["127.0.0.1"] if host == "tokens.test" else ["169.254.169.254"]
@@ -216,7 +216,7 @@ async def test_the_api_is_checked_by_the_egress_rules_too(rig: DriveRig) -> None
     assert (caught.value.step, caught.value.code) == ("resolve", "egress_forbidden")
 
 
-async def test_a_token_endpoint_without_an_address_is_a_passing_fault(rig: DriveRig) -> None:
+async def test_a_token_endpoint_without_an_address_is_a_transient_fault(rig: DriveRig) -> None:
     async def nowhere(host: str, port: int) -> list[str]:
         return []
 
@@ -226,7 +226,7 @@ async def test_a_token_endpoint_without_an_address_is_a_passing_fault(rig: Drive
     assert (error.step, error.code, error.transient) == ("resolve", "unresolved", True)
 
 
-async def test_an_api_that_is_not_there_is_unreachable(rig: DriveRig) -> None:
+async def test_an_api_that_does_not_listen_is_unreachable(rig: DriveRig) -> None:
     nobody = f"http://127.0.0.1:{free_port()}"
     drive = GoogleDrive(lambda found: Endpoints(found.token_uri, nobody), DriveTimeouts())
     async with drive.open(DriveConfig.model_validate(rig.config()), LOOPBACK, MemoryNotes()) as opened:

@@ -73,7 +73,7 @@ def server() -> Iterator[DriveRig]:
 
 @pytest.fixture
 async def client(server: DriveRig) -> AsyncIterator[Client]:
-    """Somebody who is let in."""
+    """An account with access."""
     server.clear()
     async with aiohttp.ClientSession() as session:
         made = Client(server, session)
@@ -160,7 +160,7 @@ async def test_without_a_good_token_everything_is_401(client: Client) -> None:
         assert await reason(await client.ask(method, path)) == (401, "authError")
 
 
-async def test_a_file_is_made_part_by_part_and_shows_when_it_is_whole(client: Client) -> None:
+async def test_a_file_is_sent_part_by_part_and_appears_when_it_is_complete(client: Client) -> None:
     uri = await client.uri(len(DATA))
     first = await client.put(uri, DATA[:GRAIN], f"bytes 0-{GRAIN - 1}/{len(DATA)}")
     assert (first.status, first.headers["Range"]) == (308, f"bytes=0-{GRAIN - 1}")
@@ -170,13 +170,13 @@ async def test_a_file_is_made_part_by_part_and_shows_when_it_is_whole(client: Cl
     assert client.rig.files() == {"a.csv": DATA}
 
 
-async def test_a_file_is_made_in_one_request_too_also_an_empty_one(client: Client) -> None:
+async def test_a_file_can_be_sent_in_one_request_even_an_empty_one(client: Client) -> None:
     assert (await client.put(await client.uri(len(DATA)), DATA, None)).status == 200
     assert (await client.put(await client.uri(0, name="b.csv"), b"", None)).status == 200
     assert client.rig.files() == {"a.csv": DATA, "b.csv": b""}
 
 
-async def test_the_state_of_a_session_can_be_asked_for(client: Client) -> None:
+async def test_the_offset_of_a_session_can_be_queried(client: Client) -> None:
     uri = await client.uri(len(DATA))
     asked = await client.put(uri, b"", f"bytes */{len(DATA)}")
     assert (asked.status, asked.headers.get("Range")) == (308, None)
@@ -189,7 +189,7 @@ async def test_the_state_of_a_session_can_be_asked_for(client: Client) -> None:
 @pytest.mark.parametrize(
     ("given", "data"),
     [
-        (f"bytes 0-999/{len(DATA)}", DATA[:1000]),  # no multiple of 256 KiB
+        (f"bytes 0-999/{len(DATA)}", DATA[:1000]),  # not a multiple of 256 KiB
         (f"bytes {GRAIN}-{2 * GRAIN - 1}/{len(DATA)}", DATA[GRAIN : 2 * GRAIN]),  # leaves a hole
         (f"bytes 0-{GRAIN - 1}/{len(DATA)}", DATA[:1000]),  # another length
         (f"bytes 0-{GRAIN - 1}/{len(DATA) + 1}", DATA[:GRAIN]),  # another size
@@ -199,7 +199,7 @@ async def test_the_state_of_a_session_can_be_asked_for(client: Client) -> None:
         (None, DATA[:1000]),
     ],
 )
-async def test_parts_google_would_not_take_are_refused_and_change_nothing(
+async def test_parts_google_would_refuse_are_refused_and_change_nothing(
     client: Client, given: str | None, data: bytes
 ) -> None:
     uri = await client.uri(len(DATA))
@@ -216,7 +216,7 @@ async def test_a_part_of_unknown_length_is_refused(client: Client) -> None:
     assert response.status == 411
 
 
-async def test_of_a_part_that_broke_off_whole_grains_are_kept(client: Client) -> None:
+async def test_whole_grains_of_an_interrupted_part_are_kept(client: Client) -> None:
     uri = URL(await client.uri(len(DATA)))
     _, writer = await asyncio.open_connection("127.0.0.1", client.rig.port)
     head = f"PUT {uri.raw_path_qs} HTTP/1.1\r\nHost: x\r\nContent-Length: {len(DATA)}\r\n"
@@ -233,7 +233,7 @@ async def test_of_a_part_that_broke_off_whole_grains_are_kept(client: Client) ->
     assert asked.headers["Range"] == f"bytes=0-{GRAIN - 1}"
 
 
-async def test_a_session_that_expired_or_was_given_up_is_no_more(client: Client) -> None:
+async def test_a_session_that_expired_or_was_cancelled_is_gone(client: Client) -> None:
     uri = await client.uri(10)
     assert (await client.ask("DELETE", uri)).status == 499
     assert (await client.put(uri, b"x" * 10, None)).status == 404
@@ -273,7 +273,7 @@ async def test_new_content_keeps_the_id_and_parents_cannot_be_changed_with_it(cl
     assert client.rig.files() == {"a.csv": b"new"}
 
 
-async def test_what_is_on_a_shared_drive_needs_the_word(client: Client) -> None:
+async def test_shared_drives_need_supports_all_drives(client: Client) -> None:
     item = client.rig.server.store.add("a.csv", client.rig.folder.id, "", content=b"x")
     assert await reason(await client.ask("GET", f"{FILES}/{item.id}")) == (404, "notFound")
     assert (await client.ask("GET", f"{FILES}/{item.id}", params=ALL)).status == 200
@@ -302,7 +302,7 @@ async def test_fields_are_chosen_and_unknown_ones_refused(client: Client) -> Non
     "query",
     ["name = 'a", "name = a", "name = 'it's'", "name like 'a'", "name = 'a' or trashed = true", "", "name = '\\x'"],
 )
-def test_a_query_that_is_none_is_refused(query: str) -> None:
+def test_an_invalid_query_is_refused(query: str) -> None:
     with pytest.raises(Refusal) as caught:
         parse_query(query)
     assert caught.value.status == 400
@@ -313,7 +313,7 @@ def test_a_query_is_read_with_its_quotes() -> None:
     assert found == {"name": "it's a \\", "parent": "abc", "trashed": "false"}
 
 
-async def test_a_service_account_has_no_room_of_its_own_and_a_person_has(client: Client) -> None:
+async def test_a_service_account_has_no_storage_and_a_person_has(client: Client) -> None:
     mine = client.rig.mine
     mine.roles[SERVICE] = "writer"
     assert await reason(await client.begin(1, parents=[mine.id])) == (403, "storageQuotaExceeded")
@@ -323,7 +323,7 @@ async def test_a_service_account_has_no_room_of_its_own_and_a_person_has(client:
     assert await reason(await client.begin(1, parents=[mine.id])) == (403, "storageQuotaExceeded")
 
 
-async def test_who_may_only_read_can_neither_add_nor_change_nor_delete(client: Client) -> None:
+async def test_a_reader_cannot_add_change_or_delete(client: Client) -> None:
     item = client.rig.server.store.add("a.csv", client.rig.folder.id, "", content=b"x")
     client.rig.folder.roles[SERVICE] = "reader"
     path = f"{FILES}/{item.id}"
@@ -333,7 +333,7 @@ async def test_who_may_only_read_can_neither_add_nor_change_nor_delete(client: C
     assert await reason(await client.ask("DELETE", path, params=ALL)) == (403, "insufficientFilePermissions")
 
 
-async def test_only_a_manager_deletes_for_good_from_a_shared_drive(client: Client) -> None:
+async def test_only_a_manager_deletes_permanently_from_a_shared_drive(client: Client) -> None:
     item = client.rig.server.store.add("a.csv", client.rig.folder.id, "", content=b"x")
     path = f"{FILES}/{item.id}"
     assert (await client.ask("DELETE", path, params=ALL)).status == 403
@@ -342,14 +342,14 @@ async def test_only_a_manager_deletes_for_good_from_a_shared_drive(client: Clien
     assert (await client.ask("DELETE", path, params=ALL)).status == 404
 
 
-async def test_a_file_goes_into_one_folder_that_is_there(client: Client) -> None:
+async def test_a_file_needs_one_existing_folder(client: Client) -> None:
     file = client.rig.server.store.add("a.csv", client.rig.folder.id, "", content=b"x")
     assert (await client.begin(1, parents=["nowhere"])).status == 404
     assert (await client.begin(1, parents=[])).status == 400
     assert await reason(await client.begin(1, parents=[file.id])) == (403, "parentNotAFolder")
 
 
-async def test_troubles_come_as_often_as_asked_and_where(client: Client) -> None:
+async def test_refusals_happen_as_often_as_requested(client: Client) -> None:
     client.rig.server.trouble(Refusal(429, "rateLimitExceeded", "slow", Retry_After="7"), times=1, where=f"GET {FILES}")
     assert (await client.ask("GET", f"{FILES}/generateIds")).status == 200
     refused = await client.ask("GET", FILES)

@@ -1,4 +1,4 @@
-"""What is special to S3 and MinIO: what objects are written with, what is kept of an upload, and S3's own errors."""
+"""S3 and MinIO: how objects are written, how uploads resume, and S3's errors."""
 
 import asyncio
 import socket
@@ -47,11 +47,11 @@ def target(rig: S3Rig) -> Iterator[Target]:
 
 
 def asked(rig: S3Rig, method: str, query: str) -> int:
-    """How often something was asked."""
+    """How often a request was made."""
     return sum(verb == method and query in path for verb, path, _ in rig.proxy.asked)
 
 
-async def broken_off(target: Target, file: File) -> None:
+async def interrupted(target: Target, file: File) -> None:
     file.broken_at = MIB
     with pytest.raises(SourceBroken):
         await target.send(NAME, file)
@@ -88,7 +88,7 @@ async def test_every_byte_goes_out_under_a_checksum(target: Target, rig: S3Rig) 
 
 async def test_only_the_parts_that_are_missing_or_wrong_are_sent_again(target: Target, rig: S3Rig) -> None:
     file = File(DATA)
-    await broken_off(target, file)
+    await interrupted(target, file)
     (upload,) = rig.uploads().values()
     assert file.notes.kept, "the upload's id is kept"
     there = len(upload.parts)
@@ -96,23 +96,23 @@ async def test_only_the_parts_that_are_missing_or_wrong_are_sent_again(target: T
     upload.set_part(1, b"something else")
     rig.proxy.asked.clear()
     await target.deliver(NAME, file)
-    # One more may have been on its way when the attempt broke off.
+    # One more may have been in flight when the attempt was interrupted.
     assert asked(rig, "PUT", "partNumber=") in (PARTS - there, PARTS - there + 1)
     assert asked(rig, "PUT", "partNumber=1") == 1
     assert rig.files() == {NAME: DATA}
     assert file.notes.kept == {}
 
 
-async def test_an_upload_that_was_removed_is_begun_anew(target: Target, rig: S3Rig) -> None:
+async def test_an_upload_that_was_removed_is_started_from_scratch(target: Target, rig: S3Rig) -> None:
     file = File(DATA)
-    await broken_off(target, file)
+    await interrupted(target, file)
     rig.uploads().clear()
     await target.deliver(NAME, file)
     assert (rig.files(), rig.leftovers()) == ({NAME: DATA}, [])
 
 
 @pytest.mark.parametrize("end", ["send", "tidy"])
-async def test_an_upload_whose_id_was_never_heard_is_dropped(target: Target, rig: S3Rig, end: str) -> None:
+async def test_an_upload_whose_id_was_lost_is_aborted(target: Target, rig: S3Rig, end: str) -> None:
     file = File(DATA)
     answering(rig, lambda request: request.method == "POST", refusal(503, "SlowDown"))
     with pytest.raises(DestinationError):
@@ -127,7 +127,7 @@ async def test_an_upload_whose_id_was_never_heard_is_dropped(target: Target, rig
 async def test_uploads_of_others_are_left_alone(target: Target, rig: S3Rig) -> None:
     rig.begin(KEY)
     file = File(DATA)
-    await broken_off(target, file)
+    await interrupted(target, file)
     await target.deliver(NAME, file)
     assert rig.leftovers() == [KEY]
 
@@ -148,8 +148,8 @@ async def test_a_name_taken_while_the_file_is_sent_is_left_alone(target: Target,
 
 
 @pytest.mark.parametrize("data", [SMALL, DATA], ids=["at once", "in parts"])
-async def test_a_name_this_delivery_took_itself_is_its_own(target: Target, rig: S3Rig, data: bytes) -> None:
-    """An answer that was lost: the client asks again, and finds the name taken by itself."""
+async def test_a_name_taken_by_this_delivery_itself_is_not_a_conflict(target: Target, rig: S3Rig, data: bytes) -> None:
+    """If the answer was lost, the client repeats the request and finds the name taken by itself."""
     file = File(data)
     await target.send(NAME, file, replace=False)
     assert (await target.send(NAME, file, replace=False)).size == len(data)
@@ -158,7 +158,7 @@ async def test_a_name_this_delivery_took_itself_is_its_own(target: Target, rig: 
 
 
 @pytest.mark.parametrize("data", [SMALL, DATA], ids=["at once", "in parts"])
-async def test_a_server_without_conditions_is_asked_without(target: Target, rig: S3Rig, data: bytes) -> None:
+async def test_a_server_without_conditional_writes_is_supported(target: Target, rig: S3Rig, data: bytes) -> None:
     answering(rig, lambda request: "If-None-Match" in request.headers, refusal(501, "NotImplemented"))
     await target.send(NAME, File(data), replace=False)
     with pytest.raises(NameTaken):
@@ -178,7 +178,7 @@ async def test_an_object_of_unknown_origin_is_compared_by_etag_or_content(target
             assert not await session.matches(found, File(some(len(DATA), seed=7)).payload())
 
 
-async def test_nothing_of_this_machines_aws_setup_counts(
+async def test_the_aws_configuration_of_this_machine_is_ignored(
     target: Target, rig: S3Rig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in ("AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3", "HTTP_PROXY", "http_proxy", "ALL_PROXY"):
@@ -189,7 +189,7 @@ async def test_nothing_of_this_machines_aws_setup_counts(
     assert rig.files() == {NAME: SMALL}
 
 
-async def test_without_an_endpoint_it_is_aws_whatever_this_machine_says(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_without_an_endpoint_aws_is_used_whatever_the_environment_says(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3"):
         monkeypatch.setenv(name, "http://127.0.0.1:9")
     asked: list[str] = []
@@ -239,7 +239,7 @@ async def test_errors_of_s3_say_what_to_do(
     assert ((caught.value.step, caught.value.code), caught.value.transient) == (expected, transient)
 
 
-async def test_a_head_without_words_asks_why(target: Target, rig: S3Rig) -> None:
+async def test_the_reason_for_a_refused_head_is_requested(target: Target, rig: S3Rig) -> None:
     async with target.session() as session:
         answering(rig, lambda _: True, refusal(400, "ExpiredToken"))
         with pytest.raises(DestinationError) as caught:
@@ -274,17 +274,17 @@ async def test_a_redirect_to_another_host_is_not_followed(target: Target, rig: S
             elsewhere.accept()
 
 
-async def test_a_server_that_does_not_speak_tls_is_said_so(target: Target, rig: S3Rig) -> None:
+async def test_a_server_that_does_not_speak_tls_is_reported(target: Target, rig: S3Rig) -> None:
     with pytest.raises(DestinationError) as caught:
         async with target.session({**rig.config(), "endpoint_url": f"https://127.0.0.1:{rig.port}"}):
             pass
     assert (caught.value.step, caught.value.code) == (Step.CONNECT, "tls_failed")
 
 
-async def test_two_attempts_of_one_delivery_at_once_do_not_spoil_each_other(target: Target, rig: S3Rig) -> None:
-    """A worker that lost its lease without noticing goes on while another has the delivery."""
+async def test_two_concurrent_attempts_of_one_delivery_do_not_damage_each_other(target: Target, rig: S3Rig) -> None:
+    """A worker that lost its lease without noticing continues while another one has the delivery."""
     file = File(DATA)
-    await broken_off(target, file)
+    await interrupted(target, file)
     outcomes = await asyncio.gather(*(target.send(NAME, file) for _ in range(2)), return_exceptions=True)
     assert [outcome for outcome in outcomes if isinstance(outcome, DestinationError) and not outcome.transient] == []
     await target.deliver(NAME, file)
@@ -310,7 +310,7 @@ async def test_two_attempts_of_one_delivery_at_once_do_not_spoil_each_other(targ
         ({"ca_certificate": "PEM"}, "ca_certificate", "is not a certificate"),
     ],
 )
-def test_a_config_of_s3_says_what_is_wrong_with_it(change: dict[str, Any], field: str, words: str) -> None:
+def test_mistakes_in_a_config_of_s3_are_reported(change: dict[str, Any], field: str, words: str) -> None:
     with pytest.raises(ValidationError, match=words) as caught:
         S3Config.model_validate({**S3_CONFIG, **change})
     assert [error["loc"] for error in caught.value.errors()] == [(field,)]
@@ -327,7 +327,7 @@ def test_a_config_of_s3_says_what_is_wrong_with_it(change: dict[str, Any], field
         ({"endpoint": "minio:9000/bucket"}, "must end after host and port"),
     ],
 )
-def test_a_config_of_minio_says_what_is_wrong_with_it(change: dict[str, Any], words: str) -> None:
+def test_mistakes_in_a_config_of_minio_are_reported(change: dict[str, Any], words: str) -> None:
     with pytest.raises(ValidationError, match=words):
         MinioConfig.model_validate({**MINIO_CONFIG, **change})
 

@@ -1,4 +1,4 @@
-"""What is special to SFTP when a file is sent: parts that are continued, renames, servers that can do less."""
+"""SFTP uploads: resumed parts, renames, servers with fewer features."""
 
 import asyncio
 import os
@@ -69,7 +69,7 @@ async def test_what_arrives_is_what_was_sent_and_nothing_is_left(rig: SftpRig, s
     assert source.reported[-1:] == ([size] if size else [])
 
 
-async def test_a_cut_upload_is_continued_from_what_is_there(rig: SftpRig, proxy: TcpProxy) -> None:
+async def test_a_cut_upload_resumes_after_the_bytes_that_arrived(rig: SftpRig, proxy: TcpProxy) -> None:
     source = Source(os.urandom(6 * MIB))
     proxy.cut_after(3 * MIB)
     error = await failure(rig, source, port=proxy.port)
@@ -83,14 +83,14 @@ async def test_a_cut_upload_is_continued_from_what_is_there(rig: SftpRig, proxy:
     await send(rig, source, port=proxy.port)
     compared, continued = source.offsets
     assert compared == 0
-    assert continued >= there  # the server may still have been writing what had come
+    assert continued >= there  # the server may still have been writing what it had received
     assert proxy.up - before < len(source.data) - there + 512 * 1024
     assert rig.files() == {NAME: source.data}
     assert rig.leftovers() == []
 
 
 @pytest.mark.parametrize("direction", ["up", "down"])
-async def test_cuts_at_many_places_show_no_half_file_and_the_file_arrives(
+async def test_after_cuts_at_many_offsets_the_file_arrives_and_no_partial_file_is_shown(
     rig: SftpRig, proxy: TcpProxy, direction: str
 ) -> None:
     source = Source(os.urandom(MIB))
@@ -120,7 +120,7 @@ async def test_cuts_at_many_places_show_no_half_file_and_the_file_arrives(
     ],
     ids=["the beginning", "all of it", "a hole", "zeros", "too much"],
 )
-async def test_only_what_is_right_of_a_part_is_kept(
+async def test_only_correct_bytes_of_a_part_are_kept(
     rig: SftpRig, there: Callable[[bytes], bytes], continued: int
 ) -> None:
     source = Source(os.urandom(3 * MIB))
@@ -131,7 +131,7 @@ async def test_only_what_is_right_of_a_part_is_kept(
     assert rig.leftovers() == []
 
 
-async def test_a_file_that_went_wrong_on_its_way_is_not_shown(rig: SftpRig) -> None:
+async def test_a_file_that_was_changed_in_transit_is_not_shown(rig: SftpRig) -> None:
     source = Source(os.urandom(MIB), sha256="0" * 64)
     error = await failure(rig, source)
     assert (error.code, error.transient) == ("content_mismatch", True)
@@ -141,7 +141,7 @@ async def test_a_file_that_went_wrong_on_its_way_is_not_shown(rig: SftpRig) -> N
     assert rig.leftovers() == []
 
 
-async def test_a_server_that_forbids_reading_is_served_with_verify_size(rig: SftpRig) -> None:
+async def test_a_server_that_forbids_reading_works_with_verify_size(rig: SftpRig) -> None:
     rig.denied = FXF_READ
     source = Source(os.urandom(MIB))
     error = await failure(rig, source)
@@ -184,7 +184,7 @@ async def test_a_name_that_is_taken_during_the_upload_stays_as_it_is(rig: SftpRi
     assert rig.leftovers() == []
 
 
-async def test_without_posix_rename_a_file_is_replaced_through_an_aside_name(rig: SftpRig) -> None:
+async def test_without_posix_rename_the_old_file_is_set_aside(rig: SftpRig) -> None:
     rig.replaces = False
     await send(rig, Source(b"first"))
     second = Source(b"second")
@@ -193,7 +193,7 @@ async def test_without_posix_rename_a_file_is_replaced_through_an_aside_name(rig
     assert rig.leftovers() == []
 
 
-async def test_a_replacement_that_was_broken_off_gives_the_old_file_back(rig: SftpRig) -> None:
+async def test_after_an_interrupted_replacement_the_old_file_is_put_back(rig: SftpRig) -> None:
     source = Source(b"second")
     rig.folder.mkdir(parents=True)
     (rig.folder / f".{source.id}.old").write_bytes(b"first")
@@ -204,7 +204,7 @@ async def test_a_replacement_that_was_broken_off_gives_the_old_file_back(rig: Sf
     assert rig.leftovers() == []
 
 
-async def test_a_replacement_that_was_broken_off_is_ended_by_the_next_attempt(rig: SftpRig) -> None:
+async def test_an_interrupted_replacement_is_finished_by_the_next_attempt(rig: SftpRig) -> None:
     rig.replaces = False
     source = Source(b"second")
     rig.folder.mkdir(parents=True)
@@ -215,7 +215,7 @@ async def test_a_replacement_that_was_broken_off_is_ended_by_the_next_attempt(ri
     assert rig.leftovers() == []
 
 
-async def test_a_full_disk_is_a_passing_error_and_the_upload_goes_on_afterwards(rig: SftpRig) -> None:
+async def test_a_full_disk_is_a_transient_error_and_the_upload_resumes_afterwards(rig: SftpRig) -> None:
     source = Source(os.urandom(MIB))
     rig.fill()
     error = await failure(rig, source)
@@ -225,26 +225,26 @@ async def test_a_full_disk_is_a_passing_error_and_the_upload_goes_on_afterwards(
     assert rig.files() == {NAME: source.data}
 
 
-async def test_a_folder_nobody_may_write_to_is_a_permanent_error(rig: SftpRig) -> None:
+async def test_a_folder_without_write_permission_is_a_permanent_error(rig: SftpRig) -> None:
     rig.denied = FXF_WRITE
     error = await failure(rig, Source(b"x"))
     assert (error.code, error.transient, error.step) == ("permission_denied", False, "write")
 
 
-async def test_a_file_in_the_place_of_a_folder_is_said(rig: SftpRig) -> None:
+async def test_a_file_in_place_of_a_folder_is_reported(rig: SftpRig) -> None:
     (rig.root / "exports").write_bytes(b"")
     error = await failure(rig, Source(b"x"))
     (rig.root / "exports").unlink()
     assert (error.code, error.transient) == ("not_a_folder", False)
 
 
-async def test_a_folder_in_the_place_of_the_file_is_said(rig: SftpRig) -> None:
+async def test_a_folder_in_place_of_the_file_is_reported(rig: SftpRig) -> None:
     (rig.folder / NAME).mkdir(parents=True)
     error = await failure(rig, Source(b"x"))
     assert (error.code, error.transient) == ("not_a_file", False)
 
 
-async def test_a_name_that_is_too_long_is_refused_by_the_server_in_its_words(rig: SftpRig) -> None:
+async def test_a_name_that_is_too_long_is_reported(rig: SftpRig) -> None:
     async with session(rig.config()) as opened:
         with pytest.raises(DestinationError) as caught:
             await opened.send("n" * 300, Source(b"x").payload(), replace=True)
@@ -252,14 +252,14 @@ async def test_a_name_that_is_too_long_is_refused_by_the_server_in_its_words(rig
 
 
 @pytest.mark.parametrize("path", ["/absolute/a b", "relative/ä", ".", "", "with/end/"])
-async def test_folders_are_made_and_may_be_relative_or_absolute(rig: SftpRig, path: str) -> None:
+async def test_folders_are_created_and_may_be_relative_or_absolute(rig: SftpRig, path: str) -> None:
     await send(rig, Source(b"x"), path=path)
     there = rig.root / path.strip("/") / NAME
     assert there.read_bytes() == b"x"
     there.unlink()
 
 
-async def test_a_server_that_stalls_is_a_passing_error_in_time(rig: SftpRig, proxy: TcpProxy) -> None:
+async def test_a_server_that_stalls_is_a_transient_error_in_time(rig: SftpRig, proxy: TcpProxy) -> None:
     proxy.stall_after(MIB)
     with pytest.raises(DestinationError) as caught:
         async with asyncio.timeout(15), session({**rig.config(), "port": proxy.port}, silence=1.0) as opened:
@@ -268,13 +268,13 @@ async def test_a_server_that_stalls_is_a_passing_error_in_time(rig: SftpRig, pro
     assert caught.value.code in {"stalled", "connection_lost"}
 
 
-async def test_a_server_without_fsync_is_served(rig: SftpRig) -> None:
+async def test_a_server_without_fsync_is_supported(rig: SftpRig) -> None:
     rig.syncs = False
     await send(rig, Source(b"x"))
     assert rig.files() == {NAME: b"x"}
 
 
-async def test_what_the_source_raises_is_not_the_destinations_fault(rig: SftpRig) -> None:
+async def test_errors_of_the_source_are_not_translated(rig: SftpRig) -> None:
     async def broken(offset: int) -> AsyncIterator[bytes]:
         yield b"some"
         raise TimeoutError("the store is away")
@@ -285,7 +285,7 @@ async def test_what_the_source_raises_is_not_the_destinations_fault(rig: SftpRig
         assert await opened.find(NAME) is None
 
 
-async def test_removing_is_repeatable_and_a_missing_file_is_none(rig: SftpRig) -> None:
+async def test_removing_is_idempotent_and_a_missing_file_is_not_found(rig: SftpRig) -> None:
     await send(rig, Source(b"x"))
     async with session(rig.config()) as opened:
         await opened.remove(NAME)

@@ -1,4 +1,4 @@
-"""Who is let in by SFTP, and who is believed to be the server."""
+"""SFTP: logins and the verification of the host key."""
 
 import asyncio
 import contextlib
@@ -39,7 +39,7 @@ def without_pin(rig: SftpRig) -> dict[str, Any]:
 
 
 async def enter(config: dict[str, Any], pins: MemoryNotes | None = None) -> None:
-    """Log in and do something."""
+    """Log in and use the session."""
     async with session(config, pins) as opened:
         assert await opened.find("nothing") is None
 
@@ -61,7 +61,7 @@ async def test_the_first_key_is_kept_and_another_one_is_refused_with_both_finger
     assert (error.step, error.code, error.transient) == ("connect", "host_key_changed", False)
     assert before in error.message
     assert rig.host_keys[0].get_fingerprint() in error.message
-    await enter(rig.config(), pins)  # the config's own fingerprint is the owner's word
+    await enter(rig.config(), pins)  # the config's fingerprint overrides the kept key
 
 
 async def test_a_key_of_another_kind_is_refused_too(rig: SftpRig) -> None:
@@ -83,7 +83,7 @@ async def test_the_password_is_not_sent_to_a_host_with_another_key(
     assert tried == []
 
 
-async def test_a_key_seen_at_another_host_says_nothing_of_this_one(rig: SftpRig) -> None:
+async def test_a_key_kept_for_another_host_is_not_used(rig: SftpRig) -> None:
     other = asyncssh.generate_private_key("ssh-ed25519").export_public_key().decode().strip()
     pins = MemoryNotes(host_key=f"[sftp.example.com]:22 {other}")
     await enter(without_pin(rig), pins)
@@ -99,7 +99,7 @@ async def test_any_of_a_hosts_keys_may_be_the_pinned_one(rig: SftpRig, kind: str
     await enter({**rig.config(), "host_key": pin})
 
 
-async def test_a_kept_key_is_found_again_when_the_host_gets_more_keys(rig: SftpRig) -> None:
+async def test_a_kept_key_is_requested_even_if_the_host_gets_more_keys(rig: SftpRig) -> None:
     first = asyncssh.generate_private_key("ssh-rsa")
     rig.change_host_keys(first)
     pins = MemoryNotes()
@@ -108,7 +108,7 @@ async def test_a_kept_key_is_found_again_when_the_host_gets_more_keys(rig: SftpR
     await enter(without_pin(rig), pins)
 
 
-async def test_a_known_hosts_file_of_this_machine_is_not_believed(
+async def test_a_known_hosts_file_of_this_machine_is_ignored(
     rig: SftpRig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / ".ssh").mkdir()
@@ -132,7 +132,7 @@ async def test_keys_and_settings_of_this_machine_are_not_used(
     await enter(rig.config())
 
 
-async def test_a_wrong_password_is_permanent_and_says_so(rig: SftpRig) -> None:
+async def test_a_wrong_password_is_a_permanent_error(rig: SftpRig) -> None:
     error = await failure(rig.wrong_credentials())
     assert (error.step, error.code, error.transient) == ("authenticate", "wrong_credentials", False)
     assert "battery" not in error.message
@@ -143,13 +143,13 @@ def with_key(rig: SftpRig, text: str, **more: str) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("kind", ["ssh-ed25519", "ssh-rsa", "ecdsa-sha2-nistp384"])
-async def test_a_private_key_lets_in(rig: SftpRig, kind: str) -> None:
+async def test_login_with_a_private_key(rig: SftpRig, kind: str) -> None:
     key = asyncssh.generate_private_key(kind)
     rig.keys.add(key.get_fingerprint())
     await enter(with_key(rig, key.export_private_key().decode()))
 
 
-async def test_an_encrypted_private_key_lets_in_with_its_passphrase(rig: SftpRig) -> None:
+async def test_login_with_an_encrypted_private_key(rig: SftpRig) -> None:
     key = asyncssh.generate_private_key("ssh-ed25519")
     rig.keys.add(key.get_fingerprint())
     text = key.export_private_key(passphrase="a b", rounds=32, ignore_few_rounds=True).decode()
@@ -170,7 +170,7 @@ async def test_an_address_that_is_not_allowed_is_not_connected_to(rig: SftpRig) 
     assert (caught.value.step, caught.value.code, caught.value.transient) == ("resolve", "egress_forbidden", False)
 
 
-async def test_a_name_without_an_address_is_a_passing_error(rig: SftpRig) -> None:
+async def test_a_name_without_an_address_is_a_transient_error(rig: SftpRig) -> None:
     async def nothing(host: str, port: int) -> list[str]:
         raise OSError("no such name")
 
@@ -181,14 +181,14 @@ async def test_a_name_without_an_address_is_a_passing_error(rig: SftpRig) -> Non
     assert (caught.value.step, caught.value.code, caught.value.transient) == ("resolve", "unresolved", True)
 
 
-async def test_a_port_where_nobody_listens_is_a_passing_error(rig: SftpRig) -> None:
+async def test_a_closed_port_is_a_transient_error(rig: SftpRig) -> None:
     with socket.create_server(("127.0.0.1", 0)) as gone:
         port = gone.getsockname()[1]
     error = await failure({**rig.config(), "port": port})
     assert (error.step, error.code, error.transient) == ("connect", "unreachable", True)
 
 
-async def test_a_server_that_says_nothing_is_given_up_in_time(rig: SftpRig) -> None:
+async def test_a_server_that_sends_nothing_is_a_timeout(rig: SftpRig) -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent, pytest.raises(DestinationError) as caught:
         async with (
             asyncio.timeout(10),
@@ -198,12 +198,12 @@ async def test_a_server_that_says_nothing_is_given_up_in_time(rig: SftpRig) -> N
     assert (caught.value.step, caught.value.code, caught.value.transient) == ("connect", "stalled", True)
 
 
-async def test_a_username_no_server_can_know_is_said(rig: SftpRig) -> None:
+async def test_an_invalid_username_is_reported(rig: SftpRig) -> None:
     error = await failure({**rig.config(), "username": "a\0b"})
     assert (error.code, error.transient) == ("bad_login", False)
 
 
-async def test_something_that_is_no_ssh_server_is_said_and_tried_again(rig: SftpRig) -> None:
+async def test_a_server_that_does_not_speak_ssh_is_a_transient_error(rig: SftpRig) -> None:
     async def greet(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(b"HTTP/1.1 400 Bad Request\r\n\r\n")
         writer.close()
@@ -214,8 +214,8 @@ async def test_something_that_is_no_ssh_server_is_said_and_tried_again(rig: Sftp
     assert (error.step, error.code, error.transient) == ("connect", "connection_lost", True)
 
 
-async def test_a_connection_that_is_reset_at_once_is_a_passing_error(rig: SftpRig) -> None:
-    # The proxy is in a thread of its own: the reset may be there before the client has looked at its socket.
+async def test_a_connection_that_is_reset_immediately_is_a_transient_error(rig: SftpRig) -> None:
+    # The proxy runs in its own thread: the reset may arrive before the client uses its socket.
     with TcpProxy("127.0.0.1", rig.port) as proxy:
         for sent in range(40):
             proxy.cut_after(sent, "down")

@@ -1,4 +1,4 @@
-"""The destination sftp against OpenSSH, where the machine has it: other limits, other words for errors."""
+"""The destination sftp with OpenSSH, if it is installed: it has other limits and error texts."""
 
 import getpass
 import os
@@ -42,7 +42,7 @@ pytestmark = [
 
 
 class Sshd:
-    """sshd on a free port, for the user who runs the tests and a key made for it."""
+    """sshd on a free port, for the user that runs the tests and a generated key."""
 
     def __init__(self, folder: Path) -> None:
         self.files = folder / "files"
@@ -127,7 +127,7 @@ def _take(path: Path) -> None:
     path.write_bytes(b"first")
 
 
-async def test_a_cut_upload_is_continued(server: Sshd) -> None:
+async def test_a_cut_upload_is_resumed(server: Sshd) -> None:
     source = Source(os.urandom(8 * MIB))
     with TcpProxy("127.0.0.1", server.port) as proxy:
         proxy.cut_after(5 * MIB)
@@ -158,7 +158,7 @@ async def test_a_name_that_is_too_long_is_permanent(server: Sshd) -> None:
     assert (caught.value.code, caught.value.transient) == ("bad_name", False)
 
 
-async def test_a_file_in_the_place_of_a_folder_is_permanent(server: Sshd) -> None:
+async def test_a_file_in_place_of_a_folder_is_permanent(server: Sshd) -> None:
     (server.files / "new").write_bytes(b"")
     with pytest.raises(DestinationError) as caught:
         async with session(server.config()) as opened:

@@ -40,7 +40,7 @@ def connected(proxy: TcpProxy) -> socket.socket:
 
 
 def echoed(proxy: TcpProxy, data: bytes) -> bytes:
-    """What comes back, the connection closed by us in the end."""
+    """What comes back; the client closes the connection in the end."""
 
     def send(made: socket.socket) -> None:
         made.sendall(data)
@@ -61,7 +61,7 @@ def test_bytes_pass_unchanged_in_both_directions_and_are_counted(proxy: TcpProxy
 
 
 @pytest.mark.parametrize("direction", ["up", "down"])
-def test_a_cut_resets_the_connection_after_so_many_bytes_and_the_next_one_works(
+def test_a_cut_resets_the_connection_after_the_given_bytes_and_the_next_one_works(
     proxy: TcpProxy, direction: str
 ) -> None:
     proxy.cut_after(100_000, "up" if direction == "up" else "down")

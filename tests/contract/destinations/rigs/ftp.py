@@ -60,7 +60,7 @@ class _FullFile:
 
 
 class _Faulty:
-    """A data connection that breaks when the rig says so."""
+    """A data connection with the rig's faults."""
 
     cmd_channel: Any
 
@@ -80,17 +80,17 @@ class _Faulty:
         return data
 
     def handle_error(self) -> None:
-        """pyftpdlib says nothing of a full disk, under TLS not even that something went wrong; others do."""
+        """Report a full disk, which pyftpdlib does not, while other servers do."""
         self._error = True
         self._resp = ("452 No space left on device.", self.log)  # type: ignore[attr-defined]
         self.close()  # type: ignore[attr-defined]
 
 
 def _reset(channel: Any) -> None:
-    """Break a connection without a word, as a network does."""
+    """Reset a connection without an answer."""
     with contextlib.suppress(OSError):
         channel.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-    channel._error = True  # no TLS farewell
+    channel._error = True  # no TLS shutdown
     channel._resp = ()
     channel.close()
 
@@ -100,7 +100,7 @@ class _Dtp(_Faulty, DTPHandler):  # type: ignore[misc]  # pyftpdlib has no types
 
 
 class _TlsDtp(_Faulty, TLS_DTPHandler):  # type: ignore[misc]  # pyftpdlib has no types
-    """Refuses, as vsftpd does, a connection that did not resume the TLS session."""
+    """Like vsftpd, refuses a data connection that did not resume the TLS session."""
 
     def handle_ssl_established(self) -> None:
         rig = self.cmd_channel.rig
@@ -113,7 +113,7 @@ class _TlsDtp(_Faulty, TLS_DTPHandler):  # type: ignore[misc]  # pyftpdlib has n
 
 
 class _Control:
-    """What the servers have in common."""
+    """The behaviour that all servers share."""
 
     rig: ClassVar["FtpRig"]
     abstracted_fs = _Disk
@@ -152,7 +152,7 @@ HANDLERS: dict[Tls, Any] = {"none": _Plain, "explicit": _Explicit, "implicit": _
 
 
 class FtpRig:
-    """The server and an independent view of what is in it.
+    """The server and an independent view of its files.
 
     `answers` replaces the answers to commands that begin with a text, None says nothing; `full`, `replaces` (rename
     over a file), `demands_resumption` and `accepts_resumption` (of TLS sessions) change it while it runs.
@@ -211,14 +211,14 @@ class FtpRig:
         return self.root / "home" / FOLDER
 
     def files(self) -> dict[str, bytes]:
-        """What somebody who looks into the folder takes for files."""
+        """The visible files of the folder."""
         return {path.name: path.read_bytes() for path in self._entries() if not path.name.startswith(".")}
 
     def leftovers(self) -> list[str]:
         return sorted(path.name for path in self._entries() if path.name.startswith("."))
 
     def clear(self) -> None:
-        """Back to an empty, friendly server."""
+        """Empty the server and end all faults."""
         shutil.rmtree(self.root / "home" / FOLDER.split("/", 1)[0], ignore_errors=True)
         self.heal()
         self.full = False
@@ -237,11 +237,11 @@ class FtpRig:
         self.full = False
 
     def cut_after(self, count: int) -> None:
-        """Reset data and control connection once, when so many more bytes of files have come."""
+        """Reset data and control connection once, after `count` more bytes of files."""
         self.cut_at = self.received + count
 
     def stall_after(self, count: int) -> None:
-        """When so many more bytes of files have come, take no more until `heal`."""
+        """After `count` more bytes of files, accept nothing until `heal`."""
         self.stall_at = self.received + count
 
     def heal(self) -> None:
@@ -270,7 +270,7 @@ class FtpRig:
 
 
 def self_signed(address: str) -> tuple[str, str]:
-    """A certificate for an IP address that nobody vouches for, and its key, both PEM."""
+    """A self-signed certificate for an IP address, and its key, both PEM."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "ftp.test")])
     now = datetime.datetime.now(datetime.UTC)

@@ -1,4 +1,4 @@
-"""The S3 server as MinIO's users name it: `endpoint`, `secure`, `access_key` and `secret_key`."""
+"""The S3 server with the config of the type minio: `endpoint`, `secure`, `access_key` and `secret_key`."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""A real SFTP server, asyncssh's own, in a thread with a loop of its own and a temporary folder as its root."""
+"""A real SFTP server, asyncssh's, in its own thread and event loop, with a temporary folder as its root."""
 
 import asyncio
 import errno
@@ -46,7 +46,7 @@ class _Login(asyncssh.SSHServer):
 
 
 class _Files(asyncssh.SFTPServer):
-    """The rig's folder as root; a disk that can be full, and an owner who can forbid."""
+    """The rig's folder as root, with a full disk or denied permissions on request."""
 
     def __init__(self, chan: "asyncssh.SSHServerChannel[bytes]", rig: "SftpRig") -> None:
         super().__init__(chan, chroot=str(rig.root).encode())
@@ -79,7 +79,7 @@ class _Files(asyncssh.SFTPServer):
 
 
 class SftpRig:
-    """The server and an independent view of what is in it.
+    """The server and an independent view of its files.
 
     `full`, `denied` (flags of open), `replaces` (posix-rename), `syncs` (fsync) and `removes` change it while it runs.
     """
@@ -88,7 +88,7 @@ class SftpRig:
         self.host_keys: list[asyncssh.SSHKey] = []
         self.keys: set[str] = set()
         self.connections = 0
-        """Open ones."""
+        """Open connections."""
         self.full = False
         self.denied = 0
         self.replaces = True
@@ -141,14 +141,14 @@ class SftpRig:
         return self.root / FOLDER
 
     def files(self) -> dict[str, bytes]:
-        """What somebody who looks into the folder takes for files."""
+        """The visible files of the folder."""
         return {path.name: path.read_bytes() for path in self._entries() if not path.name.startswith(".")}
 
     def leftovers(self) -> list[str]:
         return sorted(path.name for path in self._entries() if path.name.startswith("."))
 
     def clear(self) -> None:
-        """Back to an empty, friendly server."""
+        """Empty the server and end all faults."""
         shutil.rmtree(self.root / FOLDER.split("/", 1)[0], ignore_errors=True)
         self.full, self.denied, self.replaces, self.syncs, self.removes = False, 0, True, True, True
         self.keys.clear()

@@ -1,4 +1,4 @@
-"""Where deliveries may not go, and that nothing a name resolves to gets them there."""
+"""Forbidden addresses, which no name can lead to."""
 
 import asyncio
 import socket
@@ -69,7 +69,7 @@ DENIED = [
 
 
 class Names:
-    """A lookup that answers from a list, one entry a question, the last one for ever."""
+    """A lookup that answers from a list, one entry per question; the last entry is repeated."""
 
     def __init__(self, *answers: list[str]) -> None:
         self._answers = list(answers)
@@ -86,7 +86,7 @@ def listener() -> "Listener":
 
 
 class Listener:
-    """A real socket on loopback that counts who came."""
+    """A real socket on loopback that counts connections."""
 
     def __init__(self) -> None:
         self.came = 0
@@ -110,7 +110,7 @@ def test_public_addresses_are_allowed(address: str) -> None:
 
 
 @pytest.mark.parametrize("address", DENIED)
-def test_addresses_that_are_not_of_the_public_internet_are_denied(address: str) -> None:
+def test_addresses_outside_the_public_internet_are_denied(address: str) -> None:
     assert not Rules().permits(address)
 
 
@@ -129,24 +129,24 @@ def test_addresses_that_are_not_of_the_public_internet_are_denied(address: str) 
         ("", "127.0.0.1", False),
     ],
 )
-def test_an_operator_allows_networks_and_nothing_beside_them(allow: str, address: str, allowed: bool) -> None:
+def test_only_the_networks_that_the_operator_allows_are_allowed(allow: str, address: str, allowed: bool) -> None:
     assert Rules(parse_networks(allow)).permits(address) is allowed
 
 
 @pytest.mark.parametrize("text", ["10.0.0.0/33", "intranet", "10.0.0.0/8;127.0.0.1"])
-def test_what_is_no_network_is_refused(text: str) -> None:
+def test_invalid_networks_are_refused(text: str) -> None:
     with pytest.raises(ValueError, match=r"network|address"):
         parse_networks(text)
 
 
 @pytest.mark.parametrize("answer", [["1.1.1.1", "127.0.0.1"], ["10.0.0.1", "1.1.1.1"], ["2606:4700::1", "::1"]])
-async def test_a_name_with_a_public_and_a_private_address_is_refused_whole(answer: list[str]) -> None:
+async def test_a_name_with_a_public_and_a_private_address_is_refused(answer: list[str]) -> None:
     with pytest.raises(Forbidden, match="EGRESS_ALLOW"):
         await Egress(Rules(), Names(answer)).addresses("files.example.com", 22)
 
 
 async def test_a_name_that_is_public_first_and_loopback_second_does_not_get_a_connection(listener: Listener) -> None:
-    """DNS rebinding: every connect resolves and checks anew, and connects to what it checked."""
+    """DNS rebinding: every connect resolves and checks again, and uses the address that it checked."""
     async with await listener.start() as server:
         names = Names(["1.1.1.1"], ["127.0.0.1"])
         egress = Egress(Rules(), names)
@@ -189,7 +189,7 @@ async def test_a_name_without_an_address_is_unresolved() -> None:
             await Egress(Rules(), found).addresses("files.example.com", 22)
 
 
-async def test_a_lookup_that_hangs_comes_to_an_end(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_lookup_that_hangs_is_a_timeout(monkeypatch: pytest.MonkeyPatch) -> None:
     async def lookup(host: str, port: int) -> Sequence[str]:
         await asyncio.sleep(3600)
         return []
@@ -200,7 +200,7 @@ async def test_a_lookup_that_hangs_comes_to_an_end(monkeypatch: pytest.MonkeyPat
 
 
 async def requested(egress: Egress, url: str) -> Forbidden | Unresolved | None:
-    """Why the rules ended a request over HTTP."""
+    """The exception of the rules that ended an HTTP request."""
     async with aiohttp.ClientSession(connector=checked_connector(egress)) as session:
         try:
             async with session.get(url):
@@ -233,4 +233,4 @@ async def test_http_to_an_allowed_address_connects(listener: Listener) -> None:
     async with await listener.start() as server:
         egress = Egress(Rules(parse_networks("127.0.0.0/8")), Names(["127.0.0.1"]))
         assert await requested(egress, f"http://files.example.com:{port_of(server)}/") is None
-    assert listener.came  # twice, where aiohttp asks again after a connection was closed
+    assert listener.came  # twice if aiohttp repeats the request after a closed connection

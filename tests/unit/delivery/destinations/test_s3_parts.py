@@ -17,14 +17,14 @@ MD5 = hashlib.md5(DATA).hexdigest()
 
 
 @pytest.mark.parametrize("size", [1, PART_BYTES * MAX_PARTS, PART_BYTES * MAX_PARTS + 1, TIB, 5 * TIB])
-def test_no_file_has_more_parts_than_s3_takes(size: int) -> None:
+def test_no_file_has_more_parts_than_s3_allows(size: int) -> None:
     part = part_size(size)
     assert -(-size // part) <= MAX_PARTS
     assert part >= PART_BYTES
     assert part % MIB == 0
 
 
-def test_parts_are_no_larger_than_they_must_be() -> None:
+def test_parts_are_not_larger_than_necessary() -> None:
     assert part_size(PART_BYTES * MAX_PARTS) == PART_BYTES
     assert part_size(PART_BYTES * MAX_PARTS + 1) == PART_BYTES + MIB
 
@@ -66,7 +66,7 @@ def test_a_part_is_recognised_by_checksum_else_by_etag(told: dict[str, object], 
     assert Piece.of(DATA).matches(told) is same
 
 
-def test_a_body_tells_whenever_bytes_are_taken() -> None:
+def test_a_body_reports_every_read() -> None:
     told: list[bool] = []
     body = Body(DATA, lambda: told.append(True))
     assert (body.read(4), body.read(), len(told)) == (b"abcd", b"efghij", 2)

@@ -1,4 +1,4 @@
-"""What a config of SFTP may say, and how it is refused without a word of its secrets."""
+"""Valid and invalid configs of SFTP; errors contain no secrets."""
 
 import base64
 import time
@@ -23,7 +23,7 @@ def config(**given: Any) -> SftpConfig:
 
 
 def problem(**given: Any) -> str:
-    """Field and message of what is wrong."""
+    """Field and message of the error."""
     with pytest.raises(ValidationError) as caught:
         config(**given)
     (found,) = caught.value.errors(include_input=False, include_url=False)
@@ -55,7 +55,7 @@ def test_a_config_has_the_usual_port_and_compares_contents() -> None:
         ({"password": "x", "known_hosts": None}, "known_hosts: Extra inputs"),
     ],
 )
-def test_what_is_wrong_is_said_with_its_field_and_without_secrets(given: dict[str, Any], words: str) -> None:
+def test_mistakes_are_reported_with_their_field_and_without_secrets(given: dict[str, Any], words: str) -> None:
     said = problem(**given)
     assert words in said
     assert "sesame" not in said
@@ -63,11 +63,11 @@ def test_what_is_wrong_is_said_with_its_field_and_without_secrets(given: dict[st
 
 
 @pytest.mark.parametrize("given", [{"private_key": PLAIN}, {"private_key": LOCKED, "passphrase": "open sesame"}])
-def test_a_private_key_is_opened_when_the_config_is_checked(given: dict[str, str]) -> None:
+def test_a_private_key_is_read_when_the_config_is_checked(given: dict[str, str]) -> None:
     assert "PRIVATE KEY" not in repr(config(**given))
 
 
-def test_a_key_that_takes_minutes_to_open_is_refused_at_once() -> None:
+def test_a_key_with_too_many_rounds_is_refused_without_decrypting_it() -> None:
     body = bytearray(base64.b64decode("".join(LOCKED.splitlines()[1:-1])))
     place = body.index((16).to_bytes(4, "big"), body.index(b"bcrypt") + 30)
     body[place : place + 4] = b"\xff\xff\xff\xff"
@@ -80,7 +80,7 @@ def test_a_key_that_takes_minutes_to_open_is_refused_at_once() -> None:
     assert time.monotonic() - began < 5
 
 
-def test_an_encrypted_key_of_another_form_is_refused_with_the_way_out() -> None:
+def test_the_error_for_an_encrypted_key_of_another_format_says_how_to_convert_it() -> None:
     text = KEY.export_private_key("pkcs8-pem", passphrase="open sesame").decode()
     assert "ssh-keygen -p" in problem(private_key=text, passphrase="open sesame")
 
