@@ -33,7 +33,7 @@ class Sessions:
         self._store = store
         self._open: dict[str, Session] = {}
         self._ended_with = 404
-        self.begun = 0
+        self.started = 0
         self.parts: list[str] = []
         self.keep_at_most: int | None = None
 
@@ -41,7 +41,7 @@ class Sessions:
         """The new session's id."""
         upload_id = secrets.token_urlsafe(40)
         self._open[upload_id] = session
-        self.begun += 1
+        self.started += 1
         return upload_id
 
     def unfinished(self) -> list[str]:

@@ -72,7 +72,7 @@ async def test_the_id_and_the_session_are_kept_before_anything_is_sent(rig: Driv
     assert "upload_id=" in noted(file)["uri"]
     file.broken_at = None
     assert (await delivered(rig, file)).remote == before["target"]["id"]
-    assert rig.server.sessions.begun == 1
+    assert rig.server.sessions.started == 1
     assert noted(file)["uri"] == ""
 
 
@@ -122,7 +122,7 @@ async def test_a_success_whose_answer_was_lost_makes_no_second_file_even_without
     again = await delivered(rig, file, replace=False)
     assert again == first
     assert rig.files() == {NAME: DATA}
-    assert rig.server.sessions.begun == 1
+    assert rig.server.sessions.started == 1
 
 
 async def test_two_concurrent_attempts_end_with_one_file(rig: DriveRig) -> None:
@@ -133,7 +133,7 @@ async def test_two_concurrent_attempts_end_with_one_file(rig: DriveRig) -> None:
     async def overtaken(offset: int) -> AsyncIterator[bytes]:
         async for chunk in whole.read(offset):
             yield chunk
-        if rig.server.sessions.begun == 1:
+        if rig.server.sessions.started == 1:
             kept = dict(file.notes.kept)
             kept[NOTE] = kept[NOTE].replace(noted(file)["uri"], "")
             other = File(DATA)
@@ -142,7 +142,7 @@ async def test_two_concurrent_attempts_end_with_one_file(rig: DriveRig) -> None:
 
     async with session(rig) as opened:
         sent = await opened.send(NAME, file.payload(read=overtaken), replace=True)
-    assert rig.server.sessions.begun == 2
+    assert rig.server.sessions.started == 2
     assert rig.files() == {NAME: DATA}
     assert list(rig.server.store.items).count(sent.remote) == 1
 
@@ -274,7 +274,7 @@ async def test_a_reader_of_the_folder_may_not_write(rig: DriveRig) -> None:
     error = await failure(rig, File(DATA))
     assert (error.step, error.code, error.transient) == ("write", "permission_denied", False)
     assert SERVICE in error.message
-    assert rig.server.sessions.begun == 0
+    assert rig.server.sessions.started == 0
 
 
 @pytest.mark.parametrize("where", [PUT, UPLOAD, "GET .*"])

@@ -266,9 +266,9 @@ async def test_new_content_keeps_the_id_and_parents_cannot_be_changed_with_it(cl
     path = f"{UPLOAD}/{old.id}"
     refused = await client.ask("PATCH", path, params=query, headers=headers, json={"parents": ["x"]})
     assert await reason(refused) == (403, "fieldNotWritable")
-    begun = await client.ask("PATCH", path, params=query, headers=headers, json={})
+    started = await client.ask("PATCH", path, params=query, headers=headers, json={})
     assert client.rig.files() == {"a.csv": b"old"}
-    done = await client.put(begun.headers["Location"], b"new", None)
+    done = await client.put(started.headers["Location"], b"new", None)
     assert (await done.json())["id"] == old.id
     assert client.rig.files() == {"a.csv": b"new"}
 

@@ -62,7 +62,7 @@ def answering(rig: S3Rig, when: Callable[[Request], bool], answer: Response) -> 
     rig.proxy.answers = lambda request: answer if when(request) else None
 
 
-@pytest.mark.parametrize("data", [SMALL, DATA], ids=["at once", "in parts"])
+@pytest.mark.parametrize("data", [SMALL, DATA], ids=["one request", "in parts"])
 async def test_an_object_has_its_hash_type_class_and_encryption(target: Target, rig: S3Rig, data: bytes) -> None:
     file = File(data)
     config = {**rig.config(), "storage_class": "STANDARD_IA", "server_side_encryption": "AES256"}
@@ -132,22 +132,22 @@ async def test_uploads_of_others_are_left_alone(target: Target, rig: S3Rig) -> N
     assert rig.leftovers() == [KEY]
 
 
-@pytest.mark.parametrize("data", [SMALL, DATA], ids=["at once", "in parts"])
+@pytest.mark.parametrize("data", [SMALL, DATA], ids=["one request", "in parts"])
 async def test_a_name_taken_while_the_file_is_sent_is_left_alone(target: Target, rig: S3Rig, data: bytes) -> None:
     file = File(data)
 
     async def read(offset: int) -> AsyncIterator[bytes]:
-        rig.write(KEY, b"somebody else's")
+        rig.write(KEY, b"another client's")
         async for chunk in file.payload().read(offset):
             yield chunk
 
     async with target.session() as session:
         with pytest.raises(NameTaken):
             await session.send(NAME, file.payload(read=read), replace=False)
-    assert (rig.files(), rig.leftovers()) == ({NAME: b"somebody else's"}, [])
+    assert (rig.files(), rig.leftovers()) == ({NAME: b"another client's"}, [])
 
 
-@pytest.mark.parametrize("data", [SMALL, DATA], ids=["at once", "in parts"])
+@pytest.mark.parametrize("data", [SMALL, DATA], ids=["one request", "in parts"])
 async def test_a_name_taken_by_this_delivery_itself_is_not_a_conflict(target: Target, rig: S3Rig, data: bytes) -> None:
     """If the answer was lost, the client repeats the request and finds the name taken by itself."""
     file = File(data)
@@ -157,7 +157,7 @@ async def test_a_name_taken_by_this_delivery_itself_is_not_a_conflict(target: Ta
         await target.send(NAME, File(data, "another delivery"), replace=False)
 
 
-@pytest.mark.parametrize("data", [SMALL, DATA], ids=["at once", "in parts"])
+@pytest.mark.parametrize("data", [SMALL, DATA], ids=["one request", "in parts"])
 async def test_a_server_without_conditional_writes_is_supported(target: Target, rig: S3Rig, data: bytes) -> None:
     answering(rig, lambda request: "If-None-Match" in request.headers, refusal(501, "NotImplemented"))
     await target.send(NAME, File(data), replace=False)

@@ -130,7 +130,7 @@ class _CheckedSession(AIOHTTPSession):
 
 
 class _BoundedResponse(aiohttp.ClientResponse):
-    """Limits what is read at once; botocore reads all answers so, except the content of objects."""
+    """Limits `read`, by which botocore reads all answers except the content of objects."""
 
     async def read(self) -> bytes:
         if self._body is None:
