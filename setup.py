@@ -1,4 +1,4 @@
-"""Builds the compiled transcoders where Cython and a C compiler are at hand; else plain Python does the work."""
+"""Builds the compiled transcoders if Cython and a C compiler are available; otherwise exports run on plain Python."""
 
 import sys
 from pathlib import Path
@@ -9,9 +9,9 @@ SOURCE = Path("services/exporter/transcode/compiled.pyx")
 
 
 def extensions() -> list[Extension]:
-    """The one extension, optional; none without Cython, or where bytes are in another order than BSON's.
+    """The extension, which is optional; none without Cython or on big-endian machines.
 
-    Images of other services are built without the exporter's sources (services/*/Dockerfile).
+    The images of other services do not contain the exporter's sources (services/*/Dockerfile).
     """
     if sys.byteorder != "little" or not SOURCE.exists():
         return []
@@ -20,7 +20,7 @@ def extensions() -> list[Extension]:
     except ImportError:
         print("Cython is not installed: exports will run on plain Python", file=sys.stderr)  # noqa: T201
         return []
-    # Without contraction a sum rounds twice, as Python's does.
+    # With contraction (FMA), sums would be rounded differently than in Python.
     extension = Extension(
         "services.exporter.transcode.compiled",
         [str(SOURCE)],
@@ -29,7 +29,7 @@ def extensions() -> list[Extension]:
     )
     made: list[Extension] = cythonize([extension])
     for each in made:
-        each.optional = True  # cythonize does not hand this on
+        each.optional = True  # cythonize does not keep this option
     return made
 
 

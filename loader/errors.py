@@ -1,4 +1,4 @@
-"""What can be wrong with a file, told apart by how much of it is lost: one record, or all of it."""
+"""Errors in a file: in one record, or in the file as a whole."""
 
 
 class BadRecord(ValueError):
@@ -6,4 +6,4 @@ class BadRecord(ValueError):
 
 
 class BadFile(Exception):
-    """A file none of which can be loaded, and why."""
+    """A file that cannot be loaded at all, and why."""

@@ -1,4 +1,4 @@
-"""Cuts raw batches into slices of at most so many documents, so that a part or a worksheet never gets too many rows."""
+"""Cuts raw batches into slices with a limited number of documents, so that a part or a worksheet is never too long."""
 
 from collections.abc import Iterator
 
