@@ -229,3 +229,12 @@ async def test_deliveries_are_listed_in_pages(shop: Shop) -> None:
             break
     assert len(seen) == 5
     assert set(seen) == set(ids)
+
+
+async def test_a_platform_is_found_in_any_spelling_of_its_id(shop: Shop) -> None:
+    platform = await shop.platform()
+    job = await shop.export({"platform_ids": [platform.id.upper(), platform.id]})
+    delivery = await shop.deliverer.delivered(job)
+    assert delivery.platform_id == platform.id
+    spelled = pb.Platform(tenant=platform.tenant, id=platform.id.upper())
+    assert (await shop.deliverer.deliver(job, spelled)).id == delivery.id

@@ -421,3 +421,64 @@ async def test_formats_are_listed_with_the_schema_of_their_options(idle: Exporte
     assert schemas["zip"]["properties"]["max_rows_per_file"]["default"] == 30_000
     assert all(schema["additionalProperties"] is False for schema in schemas.values())
     assert all("include_fields" in schema["properties"] for schema in schemas.values())
+
+
+# Ids, platforms and malformed requests
+
+
+async def test_an_id_is_found_in_any_spelling(idle: Exporter, tenant: str) -> None:
+    job = await idle.create(tenant)
+    for spelling in (job.id.upper(), job.id.replace("-", ""), f"urn:uuid:{job.id}"):
+        assert (await idle.get(pb.Job(tenant=tenant, id=spelling))).id == job.id
+    async with refused(NOT_FOUND, "job_not_found"):
+        await idle.get(pb.Job(tenant=tenant, id="seven"))
+
+
+async def test_an_id_and_a_key_in_one_request_are_refused(idle: Exporter, tenant: str) -> None:
+    async with refused(INVALID, "invalid_request") as problem:
+        await idle.create(tenant, job_id=str(uuid.uuid4()), idempotency_key="k")
+    assert problem.fields.keys() == {"job_id"}
+
+
+async def test_every_call_refuses_an_empty_tenant(idle: Exporter) -> None:
+    nobody = pb.Job(id=str(uuid.uuid4()))
+    for call in (idle.get, idle.cancel, idle.retry, idle.delete):
+        async with refused(INVALID, "invalid_request") as problem:
+            await call(nobody)
+        assert problem.fields == {"tenant": "must not be empty"}
+
+
+async def test_malformed_bytes_are_refused_without_the_text_of_an_exception(idle: Exporter) -> None:
+    for method in ("unary_unary", "unary_stream"):
+        name = "GetJob" if method == "unary_unary" else "WatchJob"
+        call = getattr(idle.channel, method)(f"/catalog.exports.v1.ExporterService/{name}")
+        async with refused(INVALID, "malformed_request") as problem:
+            if method == "unary_unary":
+                await call(b"\xff\xff", timeout=DEADLINE)
+            else:
+                await call(b"\xff\xff", timeout=DEADLINE).read()
+        assert problem.message == "The request is not a valid protobuf message."
+
+
+async def test_platforms_are_a_field_of_messages_and_an_option_of_the_stored_job(idle: Exporter, tenant: str) -> None:
+    chosen = str(uuid.uuid4()).upper()
+    job = await idle.create(tenant, "csv", {"utf8_bom": False, "platform_ids": [chosen]})
+    assert (json.loads(job.options_json), list(job.platforms.platform_ids)) == ({"utf8_bom": False}, [chosen])
+    assert (await idle.document(job))["options_json"] == f'{{"utf8_bom": false, "platform_ids": ["{chosen}"]}}'
+    none, all_ = await idle.create(tenant, "csv", {"platform_ids": []}), await idle.create(tenant)
+    assert (none.HasField("platforms"), list(none.platforms.platform_ids)) == (True, [])
+    assert not all_.HasField("platforms")
+
+
+@pytest.mark.parametrize("platforms", [None, pb.PlatformSelection()])
+async def test_platforms_among_the_options_of_a_message_are_refused(
+    idle: Exporter, tenant: str, platforms: pb.PlatformSelection | None
+) -> None:
+    text = '{"platform_ids": []}'
+    create = pb.CreateJobRequest(tenant=tenant, format="csv", options_json=text, platforms=platforms)
+    check = pb.CheckJobRequest(tenant=tenant, format="csv", options_json=text)
+    async with refused(INVALID, "invalid_request") as created:
+        await idle.stub.CreateJob(create, timeout=DEADLINE)
+    async with refused(INVALID, "invalid_request") as checked:
+        await idle.stub.CheckJob(check, timeout=DEADLINE)
+    assert created.fields == checked.fields == {"platform_ids": "must be sent in the field `platforms`"}
