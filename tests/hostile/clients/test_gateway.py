@@ -68,7 +68,8 @@ def watched(front: Gateway) -> Iterator[list[float]]:
 
 
 def members(count: int) -> bytes:
-    return ("{" + ",".join([*(f'"k{n}":0' for n in range(count)), '"k0":1']) + "}").encode()
+    """An object that repeats its last key."""
+    return ("{" + ",".join([f'"k{min(n, count - 1)}":0' for n in range(count + 1)]) + "}").encode()
 
 
 @pytest.mark.parametrize(
