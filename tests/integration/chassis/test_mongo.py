@@ -74,7 +74,7 @@ async def test_a_call_that_hangs_is_unavailable_after_the_socket_timeout(failing
         return await client["tests"]["things"].count_documents({})
 
     await count()
-    async with fail(failing, ["aggregate"], {"blockConnection": True, "blockTimeMS": 30_000}):
+    async with fail(failing, ["aggregate"], {"blockConnection": True, "blockTimeMS": 6_000}):
         async with asyncio.timeout(15):
             with pytest.raises(Unavailable):
                 await count()
