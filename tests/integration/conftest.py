@@ -12,7 +12,7 @@ from services.exporter.jobs.store import JobStore
 from tests.certificates import Authority, Mount
 from tests.contract.destinations.rigs.sftp import SftpRig
 from tests.integration.chassis.certified import Services
-from tests.integration.delivering import OpenShop, Shop
+from tests.integration.delivering import DeliveryFixture, OpenShop
 from tests.integration.exporting import Exporter, new_tenant, products
 from tests.integration.scheduling import Scheduler
 from tests.integration.service_set import ServiceSet
@@ -88,17 +88,17 @@ async def open_shop(service_set: ServiceSet, running: Exporter, sftp_server: Sft
     sftp_server.clear()
 
     @asynccontextmanager
-    async def opened(rows: int = 100, **settings: Any) -> AsyncIterator[Shop]:
+    async def opened(rows: int = 100, **settings: Any) -> AsyncIterator[DeliveryFixture]:
         tenant = new_tenant()
         await running.fill(tenant, products(rows))
         async with service_set.deliverer(running, **settings) as started:
-            yield Shop(tenant, running, started, sftp_server)
+            yield DeliveryFixture(tenant, running, started, sftp_server)
 
     return opened
 
 
 @pytest.fixture
-async def shop(open_shop: OpenShop) -> AsyncIterator[Shop]:
+async def shop(open_shop: OpenShop) -> AsyncIterator[DeliveryFixture]:
     """A shop of a new tenant, with the usual settings."""
     async with open_shop() as opened:
         yield opened

@@ -163,7 +163,7 @@ async def deliverer(mongo_uri: str, nats_url: str, exporter: Exporter, **setting
         client.close()
 
 
-class Shop:
+class DeliveryFixture:
     """A tenant with a small catalogue, an exporter, a delivery service, and an SFTP server to deliver to."""
 
     def __init__(self, tenant: str, exporter: Exporter, deliverer: Deliverer, rig: SftpRig) -> None:
@@ -186,4 +186,4 @@ class Shop:
         return (self.exporter.folder / key).read_bytes()
 
 
-OpenShop = Callable[..., AbstractAsyncContextManager[Shop]]
+OpenShop = Callable[..., AbstractAsyncContextManager[DeliveryFixture]]

@@ -20,7 +20,7 @@ from services.gateway.auth.api_keys import ApiKey
 from services.gateway.auth.key_store import KeyStore
 from services.scheduler.runs.store import RunStore
 from services.scheduler.schedules.schedule import RunState
-from tests.integration.delivering import Shop
+from tests.integration.delivering import DeliveryFixture
 from tests.integration.scheduling import Scheduler
 
 AT = datetime(2026, 3, 15, 9, tzinfo=UTC)
@@ -95,7 +95,7 @@ async def test_a_delivery_keeps_fields_of_a_newer_version_from_its_claim_to_its_
     assert await kept(collection, key, "file", "attempts.0", "attempts.0.trouble", "receipt")
 
 
-async def test_a_platform_keeps_fields_of_a_newer_version_when_it_is_changed(shop: Shop) -> None:
+async def test_a_platform_keeps_fields_of_a_newer_version_when_it_is_changed(shop: DeliveryFixture) -> None:
     made = await shop.platform(name="Before")
     await shop.deliverer.test(made)  # which pins its host key
     platforms = shop.deliverer.database["platforms"]

@@ -19,7 +19,7 @@ from services.delivery.platforms.store import PlatformStore
 from services.wire import delivery_pb2 as pb
 from services.wire import exporter_pb2 as jobs_pb
 from tests.contract.destinations.rigs.sftp import SftpRig
-from tests.integration.delivering import Shop, deliverer
+from tests.integration.delivering import DeliveryFixture, deliverer
 from tests.integration.exporting import exporter, new_tenant, products
 
 AT = datetime(2026, 3, 15, 9, tzinfo=UTC)
@@ -205,7 +205,7 @@ async def test_events_arrive_again_after_nats_has_lost_its_store(
         server.stop()
 
 
-async def test_the_watermark_never_moves_back(shop: Shop) -> None:
+async def test_the_watermark_never_moves_back(shop: DeliveryFixture) -> None:
     marks = Watermark(shop.deliverer.database)
     begun = await marks.get()
     await marks.advance(begun + timedelta(hours=1))
@@ -213,7 +213,7 @@ async def test_the_watermark_never_moves_back(shop: Shop) -> None:
     assert await marks.get() == begun + timedelta(hours=1)
 
 
-async def test_deliveries_are_listed_in_pages(shop: Shop) -> None:
+async def test_deliveries_are_listed_in_pages(shop: DeliveryFixture) -> None:
     await shop.platform(is_active=False)
     ids = [str(uuid.uuid4()) for _ in range(5)]
     job = await shop.export({"platform_ids": ids})
@@ -231,7 +231,7 @@ async def test_deliveries_are_listed_in_pages(shop: Shop) -> None:
     assert set(seen) == set(ids)
 
 
-async def test_a_platform_is_found_in_any_spelling_of_its_id(shop: Shop) -> None:
+async def test_a_platform_is_found_in_any_spelling_of_its_id(shop: DeliveryFixture) -> None:
     platform = await shop.platform()
     job = await shop.export({"platform_ids": [platform.id.upper(), platform.id]})
     delivery = await shop.deliverer.delivered(job)

@@ -15,14 +15,14 @@ from services.delivery.platforms.platform import Platform
 from services.delivery.platforms.secrets import Sealed
 from services.delivery.platforms.store import PlatformStore
 from services.wire import delivery_pb2 as pb
-from tests.integration.delivering import Shop
+from tests.integration.delivering import DeliveryFixture
 from tests.integration.delivery.test_fan_out import AT
 from tests.integration.exporting import refused
 
 STEPS = ["resolve", "connect", "authenticate", "write", "read", "delete"]
 
 
-async def test_registering_twice_with_the_same_id_creates_one_platform(shop: Shop) -> None:
+async def test_registering_twice_with_the_same_id_creates_one_platform(shop: DeliveryFixture) -> None:
     chosen = str(uuid.uuid4())
     made = await asyncio.gather(*(shop.platform(platform_id=chosen) for _ in range(5)))
     assert {(one.id, one.created_at.ToNanoseconds()) for one in made} == {(chosen, made[0].created_at.ToNanoseconds())}
@@ -35,12 +35,12 @@ async def test_registering_twice_with_the_same_id_creates_one_platform(shop: Sho
     assert list(problem.fields) == ["platform_id"]
 
 
-async def test_a_platform_is_active_by_default(shop: Shop) -> None:
+async def test_a_platform_is_active_by_default(shop: DeliveryFixture) -> None:
     assert (await shop.platform()).is_active
     assert not (await shop.platform(is_active=False)).is_active
 
 
-async def test_a_secret_is_stored_encrypted_and_shown_masked(shop: Shop) -> None:
+async def test_a_secret_is_stored_encrypted_and_shown_masked(shop: DeliveryFixture) -> None:
     made = await shop.platform()
     assert json.loads(made.config_json) == {**shop.rig.config(), "password": "********"}
     stored = await shop.deliverer.database["platforms"].find_one({"_id": made.id})
@@ -49,7 +49,7 @@ async def test_a_secret_is_stored_encrypted_and_shown_masked(shop: Shop) -> None
     assert set(stored["secrets"]) == {"password"}
 
 
-async def test_concurrent_changes_are_all_kept(shop: Shop) -> None:
+async def test_concurrent_changes_are_all_kept(shop: DeliveryFixture) -> None:
     made = await shop.platform({"port": 22}, is_active=False)
     await asyncio.gather(
         shop.deliverer.change(made, {"path": "new"}),
@@ -62,14 +62,14 @@ async def test_concurrent_changes_are_all_kept(shop: Shop) -> None:
     assert (config["path"], config["port"], found.name, found.is_active) == ("new", 2222, "Renamed", True)
 
 
-async def test_a_config_that_is_not_a_json_object_is_refused(shop: Shop) -> None:
+async def test_a_config_that_is_not_a_json_object_is_refused(shop: DeliveryFixture) -> None:
     for text in ("{", "[]", '{"host": "\\ud800"}'):
         async with refused(grpc.StatusCode.INVALID_ARGUMENT, "invalid_request") as problem:
             await shop.deliverer.create(shop.tenant, text)
         assert list(problem.fields) == ["config"]
 
 
-async def test_types_are_listed_with_their_schemas(shop: Shop) -> None:
+async def test_types_are_listed_with_their_schemas(shop: DeliveryFixture) -> None:
     found = await shop.deliverer.stub.ListPlatformTypes(pb.ListPlatformTypesRequest(), timeout=10)
     schemas = {one.name: json.loads(one.config_schema_json) for one in found.types}
     assert {"s3", "minio", "sftp", "ftp", "gdrive"} <= set(schemas)
@@ -78,7 +78,7 @@ async def test_types_are_listed_with_their_schemas(shop: Shop) -> None:
         assert {"file_name", "on_conflict"} <= set(schema["properties"])
 
 
-async def test_lists_refuse_invalid_cursors_and_states(shop: Shop) -> None:
+async def test_lists_refuse_invalid_cursors_and_states(shop: DeliveryFixture) -> None:
     async with refused(grpc.StatusCode.INVALID_ARGUMENT, "invalid_request") as problem:
         await shop.deliverer.stub.ListPlatforms(pb.ListPlatformsRequest(tenant=shop.tenant, page_token="x"), timeout=10)
     assert list(problem.fields) == ["page_token"]
@@ -87,7 +87,7 @@ async def test_lists_refuse_invalid_cursors_and_states(shop: Shop) -> None:
     assert list(problem.fields) == ["states"]
 
 
-async def test_a_successful_test_passes_every_step_and_leaves_nothing(shop: Shop) -> None:
+async def test_a_successful_test_passes_every_step_and_leaves_nothing(shop: DeliveryFixture) -> None:
     made = await shop.platform()
     found = await shop.deliverer.test(made)
     assert found.ok
@@ -96,7 +96,7 @@ async def test_a_successful_test_passes_every_step_and_leaves_nothing(shop: Shop
     assert shop.rig.leftovers() == []
 
 
-async def test_concurrent_tests_do_not_interfere(shop: Shop) -> None:
+async def test_concurrent_tests_do_not_interfere(shop: DeliveryFixture) -> None:
     made = await shop.platform()
     found = await asyncio.gather(*(shop.deliverer.test(made) for _ in range(4)))
     assert all(one.ok for one in found)
@@ -116,7 +116,9 @@ async def test_concurrent_tests_do_not_interfere(shop: Shop) -> None:
         ("delete", "permission_denied", {}),
     ],
 )
-async def test_a_test_names_the_step_that_failed(shop: Shop, step: str, code: str, config: dict[str, Any]) -> None:
+async def test_a_test_names_the_step_that_failed(
+    shop: DeliveryFixture, step: str, code: str, config: dict[str, Any]
+) -> None:
     made = await shop.platform(config, is_active=False)
     shop.rig.full = step == "write"
     shop.rig.denied = asyncssh.FXF_READ if step == "read" else 0

@@ -11,7 +11,7 @@ import pytest
 from services.wire import delivery_pb2 as pb
 from services.wire import exporter_pb2 as jobs_pb
 from tests.contract.destinations.rigs.sftp import SftpRig
-from tests.integration.delivering import OpenShop, Shop, deliverer
+from tests.integration.delivering import DeliveryFixture, OpenShop, deliverer
 from tests.integration.exporting import eventually, refused
 from tests.tcp_proxy import TcpProxy
 
@@ -21,7 +21,7 @@ MIDDLE = 200_000
 """Bytes sent, including the login, when an upload is in the middle."""
 
 
-async def test_a_completed_export_is_delivered_with_a_receipt(shop: Shop) -> None:
+async def test_a_completed_export_is_delivered_with_a_receipt(shop: DeliveryFixture) -> None:
     platform = await shop.platform()
     job = await shop.export()
     done = await shop.deliverer.delivered(job)
@@ -47,7 +47,7 @@ async def test_a_completed_export_is_delivered_with_a_receipt(shop: Shop) -> Non
     assert not done.HasField("next_attempt_at")
 
 
-async def test_a_transient_error_is_retried_with_growing_delays_until_it_succeeds(shop: Shop) -> None:
+async def test_a_transient_error_is_retried_with_growing_delays_until_it_succeeds(shop: DeliveryFixture) -> None:
     with TcpProxy("127.0.0.1", shop.rig.port) as proxy:
         await shop.platform({"port": proxy.port})
         proxy.refuse()
@@ -71,7 +71,7 @@ async def test_a_transient_error_is_retried_with_growing_delays_until_it_succeed
     assert not done.HasField("error")
 
 
-async def test_a_waiting_delivery_shows_its_error_and_next_attempt(shop: Shop) -> None:
+async def test_a_waiting_delivery_shows_its_error_and_next_attempt(shop: DeliveryFixture) -> None:
     with TcpProxy("127.0.0.1", shop.rig.port) as proxy:
         await shop.platform({"port": proxy.port})
         proxy.refuse()
@@ -83,7 +83,9 @@ async def test_a_waiting_delivery_shows_its_error_and_next_attempt(shop: Shop) -
         await shop.deliverer.delivered(job)
 
 
-async def test_a_wrong_password_fails_without_retries_and_a_retry_succeeds_after_it_was_corrected(shop: Shop) -> None:
+async def test_a_wrong_password_fails_without_retries_and_a_retry_succeeds_after_it_was_corrected(
+    shop: DeliveryFixture,
+) -> None:
     platform = await shop.platform({"password": "battery staple"})
     job = await shop.export()
     failed = await shop.deliverer.failed(job)
@@ -98,14 +100,14 @@ async def test_a_wrong_password_fails_without_retries_and_a_retry_succeeds_after
     assert shop.rig.files()[done.file_name] == await shop.file(job)
 
 
-async def test_a_changed_host_key_is_a_permanent_error(shop: Shop) -> None:
+async def test_a_changed_host_key_is_a_permanent_error(shop: DeliveryFixture) -> None:
     await shop.platform({"host_key": "SHA256:" + "A" * 43})
     failed = await shop.deliverer.failed(await shop.export())
     assert (failed.error.code, failed.attempt) == ("host_key_changed", 1)
     assert shop.rig.files() == {}
 
 
-async def test_the_first_host_key_is_kept_until_host_key_itself_is_changed(shop: Shop) -> None:
+async def test_the_first_host_key_is_kept_until_host_key_itself_is_changed(shop: DeliveryFixture) -> None:
     config = shop.rig.config()
     del config["host_key"]
     platform = await shop.deliverer.create(shop.tenant, config)
@@ -131,7 +133,7 @@ async def test_the_last_attempt_leaves_no_part(open_shop: OpenShop) -> None:
     assert shop.rig.leftovers() == []
 
 
-async def test_only_a_failed_delivery_can_be_retried(shop: Shop) -> None:
+async def test_only_a_failed_delivery_can_be_retried(shop: DeliveryFixture) -> None:
     await shop.platform()
     done = await shop.deliverer.delivered(await shop.export())
     async with refused(grpc.StatusCode.FAILED_PRECONDITION, "delivery_not_failed"):
@@ -140,7 +142,7 @@ async def test_only_a_failed_delivery_can_be_retried(shop: Shop) -> None:
         await shop.deliverer.retry(pb.Delivery(id=done.id, tenant="somebody-else"))
 
 
-async def test_delivering_again_sends_only_a_missing_file(shop: Shop) -> None:
+async def test_delivering_again_sends_only_a_missing_file(shop: DeliveryFixture) -> None:
     platform = await shop.platform({"on_conflict": "rename"})
     job = await shop.export()
     done = await shop.deliverer.delivered(job)
@@ -157,7 +159,7 @@ async def test_delivering_again_sends_only_a_missing_file(shop: Shop) -> None:
     assert shop.rig.files() == {done.file_name: await shop.file(job)}
 
 
-async def test_a_job_can_be_delivered_to_another_platform_later(shop: Shop) -> None:
+async def test_a_job_can_be_delivered_to_another_platform_later(shop: DeliveryFixture) -> None:
     job = await shop.export({"platform_ids": []})
     await shop.deliverer.fanned_out(job)
     platform = await shop.platform({"path": "elsewhere"})
@@ -172,7 +174,7 @@ async def test_a_job_can_be_delivered_to_another_platform_later(shop: Shop) -> N
         await shop.deliverer.deliver(job, platform)
 
 
-async def test_delivering_again_does_not_change_a_live_delivery(shop: Shop) -> None:
+async def test_delivering_again_does_not_change_a_live_delivery(shop: DeliveryFixture) -> None:
     with TcpProxy("127.0.0.1", shop.rig.port) as proxy:
         platform = await shop.platform({"port": proxy.port})
         proxy.refuse()
@@ -189,7 +191,7 @@ TAKEN = b"another file"
 
 
 @pytest.mark.parametrize("policy", ["overwrite", "rename", "skip", "fail"])
-async def test_an_existing_file_is_handled_according_to_on_conflict(shop: Shop, policy: str) -> None:
+async def test_an_existing_file_is_handled_according_to_on_conflict(shop: DeliveryFixture, policy: str) -> None:
     platform = await shop.platform({"on_conflict": policy, "file_name": "feed"})
     shop.rig.folder.mkdir(parents=True)
     (shop.rig.folder / "feed.csv").write_bytes(TAKEN)
@@ -221,7 +223,7 @@ async def test_an_existing_file_is_handled_according_to_on_conflict(shop: Shop, 
         assert len(shop.rig.files()) == 3
 
 
-async def test_the_next_attempt_uses_a_changed_file_name_template(shop: Shop) -> None:
+async def test_the_next_attempt_uses_a_changed_file_name_template(shop: DeliveryFixture) -> None:
     with TcpProxy("127.0.0.1", shop.rig.port) as proxy:
         platform = await shop.platform({"port": proxy.port, "file_name": "a_{format}_{job}"})
         shop.rig.fill()
@@ -236,7 +238,7 @@ async def test_the_next_attempt_uses_a_changed_file_name_template(shop: Shop) ->
     assert shop.rig.leftovers() == []
 
 
-async def test_a_file_removed_by_retention_is_a_permanent_error(shop: Shop) -> None:
+async def test_a_file_removed_by_retention_is_a_permanent_error(shop: DeliveryFixture) -> None:
     platform = await shop.platform(is_active=False)
     job = await shop.export({"platform_ids": []})
     await shop.deliverer.fanned_out(job)
@@ -249,7 +251,7 @@ async def test_a_file_removed_by_retention_is_a_permanent_error(shop: Shop) -> N
     assert shop.rig.leftovers() == []
 
 
-async def test_deleting_a_platform_fails_its_waiting_deliveries(shop: Shop) -> None:
+async def test_deleting_a_platform_fails_its_waiting_deliveries(shop: DeliveryFixture) -> None:
     with TcpProxy("127.0.0.1", shop.rig.port) as proxy:
         platform = await shop.platform({"port": proxy.port})
         proxy.refuse()
@@ -262,7 +264,7 @@ async def test_deleting_a_platform_fails_its_waiting_deliveries(shop: Shop) -> N
         await shop.deliverer.get(platform)
 
 
-async def test_deleting_a_platform_does_not_stop_a_running_upload(shop: Shop) -> None:
+async def test_deleting_a_platform_does_not_stop_a_running_upload(shop: DeliveryFixture) -> None:
     with TcpProxy("127.0.0.1", shop.rig.port) as proxy:
         platform = await shop.platform({"port": proxy.port})
         proxy.stall_after(6_000)
@@ -274,7 +276,7 @@ async def test_deleting_a_platform_does_not_stop_a_running_upload(shop: Shop) ->
     assert shop.rig.files() == {done.file_name: await shop.file(job)}
 
 
-async def test_deactivating_a_platform_fails_its_waiting_deliveries(shop: Shop) -> None:
+async def test_deactivating_a_platform_fails_its_waiting_deliveries(shop: DeliveryFixture) -> None:
     with TcpProxy("127.0.0.1", shop.rig.port) as proxy:
         platform = await shop.platform({"port": proxy.port})
         proxy.refuse()
@@ -287,7 +289,7 @@ async def test_deactivating_a_platform_fails_its_waiting_deliveries(shop: Shop) 
             await shop.deliverer.deliver(job, platform)
 
 
-async def test_an_unreadable_secret_fails_and_names_the_missing_master_key(shop: Shop) -> None:
+async def test_an_unreadable_secret_fails_and_names_the_missing_master_key(shop: DeliveryFixture) -> None:
     platform = await shop.platform()
     where, path = {"_id": platform.id}, "secrets.password.version"
     await shop.deliverer.database["platforms"].update_one(where, {"$set": {path: 9}})
