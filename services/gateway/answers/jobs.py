@@ -8,7 +8,7 @@ from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from services.chassis import json_text
-from services.gateway.answers import json as answers
+from services.gateway.answers import models as answers
 from services.wire import delivery_pb2, errors_pb2
 from services.wire import exporter_pb2 as pb
 

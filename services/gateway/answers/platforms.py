@@ -7,7 +7,7 @@ from google.protobuf.duration_pb2 import Duration
 from pydantic import BaseModel, ConfigDict, Field
 
 from services.gateway.answers.jobs import DELIVERY_STATUSES, at, notice, optional_at
-from services.gateway.answers.json import Answer, DeliveryStatus, Instant, Notice, Page
+from services.gateway.answers.models import Answer, DeliveryStatus, Instant, Notice, Page
 from services.wire import delivery_pb2 as pb
 
 Name = Annotated[str, Field(min_length=1, max_length=200)]

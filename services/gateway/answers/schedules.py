@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from services.gateway.answers.jobs import at, optional_at
-from services.gateway.answers.json import Answer, Instant, JsonObject, Page
+from services.gateway.answers.models import Answer, Instant, JsonObject, Page
 from services.gateway.answers.platforms import Active, Body, PlatformId
 from services.wire import scheduler_pb2 as pb
 

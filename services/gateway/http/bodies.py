@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import re
 from typing import Any, NoReturn, TypeVar
 
 from aiohttp import web
@@ -20,8 +19,6 @@ MAX_BRACKETS = 10_000
 MAX_DEPTH = 32
 TOO_DEEP = f"it is nested too deeply, more than {MAX_DEPTH} levels"
 _TYPE_NAMES = {list: "an array", str: "a string", bool: "true or false", type(None): "null"}
-_MEMBER = re.compile(r'[\s,]*(")')
-_COLON = re.compile(r"\s*:\s*")
 
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -87,19 +84,6 @@ async def _read(request: web.Request) -> bytes:
         raise BodyTooLarge(limit) from exc
     except web.RequestPayloadError as exc:
         raise NotJson("its Content-Encoding cannot be decoded") from exc
-
-
-def member(text: str, name: str) -> str | None:
-    """The text of one member of a valid JSON object, with all digits of its numbers."""
-    decoder = json.JSONDecoder()
-    at = text.index("{") + 1
-    while (found := _MEMBER.match(text, at)) is not None:
-        key, after = decoder.raw_decode(text, found.start(1))
-        start = _COLON.match(text, after).end()  # type: ignore[union-attr]  # every member has one
-        _, at = decoder.raw_decode(text, start)
-        if key == name:
-            return text[start:at]
-    return None
 
 
 class _Objects:

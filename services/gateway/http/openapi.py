@@ -6,7 +6,7 @@ from typing import Any
 
 from pydantic.json_schema import models_json_schema
 
-from services.gateway.answers.json import Problem
+from services.gateway.answers.models import Problem
 from services.gateway.http.problems import MEDIA_TYPE
 from services.gateway.http.route import PREFIX, Route
 from services.wire import exporter_pb2 as pb

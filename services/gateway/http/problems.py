@@ -7,7 +7,7 @@ from aiohttp import web
 
 from services.chassis.faults import Fault, Kind
 from services.chassis.telemetry import request_context
-from services.gateway.answers.json import FieldError, Problem
+from services.gateway.answers.models import FieldError, Problem
 from services.gateway.errors import RangeNotSatisfiable, RestFault
 
 MEDIA_TYPE = "application/problem+json"

@@ -5,7 +5,7 @@ import uuid
 from aiohttp import web
 
 from services.gateway.answers import jobs as job_answers
-from services.gateway.answers import json as answers
+from services.gateway.answers import models as answers
 from services.gateway.clients.exporter import ExporterClient
 from services.gateway.http.bodies import json_object
 from services.gateway.http.idempotency import KEY_PARAMETER, idempotency_key

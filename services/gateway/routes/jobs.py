@@ -9,7 +9,7 @@ from multidict import MultiMapping
 
 from services.chassis.faults import Unavailable
 from services.gateway.answers import jobs as job_answers
-from services.gateway.answers import json as answers
+from services.gateway.answers import models as answers
 from services.gateway.auth.links import Signer
 from services.gateway.clients.delivery import DeliveryClient
 from services.gateway.clients.exporter import ExporterClient, Listing

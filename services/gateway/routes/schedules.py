@@ -4,10 +4,11 @@ import uuid
 
 from aiohttp import web
 
+from services.chassis.json_text import members
 from services.chassis.timestamps import to_duration
 from services.gateway.answers import schedules as answers
 from services.gateway.clients.scheduler import SchedulerClient
-from services.gateway.http.bodies import json_object, member, parse_body
+from services.gateway.http.bodies import json_object, parse_body
 from services.gateway.http.idempotency import KEY_PARAMETER, idempotency_key
 from services.gateway.http.ids import id_in_path
 from services.gateway.http.pages import LIST_PARAMETERS, check_parameters, requested_page, whole_number
@@ -116,7 +117,7 @@ class ScheduleRoutes:
                 timezone=body.timezone,
                 is_active=body.is_active,
                 format=body.format,
-                options_json=member(await json_object(request), "options") or "{}",
+                options_json=_options(await json_object(request)),
                 misfire=answers.MISFIRES[body.misfire],
                 overlap=answers.OVERLAPS[body.overlap],
                 jitter=to_duration(body.jitter_seconds),
@@ -159,7 +160,7 @@ class ScheduleRoutes:
         if body.jitter_seconds is not None:
             change.jitter.FromSeconds(body.jitter_seconds)
         if body.options is not None:
-            change.options_json = member(await json_object(request), "options") or "{}"
+            change.options_json = _options(await json_object(request))
         return web.json_response(text=answers.schedule(await self._scheduler.update(change)).text())
 
     async def delete(self, request: web.Request, caller: Caller) -> web.Response:
@@ -190,3 +191,8 @@ class ScheduleRoutes:
         count = whole_number(request.query, "count", DEFAULT_TIMES, MAX_TIMES)
         found = await self._scheduler.upcoming(caller.tenant, schedule_id, count)
         return web.json_response(text=answers.upcoming(found).text())
+
+
+def _options(body: str) -> str:
+    """The options in a valid body, as the text that was sent."""
+    return dict(members(body)).get("options", "{}")

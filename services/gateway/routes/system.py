@@ -15,7 +15,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from services.chassis.faults import Fault
 from services.chassis.rpc.client import Caller
 from services.chassis.telemetry.metrics import exposition
-from services.gateway.answers.json import Readiness
+from services.gateway.answers.models import Readiness
 from services.gateway.clients.exporter import ExporterClient
 from services.gateway.http.openapi import document
 from services.gateway.http.route import PREFIX, Route

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.gateway.answers.json import Accepted, FieldError, Job, JobPage, Problem, instant
+from services.gateway.answers.models import Accepted, FieldError, Job, JobPage, Problem, instant
 
 AT = datetime(2026, 3, 15, 9, 0, tzinfo=UTC)
 

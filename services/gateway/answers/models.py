@@ -1,4 +1,4 @@
-"""What the gateway answers, as models: they make the bodies and, through OpenAPI, their documentation."""
+"""Models of the gateway's response bodies; OpenAPI documents them from here."""
 
 from datetime import datetime
 from typing import Annotated, Generic, Literal, TypeVar
@@ -17,11 +17,11 @@ def instant(at: datetime) -> str:
 
 Instant = Annotated[datetime, PlainSerializer(instant, return_type=str)]
 JsonObject = Annotated[str, WithJsonSchema({"type": "object"})]
-"""The text of a JSON object, put into the body as it is, so that no digit of a number is lost."""
+"""The text of a JSON object. It is put into the body unchanged, so numbers keep all their digits."""
 
 
 class Answer(BaseModel):
-    """Base of all answers; what does not apply is left out."""
+    """Base of all bodies; fields that do not apply are absent."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -34,13 +34,13 @@ Item = TypeVar("Item", bound=Answer)
 
 
 class Page(Answer, Generic[Item]):
-    """Some items of a list."""
+    """A page of a list."""
 
     items: list[Item]
     next_cursor: str | None = Field(description="For the next page; null: this is the last.")
 
     def text(self) -> str:
-        """The body; `next_cursor` is there even when it is null."""
+        """The body; `next_cursor` is present even when it is null."""
         return f'{{"items":[{",".join(item.text() for item in self.items)}],"next_cursor":{_json(self.next_cursor)}}}'
 
 
@@ -52,7 +52,7 @@ class Notice(Answer):
 
 
 class Progress(Answer):
-    """How far a job is."""
+    """The progress of a job."""
 
     processed: int = Field(description="Rows read so far.")
     total: int | None = Field(default=None, description="Rows expected, when known.")
@@ -72,7 +72,7 @@ DeliveryStatus = Literal["pending", "sending", "verifying", "retry_wait", "deliv
 
 
 class JobDelivery(Answer):
-    """Where a job's file goes, in short."""
+    """A delivery in the answer about a job."""
 
     id: str
     platform_id: str
@@ -105,7 +105,7 @@ class Job(Accepted):
     options: JsonObject = Field(description="The request's own options, as they came.")
 
     def text(self) -> str:
-        """The body, with the options in it as they came."""
+        """The body, with the options as they were sent."""
         shown = self.model_dump_json(exclude_none=True, exclude={"options"})
         return f'{shown.removesuffix("}")},"options":{self.options}}}'
 
@@ -115,7 +115,7 @@ class JobPage(Page[Job]):
 
 
 class FieldError(Answer):
-    """One field of a body and what is wrong with it."""
+    """An invalid field of a request."""
 
     field: str
     message: str
@@ -134,7 +134,7 @@ class Problem(Answer):
 
 
 class Readiness(Answer):
-    """Whether the gateway can serve, and what of it cannot."""
+    """Whether the gateway can serve, and the result of each check."""
 
     status: Literal["ready", "not_ready"]
     checks: dict[str, bool]
