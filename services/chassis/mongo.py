@@ -6,14 +6,14 @@ replace it in one place.
 
 import asyncio
 import functools
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import fields
 from typing import Any, ParamSpec, TypeVar
 
 from motor.motor_asyncio import AsyncIOMotorClient, AsyncIOMotorCollection, AsyncIOMotorDatabase
 from prometheus_client import Counter
-from pymongo import ASCENDING, DESCENDING, MongoClient, ReturnDocument
+from pymongo import ASCENDING, DESCENDING, MongoClient, ReturnDocument, UpdateOne
 from pymongo.errors import (
     BulkWriteError,
     ConfigurationError,
@@ -46,6 +46,7 @@ MAX_SOCKET_MS = 20_000
 MIN_SOCKET_MS = 5_000
 BATCH_SOCKET_MS = 300_000
 """The same for those who read a catalogue: finding one batch may take a scan of the whole collection."""
+DUPLICATE_KEY = 11000
 
 CHECKOUT_FAILURES = Counter(
     "mongodb_checkout_failures_total", "Connections to MongoDB that could not be obtained, by reason.", ["reason"]
@@ -159,16 +160,37 @@ async def insert_or_get(collection: Collection, new: Document, computed: Express
 
     Of two concurrent first calls the server refuses one, which finds the other's document at its second try.
     """
-    key = new["_id"]
-    is_new = {"$eq": ["$$ROOT", {"_id": literal(key)}]}
-    change = [{"$replaceWith": {"$cond": [is_new, {"$mergeObjects": [literal(new), computed or {}]}, "$$ROOT"]}}]
+    change = _insertion(new, computed)
     for _ in range(2):
         with suppress(DuplicateKeyError):
             found = await collection.find_one_and_update(
-                {"_id": key}, change, upsert=True, return_document=ReturnDocument.AFTER
+                {"_id": new["_id"]}, change, upsert=True, return_document=ReturnDocument.AFTER
             )
             return dict(found)
     raise AssertionError(f"{collection.name} has a second unique key")
+
+
+async def insert_missing(collection: Collection, new: Sequence[tuple[Document, Expression]]) -> list[int]:
+    """Insert the documents whose `_id` does not exist yet, with one write; returns the indexes of those inserted.
+
+    Each one comes with its computed fields, as in `insert_or_get`. After a failure, the call can be repeated.
+    """
+    if not new:
+        return []
+    writes = [UpdateOne({"_id": one["_id"]}, _insertion(one, computed), upsert=True) for one, computed in new]
+    try:
+        stored = await collection.bulk_write(writes, ordered=False)
+    except BulkWriteError as exc:
+        others = [error for error in exc.details["writeErrors"] if error["code"] != DUPLICATE_KEY]
+        if others or exc.details["writeConcernErrors"]:
+            raise
+        return [one["index"] for one in exc.details["upserted"]]  # a concurrent call inserted the others
+    return list(stored.upserted_ids or {})
+
+
+def _insertion(new: Document, computed: Expression | None) -> list[Document]:
+    is_new = {"$eq": ["$$ROOT", {"_id": literal(new["_id"])}]}
+    return [{"$replaceWith": {"$cond": [is_new, {"$mergeObjects": [literal(new), computed or {}]}, "$$ROOT"]}}]
 
 
 async def page(

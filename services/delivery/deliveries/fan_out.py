@@ -9,6 +9,7 @@ from pathlib import PurePosixPath
 
 import structlog
 
+from services.chassis.faults import ErrorInfo
 from services.chassis.mongo import Database, insert_or_get, translate_errors
 from services.chassis.mongo_expressions import NOW
 from services.chassis.rpc.requests import canonical_id
@@ -92,18 +93,25 @@ class FanOut:
             chosen = [platform.id for platform in await self._platforms.active(job.tenant)]
         platform_ids = await self._store.settle(job.id, chosen)
         known = {p.id: p for p in await self._platforms.named(job.tenant, platform_ids)}
-        for platform_id in platform_ids:
-            await self._add(file, platform_id, known.get(platform_id))
+        await self._add_all(file, [(platform_id, known.get(platform_id)) for platform_id in platform_ids])
         await self._store.done(job.id)
         self._wake()
         log.info("fanned_out", action="fan_out", job_id=job.id, tenant=job.tenant, platforms=len(platform_ids))
         return len(platform_ids)
 
-    async def _add(self, file: pb.JobFile, platform_id: str, platform: Platform | None) -> None:
-        error = PLATFORM_NOT_FOUND if platform is None else None if platform.is_active else PLATFORM_INACTIVE
-        if error is not None:
-            METRICS.failures.labels(platform.type if platform else "", error.code).inc()
-        await self._deliveries.add(new_delivery(file, platform_id, platform, self._max_attempts), failed=error)
+    async def _add_all(self, file: pb.JobFile, targets: Sequence[tuple[str, Platform | None]]) -> None:
+        new = [(new_delivery(file, *target, self._max_attempts), _refusal(target[1])) for target in targets]
+        for index in await self._deliveries.add_all(new):
+            delivery, error = new[index]
+            if error is not None:
+                METRICS.failures.labels(delivery.platform_type, error.code).inc()
+
+
+def _refusal(platform: Platform | None) -> ErrorInfo | None:
+    """Why nothing can be delivered to the platform."""
+    if platform is None:
+        return PLATFORM_NOT_FOUND
+    return None if platform.is_active else PLATFORM_INACTIVE
 
 
 def new_delivery(source: pb.JobFile, platform_id: str, platform: Platform | None, max_attempts: int) -> NewDelivery:

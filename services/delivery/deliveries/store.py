@@ -11,7 +11,7 @@ from pymongo import ASCENDING, DESCENDING, ReturnDocument
 
 from services.chassis import mongo
 from services.chassis.faults import ErrorInfo
-from services.chassis.mongo import Database, Document, insert_or_get, translate_errors
+from services.chassis.mongo import Database, Document, insert_missing, insert_or_get, translate_errors
 from services.chassis.mongo_expressions import NOW, among, is_due, later, literal, seconds_since
 from services.chassis.paging import Position
 from services.delivery.deliveries.delivery import (
@@ -82,12 +82,12 @@ class DeliveryStore:
         Args:
             failed: why it cannot be made; it is stored as failed.
         """
-        document, times = new_document(new), {"created_at": NOW, "updated_at": NOW}
-        if failed is None:
-            times["due_at"] = NOW
-        else:
-            document |= {"state": DeliveryState.FAILED.value, "error": error_document(failed)}
-        return from_document(await insert_or_get(self._deliveries, document, times))
+        return from_document(await insert_or_get(self._deliveries, *_insertion(new, failed)))
+
+    @translate_errors
+    async def add_all(self, new: Sequence[tuple[NewDelivery, ErrorInfo | None]]) -> list[int]:
+        """The same for several deliveries with one write; returns the indexes of those that did not exist."""
+        return await insert_missing(self._deliveries, [_insertion(one, failed) for one, failed in new])
 
     @translate_errors
     async def get(self, tenant: str, delivery_id: str) -> Delivery | None:
@@ -245,6 +245,14 @@ class DeliveryStore:
         oldest: list[Document] = [{"$match": among(LIVE)}, {"$sort": {"created_at": 1}}, {"$limit": 1}]
         cursor = self._deliveries.aggregate([*oldest, {"$project": {"age": seconds_since("$created_at")}}])
         return max([float(document["age"]) async for document in cursor], default=0.0)
+
+
+def _insertion(new: NewDelivery, failed: ErrorInfo | None) -> tuple[Document, Document]:
+    """The document of a new delivery and its computed fields."""
+    document, times = new_document(new), {"created_at": NOW, "updated_at": NOW}
+    if failed is None:
+        return document, {**times, "due_at": NOW}
+    return {**document, "state": DeliveryState.FAILED.value, "error": error_document(failed)}, times
 
 
 def _with_attempt(error: ErrorInfo | None) -> Document:

@@ -12,7 +12,7 @@ import pytest
 from deploy.local.servers import NatsServer
 from services.chassis import mongo
 from services.delivery.deliveries.completions import Watermark
-from services.delivery.deliveries.fan_out import FanOut, FanOutStore
+from services.delivery.deliveries.fan_out import FanOut, FanOutStore, new_delivery
 from services.delivery.deliveries.store import DeliveryStore
 from services.delivery.platforms.platform import Platform
 from services.delivery.platforms.store import PlatformStore
@@ -21,6 +21,7 @@ from services.wire import exporter_pb2 as jobs_pb
 from tests.contract.destinations.rigs.sftp import SftpRig
 from tests.integration.delivering import DeliveryFixture, deliverer
 from tests.integration.exporting import exporter, new_tenant, products
+from tests.mongo_traffic import observed
 
 AT = datetime(2026, 3, 15, 9, tzinfo=UTC)
 
@@ -146,6 +147,28 @@ async def test_a_named_platform_that_cannot_be_used_is_a_failed_delivery(fixture
         other: ("failed", "platform_not_found"),
         unknown: ("failed", "platform_not_found"),
     }
+
+
+async def test_all_deliveries_of_a_job_are_stored_with_one_write(database: mongo.Database, mongo_uri: str) -> None:
+    with observed(mongo_uri, database.name) as (own, traffic):
+        fixture = Fixture(own)
+        platform_ids = [await fixture.platform(), await fixture.platform(is_active=False)]
+        platform_ids += [str(uuid.uuid4()) for _ in range(98)]
+        job = completed(platform_ids)
+        traffic.reset()
+        assert await fixture.fan_out.create_deliveries(file_of(job)) == 100
+        assert traffic.commands.total() < 10, traffic.commands
+        assert len(await fixture.found(job)) == 100
+
+
+async def test_the_rest_of_a_cut_off_fan_out_is_stored_and_no_delivery_is_restarted(fixture: Fixture) -> None:
+    first, second = await fixture.platform(), await fixture.platform()
+    job = completed([first])
+    await fixture.fan_out.create_deliveries(file_of(job))
+    assert await fixture.deliveries.claim("worker", 30) is not None
+    new = [(new_delivery(file_of(job), platform_id, None, 7), None) for platform_id in (first, second)]
+    assert await asyncio.gather(*(fixture.deliveries.add_all(new) for _ in range(4))) != [[], [], [], []]
+    assert await fixture.found(job) == {first: ("sending", ""), second: ("pending", "")}
 
 
 async def test_an_event_starts_a_delivery_without_polling(
