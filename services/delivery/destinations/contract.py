@@ -61,6 +61,9 @@ class DestinationConfig(BaseModel):
     # Inputs are hidden, so that an error that is logged by mistake shows no secret.
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
+    secrets_go_to: ClassVar[frozenset[str]] = frozenset()
+    """Fields that decide which server gets the secrets, and how that server proves who it is."""
+
     file_name: str | None = Field(
         default=None,
         min_length=1,

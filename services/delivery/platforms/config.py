@@ -1,7 +1,7 @@
 """Configs of platforms: validated by their type's model, secrets separated and masked, changes merged key by key."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from pydantic import SecretStr, ValidationError
@@ -71,6 +71,29 @@ def merged(plain: Mapping[str, Any], secrets: Mapping[str, str], change: Mapping
         elif value != MASK or name not in secrets:
             kept[name] = value
     return kept
+
+
+def moved(model: type[DestinationConfig], old: Mapping[str, Any], new: Mapping[str, Any]) -> set[str]:
+    """The fields that decide where secrets are sent and that differ; a field that is not set has its default."""
+    defaults = {name: model.model_fields[name].default for name in model.secrets_go_to}
+    return {name for name, default in defaults.items() if old.get(name, default) != new.get(name, default)}
+
+
+def require_secrets(moved: Iterable[str], kept: Iterable[str]) -> None:
+    """Refuse to send stored secrets to another place: whoever chooses the place must know them.
+
+    Args:
+        moved: the changed fields that decide where secrets are sent.
+        kept: the secrets that the request does not contain.
+
+    Raises:
+        BadRequest: names each of the secrets.
+    """
+    changed = ", ".join(sorted(moved))
+    if changed:
+        message = f"must be sent again, because the request changes where it is sent ({changed})"
+        if violations := [Violation(f"config.{name}", message) for name in sorted(kept)]:
+            raise BadRequest(violations)
 
 
 def _secrets(config: DestinationConfig) -> dict[str, str]:

@@ -9,7 +9,7 @@ from typing import Any
 from services.chassis.faults import BadRequest, Violation
 from services.delivery.destinations.contract import Destination
 from services.delivery.errors import IdReused, PlatformNotFound, WrongState
-from services.delivery.platforms.config import checked, merged, parse_object, split
+from services.delivery.platforms.config import MASK, checked, merged, moved, parse_object, require_secrets, split
 from services.delivery.platforms.platform import Platform
 from services.delivery.platforms.secrets import Owner, Sealed, Vault
 from services.delivery.platforms.store import PlatformStore
@@ -18,7 +18,7 @@ from services.delivery.platforms.targets import TargetResolver, UnusablePlatform
 MAX_NAME = 200
 TRIES = 5
 PINNING = "host_key"
-"""A request that changes this config field, or sets it to null, removes what was pinned."""
+"""A request that sets this config field to null also removes a host key that was pinned at the first connection."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,8 +112,11 @@ class PlatformRegistry:
             secrets = {}
         values = merged(old.config, secrets, wanted)
         plain, sealed = self._sealed(old.tenant, old.id, old.type, values)
-        forget_pins = PINNING in wanted and (wanted[PINNING] is None or plain.get(PINNING) != old.config.get(PINNING))
-        return replace(new, config=plain, secrets=sealed, pins={} if forget_pins else old.pins)
+        changed = moved(self._destinations[old.type].Config, old.config, plain)
+        if old.pins and PINNING in wanted and wanted[PINNING] is None:
+            changed.add(PINNING)
+        require_secrets(changed, {name for name in secrets if name in sealed and wanted.get(name, MASK) == MASK})
+        return replace(new, config=plain, secrets=sealed, pins={} if changed else old.pins)
 
     def _sealed(
         self, tenant: str, platform_id: str, kind: str, values: Mapping[str, Any]

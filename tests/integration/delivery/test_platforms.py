@@ -50,16 +50,16 @@ async def test_a_secret_is_stored_encrypted_and_shown_masked(shop: DeliveryFixtu
 
 
 async def test_concurrent_changes_are_all_kept(shop: DeliveryFixture) -> None:
-    made = await shop.platform({"port": 22}, is_active=False)
+    made = await shop.platform(is_active=False)
     await asyncio.gather(
         shop.deliverer.change(made, {"path": "new"}),
-        shop.deliverer.change(made, {"port": 2222}),
+        shop.deliverer.change(made, {"username": "other"}),
         shop.deliverer.change(made, name="Renamed"),
         shop.deliverer.change(made, is_active=True),
     )
     found = await shop.deliverer.get(made)
     config = json.loads(found.config_json)
-    assert (config["path"], config["port"], found.name, found.is_active) == ("new", 2222, "Renamed", True)
+    assert (config["path"], config["username"], found.name, found.is_active) == ("new", "other", "Renamed", True)
 
 
 async def test_a_config_that_is_not_a_json_object_is_refused(shop: DeliveryFixture) -> None:
@@ -149,3 +149,37 @@ async def test_a_pin_is_replaced_only_if_the_current_value_is_known(database: mo
     assert changed.pins == {"key": "a"}
     assert await store.pin("p1", "key", "b", known="a") == "b"
     assert await store.pin("gone", "key", "c", known=None) == "c"
+
+
+@pytest.mark.parametrize("sent", [{}, {"password": "********"}], ids=["left out", "masked"])
+async def test_a_stored_secret_does_not_follow_its_platform_to_another_server(
+    shop: DeliveryFixture, sent: dict[str, Any]
+) -> None:
+    made = await shop.platform({"host_key": None}, is_active=False)
+    await shop.deliverer.test(made)
+    for change in (
+        {"host": "127.0.0.2"},
+        {"port": free_port()},
+        {"host_key": "SHA256:" + "A" * 43},
+        {"host_key": None},
+    ):
+        async with refused(grpc.StatusCode.INVALID_ARGUMENT, "invalid_request") as problem:
+            await shop.deliverer.change(made, {**change, **sent})
+        assert list(problem.fields) == ["config.password"]
+        assert next(iter(change)) in problem.fields["config.password"]
+    assert (await shop.deliverer.get(made)).config_json == made.config_json
+    assert (await shop.deliverer.test(made)).ok
+
+
+async def test_a_platform_moves_with_its_secret_and_forgets_the_old_host_key(shop: DeliveryFixture) -> None:
+    made = await shop.platform({"host_key": None}, is_active=False)
+    await shop.deliverer.test(made)
+    stored = await shop.deliverer.database["platforms"].find_one({"_id": made.id})
+    assert stored is not None
+    assert stored["pins"]
+    password = shop.rig.config()["password"]
+    await shop.deliverer.change(made, {"host": "localhost", "password": password})
+    stored = await shop.deliverer.database["platforms"].find_one({"_id": made.id})
+    assert stored is not None
+    assert stored["pins"] == {}
+    assert (await shop.deliverer.test(made)).ok

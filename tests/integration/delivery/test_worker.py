@@ -116,7 +116,7 @@ async def test_the_first_host_key_is_kept_until_host_key_itself_is_changed(shop:
     stored = await shop.deliverer.database["platforms"].find_one({"_id": platform.id})
     assert stored is not None
     assert len(stored["pins"]) == 1
-    await shop.deliverer.change(platform, {"host_key": None})
+    await shop.deliverer.change(platform, {"host_key": None, "password": config["password"]})
     stored = await shop.deliverer.database["platforms"].find_one({"_id": platform.id})
     assert stored is not None
     assert stored["pins"] == {}

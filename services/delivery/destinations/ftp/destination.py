@@ -25,6 +25,8 @@ IMPLICIT_PORT = 990
 class FtpConfig(DestinationConfig):
     """How to reach an FTP server."""
 
+    secrets_go_to: ClassVar[frozenset[str]] = frozenset({"host", "port", "tls", "verify_certificate", "ca_certificate"})
+
     host: str = Field(
         min_length=1,
         max_length=255,

@@ -43,7 +43,7 @@ _CREDENTIALS_SCHEMA: dict[str, Any] = {
 
 
 class DriveConfig(DestinationConfig):
-    """A folder of Google Drive."""
+    """A folder of Google Drive. The credentials only go to Google, see `google`; no field changes that."""
 
     model_config = ConfigDict(hide_input_in_errors=True)
 

@@ -86,6 +86,9 @@ class BucketConfig(DestinationConfig):
 class S3Config(BucketConfig):
     """A bucket of AWS, or with `endpoint_url` of another provider."""
 
+    # Without an endpoint it is a server of AWS, whatever the region.
+    secrets_go_to: ClassVar[frozenset[str]] = frozenset({"endpoint_url", "ca_certificate"})
+
     region: Region | None = Field(default=None, description="Such as eu-central-1; default: detected.")
     access_key_id: KeyId
     secret_access_key: Secret
@@ -117,6 +120,8 @@ class S3Config(BucketConfig):
 
 class MinioConfig(BucketConfig):
     """A bucket of a MinIO server."""
+
+    secrets_go_to: ClassVar[frozenset[str]] = frozenset({"endpoint", "endpoint_url", "secure", "ca_certificate"})
 
     endpoint: str | None = Field(default=None, max_length=300, description="host:port, or give `endpoint_url`.")
     endpoint_url: Url | None = Field(default=None, description="https://host:port, or give `endpoint`.")

@@ -23,6 +23,8 @@ _NO_SESSION = (asyncssh.OPEN_ADMINISTRATIVELY_PROHIBITED, asyncssh.OPEN_REQUEST_
 class SftpConfig(DestinationConfig):
     """A folder of an SFTP server."""
 
+    secrets_go_to: ClassVar[frozenset[str]] = frozenset({"host", "port", "host_key"})
+
     host: str = Field(min_length=1, max_length=255, description="Name or address of the server.")
     port: int = Field(default=22, ge=1, le=65535)
     username: str = Field(min_length=1, max_length=255)
