@@ -1,5 +1,6 @@
 """Implements SchedulerService: schedules, their runs, and upcoming fire times."""
 
+import asyncio
 import uuid
 from datetime import datetime
 from typing import Any
@@ -99,13 +100,13 @@ class SchedulerService(scheduler_pb2_grpc.SchedulerServiceServicer):
         schedule = await self._registry.get(request.tenant, request.schedule_id)
         if schedule.next_fire_at is None:
             return pb.ListUpcomingTimesResponse()
-        times = _times(schedule.cron_expression, schedule.timezone, schedule.planned_until, request.count)
+        times = await _times(schedule.cron_expression, schedule.timezone, schedule.planned_until, request.count)
         return pb.ListUpcomingTimesResponse(times=times)
 
     async def PreviewSchedule(self, request: pb.PreviewScheduleRequest, context: Any) -> pb.PreviewScheduleResponse:
         """The next fire times of an expression that is not stored."""
         now = await self._schedules.now()
-        times = _times(request.cron_expression, request.timezone or "UTC", now, request.count)
+        times = await _times(request.cron_expression, request.timezone or "UTC", now, request.count)
         return pb.PreviewScheduleResponse(times=times)
 
     async def _message(self, schedule: Schedule) -> pb.Schedule:
@@ -113,10 +114,14 @@ class SchedulerService(scheduler_pb2_grpc.SchedulerServiceServicer):
         return schedule_message(schedule, last.get(schedule.id))
 
 
-def _times(expression: str, timezone: str, after: datetime, count: int) -> list[pb.FireTime]:
-    problems: list[Violation] = []
-    cron = cron_of(expression, timezone, problems)
-    if cron is None:
-        raise BadRequest(problems)
+async def _times(expression: str, timezone: str, after: datetime, count: int) -> list[pb.FireTime]:
     size = page_size(count, default=DEFAULT_TIMES, maximum=MAX_TIMES, field="count")
-    return times_message(preview.upcoming(cron, after, size))
+
+    def search() -> list[pb.FireTime]:
+        problems: list[Violation] = []
+        cron = cron_of(expression, timezone, problems)
+        if cron is None:
+            raise BadRequest(problems)
+        return times_message(preview.upcoming(cron, after, size))
+
+    return await asyncio.to_thread(search)

@@ -3,11 +3,12 @@
 Pure. Skipped times have no instant of their own; the next fire mentions them.
 """
 
+import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 
-from services.scheduler.cron.cron import Cron, Fire, Note
+from services.scheduler.cron.cron import HORIZON, Cron, Fire, Note
 from services.scheduler.cron.expression import Times
 
 _LISTED = 3
@@ -28,9 +29,10 @@ class Upcoming:
 
 
 def upcoming(cron: Cron, after: datetime, count: int) -> Iterator[Upcoming]:
-    """The first `count` fires later than `after`; fewer if no more occur within fifty years."""
+    """The first `count` fires later than `after`; fewer if no more occur within the fifty years after it."""
     skipped: tuple[datetime, ...] = ()
-    fires = cron.fires(after)
+    # The horizon of `fires` is fifty years per fire: a hundred fires of a rare expression would be thousands of years.
+    fires = itertools.takewhile(lambda fire: fire.at <= after + HORIZON, cron.fires(after))
     while count > 0 and (fire := next(fires, None)) is not None:
         if fire.note is Note.SKIPPED:
             skipped += fire.missing

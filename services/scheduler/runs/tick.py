@@ -45,7 +45,7 @@ class Ticker:
         """
         created = 0
         while due := await self._store.due(self._batch):
-            moves = await self._moves(due)
+            moves = await asyncio.to_thread(self._moves, due)
             planned = await self._store.planned(moves)
             _report(moves, planned.runs)
             created += sum(run.state is RunState.WAITING for run in planned.runs)
@@ -59,21 +59,21 @@ class Ticker:
         while found := await self._store.with_other_rules(rules, self._batch):
             now = await self._store.now()
             for schedule in found:
-                done += await self._store.change(schedule, _with_current_rules(schedule, now)) is not None
+                after = await asyncio.to_thread(_with_current_rules, schedule, now)
+                done += await self._store.change(schedule, after) is not None
         return done
 
     async def measure(self) -> None:
         """Update the age of the longest due schedule."""
         OLDEST_DUE.set(await self._store.oldest_due_age())
 
-    async def _moves(self, due: Sequence[Due]) -> list[Move]:
+    def _moves(self, due: Sequence[Due]) -> list[Move]:
         moves = []
         for one in due:
             try:
                 moves.append(self._move(one.schedule, one.now))
             except Exception:  # one broken schedule must not stop the others
                 log.exception("schedule_not_planned", action="tick", schedule_id=one.schedule.id)
-            await asyncio.sleep(0)  # planning takes up to 10 ms after a long outage
         return moves
 
     def _move(self, schedule: Schedule, now: datetime) -> Move:

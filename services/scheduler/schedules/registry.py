@@ -1,5 +1,6 @@
 """Creates, changes and deletes schedules. A request that would fail at every run is rejected."""
 
+import asyncio
 import json
 import uuid
 from dataclasses import replace
@@ -113,7 +114,7 @@ class ScheduleRegistry:
         """The schedule with the spec applied and every field checked."""
         problems: list[Violation] = []
         new = replace(old, updated_at=now, **changes(spec, problems))
-        cron = cron_of(new.cron_expression, new.timezone, problems)
+        cron = await asyncio.to_thread(cron_of, new.cron_expression, new.timezone, problems)
         known = {problem.field for problem in problems}
         if "platform_id" not in known and (is_new or spec.platform_id is not None or spec.is_active):
             problems += await self._platform_problems(new)
@@ -124,7 +125,7 @@ class ScheduleRegistry:
         if not is_new and _times(new) == _times(old):
             return new
         # From now on, without backfill. A run's id contains its fire time, so a clock that is set back repeats none.
-        following = cron.next_fire(now) if new.is_active else None
+        following = await asyncio.to_thread(cron.next_fire, now) if new.is_active else None
         return replace(new, planned_until=now, next_fire_at=following, rules=time_zones.version())
 
     async def _platform_problems(self, new: Schedule) -> list[Violation]:

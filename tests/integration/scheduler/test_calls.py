@@ -1,13 +1,18 @@
 """The scheduler's calls over gRPC: what they refuse and by which field, lists, manual runs, times to come."""
 
+import asyncio
 import itertools
+import time
 import uuid
-from datetime import timedelta
+from collections.abc import Awaitable
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import grpc
 import pytest
 
+from services.scheduler.cron.cron import parse
+from services.scheduler.cron.expression import CronError
 from services.wire import scheduler_pb2 as pb
 from tests.integration.exporting import DEADLINE, refused
 from tests.integration.scheduling import Scheduler
@@ -248,6 +253,37 @@ async def test_a_preview_of_what_cannot_be_says_so(
         request = pb.PreviewScheduleRequest(cron_expression=expression, timezone=timezone)
         await undone.stub.PreviewSchedule(request, timeout=DEADLINE)
     assert list(told.fields) == [field]
+
+
+async def longest_turn(work: Awaitable[Any]) -> float:
+    """The longest time that another task had to wait for its turn while `work` was running."""
+    longest, last = 0.0, time.perf_counter()
+    task = asyncio.ensure_future(work)
+    while not task.done():
+        await asyncio.sleep(0)
+        longest, last = max(longest, time.perf_counter() - last), time.perf_counter()
+    await asyncio.wait([task])
+    return longest
+
+
+async def test_a_long_search_does_not_block_the_event_loop(undone: Scheduler) -> None:
+    """The clock skips these times every year, so the search looks through all fifty."""
+    expression, timezone = "* 2 * 3 SUNL", "Europe/Paris"
+
+    def search() -> float:
+        started = time.perf_counter()
+        with pytest.raises(CronError):
+            parse(expression, timezone)
+        return time.perf_counter() - started
+
+    # The search takes 25 ms, and a thread holds the interpreter for 5; the machine may be busy with other things.
+    limit = min(search() for _ in range(3)) / 2
+    request = pb.PreviewScheduleRequest(cron_expression=expression, timezone=timezone, count=100)
+    for _ in range(20):
+        longest = await longest_turn(undone.stub.PreviewSchedule(request, timeout=DEADLINE))
+        if longest < limit:
+            return
+    pytest.fail(f"the event loop stood still for {longest:.3f} s; the limit is {limit:.3f} s")
 
 
 async def test_upcoming_begins_with_the_next_run_and_is_empty_while_paused(undone: Scheduler) -> None:

@@ -387,6 +387,12 @@ def test_a_preview_counts_fires_and_not_what_is_skipped() -> None:
     assert notes("30 * * * *", "2026-03-28T20:00Z", 0) == []
 
 
+@pytest.mark.parametrize(("expression", "count"), [("0 0 29 2 */7", 2), ("0 0 * 2 MON#5", 2), ("@yearly", 50)])
+def test_a_preview_searches_fifty_years_in_total(expression: str, count: int) -> None:
+    """Not fifty years per fire time, which would be 2,800 years for a hundred of the first expression."""
+    assert len(notes(expression, "2026-03-28T12:00Z", 100, "UTC")) == count
+
+
 def test_fires_are_strictly_increasing_through_years_of_changes() -> None:
     cron = parse("0,30 0-4 * * *", "America/Nuuk")
     found = [fire.at for fire in itertools.islice(cron.fires(datetime(2020, 1, 1, tzinfo=UTC)), 20_000)]
