@@ -6,6 +6,8 @@ from contextlib import aclosing, suppress
 from dataclasses import dataclass
 from datetime import UTC
 
+import structlog
+
 from services.chassis import file_names
 from services.chassis.blobs.contract import BlobError, BlobMissing, BlobStore
 from services.chassis.leases import LeaseLost
@@ -25,6 +27,8 @@ from services.delivery.destinations.contract import (
 from services.delivery.destinations.kit.timeouts import attempt_deadline
 from services.delivery.errors import SourceError
 from services.delivery.platforms.targets import Target
+
+log = structlog.get_logger()
 
 MAX_NAMES = 1_000
 """Names that `on_conflict: rename` tries."""
@@ -187,7 +191,9 @@ def _payload(
                 "file_expired", "The file was removed by retention; export it again.", transient=False
             ) from exc
         except BlobError as exc:
-            raise SourceError("artifact_store_unavailable", f"The file cannot be read: {exc}", transient=True) from exc
+            log.warning("artifact_unreadable", action="deliver", reason=str(exc))  # may name internal servers
+            message = "The file cannot be read at the moment: the artifact store is not available."
+            raise SourceError("artifact_store_unavailable", message, transient=True) from exc
 
     return Payload(
         delivery_id=delivery.id,

@@ -6,13 +6,17 @@ time (DNS rebinding) therefore gains nothing.
 
 import asyncio
 import ipaddress
+import os
 import socket
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import structlog
 from aiohttp import AddrInfoType, TCPConnector
 from aiohttp.abc import AbstractResolver, ResolveResult
+
+log = structlog.get_logger()
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
@@ -33,11 +37,20 @@ _DENIED: tuple[Network, ...] = tuple(
 
 
 class Forbidden(Exception):
-    """Deliveries may not connect to the address."""
+    """Deliveries may not connect to an address of the host. The address is in the log only: it may be internal."""
 
-    def __init__(self, host: str, address: str) -> None:
-        super().__init__(
-            f"Deliveries may not connect to {host} ({address}); the operator can allow it with EGRESS_ALLOW."
+    def __init__(self, host: str) -> None:
+        super().__init__(f"Deliveries may not connect to {host}; the operator can allow its address with EGRESS_ALLOW.")
+
+
+class Unencrypted(Forbidden):
+    """Deliveries may only connect to the host with encryption."""
+
+    def __init__(self, host: str) -> None:
+        Exception.__init__(
+            self,
+            f"Secrets are not sent to {host} without encryption: use https, or let the operator allow its address with "
+            "EGRESS_ALLOW.",
         )
 
 
@@ -56,8 +69,15 @@ class Rules:
 
     def permits(self, text: str) -> bool:
         """Whether a connection to this address is allowed."""
-        address = _unwrapped(ipaddress.ip_address(text.split("%", 1)[0]))
-        return _within(address, self.allow) or _public(address)
+        return self.names(text) or _public(_parsed(text))
+
+    def names(self, text: str) -> bool:
+        """Whether the operator allows this very address; it may then be used without encryption too."""
+        return _within(_parsed(text), self.allow)
+
+
+def _parsed(text: str) -> Address:
+    return _unwrapped(ipaddress.ip_address(text.split("%", 1)[0]))
 
 
 def _public(address: Address) -> bool:
@@ -99,11 +119,20 @@ async def system_lookup(host: str, port: int) -> Sequence[str]:
 
 
 class Egress:
-    """Resolves names and makes connections under the rules."""
+    """Resolves names and makes connections under the rules.
 
-    def __init__(self, rules: Rules, lookup: Lookup = system_lookup) -> None:
+    Args:
+        encrypted: false: only connections to networks that the operator allows.
+    """
+
+    def __init__(self, rules: Rules, lookup: Lookup = system_lookup, *, encrypted: bool = True) -> None:
+        self._encrypted = encrypted
         self._rules = rules
         self._lookup = lookup
+
+    def unencrypted(self) -> "Egress":
+        """The rules for connections without encryption: only networks that the operator allows."""
+        return Egress(self._rules, self._lookup, encrypted=False)
 
     async def addresses(self, host: str, port: int) -> list[str]:
         """The allowed addresses of a host.
@@ -128,7 +157,10 @@ class Egress:
     def check(self, host: str, address: str) -> None:
         """Raises Forbidden if a connection to this address is not allowed."""
         if not self._rules.permits(address):
-            raise Forbidden(host, address)
+            log.warning("egress_refused", action="connect", host=host, address=address)
+            raise Forbidden(host)
+        if not self._encrypted and not self._rules.names(address):
+            raise Unencrypted(host)
 
     async def connect(self, host: str, port: int, timeout: float = CONNECT_SECONDS) -> socket.socket:
         """A connected, non-blocking socket to the first allowed address that answers.
@@ -141,7 +173,8 @@ class Egress:
             try:
                 return await self._connected(address, port, timeout)
             except OSError as exc:  # includes TimeoutError
-                failure = exc
+                log.info("connect_failed", action="connect", host=host, address=address, reason=str(exc))
+                failure = OSError(exc.errno, os.strerror(exc.errno)) if exc.errno else exc  # asyncio adds the address
         raise failure or OSError(f"{host} has no address")
 
     async def _connected(self, address: str, port: int, timeout: float) -> socket.socket:

@@ -12,6 +12,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import partial
 
+import structlog
 from pymongo import MongoClient
 
 from services.chassis.blobs.contract import BlobError, BlobWriter, StoreFull
@@ -27,6 +28,8 @@ from services.exporter.formats.contract import Sheet, TooManyColumns
 from services.exporter.jobs.job import Stage
 from services.exporter.prefetch import Prefetch, Stopped
 from services.exporter.transcode import Tally, UnforeseenColumn
+
+log = structlog.get_logger()
 
 MAX_SNAPSHOTS = 3
 
@@ -98,7 +101,9 @@ class Attempt:
             message = f"The artifact store is full: {exc}. Free space or shorten the retention; the export is retried."
             raise JobFault("artifact_store_full", message, transient=True) from exc
         except BlobError as exc:
-            raise JobFault("artifact_store_unavailable", f"The artifact store failed: {exc}", transient=True) from exc
+            log.warning("artifact_store_failed", action="export", reason=str(exc))  # may name internal servers
+            message = "The artifact store is not available; the export is retried."
+            raise JobFault("artifact_store_unavailable", message, transient=True) from exc
         except TooManyColumns as exc:
             message = f"The file would have {exc.columns} columns, at most {exc.limit} are allowed; use include_fields."
             raise JobFault("too_many_columns", message, transient=False) from exc

@@ -13,7 +13,7 @@ import aiohttp
 from services.delivery.destinations.contract import DestinationError, Step
 from services.delivery.destinations.egress import Egress, Forbidden, Unresolved, checked_connector
 from services.delivery.destinations.gdrive.errors import Answer
-from services.delivery.destinations.kit.error_rules import find_egress_error
+from services.delivery.destinations.kit.error_rules import find_egress_error, printable
 from services.delivery.destinations.kit.timeouts import Timeouts, extend
 
 MAX_ANSWER = 1024 * 1024
@@ -149,7 +149,8 @@ def _error(step: Step, exc: Exception) -> DestinationError:
             text = f"The certificate of {exc.host} is not trusted; the connection to Google may be intercepted."
             return DestinationError(Step.CONNECT, "certificate_invalid", text, transient=False)
         case aiohttp.ClientConnectorError():
-            text = f"No connection to {exc.host}:{exc.port}: {exc.os_error.strerror or exc.os_error}. Check firewalls."
+            reason = printable(exc.os_error.strerror or str(exc.os_error))
+            text = f"No connection to {exc.host}:{exc.port}: {reason}. Check firewalls."
             return DestinationError(Step.CONNECT, "unreachable", text, transient=True)
         case TimeoutError():
             return DestinationError(step, "stalled", "Google did not answer in time.", transient=True)

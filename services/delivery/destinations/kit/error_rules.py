@@ -4,9 +4,14 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from services.delivery.destinations.contract import DestinationError, Step
-from services.delivery.destinations.egress import Forbidden, Unresolved, refusal
+import structlog
 
+from services.delivery.destinations.contract import DestinationError, Step
+from services.delivery.destinations.egress import Forbidden, Unencrypted, Unresolved, refusal
+
+log = structlog.get_logger()
+
+_SOCKET_ADDRESS = re.compile(r"\s*\('[0-9a-fA-F.:%\w]+', \d+(?:, \d+)*\)")
 MAX_QUOTE = 300
 """Characters of a server's text that a message repeats."""
 
@@ -71,12 +76,21 @@ def find_egress_error(exc: BaseException) -> DestinationError | None:
 
 def egress_error(cause: Forbidden | Unresolved) -> DestinationError:
     """The error of a connection that the egress rules, or the lookup of the name, ended."""
-    forbidden = isinstance(cause, Forbidden)
-    code = "egress_forbidden" if forbidden else "unresolved"
-    return DestinationError(Step.RESOLVE, code, str(cause), transient=not forbidden)
+    match cause:
+        case Unencrypted():
+            return DestinationError(Step.CONNECT, "unencrypted", str(cause), transient=False)
+        case Forbidden():
+            return DestinationError(Step.RESOLVE, "egress_forbidden", str(cause), transient=False)
+    return DestinationError(Step.RESOLVE, "unresolved", str(cause), transient=True)
 
 
 def printable(text: str, secret: str | None = None) -> str:
-    """A server's text as one line of at most `MAX_QUOTE` characters, without control characters and `secret`."""
+    """A text as one line of at most `MAX_QUOTE` characters, without control characters, `secret` and socket addresses.
+
+    asyncio adds the address to its errors. It may be internal, so it is only written to the log.
+    """
     masked = text.replace(secret, "********") if secret else text
+    if addresses := _SOCKET_ADDRESS.findall(masked):
+        log.info("connect_failed", action="connect", addresses=addresses)
+        masked = _SOCKET_ADDRESS.sub("", masked)
     return " ".join("".join(c if c.isprintable() else " " for c in masked).split())[:MAX_QUOTE]

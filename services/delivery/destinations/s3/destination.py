@@ -191,6 +191,8 @@ class Bucket:
     async def open(self, config: BucketConfig, egress: Egress, pins: Notes) -> AsyncIterator[S3Session]:  # noqa: ARG002
         """Try the keys on the bucket. Nothing is pinned: TLS verifies the server, and http cannot."""
         access = config.access()
+        if access.endpoint_url and access.endpoint_url.startswith("http:"):
+            egress = egress.unencrypted()
         async with client_for(access, egress, self._silence, self._attempts) as client:
             objects = Objects(client, access, config.folder, config.extra(), self._silence)
             await objects.check_access(Step.AUTHENTICATE)

@@ -12,6 +12,7 @@ from services.delivery.destinations.egress import (
     Egress,
     Forbidden,
     Rules,
+    Unencrypted,
     Unresolved,
     checked_connector,
     parse_networks,
@@ -151,7 +152,7 @@ async def test_a_name_that_is_public_first_and_loopback_second_does_not_get_a_co
         names = Names(["1.1.1.1"], ["127.0.0.1"])
         egress = Egress(Rules(), names)
         assert await egress.addresses("rebinding.example.com", port_of(server)) == ["1.1.1.1"]
-        with pytest.raises(Forbidden, match=r"127\.0\.0\.1"):
+        with pytest.raises(Forbidden):
             await egress.connect("rebinding.example.com", port_of(server))
         assert names.asked == 2
     assert listener.came == 0
@@ -197,6 +198,28 @@ async def test_a_lookup_that_hangs_is_a_timeout(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(rules_of, "RESOLVE_SECONDS", 0.05)
     with pytest.raises(Unresolved, match="no answer within"):
         await Egress(Rules(), lookup).addresses("files.example.com", 22)
+
+
+async def test_without_encryption_only_allowed_networks_are_reached() -> None:
+    names = Names(["1.1.1.1"])
+    with pytest.raises(Unencrypted, match="use https"):
+        await Egress(Rules(), names).unencrypted().addresses("s3.example.com", 80)
+    with pytest.raises(Forbidden, match="may not connect"):
+        await Egress(Rules()).unencrypted().addresses("10.0.0.1", 80)
+    allowed = Egress(Rules(parse_networks("1.1.1.0/24")), names).unencrypted()
+    assert await allowed.addresses("s3.example.com", 80) == ["1.1.1.1"]
+
+
+async def test_errors_contain_no_address() -> None:
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        port = unused.getsockname()[1]
+    with pytest.raises(Forbidden) as refused:
+        await Egress(Rules(), Names(["10.1.2.3"])).connect("files.example.com", 22)
+    assert "10.1.2.3" not in str(refused.value)
+    with pytest.raises(OSError, match="refused") as failed:
+        await Egress(Rules(parse_networks("127.0.0.1")), Names(["127.0.0.1"])).connect("files.example.com", port)
+    assert "127.0.0.1" not in str(failed.value)
 
 
 async def requested(egress: Egress, url: str) -> Forbidden | Unresolved | None:

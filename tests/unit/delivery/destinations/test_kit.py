@@ -105,7 +105,7 @@ def test_a_fault_may_belong_to_another_step_than_the_one_that_failed() -> None:
 
 def test_egress_errors_are_found_behind_other_exceptions() -> None:
     error = OSError("the request failed")
-    error.__cause__ = Forbidden("example.com", "10.0.0.1")
+    error.__cause__ = Forbidden("example.com")
     found = find_egress_error(error)
     assert found is not None
     assert (found.step, found.code, found.transient) == (Step.RESOLVE, "egress_forbidden", False)
@@ -118,3 +118,11 @@ def test_egress_errors_are_found_behind_other_exceptions() -> None:
 def test_text_of_a_server_is_masked_and_shortened_to_one_line() -> None:
     assert printable("a\r\n\x1b[31mb secret c", "secret") == "a [31mb ******** c"
     assert len(printable("x" * 1000)) == MAX_QUOTE
+
+
+def test_a_quoted_error_contains_no_socket_address() -> None:
+    text = (
+        "Multiple exceptions: [Errno 111] Connect call failed ('::1', 80, 0, 0), Connect call failed ('10.0.0.5', 80)"
+    )
+    assert printable(text) == "Multiple exceptions: [Errno 111] Connect call failed, Connect call failed"
+    assert printable("The bucket ('shop') has moved") == "The bucket ('shop') has moved"
