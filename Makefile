@@ -46,9 +46,9 @@ demo: setup  ## export a demo catalogue in every format into demo-output/
 up: setup  ## run the whole system on this machine, in the foreground
 	@$(BIN)/python -m deploy.local up
 
-load: setup  ## FILE=... [TENANT=default] [COLLECTION=products]: load JSON Lines or CSV into a catalogue
-	@test -n "$(FILE)" || { echo "usage: make load FILE=products.jsonl [TENANT=default] [COLLECTION=products|suppliers]"; exit 2; }
-	@$(BIN)/python -m deploy.local.load "$(FILE)" --tenant "$(or $(TENANT),default)" --collection "$(or $(COLLECTION),products)"
+load: setup  ## FILE=... [TENANT=default] [COLLECTION=products] [DRY_RUN=1]: load JSON, CSV or Excel into a catalogue
+	@test -n "$(FILE)" || { echo "usage: make load FILE=products.jsonl [TENANT=default] [COLLECTION=products|suppliers] [DRY_RUN=1]"; exit 2; }
+	@$(BIN)/python -m deploy.local.load "$(FILE)" --tenant "$(or $(TENANT),default)" --collection "$(or $(COLLECTION),products)" $(if $(filter-out 0,$(DRY_RUN)),--dry-run)
 
 key: setup  ## [TENANT=default] [SCOPES=*]: create an API key; LIST=1 lists them, REVOKE=<id> revokes one
 	@$(BIN)/python -m deploy.local.key $(if $(LIST),list,$(if $(REVOKE),revoke "$(REVOKE)",create --tenant "$(or $(TENANT),default)" --scopes "$(or $(SCOPES),*)"))

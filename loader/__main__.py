@@ -10,13 +10,11 @@ from types import FrameType
 
 from pymongo import MongoClient
 from pymongo.errors import OperationFailure, PyMongoError
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
 
 from loader.catalogue import INDEXES
-from loader.entries.entry import Refused
 from loader.errors import BadFile
 from loader.loading import Load, Stopped, Watch
+from loader.report import Screen, print_change
 from loader.settings import LoaderSettings
 from loader.upsert import Outcome
 from services.chassis.faults import BadRequest
@@ -25,8 +23,6 @@ from services.exporter.catalogue.snapshot import database_name
 from services.exporter.catalogue.tenants import check_tenant
 
 LOADED, SOME_REFUSED, NOT_DONE, INTERRUPTED = 0, 1, 2, 130
-MAX_LISTED = 1_000
-"""Bad lines that are listed; the summary counts all of them."""
 MAX_WAIT_MILLIS = 10_000
 """Until MongoDB answers."""
 
@@ -35,35 +31,12 @@ class NotReady(Exception):
     """There is no MongoDB to load into."""
 
 
-class Screen:
-    """What the user sees on stderr: a progress bar if it is a terminal, and bad lines with their reasons."""
-
-    def __init__(self, size: int) -> None:
-        self._console = Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
-        columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeElapsedColumn())
-        self.bar = Progress(*columns, console=self._console, disable=not self._console.is_terminal)
-        self._task = self.bar.add_task("reading", total=size)
-        self._listed = 0
-
-    def at(self, step: str, position: int) -> None:
-        """Show the progress of a step, in bytes of the file."""
-        self.bar.update(self._task, description=step, completed=position)
-
-    def refuse(self, refused: Refused) -> None:
-        """List a bad line."""
-        self._listed += 1
-        if self._listed <= MAX_LISTED:
-            self._console.print(f"line {refused.line}: {refused.reason}")
-        elif self._listed == MAX_LISTED + 1:
-            self._console.print("more bad lines are counted, but not listed")
-
-
-def load(path: Path, tenant: str, collection: str) -> int:
-    """Load a file and print a summary; the exit code."""
+def load(path: Path, tenant: str, collection: str, *, dry_run: bool) -> int:
+    """Load a file and print a summary; the exit code. A dry run prints every change and writes nothing."""
     with _client() as client, _interrupt() as stopped:
-        screen = Screen(path.stat().st_size)
-        watch = Watch(screen.at, screen.refuse, lambda: bool(stopped))
-        work = Load(path, client[database_name(tenant)][collection], watch)
+        screen = Screen(path.stat().st_size, has_bar=not dry_run)
+        watch = Watch(screen.at, screen.refuse, print_change if dry_run else _ignore, lambda: bool(stopped))
+        work = Load(path, client[database_name(tenant)][collection], watch, dry_run=dry_run)
         place = f"{collection} of tenant {tenant}"
         try:
             with screen.bar:
@@ -74,8 +47,17 @@ def load(path: Path, tenant: str, collection: str) -> int:
             return _unfinished(f"{path}: {exc}", work.outcome, place, NOT_DONE)
         except PyMongoError as exc:
             return _unfinished(_described(exc), work.outcome, place, NOT_DONE)
-    print(f"{_summary(work.outcome)}: {place}")
+        finally:
+            screen.finish()
+    if dry_run:
+        print(f"nothing was written; {_summary(work.outcome).replace('loaded', 'would load', 1)}: {place}")
+    else:
+        print(f"{_summary(work.outcome)}: {place}")
     return SOME_REFUSED if work.outcome.refused else LOADED
+
+
+def _ignore(line: int, old: Document | None, new: Document) -> None:
+    """Changes are only counted."""
 
 
 def _unfinished(why: str, outcome: Outcome, place: str, code: int) -> int:
@@ -124,13 +106,14 @@ def _client() -> MongoClient[Document]:
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m loader", description="Load a file into a catalogue.")
-    parser.add_argument("file", type=Path, help="JSON Lines, a JSON array, or CSV")
+    parser.add_argument("file", type=Path, help="JSON Lines, a JSON array, CSV, or an Excel workbook")
     parser.add_argument("--tenant", default="default")
     parser.add_argument("--collection", default="products", choices=sorted(INDEXES))
+    parser.add_argument("--dry-run", action="store_true", help="list what would change, and write nothing")
     args = parser.parse_args()
     try:
         check_tenant(args.tenant)
-        return load(args.file, args.tenant, args.collection)
+        return load(args.file, args.tenant, args.collection, dry_run=args.dry_run)
     except BadRequest as exc:
         print(f"tenant {args.tenant!r} {exc.violations[0].message}", file=sys.stderr)
     except OSError as exc:

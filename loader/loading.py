@@ -1,18 +1,20 @@
 """Loads one file into one collection: examines both, then writes the entries in batches."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TextIO
 
 from loader.catalogue import Documents, Known, index_on, known, make_indexes
-from loader.entries.csv_entries import CsvEntries, Layout
 from loader.entries.entry import Refused
 from loader.entries.json_entries import json_entries
+from loader.entries.row_entries import Layout, RowEntries
 from loader.entries.survey import Survey, survey
-from loader.files.csv_records import CsvRows
-from loader.files.text_file import is_csv, open_text
-from loader.upsert import Entries, Outcome, Upsert, batches
+from loader.files.csv_rows import CsvRows
+from loader.files.table import Rows
+from loader.files.text_file import FileKind, kind_of_file, open_text
+from loader.files.workbook import WorkbookRows
+from loader.upsert import Change, Entries, Outcome, Upsert, batches
 from loader.values.cells import unquoted
 from loader.values.identity import Show
 from loader.values.kinds import ColumnTypes
@@ -32,11 +34,14 @@ class Watch:
     Attributes:
         at: called with the step (`reading`, `loading`) and the number of bytes read from the file.
         refuse: called with every record that could not be loaded.
+        change: called with the line of every record that changes a product, and the product before (None: it is new)
+            and after.
         stopped: called between batches; True stops the load.
     """
 
     at: Callable[[str, int], None]
     refuse: Callable[[Refused], None]
+    change: Change
     stopped: Callable[[], bool]
 
     def report(self, step: str, position: int) -> None:
@@ -51,12 +56,17 @@ class Watch:
 
 
 class Load:
-    """Loads one file into one collection; `outcome` can be read at any time, even after an error."""
+    """Loads one file into one collection; `outcome` can be read at any time, even after an error.
 
-    def __init__(self, path: Path, collection: Documents, watch: Watch) -> None:
+    Args:
+        dry_run: only report what would change; nothing is written.
+    """
+
+    def __init__(self, path: Path, collection: Documents, watch: Watch, *, dry_run: bool = False) -> None:
         self._path = path
         self._collection = collection.with_options(codec_options=CODEC)
         self._watch = watch
+        self._dry_run = dry_run
         self.outcome = Outcome()
 
     def run(self) -> None:
@@ -68,55 +78,77 @@ class Load:
             OSError: the file cannot be read.
             PyMongoError: MongoDB does not answer, or rejects a command.
         """
-        if is_csv(self._path):
-            self._run_csv()
-        else:
+        kind = kind_of_file(self._path)
+        if kind is FileKind.JSON:
             with open_text(self._path) as source:
-                self._write(source, json_entries(source), known(self._collection), json_text)
-        make_indexes(self._collection, self.outcome.fields)
+                self._write(source.buffer.tell, json_entries(source), known(self._collection), json_text)
+        elif kind is FileKind.CSV:
+            self._load_table(self._csv)
+        else:
+            rows = WorkbookRows(self._path, self._collection.name)
+            size = self._path.stat().st_size
+            self._load_table(lambda: nullcontext(Table(rows, lambda: int(size * rows.share_read()))))
+        if not self._dry_run:
+            make_indexes(self._collection, self.outcome.fields)
 
-    def _run_csv(self) -> None:
+    @contextmanager
+    def _csv(self) -> Iterator["Table"]:
         with open_text(self._path) as source:
-            header = CsvRows(source).header
-        catalogue = known(self._collection, [name for quoted in header for name in {quoted, unquoted(quoted)}])
-        found = self._survey(catalogue)
+            yield Table(CsvRows(source), source.buffer.tell)
+
+    def _load_table(self, open_table: Callable[[], AbstractContextManager["Table"]]) -> None:
+        """Load a table, which is opened and read twice."""
+        with open_table() as table:
+            header = table.rows.header
+            catalogue = known(self._collection, [name for quoted in header for name in {quoted, unquoted(quoted)}])
+            found = self._survey(table, catalogue)
         names = {name: _name(name, catalogue, found) for name in header}
         types = {
             name: catalogue.types.get(name) or found.inferred.get(quoted, ColumnTypes())
             for quoted, name in names.items()
         }
         brought = found.brought() if catalogue.is_empty else {}
-        with open_text(self._path) as source:
-            layout = Layout.of(
-                tuple(names[name] for name in header),
-                types.__getitem__,
-                catalogue.ids if catalogue.ids.kinds else found.ids,
-            )
-            columns = {line: [names[name] for name in columns] for line, columns in brought.items()}
-            entries = CsvEntries(CsvRows(source), layout, escaped=found.escaped, brought=columns)
-            self._write(source, iter(entries), catalogue, text)
+        layout = Layout.of(
+            tuple(names[name] for name in header),
+            types.__getitem__,
+            catalogue.ids if catalogue.ids.kinds else found.ids,
+        )
+        columns = {line: [names[name] for name in columns] for line, columns in brought.items()}
+        with open_table() as table:
+            entries = RowEntries(table.rows, layout, escaped=found.escaped, brought=columns)
+            self._write(table.position, iter(entries), catalogue, text)
 
-    def _survey(self, catalogue: Known) -> Survey:
-        with open_text(self._path) as source:
-            rows = 0
+    def _survey(self, table: "Table", catalogue: Known) -> Survey:
+        count = 0
 
-            def progress() -> None:
-                nonlocal rows
-                rows += 1
-                if rows % PROGRESS_ROWS == 0:
-                    self._watch.report("reading", source.buffer.tell())
+        def progress() -> None:
+            nonlocal count
+            count += 1
+            if count % PROGRESS_ROWS == 0:
+                self._watch.report("reading", table.position())
 
-            return survey(CsvRows(source), catalogue.types, progress)
+        return survey(table.rows, catalogue.types, progress)
 
-    def _write(self, source: TextIO, entries: Entries, catalogue: Known, show: Show) -> None:
+    def _write(self, position: Callable[[], int], entries: Entries, catalogue: Known, show: Show) -> None:
         id_fields: Sequence[str] = ("_id", "id") if catalogue.has_own_ids else ("_id",)
-        for name in ({*id_fields} - {"_id"}) | {"sku"}:
+        for name in () if self._dry_run else ({*id_fields} - {"_id"}) | {"sku"}:
             index_on(self._collection, name)
-        upsert = Upsert(self._collection, show, id_fields, self.outcome, self._watch.refuse)
-        self._watch.report("loading", 0)
+        watch = self._watch
+        upsert = Upsert(
+            self._collection, show, id_fields, self.outcome, watch.refuse, watch.change, dry_run=self._dry_run
+        )
+        watch.report("loading", 0)
         for batch in batches(entries):
             upsert.write(batch)
-            self._watch.report("loading", source.buffer.tell())
+            watch.report("loading", position())
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """An open table; `position` is the number of bytes read from its file."""
+
+    rows: Rows
+    position: Callable[[], int]
 
 
 def _name(name: str, catalogue: Known, found: Survey) -> str:

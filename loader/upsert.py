@@ -25,6 +25,8 @@ _DUPLICATE_KEY = 11000
 
 Write = InsertOne[Any] | UpdateOne
 Entries = Iterator[Entry | Refused]
+Change = Callable[[int, Document | None, Document], None]
+"""Called with a line, and the product before (None: it is new) and after."""
 
 
 @dataclass(slots=True)
@@ -74,6 +76,8 @@ class Upsert:
         id_fields: the fields that an entry's id may refer to: `_id`, then possibly `id`.
         outcome: updated after every batch.
         refuse: called with every record that could not be loaded.
+        change: called with every change before it is written.
+        dry_run: write nothing; changes are reported and counted as if they had been written.
     """
 
     def __init__(
@@ -83,11 +87,16 @@ class Upsert:
         id_fields: Sequence[str],
         outcome: Outcome,
         refuse: Callable[[Refused], None],
+        change: Change,
+        *,
+        dry_run: bool,
     ) -> None:
         self._collection = collection
         self._show = show
         self._id_fields = id_fields
         self._refuse = refuse
+        self._change = change
+        self._dry_run = dry_run
         self._outcome = outcome
 
     def write(self, batch: list[Entry | Refused]) -> None:
@@ -142,14 +151,17 @@ class Upsert:
     def _write(self, entry: Entry, old: Document | None) -> Write | None:
         document = entry.applied(old)
         if old is None:
+            encoded = RawBSONDocument(_encoded(document))
             self._outcome.fields.update(document)
-            return InsertOne(RawBSONDocument(_encoded(document)))
+            self._change(entry.line, None, document)
+            return InsertOne(encoded)
         stages = [_set(key, document[key]) for key in document if key not in old or document[key] is not old[key]]
         stages += [_set(key, None, remove=True) for key in old if key not in document]
         if not stages:
             return None
         _encoded(document)
         self._outcome.fields.update(document)
+        self._change(entry.line, old, document)
         return UpdateOne({"_id": old["_id"]}, stages)
 
     def _send(self, writes: list[tuple[int, Write]]) -> list[Refused]:
@@ -157,7 +169,8 @@ class Upsert:
             return []
         failed: dict[int, str] = {}
         try:
-            self._collection.bulk_write([write for _, write in writes], ordered=False)
+            if not self._dry_run:
+                self._collection.bulk_write([write for _, write in writes], ordered=False)
         except BulkWriteError as exc:
             if exc.details.get("writeConcernErrors"):
                 raise

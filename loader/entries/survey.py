@@ -1,4 +1,4 @@
-"""Reads a CSV file before anything is loaded: the types of its columns, and whether its formulas are escaped.
+"""Reads a table before anything is loaded: the types of its columns, and whether its formulas are escaped.
 
 Errors that make the whole file unreadable are found before anything is changed.
 """
@@ -7,10 +7,11 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from math import inf
 
-from loader.files.csv_records import CsvRows
+from loader.files.table import Rows
 from loader.values.cells import unquoted
+from loader.values.json_values import NUMBER
 from loader.values.kinds import ColumnTypes, Kind
-from loader.values.readers import NUMBER, spelled
+from loader.values.readers import spelled
 from loader.values.spelling import ColumnSpelling, IdSpelling
 from services.exporter.catalogue.columns import is_at_or_below
 from services.exporter.transcode.values import FORMULA_STARTS, parts
@@ -55,7 +56,7 @@ class Survey:
         return found
 
 
-def survey(rows: CsvRows, known: Collection[str], progress: Callable[[], None]) -> Survey:
+def survey(rows: Rows, known: Collection[str], progress: Callable[[], None]) -> Survey:
     """Read all rows.
 
     Args:
@@ -87,7 +88,7 @@ def survey(rows: CsvRows, known: Collection[str], progress: Callable[[], None]) 
     inferred = {name: spelling.types for name, spelling in wanted.items()}
     if "sku" in inferred:  # an article number is text, even if it only has digits
         inferred["sku"] = ColumnTypes((Kind.TEXT,), inferred=True)
-    return Survey(inferred, ids.types, quotes.are_escapes, first_lines)
+    return Survey(inferred, ids.types, rows.may_be_escaped and quotes.are_escapes, first_lines)
 
 
 class _Quotes:

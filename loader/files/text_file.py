@@ -1,6 +1,7 @@
 """Opens a file as text in the encodings that exports and spreadsheets write."""
 
 import codecs
+from enum import Enum
 from pathlib import Path
 from typing import TextIO
 
@@ -12,27 +13,38 @@ MAX_RECORD = 96 << 20
 
 JSON_SUFFIXES = {".json", ".jsonl", ".ndjson"}
 CSV_SUFFIXES = {".csv", ".tsv"}
+WORKBOOK_STARTS = (b"PK\x03\x04", b"\xd0\xcf\x11\xe0")
+"""The first bytes of `.xlsx` and `.ods`, and of `.xls`."""
 
 
-def is_csv(path: Path) -> bool:
-    """Whether the file is CSV: by its extension, else by its first character.
+class FileKind(Enum):
+    """How a file is read."""
+
+    JSON = 1
+    CSV = 2
+    WORKBOOK = 3
+
+
+def kind_of_file(path: Path) -> FileKind:
+    """What the file is: by the first bytes of workbooks, else by its extension, else by its first character.
 
     Raises:
-        BadFile: it is not a file, is empty, or is a workbook.
+        BadFile: it is not a file, or is empty.
         OSError: it cannot be read.
     """
     if path.exists() and not path.is_file():
         raise BadFile("not a file")
     with path.open("rb") as source:
         start = source.read(CHUNK)
-    if start.startswith(b"PK\x03\x04"):
-        raise BadFile('a ZIP file or an Excel workbook; unpack it, or save it as "CSV UTF-8"')
+    if start.startswith(WORKBOOK_STARTS):
+        return FileKind.WORKBOOK
     if not start.removeprefix(codecs.BOM_UTF8).strip():
         raise BadFile("the file is empty")
     suffix = path.suffix.lower()
-    if suffix in JSON_SUFFIXES or suffix in CSV_SUFFIXES:
-        return suffix in CSV_SUFFIXES
-    return start.removeprefix(codecs.BOM_UTF8).lstrip()[:1] not in (b"{", b"[")
+    if suffix in CSV_SUFFIXES:
+        return FileKind.CSV
+    is_json = suffix in JSON_SUFFIXES or start.removeprefix(codecs.BOM_UTF8).lstrip()[:1] in (b"{", b"[")
+    return FileKind.JSON if is_json else FileKind.CSV
 
 
 def open_text(path: Path) -> TextIO:

@@ -4,19 +4,15 @@ A changed cell keeps the type of its product's value. A new cell gets a type tha
 type of a column that the catalogue does not have is inferred from all its cells in the file.
 """
 
-from decimal import ROUND_DOWN, ROUND_HALF_UP, Context, Decimal
 from typing import Any
 
 from loader.errors import BadRecord
-from loader.values.json_values import parsed
+from loader.values.json_values import NUMBER, parsed
 from loader.values.kinds import IN_WORDS, NUMBERS, ColumnTypes, Kind, kind_of
-from loader.values.readers import NUMBER, OBJECT_ID, read, spelled
+from loader.values.readers import OBJECT_ID, read, respelled
+from loader.values.spreadsheets import is_resaved
+from services.exporter.transcode.sheet_xml import MAX_TEXT, cut_text
 from services.exporter.transcode.values import FORMULA_STARTS, text
-
-# Spreadsheets show 12 or more digits as 4.00638E+12 and save what they show; they keep 15 digits of a number.
-_SHORT_FROM = Decimal(10**11)
-_SHORT = Context(prec=6, rounding=ROUND_HALF_UP)
-_KEPT = Context(prec=15, rounding=ROUND_DOWN)
 
 
 def unquoted(cell: str) -> str:
@@ -27,29 +23,19 @@ def unquoted(cell: str) -> str:
 def shows(cell: str, value: Any) -> bool:
     """Whether the cell is what an export writes for the value, or what a spreadsheet makes of that on its own.
 
-    Ignored are: the quote of `escape_formulas`, line breaks, TRUE for true, and the spelling of a number.
+    Ignored are: the quote of `escape_formulas`, line breaks, the end of a text that is too long for a workbook, and
+    what `is_resaved` describes.
     """
     shown = text(value)
     if shown in (cell, unquoted(cell)):
         return True
-    if "\n" in cell:
-        return _one_break(cell) == _one_break(shown)
-    return cell == shown.upper() if shown in ("true", "false") else _is_same_number(cell, shown)
+    if "\n" in cell and _one_break(cell) == _one_break(shown):
+        return True
+    return is_resaved(cell, shown) or (len(shown) * 2 > MAX_TEXT and len(cell) < len(shown) and cell == cut_text(shown))
 
 
 def _one_break(value: str) -> str:
     return value.replace("\r\n", "\n").replace("\r", "\n")
-
-
-def _is_same_number(cell: str, shown: str) -> bool:
-    if not (NUMBER.fullmatch(cell) and NUMBER.fullmatch(shown)):
-        return False
-    written, exact = Decimal(cell), Decimal(shown)
-    if written == exact:
-        return True
-    if abs(exact) < _SHORT_FROM:
-        return False
-    return written == _SHORT.plus(exact) if "E+" in cell else written == _KEPT.plus(exact)
 
 
 def changed(cell: str, value: Any, types: ColumnTypes) -> Any:
@@ -92,11 +78,13 @@ def new(cell: str, types: ColumnTypes) -> Any:
 
 def _by_likelihood(cell: str, kinds: tuple[Kind, ...]) -> list[Kind]:
     """The column's kinds in the order to try them: the one the cell looks like, the most frequent, then text."""
-    like = spelled(cell)
+    like = respelled(cell)
     if like is Kind.TEXT:
         like = Kind.LIST if "|" in cell or cell[:1] == "[" else Kind.OBJECT_ID if OBJECT_ID.fullmatch(cell) else like
     others: list[Kind] = [kind for kind in kinds if kind is not Kind.TEXT]
     first = [like] if like in kinds else [kind for kind in others if kind in NUMBERS and like in NUMBERS]
+    if Kind.TEXT in kinds and Kind.LIST in kinds[: kinds.index(Kind.TEXT)] and first in ([], [Kind.TEXT]):
+        first = [Kind.LIST]  # most products have a list here, so this is a list of one item
     return [*first, *([Kind.TEXT] if Kind.TEXT in kinds else others)]
 
 

@@ -26,6 +26,7 @@ INT64 = range(-(2**63), 2**63)
 INT64_DIGITS = 19
 DECIMAL_DIGITS = 34
 
+NUMBER = re.compile(r"[+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?", re.ASCII)
 _INSTANT = re.compile(r"(\d{4}|[+-]\d{6,9})-(\d\d)-(\d\d)T(\d\d):(\d\d):(\d\d)(?:\.(\d{3}))?Z", re.ASCII)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 # The Gregorian calendar repeats after 400 years, so years out of Python's range are computed in a similar year.

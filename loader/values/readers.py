@@ -12,11 +12,11 @@ from bson import Binary, Decimal128, ObjectId
 from bson.binary import UUID_SUBTYPE
 from bson.errors import InvalidId
 
-from loader.values.json_values import date, exact, fraction, integer, parsed
+from loader.values.json_values import NUMBER, date, exact, fraction, integer, parsed
 from loader.values.kinds import Kind, kind_of
+from loader.values.spreadsheets import time_of
 from services.exporter.transcode.values import text
 
-NUMBER = re.compile(r"[+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?", re.ASCII)
 OBJECT_ID = re.compile(r"[0-9a-f]{24}")
 _INTEGER = re.compile(r"[+-]?\d+", re.ASCII)
 _NO_NUMBERS = {"NaN", "Infinity", "-Infinity"}
@@ -41,6 +41,14 @@ def spelled(cell: str) -> Kind:
         return Kind.TEXT
     is_long = isinstance(value, Decimal128) and _INTEGER.fullmatch(cell)
     return Kind.TEXT if is_long or text(value) != cell else kind_of(value)
+
+
+def respelled(cell: str) -> Kind:
+    """The kind of a cell in a new column: as `spelled`, or as spreadsheets write booleans and times."""
+    kind = spelled(cell)
+    if kind is Kind.TEXT and cell in ("TRUE", "FALSE"):
+        return Kind.BOOL
+    return Kind.DATE if kind is Kind.TEXT and time_of(cell) else kind
 
 
 def read(cell: str, kind: Kind, old: Any = None) -> Any:
@@ -76,7 +84,12 @@ def _bool(cell: str) -> bool:
 def _int(cell: str) -> Any:
     if _INTEGER.fullmatch(cell):
         return integer(cell.removeprefix("+"))
-    return fraction(cell) if NUMBER.fullmatch(cell) else _refuse(cell)
+    if not NUMBER.fullmatch(cell):
+        _refuse(cell)
+    # 9.1E+15 is how a spreadsheet shows an integer; exports write the exponent of a double with a small e.
+    if "E+" in cell and abs(value := Decimal(cell)) < 2**63 and value == int(value):
+        return int(value)
+    return fraction(cell)
 
 
 def _double(cell: str) -> Any:
@@ -93,7 +106,7 @@ def _decimal(cell: str) -> Any:
 
 
 def _date(cell: str) -> Any:
-    found = date(cell)
+    found = date(cell) or time_of(cell)
     if found is not None:
         return found
     at = datetime.fromisoformat(cell)

@@ -9,7 +9,7 @@ from typing import Any
 from loader.values.cells import unquoted
 from loader.values.json_values import parsed
 from loader.values.kinds import NUMBERS, ColumnTypes, Kind
-from loader.values.readers import OBJECT_ID, spelled
+from loader.values.readers import OBJECT_ID, respelled, spelled
 from services.exporter.transcode.values import text
 
 MAX_ITEM = 255
@@ -49,7 +49,7 @@ def _kind(cell: str) -> Kind:
     if cell == "{}":
         return Kind.OBJECT
     if not cell.startswith("["):
-        return spelled(cell)
+        return respelled(cell)
     try:
         return Kind.LIST if isinstance(found := parsed(cell), list) and text(found) == cell else Kind.TEXT
     except ValueError:

@@ -14,12 +14,13 @@ from services.exporter.catalogue.column_store import RememberedColumns
 from services.exporter.export.attempt import Attempt, Progress
 from services.exporter.export.plan import Plan
 from services.exporter.formats import csv as csv_format
+from services.exporter.formats import excel as excel_format
 from services.exporter.formats import json as json_format
 from services.exporter.formats.contract import Format
 from tests.system import ROOT
 
 Document = dict[str, Any]
-FORMATS: dict[str, Format] = {"csv": csv_format.FORMAT, "json": json_format.FORMAT}
+FORMATS: dict[str, Format] = {"csv": csv_format.FORMAT, "json": json_format.FORMAT, "excel": excel_format.FORMAT}
 
 
 class Memory:
@@ -69,8 +70,15 @@ def environment(uri: str, **more: str) -> Mapping[str, str]:
     return {**os.environ, "MONGODB_URI": uri, "LOCAL_DIR": "", **more}
 
 
-def run(uri: str, file: Path, tenant: str, collection: str = "products") -> "subprocess.CompletedProcess[str]":
+def run(
+    uri: str, file: Path, tenant: str, collection: str = "products", *options: str
+) -> "subprocess.CompletedProcess[str]":
     """Load a file; the finished process."""
     return subprocess.run(
-        command(file, tenant, collection), cwd=ROOT, env=environment(uri), capture_output=True, text=True, timeout=120
+        [*command(file, tenant, collection), *options],
+        cwd=ROOT,
+        env=environment(uri),
+        capture_output=True,
+        text=True,
+        timeout=120,
     )

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 from bson import Decimal128, ObjectId
+from openpyxl import Workbook
 from pymongo import MongoClient
 
 from deploy.local.state import State, claimed
@@ -184,6 +185,78 @@ def test_bad_rows_are_named_and_the_rest_is_loaded(
     assert products(client) == [SHOP[0], {**SHOP[1], "price": 12.0}]
 
 
+def test_a_dry_run_lists_the_changes_by_product_and_writes_nothing(
+    client: MongoClient[Document], mongo_uri: str, tmp_path: Path
+) -> None:
+    fill(client)
+    file = tmp_path / "edited.csv"
+    file.write_text("sku,price,attributes.color,note\n007,53,,\n008,10.5,,x\n009,1,Red,\n008,abc,,\n")
+    indexes = client[f"catalogue_{TENANT}"]["products"].index_information()
+    done = run(mongo_uri, file, TENANT, "products", "--dry-run")
+    assert (done.returncode, done.stderr) == (1, "line 5: price: 'abc' is not a number\n")
+    lines = done.stdout.splitlines()
+    assert lines[3].startswith("line 3: product ")
+    assert lines[5].startswith("line 4: new product ")
+    assert [line for line in lines if not line.startswith(("line 3", "line 4"))] == [
+        'line 2: product "65f2f0a0a0a0a0a0a0a0a0a0", sku 007',
+        "  price: 52.0 -> 53.0",
+        '  attributes.color: "Red" -> (nothing)',
+        '  note: null -> "x"',
+        '  sku: (nothing) -> "009"',
+        "  price: (nothing) -> 1.0",
+        '  attributes.color: (nothing) -> "Red"',
+        "nothing was written; would load 3 (1 new, 2 changed, 0 unchanged), 1 bad lines not loaded: "
+        f"products of tenant {TENANT}",
+    ]
+    assert products(client) == SHOP
+    assert client[f"catalogue_{TENANT}"]["products"].index_information() == indexes
+
+
+def test_bad_lines_of_the_same_kind_are_listed_twenty_times_and_then_counted(
+    client: MongoClient[Document], mongo_uri: str, tmp_path: Path
+) -> None:
+    fill(client)
+    file = tmp_path / "bad.csv"
+    file.write_text("sku,price\n" + "".join(f'007,"{number},5"\n' for number in range(50)) + ",1\n")
+    done = run(mongo_uri, file, TENANT)
+    lines = done.stderr.splitlines()
+    assert (done.returncode, len(lines)) == (1, 22)
+    assert lines[20:] == [
+        "line 52: there is neither an id nor a sku",
+        "30 more like line 2: price: '0,5' is not a number; write 0.5",
+    ]
+    assert "50 bad lines" not in done.stdout
+    assert "51 bad lines not loaded" in done.stdout
+
+
+def test_a_workbook_is_loaded_by_the_names_of_its_sheets(
+    client: MongoClient[Document], mongo_uri: str, tmp_path: Path
+) -> None:
+    fill(client)
+    book = Workbook()
+    first = book.worksheets[0]
+    first.title = "suppliers"
+    for row in [("id", "name"), ("S1", "Acme")]:
+        first.append(row)
+    sheets: dict[str, list[tuple[Any, ...]]] = {
+        "products": [("sku", "price", "at", "new", None), ("007", 53, None, True, None), (None,) * 5, ("008", "x")],
+        "products (2)": [("sku", "price", "at", "new"), ("008", 10.5, datetime(2026, 3, 15, 9, 0, 0, 500000), False)],
+    }
+    for name, rows in sheets.items():
+        sheet = book.create_sheet(name)
+        for cells in rows:
+            sheet.append(cells)
+    file = tmp_path / "book.xlsx"
+    book.save(file)
+    assert run(mongo_uri, file, TENANT, "suppliers").returncode == 0
+    assert list(client[f"catalogue_{TENANT}"]["suppliers"].find()) == [{"_id": "S1", "name": "Acme"}]
+    done = run(mongo_uri, file, TENANT)
+    assert (done.returncode, done.stderr) == (1, "line 4: price: 'x' is not a number\n")
+    [one, other] = products(client)
+    assert one == SHOP[0] | {"price": 53.0, "new": True}
+    assert other == SHOP[1] | {"at": datetime(2026, 3, 15, 9, 0, 0, 500000), "new": False}
+
+
 def test_a_sku_of_several_products_is_refused(client: MongoClient[Document], mongo_uri: str, tmp_path: Path) -> None:
     client[f"catalogue_{TENANT}"]["products"].insert_many([{"_id": 1, "sku": "A"}, {"_id": 2, "sku": "A"}])
     file = tmp_path / "a.jsonl"
@@ -210,7 +283,7 @@ def test_a_product_with_a_field_called_id_is_found_by_either_id(
     [
         ("empty.csv", b"", "the file is empty"),
         ("blank.jsonl", b"\xef\xbb\xbf\n \n", "the file is empty"),
-        ("book.csv", b"PK\x03\x04...", "Excel workbook"),
+        ("book.csv", b"PK\x03\x04...", "not an Excel workbook"),
         ("twice.csv", b"sku,a,a\n1,2,3\n", "names a more than once"),
         ("quote.csv", b'sku,a\n1,"2\n3,4\n', "a quote on line 2 or after it never ends"),
         ("pretty.json", b'{\n "sku": 1\n}', "one object over several lines"),

@@ -66,7 +66,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def load(client: MongoClient[Document], tenant: str, file: Path) -> tuple[Outcome, list[Refused]]:
     """Load a file into the tenant's products; the outcome and the bad lines."""
     refused: list[Refused] = []
-    watch = Watch(lambda step, position: None, refused.append, lambda: False)
+    watch = Watch(lambda step, position: None, refused.append, lambda line, old, new: None, lambda: False)
     work = Load(file, client[f"catalogue_{tenant}"]["products"], watch)
     work.run()
     return work.outcome, refused

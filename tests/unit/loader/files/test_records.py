@@ -5,7 +5,7 @@ import io
 import pytest
 
 from loader.errors import BadFile
-from loader.files.csv_records import CsvRows
+from loader.files.csv_rows import CsvRows
 from loader.files.json_records import json_records
 from loader.files.text_file import CHUNK
 

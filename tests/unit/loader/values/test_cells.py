@@ -16,6 +16,7 @@ from tests.unit.loader.values.test_json_values import SCALARS
 
 NO_TYPES = ColumnTypes()
 OID = "65f2f0a0a0a0a0a0a0a0a0a0"
+NINE_THIRTY = datetime(2026, 3, 1, 9, 30)
 UUID = Binary(bytes(16), 3)
 
 
@@ -42,7 +43,32 @@ def test_a_changed_cell_has_its_new_value_and_the_old_type_if_possible(old: Any,
         ("4.00638E+12", "4006381333931"),
         ("123456789012345000", Int64(123456789012345678)),
         ("12345678905", "0012345678905"),
+        ("0.3", 0.1 + 0.2),
+        ("9.007199254741E+15", Int64(9007199254741003)),
+        ("9007199254741000", Int64(9007199254741003)),
+        ("0.333333333", 1 / 3),
+        ("0.333333333333333", 1 / 3),
+        ("-0.666666667", -2 / 3),
+        ("12345678.12", 12345678.1234),
+        ("0.1", 0.10000000000001),
+        ("1.23457E-07", 1.234567e-07),
+        ("1.234567E-07", Decimal128("1.2345671E-7")),
+        ("4E+12", Int64(4000000000001)),
+        ("2026-03-15 09:30:00", datetime(2026, 3, 15, 9, 30, 0, 123000)),
+        ("2026-03-15T09:30:00Z", datetime(2026, 3, 15, 9, 30, 0, 123000)),
+        ("2026-03-15 09:30:00.1", datetime(2026, 3, 15, 9, 30, 0, 123000)),
+        ("2026-03-15 09:30:00.123", datetime(2026, 3, 15, 9, 30, 0, 123000)),
+        ("2026-01-01 00:00:00", datetime(2025, 12, 31, 23, 59, 59, 999000)),
+        ("2026-01-01", datetime(2025, 12, 31, 23, 59, 59, 999000)),
+        ("2025-12-31", datetime(2025, 12, 31, 23, 59, 59, 999000)),
+        ("2025-12-31 23:59", datetime(2025, 12, 31, 23, 59, 59, 999000)),
+        ("9999-12-31 23:59:59", datetime(9999, 12, 31, 23, 59, 59, 999000)),
+        ("2026-03-15 09:30", [datetime(2026, 3, 15, 9, 30, 0, 123000)]),
+        ("2026-03-15 09:30:00", "2026-03-15T09:30:00Z"),
         ("TRUE", True),
+        ("TRUE", "true"),
+        ("TRUE", [True]),
+        ("x" * 32_767, "x" * 40_000),
         ("a\nb", "a\r\nb"),
         ("", None),
         ("", []),
@@ -53,7 +79,27 @@ def test_a_change_that_a_spreadsheet_makes_on_its_own_is_ignored(cell: str, valu
 
 
 @pytest.mark.parametrize(
-    ("cell", "value"), [("53", 52.0), ("5E+3", 5012), ("FALSE", True), ("a b", "a\nb"), ("x", None)]
+    ("cell", "value"),
+    [
+        ("53", 52.0),
+        ("5E+3", 5012),
+        ("0.33", 1 / 3),
+        ("1234567.89", 1234567.891),
+        ("12.35", 12.345),
+        ("400638133394", Int64(400638133393)),
+        ("9.007199254742E+15", Int64(9007199254741003)),
+        ("0.000001", 1.234567e-06),
+        ("1e99999999999999999999", 1.5),
+        ("2026-03-15 09:30:02", datetime(2026, 3, 15, 9, 30, 0, 123000)),
+        ("2026-03-15 09:30:00.122", datetime(2026, 3, 15, 9, 30, 0, 123000)),
+        ("2026-03-14", datetime(2026, 3, 15, 9)),
+        ("2026-02-30", datetime(2026, 3, 1, 9)),
+        ("FALSE", True),
+        ("FALSEHOOD", "falsehood"),
+        ("x" * 32_766, "x" * 40_000),
+        ("a b", "a\nb"),
+        ("x", None),
+    ],
 )
 def test_an_edit_is_a_change(cell: str, value: Any) -> None:
     assert not shows(cell, value)
@@ -68,6 +114,8 @@ def test_an_edit_is_a_change(cell: str, value: Any) -> None:
         ("007", "008", "007"),
         ("true", "x", "true"),
         ("FALSE", True, False),
+        ("9.1E+15", Int64(9007199254741003), 9_100_000_000_000_000),
+        ("2026-03-15 10:00:00.5", datetime(2026, 1, 1), datetime(2026, 3, 15, 10, 0, 0, 500000)),
         ("2026-03-15T10:00:00+01:00", datetime(2026, 1, 1), datetime(2026, 3, 15, 9)),
         (OID, ObjectId(), ObjectId(OID)),
         ("00000000-0000-0000-0000-000000000001", UUID, Binary(bytes(15) + b"\x01", 3)),
@@ -108,6 +156,14 @@ def test_a_cell_of_another_type_is_refused_with_the_reason(cell: str, old: Any, 
         ("a|b", (Kind.TEXT, Kind.LIST), ["a", "b"]),
         (OID, (Kind.TEXT, Kind.OBJECT_ID), ObjectId(OID)),
         ("20260315", (Kind.DATE, Kind.TEXT), "20260315"),
+        ("TRUE", (Kind.BOOL,), True),
+        ("TRUE", (Kind.TEXT, Kind.BOOL), True),
+        ("TRUE", (Kind.TEXT,), "TRUE"),
+        ("a", (Kind.LIST,), ["a"]),
+        ("a", (Kind.LIST, Kind.TEXT), ["a"]),
+        ("a", (Kind.TEXT, Kind.LIST), "a"),
+        ("5", (Kind.LIST, Kind.TEXT), ["5"]),
+        ("5", (Kind.LIST, Kind.INT, Kind.TEXT), 5),
     ],
 )
 def test_a_new_cell_gets_a_type_of_its_column(cell: str, kinds: tuple[Kind, ...], value: Any) -> None:
@@ -123,6 +179,11 @@ def test_a_new_cell_gets_a_type_of_its_column(cell: str, kinds: tuple[Kind, ...]
         (["1", "x"], ["1", "x"]),
         (["true", "false"], [True, False]),
         (["2026-03-15T09:00:00Z"], [datetime(2026, 3, 15, 9)]),
+        (["TRUE", "FALSE"], [True, False]),
+        (["TRUE", "x"], ["TRUE", "x"]),
+        (["2026-03-01 09:30:00", "2026-03-01T09:30:00.500Z"], [NINE_THIRTY, NINE_THIRTY.replace(microsecond=500000)]),
+        (["2026-03-01 09:30", "2026-03-01 09:30:00.000"], [NINE_THIRTY, NINE_THIRTY]),
+        (["2026-03-01 09:30:00", "2026-13-01 09:30:00"], ["2026-03-01 09:30:00", "2026-13-01 09:30:00"]),
         (["a|b", "c"], [["a", "b"], ["c"]]),
         (["1|2", "3"], [[1, 2], [3]]),
         (["buy | now", "c"], ["buy | now", "c"]),

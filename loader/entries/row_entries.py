@@ -1,4 +1,4 @@
-"""Entries from CSV: a row's cells are compared with its product, and only changed cells change the product."""
+"""Entries from rows: the cells are compared with the product, and only changed cells change it."""
 
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import suppress
@@ -10,7 +10,7 @@ from bson import ObjectId
 
 from loader.entries.entry import NO_KEY, Entry, Refused
 from loader.errors import BadRecord
-from loader.files.csv_records import CsvRecord, CsvRows
+from loader.files.table import Row, Rows
 from loader.files.text_file import check_text
 from loader.values.cells import changed, new, shows, unquoted
 from loader.values.identity import Key, key_of_cell
@@ -56,7 +56,7 @@ class Layout:
         )
 
 
-class CsvEntries:
+class RowEntries:
     """The entries of a file.
 
     Args:
@@ -64,7 +64,7 @@ class CsvEntries:
         brought: by line, names of columns that must come first there, in their order; see `Survey.brought`.
     """
 
-    def __init__(self, rows: CsvRows, layout: Layout, *, escaped: bool, brought: Mapping[int, list[str]]) -> None:
+    def __init__(self, rows: Rows, layout: Layout, *, escaped: bool, brought: Mapping[int, list[str]]) -> None:
         self._rows = rows
         self._layout = layout
         self._escaped = escaped
@@ -77,7 +77,7 @@ class CsvEntries:
             except BadRecord as exc:
                 yield Refused(record.line, str(exc))
 
-    def _entry(self, record: CsvRecord) -> Entry:
+    def _entry(self, record: Row) -> Entry:
         if record.problem:
             raise BadRecord(record.problem)
         for cell in record.cells:

@@ -4,10 +4,10 @@ import csv
 import io
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import TextIO
 
 from loader.errors import BadFile, BadRecord
+from loader.files.table import Row, Rows, header_of
 from loader.files.text_file import CHUNK, MAX_RECORD, check_text
 
 DELIMITERS = ",;\t|"
@@ -15,19 +15,8 @@ _KEY_FIRST = re.compile(r'"?(?:_?id|sku)"?([,;\t|])')
 _STRAY_QUOTE = "expected after"
 
 
-@dataclass(frozen=True, slots=True)
-class CsvRecord:
-    """The cells of one row, or the problem with it."""
-
-    line: int
-    cells: tuple[str, ...]
-    problem: str = ""
-
-
-class CsvRows:
+class CsvRows(Rows):
     """The header and rows of a CSV file; the delimiter is the one after a key's name, else the most frequent one.
-
-    Columns without a name are accepted if they are empty: spreadsheets keep columns that were emptied.
 
     Raises:
         BadFile: the header is missing, has a name twice, or has a quote that is never closed.
@@ -42,19 +31,10 @@ class CsvRows:
             raise BadFile(f"the header is {exc}") from exc
         key = _KEY_FIRST.match(header)
         self.delimiter = key[1] if key else max(DELIMITERS, key=lambda d: len(_cells(header, d)))
-        names = _cells(header, self.delimiter)
-        while names and not names[-1]:
-            names.pop()
-        if not names:
-            raise BadFile("the file has no header line")
-        twice = sorted({name for name in names if name and names.count(name) > 1})
-        if twice:
-            raise BadFile(f"the header names {', '.join(twice)} more than once")
-        self.header = tuple(names)
-        self._nameless = [place for place, name in enumerate(names) if not name]
+        super().__init__(header_of(_cells(header, self.delimiter)))
         self._source = source
 
-    def __iter__(self) -> Iterator[CsvRecord]:
+    def __iter__(self) -> Iterator[Row]:
         """The rows; empty rows are skipped.
 
         Raises:
@@ -68,19 +48,12 @@ class CsvRows:
             except csv.Error as exc:
                 if _STRAY_QUOTE not in str(exc):
                     raise BadFile(f"a quote on line {line} or after it never ends") from exc
-                yield CsvRecord(line, (), 'not CSV: text after a closing quote; a quote inside a cell is written ""')
+                yield Row(line, (), 'not CSV: text after a closing quote; a quote inside a cell is written ""')
                 continue
             if cells is None:
                 return
             if any(cells):
-                yield self._checked(line, cells)
-
-    def _checked(self, line: int, cells: list[str]) -> CsvRecord:
-        width = len(self.header)
-        if len(cells) < width or any(cells[width:]) or any(cells[place] for place in self._nameless):
-            named = width - len(self._nameless)
-            return CsvRecord(line, (), f"{len(cells)} cells, but the header has {named} names")
-        return CsvRecord(line, tuple(cells[:width]))
+                yield self.checked(line, cells)
 
 
 def _first_record(source: TextIO) -> tuple[str, int]:
