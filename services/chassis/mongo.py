@@ -11,6 +11,8 @@ from contextlib import contextmanager, suppress
 from dataclasses import fields
 from typing import Any, ParamSpec, TypeVar
 
+import bson
+from bson.raw_bson import RawBSONDocument
 from motor.motor_asyncio import AsyncIOMotorClient, AsyncIOMotorCollection, AsyncIOMotorDatabase
 from prometheus_client import Counter
 from pymongo import ASCENDING, DESCENDING, MongoClient, ReturnDocument, UpdateOne
@@ -28,7 +30,7 @@ from pymongo.monitoring import ConnectionCheckOutFailedEvent, ConnectionPoolList
 
 from services.chassis.faults import Unavailable
 from services.chassis.mongo_expressions import Expression, literal
-from services.chassis.paging import Position
+from services.chassis.paging import MAX_PAGE_BYTES, Page, Position
 from services.chassis.telemetry import metrics
 
 Document = dict[str, Any]
@@ -47,6 +49,8 @@ MIN_SOCKET_MS = 5_000
 BATCH_SOCKET_MS = 300_000
 """The same for those who read a catalogue: finding one batch may take a scan of the whole collection."""
 DUPLICATE_KEY = 11000
+PAGE_BATCH = 20
+"""Documents that a page reads at a time: at 256 KiB each, little more than `MAX_PAGE_BYTES`."""
 
 CHECKOUT_FAILURES = Counter(
     "mongodb_checkout_failures_total", "Connections to MongoDB that could not be obtained, by reason.", ["reason"]
@@ -201,14 +205,32 @@ async def page(
     limit: int,
     by: str = "created_at",
     newest_first: bool = True,
-) -> list[Document]:
-    """The documents that meet `where`, ordered by the time `by` and `_id`, from the position `after` on."""
+    without: Sequence[str] = (),
+) -> Page[Document]:
+    """The documents that meet `where`, ordered by the time `by` and `_id`, from the position `after` on.
+
+    Reading stops at `limit` documents or at `MAX_PAGE_BYTES`, whichever comes first.
+
+    Args:
+        without: fields that are not read.
+    """
     if after is not None:
         at, last = after
         beyond = "$lt" if newest_first else "$gt"
         where = {"$and": [where, {"$or": [{by: {beyond: at}}, {by: at, "_id": {beyond: last}}]}]}
     order = DESCENDING if newest_first else ASCENDING
-    return [document async for document in collection.find(where).sort([(by, order), ("_id", order)]).limit(limit)]
+    options = collection.codec_options
+    raw = collection.with_options(codec_options=options.with_options(document_class=RawBSONDocument))
+    cursor = raw.find(where, dict.fromkeys(without, 0)).sort([(by, order), ("_id", order)])
+    found: list[Document] = []
+    size = 0
+    async for document in cursor.limit(limit + 1).batch_size(PAGE_BATCH):
+        size += len(document.raw)
+        if len(found) == limit or (found and size > MAX_PAGE_BYTES):
+            await cursor.close()
+            return Page(found, has_more=True)
+        found.append(bson.decode(document.raw, options))
+    return Page(found, has_more=False)
 
 
 def load(kind: Callable[..., T], document: Mapping[str, Any], **given: object) -> T:

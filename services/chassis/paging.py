@@ -2,7 +2,7 @@
 
 import base64
 import binascii
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from typing import TypeVar
 
@@ -10,8 +10,11 @@ from services.chassis.faults import BadRequest, Violation
 
 DEFAULT_PAGE_SIZE = 50
 MAX_PAGE_SIZE = 200
+MAX_PAGE_BYTES = 3 * 1024 * 1024
+"""Stored size of a page's items, except that a page has at least one. gRPC takes no message of more than 4 MiB."""
 
 Item = TypeVar("Item")
+Other = TypeVar("Other")
 Position = tuple[datetime, str]
 """Time and id of an item. Times are in whole milliseconds, as MongoDB stores them."""
 
@@ -29,14 +32,20 @@ def page_size(
     return min(requested or default, maximum)
 
 
-def cut(found: Sequence[Item], size: int, position: Callable[[Item], Position]) -> tuple[Sequence[Item], str]:
-    """A page, and the cursor of the next one (empty when this is the last).
+class Page(list[Item]):
+    """Items of a list, and whether there are more after them."""
 
-    Args:
-        found: up to `size + 1` items; the additional one only shows that there is a next page.
-    """
-    page = found[:size]
-    return page, to_cursor(*position(page[-1])) if len(found) > size else ""
+    def __init__(self, items: Iterable[Item], *, has_more: bool) -> None:
+        super().__init__(items)
+        self.has_more = has_more
+
+    def converted(self, convert: Callable[[Item], Other]) -> "Page[Other]":
+        """The page with each item converted."""
+        return Page(map(convert, self), has_more=self.has_more)
+
+    def next_cursor(self, position: Callable[[Item], Position]) -> str:
+        """The cursor of the next page; empty when this is the last."""
+        return to_cursor(*position(self[-1])) if self.has_more else ""
 
 
 def to_cursor(at: datetime, item_id: str) -> str:

@@ -6,7 +6,7 @@ from typing import Any
 
 import structlog
 
-from services.chassis.paging import cut, from_cursor, page_size
+from services.chassis.paging import from_cursor, page_size
 from services.delivery.deliveries.delivery import ENDED, PLATFORM_DELETED, Delivery, DeliveryState
 from services.delivery.deliveries.fan_out import new_delivery
 from services.delivery.deliveries.store import DeliveryStore
@@ -72,9 +72,9 @@ class DeliveryService(delivery_pb2_grpc.DeliveryServiceServicer):
     async def ListPlatforms(self, request: pb.ListPlatformsRequest, context: Any) -> pb.ListPlatformsResponse:
         """A page of a tenant's platforms, newest first."""
         size = page_size(request.page_size)
-        found = await self._platforms.page(request.tenant, before=from_cursor(request.page_token), limit=size + 1)
-        page, following = cut(found, size, lambda one: (one.created_at, one.id))
-        return pb.ListPlatformsResponse(platforms=map(platform_message, page), next_page_token=following)
+        found = await self._platforms.page(request.tenant, before=from_cursor(request.page_token), limit=size)
+        following = found.next_cursor(lambda one: (one.created_at, one.id))
+        return pb.ListPlatformsResponse(platforms=map(platform_message, found), next_page_token=following)
 
     async def UpdatePlatform(self, request: pb.UpdatePlatformRequest, context: Any) -> pb.UpdatePlatformResponse:
         """Change the fields that are present."""
@@ -115,18 +115,18 @@ class DeliveryService(delivery_pb2_grpc.DeliveryServiceServicer):
 
     async def ListDeliveries(self, request: pb.ListDeliveriesRequest, context: Any) -> pb.ListDeliveriesResponse:
         """A page of a tenant's deliveries, newest first."""
-        size = page_size(request.page_size)
+        size, brief = page_size(request.page_size), request.view == pb.DELIVERY_VIEW_BASIC
         found = await self._deliveries.page(
             request.tenant,
             job_id=request.job_id,
             platform_id=request.platform_id,
             states=from_states(request.states),
             before=from_cursor(request.page_token),
-            limit=size + 1,
+            limit=size,
+            brief=brief,
         )
-        page, following = cut(found, size, lambda one: (one.created_at, one.id))
-        brief = request.view == pb.DELIVERY_VIEW_BASIC
-        messages = [delivery_message(delivery, brief=brief) for delivery in page]
+        following = found.next_cursor(lambda one: (one.created_at, one.id))
+        messages = [delivery_message(delivery, brief=brief) for delivery in found]
         return pb.ListDeliveriesResponse(deliveries=messages, next_page_token=following)
 
     async def GetDelivery(self, request: pb.GetDeliveryRequest, context: Any) -> pb.GetDeliveryResponse:

@@ -3,10 +3,9 @@
 import asyncio
 import json
 import uuid
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping
 from contextlib import suppress
-from itertools import accumulate
-from typing import Any, TypeVar
+from typing import Any
 
 import structlog
 from pymongo import MongoClient
@@ -14,7 +13,7 @@ from pymongo import MongoClient
 from services.chassis.blobs.contract import BlobError, BlobStore
 from services.chassis.faults import BadRequest, Unavailable, Violation
 from services.chassis.mongo import Document
-from services.chassis.paging import from_cursor, page_size, to_cursor
+from services.chassis.paging import from_cursor, page_size
 from services.chassis.telemetry import request_context, tracing
 from services.chassis.timestamps import from_timestamp
 from services.exporter.catalogue.column_store import ColumnStore, request_key
@@ -38,12 +37,9 @@ from services.wire import exporter_pb2_grpc
 
 log = structlog.get_logger()
 
-M = TypeVar("M", pb.Job, pb.JobFile)
-
 WATCH_SECONDS = 0.25
 MAX_COMPLETIONS = 500
 DEFAULT_COMPLETIONS = 200
-MAX_PAGE_BYTES = 3 * 1024 * 1024
 
 
 class ExporterService(exporter_pb2_grpc.ExporterServiceServicer):
@@ -120,27 +116,24 @@ class ExporterService(exporter_pb2_grpc.ExporterServiceServicer):
             text = f"there is no such format; there are {', '.join(sorted(self._formats))}"
             raise BadRequest([Violation("format", text)])
         size = page_size(request.page_size)
-        jobs = await self._store.page(
+        found = await self._store.page(
             request.tenant,
             states=from_states(request.states),
             form=request.format,
             schedule_id=request.schedule_id,
             before=from_cursor(request.page_token),
-            limit=size + 1,
+            limit=size,
         )
-        page = _fitting([to_message(job) for job in jobs[:size]])
-        last = jobs[len(page) - 1] if len(jobs) > len(page) else None
-        return pb.ListJobsResponse(jobs=page, next_page_token=to_cursor(last.created_at, last.id) if last else "")
+        following = found.next_cursor(lambda job: (job.created_at, job.id))
+        return pb.ListJobsResponse(jobs=map(to_message, found), next_page_token=following)
 
     async def ListCompletions(self, request: pb.ListCompletionsRequest, context: Any) -> pb.ListCompletionsResponse:
         """A page of all tenants' completed jobs that still have their file, in the order of their completion."""
         size = page_size(request.page_size, default=DEFAULT_COMPLETIONS, maximum=MAX_COMPLETIONS)
         since = from_timestamp(request.since, "since")
-        jobs = await self._store.completions(since, from_cursor(request.page_token), size + 1)
-        page = _fitting([to_file_message(job) for job in jobs[:size]])
-        last = jobs[len(page) - 1] if len(jobs) > len(page) else None
-        following = to_cursor(last.finished_at, last.id) if last and last.finished_at else ""
-        return pb.ListCompletionsResponse(files=page, next_page_token=following)
+        found = await self._store.completions(since, from_cursor(request.page_token), size)
+        following = found.next_cursor(lambda job: (job.finished_at or since, job.id))
+        return pb.ListCompletionsResponse(files=map(to_file_message, found), next_page_token=following)
 
     async def CancelJob(self, request: pb.CancelJobRequest, context: Any) -> pb.CancelJobResponse:
         """End a live job."""
@@ -243,12 +236,6 @@ def _chosen_id(request: pb.CreateJobRequest) -> str:
         return str(uuid.UUID(request.job_id))
     except ValueError as exc:
         raise BadRequest([Violation("job_id", "is not a UUID")]) from exc
-
-
-def _fitting(page: Sequence[M]) -> Sequence[M]:
-    """The first messages of a page, at least one, that fit into one response; options may be long."""
-    sizes = accumulate(message.ByteSize() for message in page)
-    return page[: max(1, sum(size < MAX_PAGE_BYTES for size in sizes))]
 
 
 def _description(form: Format) -> pb.FormatDescription:

@@ -8,7 +8,7 @@ from typing import Any
 import structlog
 
 from services.chassis.faults import BadRequest, Violation
-from services.chassis.paging import cut, from_cursor, page_size
+from services.chassis.paging import from_cursor, page_size
 from services.chassis.telemetry import tracing
 from services.scheduler.cron import preview
 from services.scheduler.messages import run_message, schedule_message, spec_for_create, spec_for_update, times_message
@@ -51,11 +51,11 @@ class SchedulerService(scheduler_pb2_grpc.SchedulerServiceServicer):
             request.tenant,
             platform_id=request.platform_id,
             before=from_cursor(request.page_token),
-            limit=size + 1,
+            limit=size,
         )
-        page, following = cut(found, size, lambda one: (one.created_at, one.id))
-        last = await self._runs.newest([schedule.id for schedule in page])
-        messages = [schedule_message(schedule, last.get(schedule.id)) for schedule in page]
+        following = found.next_cursor(lambda one: (one.created_at, one.id))
+        last = await self._runs.newest([schedule.id for schedule in found])
+        messages = [schedule_message(schedule, last.get(schedule.id)) for schedule in found]
         return pb.ListSchedulesResponse(schedules=messages, next_page_token=following)
 
     async def UpdateSchedule(self, request: pb.UpdateScheduleRequest, context: Any) -> pb.UpdateScheduleResponse:
@@ -89,9 +89,9 @@ class SchedulerService(scheduler_pb2_grpc.SchedulerServiceServicer):
         """A page of a schedule's runs, newest first."""
         schedule = await self._registry.get(request.tenant, request.schedule_id)
         size = page_size(request.page_size)
-        found = await self._runs.page(schedule.id, before=from_cursor(request.page_token), limit=size + 1)
-        page, following = cut(found, size, lambda one: (one.fire_at, one.id))
-        return pb.ListRunsResponse(runs=[run_message(run) for run in page], next_page_token=following)
+        found = await self._runs.page(schedule.id, before=from_cursor(request.page_token), limit=size)
+        following = found.next_cursor(lambda one: (one.fire_at, one.id))
+        return pb.ListRunsResponse(runs=[run_message(run) for run in found], next_page_token=following)
 
     async def ListUpcomingTimes(
         self, request: pb.ListUpcomingTimesRequest, context: Any

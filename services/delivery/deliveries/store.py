@@ -13,7 +13,7 @@ from services.chassis import mongo
 from services.chassis.faults import ErrorInfo
 from services.chassis.mongo import Database, Document, insert_missing, insert_or_get, translate_errors
 from services.chassis.mongo_expressions import NOW, among, is_due, later, literal, seconds_since
-from services.chassis.paging import Position
+from services.chassis.paging import Page, Position
 from services.delivery.deliveries.delivery import (
     ENDED,
     HELD,
@@ -105,8 +105,13 @@ class DeliveryStore:
         states: Sequence[DeliveryState],
         before: Position | None,
         limit: int,
-    ) -> list[Delivery]:
-        """A tenant's deliveries, newest first, after the position `before` (created_at, id)."""
+        brief: bool = False,
+    ) -> Page[Delivery]:
+        """A tenant's deliveries, newest first, after the position `before` (created_at, id).
+
+        Args:
+            brief: without receipts and attempts.
+        """
         where: Document = {"tenant": tenant}
         if job_id:
             where["job_id"] = job_id
@@ -114,7 +119,9 @@ class DeliveryStore:
             where["platform_id"] = platform_id
         if states:
             where["state"] = {"$in": [state.value for state in states]}
-        return [from_document(d) for d in await mongo.page(self._deliveries, where, after=before, limit=limit)]
+        without = ["notes", *(("attempts", "receipt") if brief else ())]
+        found = await mongo.page(self._deliveries, where, after=before, limit=limit, without=without)
+        return found.converted(from_document)
 
     @translate_errors
     async def restart(self, tenant: str, delivery_id: str, states: frozenset[DeliveryState]) -> Delivery | None:

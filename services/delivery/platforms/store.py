@@ -9,7 +9,7 @@ from pymongo import ASCENDING, DESCENDING, ReturnDocument
 from services.chassis import mongo
 from services.chassis.mongo import Database, Document, insert_or_get, load, translate_errors
 from services.chassis.mongo_expressions import difference
-from services.chassis.paging import Position
+from services.chassis.paging import Page, Position
 from services.delivery.platforms.platform import Platform
 from services.delivery.platforms.secrets import Sealed
 
@@ -37,10 +37,10 @@ class PlatformStore:
         return None if document is None else _platform(document)
 
     @translate_errors
-    async def page(self, tenant: str, *, before: Position | None, limit: int) -> list[Platform]:
+    async def page(self, tenant: str, *, before: Position | None, limit: int) -> Page[Platform]:
         """A tenant's platforms, newest first, after the position `before` (created_at, id)."""
         found = await mongo.page(self._platforms, {"tenant": tenant}, after=before, limit=limit)
-        return [_platform(document) for document in found]
+        return found.converted(_platform)
 
     @translate_errors
     async def active(self, tenant: str) -> list[Platform]:

@@ -43,7 +43,9 @@ class ExportOptions(BaseModel):
         default=None, description="Columns to leave out; a parent means all below it."
     )
     platform_ids: tuple[UUID, ...] | None = Field(
-        default=None, description="Upload to these platforms only; `[]`: to none; absent: to every active platform."
+        default=None,
+        max_length=100,
+        description="Upload to these platforms only; `[]`: to none; absent: to every active platform.",
     )
     file_name: str | None = Field(
         default=None,

@@ -14,6 +14,7 @@ def from_document(document: Document) -> Job:
         Job,
         document,
         id=document["_id"],
+        options_json=document.get("options_json", ""),
         state=JobState(document["state"]),
         artifact=load(Artifact, artifact) if artifact else None,
         error=load(ErrorInfo, error) if error else None,

@@ -6,9 +6,12 @@ from datetime import datetime
 from services.chassis import mongo
 from services.chassis.mongo import Database, Document, translate_errors
 from services.chassis.mongo_expressions import NOW, among, seconds_since
-from services.chassis.paging import Position
+from services.chassis.paging import Page, Position
 from services.exporter.jobs.documents import from_document
 from services.exporter.jobs.job import LIVE, Job, JobState
+
+WITHOUT_OPTIONS: Document = {"options_json": 0}
+"""Projection for those who need a job's state only: options may be long. `options_json` is then empty."""
 
 
 class JobQueries:
@@ -38,7 +41,7 @@ class JobQueries:
         schedule_id: str,
         before: Position | None,
         limit: int,
-    ) -> list[Job]:
+    ) -> Page[Job]:
         """A tenant's jobs, newest first, after the position `before` (created_at, id)."""
         where: Document = {"tenant": tenant}
         if states:
@@ -47,19 +50,20 @@ class JobQueries:
             where["format"] = form
         if schedule_id:
             where["schedule_id"] = schedule_id
-        return [from_document(d) for d in await mongo.page(self._jobs, where, after=before, limit=limit)]
+        return (await mongo.page(self._jobs, where, after=before, limit=limit)).converted(from_document)
 
     @translate_errors
-    async def completions(self, since: datetime, after: Position | None, limit: int) -> list[Job]:
+    async def completions(self, since: datetime, after: Position | None, limit: int) -> Page[Job]:
         """Completed jobs of all tenants, oldest completion first, after the position `after` (finished_at, id)."""
         where = {"state": JobState.COMPLETED.value, "finished_at": {"$gte": since}}
         found = await mongo.page(self._jobs, where, after=after, limit=limit, by="finished_at", newest_first=False)
-        return [from_document(d) for d in found]
+        return found.converted(from_document)
 
     @translate_errors
     async def by_ids(self, job_ids: Sequence[str]) -> dict[str, Job]:
-        """The jobs that exist among these."""
-        return {d["_id"]: from_document(d) async for d in self._jobs.find({"_id": {"$in": list(job_ids)}})}
+        """The jobs that exist among these, without their options."""
+        found = self._jobs.find({"_id": {"$in": list(job_ids)}}, WITHOUT_OPTIONS)
+        return {d["_id"]: from_document(d) async for d in found}
 
     @translate_errors
     async def live_counts(self) -> dict[JobState, int]:

@@ -13,7 +13,7 @@ from services.chassis.mongo import Document, insert_or_get, translate_errors
 from services.chassis.mongo_expressions import NOW, among, is_due, later, literal
 from services.exporter.jobs.documents import artifact_document, error_document, from_document, new_document
 from services.exporter.jobs.job import ENDED, LIVE, RETRIABLE, FinishedFile, Job, JobState, NewJob, Progress
-from services.exporter.jobs.queries import JobQueries
+from services.exporter.jobs.queries import WITHOUT_OPTIONS, JobQueries
 
 _LEASE_FIELDS = ["lease_until", "lease_owner"]
 
@@ -48,11 +48,19 @@ class JobStore(JobQueries):
         await self._jobs.create_index([("finished_at", ASCENDING), ("_id", ASCENDING)])
 
     async def _change(
-        self, where: Document, *stages: Document, sort: list[tuple[str, int]] | None = None
+        self,
+        where: Document,
+        *stages: Document,
+        sort: list[tuple[str, int]] | None = None,
+        projection: Document | None = WITHOUT_OPTIONS,
     ) -> Job | None:
         """The one compare-and-set: the changed job, or None when no job meets `where`."""
         document = await self._jobs.find_one_and_update(
-            where, [*stages, {"$set": {"updated_at": NOW}}], sort=sort, return_document=ReturnDocument.AFTER
+            where,
+            [*stages, {"$set": {"updated_at": NOW}}],
+            projection=projection,
+            sort=sort,
+            return_document=ReturnDocument.AFTER,
         )
         return None if document is None else from_document(document)
 
@@ -69,7 +77,7 @@ class JobStore(JobQueries):
     async def cancel(self, tenant: str, job_id: str) -> Job | None:
         """End a live job; None when it is not live."""
         where = {"_id": job_id, "tenant": tenant, **among(LIVE)}
-        return await self._change(where, *_ending(JobState.CANCELLED, {}))
+        return await self._change(where, *_ending(JobState.CANCELLED, {}), projection=None)
 
     @translate_errors
     async def retry(self, tenant: str, job_id: str) -> Job | None:
@@ -78,13 +86,13 @@ class JobStore(JobQueries):
         restarted = {"state": "accepted", "stage": "queued", "attempt": 0, "processed": 0}
         restarted |= {"dispatch_at": NOW, "retried_at": NOW}
         outdated = ["error", "started_at", "finished_at", "event_at", "total", "warnings", "records"]
-        return await self._change(where, {"$set": restarted}, {"$unset": outdated})
+        return await self._change(where, {"$set": restarted}, {"$unset": outdated}, projection=None)
 
     @translate_errors
     async def delete(self, tenant: str, job_id: str) -> Job | None:
         """Remove an ended job; None when there is none. The sweep removes a file that is left behind."""
         where = {"_id": job_id, "tenant": tenant, **among(ENDED)}
-        document = await self._jobs.find_one_and_delete(where)
+        document = await self._jobs.find_one_and_delete(where, WITHOUT_OPTIONS)
         return None if document is None else from_document(document)
 
     # Waking
@@ -138,7 +146,7 @@ class JobStore(JobQueries):
             "lease_until": later(lease),
             "dispatch_at": later(lease),
         }
-        job = await self._change(where, {"$set": taken})
+        job = await self._change(where, {"$set": taken}, projection=None)
         return None if job is None else Lease(job)
 
     @translate_errors

@@ -17,7 +17,7 @@ from services.exporter.requests.filters import Filter, FilterError, parse_filter
 
 FILTERED_SHEET = "products"
 """The collection that fields and filters apply to; other sheets are exported whole."""
-MAX_OPTIONS_BYTES = 2 * 1024 * 1024
+MAX_OPTIONS_BYTES = 256 * 1024
 """Of a request's options, which are stored on the job."""
 
 
@@ -60,7 +60,7 @@ def check_request(formats: Mapping[str, Format], name: str, options_json: str) -
 
 def _parse(options_json: str) -> dict[str, Any]:
     if len(options_json.encode(errors="replace")) > MAX_OPTIONS_BYTES:
-        raise BadRequest([Violation("options_json", f"is larger than {MAX_OPTIONS_BYTES} bytes")])
+        raise BadRequest([Violation("options_json", f"is larger than {MAX_OPTIONS_BYTES:,} bytes")])
     try:
         body = json.loads(options_json or "{}", parse_float=_exact, parse_constant=_refuse)
         json.dumps(body, ensure_ascii=False, default=str).encode()  # ValueError on an unpaired surrogate

@@ -9,7 +9,7 @@ import grpc
 from services.chassis.faults import BadRequest, Fault, Violation
 from services.chassis.rpc.client import Answer, Caller
 
-NAMES = {"page_token": "cursor", "page_size": "limit"}
+NAMES = {"page_token": "cursor", "page_size": "limit", "options_json": "body"}
 
 
 class RestCaller(Caller):

@@ -9,7 +9,7 @@ from pymongo import ASCENDING, DESCENDING, ReturnDocument
 from services.chassis import mongo
 from services.chassis.mongo import Database, Document, insert_or_get, translate_errors
 from services.chassis.mongo_expressions import NOW, among, is_due, later, literal, seconds_since
-from services.chassis.paging import Position
+from services.chassis.paging import Page, Position
 from services.scheduler.schedules.documents import run_document, run_from
 from services.scheduler.schedules.schedule import ENDED, LIVE, Run, RunState
 
@@ -34,10 +34,11 @@ class RunStore:
         return run_from(await insert_or_get(self._runs, run_document(run)))
 
     @translate_errors
-    async def page(self, schedule_id: str, *, before: Position | None, limit: int) -> list[Run]:
+    async def page(self, schedule_id: str, *, before: Position | None, limit: int) -> Page[Run]:
         """A schedule's runs, newest fire time first, after the position `before` (fire_at, id)."""
         where = {"schedule_id": schedule_id}
-        return [run_from(d) for d in await mongo.page(self._runs, where, after=before, limit=limit, by="fire_at")]
+        found = await mongo.page(self._runs, where, after=before, limit=limit, by="fire_at")
+        return found.converted(run_from)
 
     @translate_errors
     async def newest(self, schedule_ids: Sequence[str]) -> dict[str, Run]:

@@ -11,7 +11,7 @@ from prometheus_client import Counter, Gauge, Histogram
 from services.scheduler.cron import time_zones
 from services.scheduler.cron.expression import CronError
 from services.scheduler.cron.misfire import Plan, plan
-from services.scheduler.schedules.schedule import Run, RunState, Schedule, run_id
+from services.scheduler.schedules.schedule import Run, RunState, Timing, run_id
 from services.scheduler.schedules.store import Due, Move, ScheduleStore
 
 log = structlog.get_logger()
@@ -60,7 +60,7 @@ class Ticker:
             now = await self._store.now()
             for schedule in found:
                 after = await asyncio.to_thread(_with_current_rules, schedule, now)
-                done += await self._store.change(schedule, after) is not None
+                done += await self._store.move(schedule, after)
         return done
 
     async def measure(self) -> None:
@@ -76,12 +76,12 @@ class Ticker:
                 log.exception("schedule_not_planned", action="tick", schedule_id=one.schedule.id)
         return moves
 
-    def _move(self, schedule: Schedule, now: datetime) -> Move:
+    def _move(self, schedule: Timing, now: datetime) -> Move:
         ahead = self._ahead(schedule, now)
         after = replace(schedule, planned_until=_latest(schedule, ahead), next_fire_at=ahead.next_fire)
         return Move(schedule, after, tuple(_runs(schedule, ahead, now)))
 
-    def _ahead(self, schedule: Schedule, now: datetime) -> Plan:
+    def _ahead(self, schedule: Timing, now: datetime) -> Plan:
         """The plan. Jitter delays the start of runs and does not change their fire times."""
         try:
             return plan(
@@ -108,7 +108,7 @@ def _report(moves: Sequence[Move], runs: Sequence[Run]) -> None:
         log.info("planned", action="tick", run_id=run.id, schedule_id=run.schedule_id, state=run.state.value)
 
 
-def _with_current_rules(schedule: Schedule, now: datetime) -> Schedule:
+def _with_current_rules(schedule: Timing, now: datetime) -> Timing:
     """The schedule with its next fire time recomputed. Due times are still planned; missed runs are not backfilled."""
     is_due = schedule.next_fire_at is not None and schedule.next_fire_at <= now
     after = schedule.planned_until if is_due else max(schedule.planned_until, now)
@@ -120,11 +120,11 @@ def _with_current_rules(schedule: Schedule, now: datetime) -> Schedule:
     return replace(schedule, planned_until=after, next_fire_at=following, rules=time_zones.version())
 
 
-def _latest(schedule: Schedule, ahead: Plan) -> datetime:
+def _latest(schedule: Timing, ahead: Plan) -> datetime:
     return max([schedule.planned_until, *ahead.run, *ahead.skipped])
 
 
-def _runs(schedule: Schedule, ahead: Plan, now: datetime) -> list[Run]:
+def _runs(schedule: Timing, ahead: Plan, now: datetime) -> list[Run]:
     """The runs of a plan; one skipped run stands for all missed fire times."""
     runs = [
         Run(run_id(schedule.id, at), schedule.id, schedule.tenant, at, RunState.WAITING, now, waits=len(ahead.run) > 1)

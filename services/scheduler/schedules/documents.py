@@ -4,16 +4,18 @@ from dataclasses import fields
 
 from services.chassis.mongo import Document, load
 from services.scheduler.cron.misfire import Policy
-from services.scheduler.schedules.schedule import Overlap, Run, RunState, Schedule
+from services.scheduler.schedules.schedule import Overlap, Run, RunState, Schedule, Timing
 
-_SCHEDULE = tuple(f.name for f in fields(Schedule) if f.name not in ("id", "misfire", "overlap"))
+TIMING_FIELDS = tuple(f.name for f in fields(Timing) if f.name != "id")
 _RUN = tuple(f.name for f in fields(Run) if f.name not in ("id", "state"))
 
 
-def schedule_document(schedule: Schedule) -> Document:
-    """A schedule as stored; `due_at` is present only while the schedule has a next fire time."""
-    document: Document = {name: getattr(schedule, name) for name in _SCHEDULE}
-    document |= {"_id": schedule.id, "misfire": schedule.misfire.value, "overlap": schedule.overlap.value}
+def schedule_document(schedule: Timing) -> Document:
+    """A schedule, or its timing, as stored; `due_at` is present only while it has a next fire time."""
+    document: Document = {f.name: getattr(schedule, f.name) for f in fields(schedule) if f.name != "id"}
+    document |= {"_id": schedule.id, "misfire": schedule.misfire.value}
+    if isinstance(schedule, Schedule):
+        document["overlap"] = schedule.overlap.value
     if schedule.due_at is not None:
         document["due_at"] = schedule.due_at
     return document
@@ -23,6 +25,11 @@ def schedule_from(document: Document) -> Schedule:
     """The schedule in a document."""
     policies = {"misfire": Policy(document["misfire"]), "overlap": Overlap(document["overlap"])}
     return load(Schedule, document, id=document["_id"], **policies)
+
+
+def timing_from(document: Document) -> Timing:
+    """The timing of the schedule in a document."""
+    return load(Timing, document, id=document["_id"], misfire=Policy(document["misfire"]))
 
 
 def run_document(run: Run) -> Document:

@@ -48,24 +48,16 @@ def manual_run_id(schedule_id: str, request_id: str) -> str:
     return str(uuid.uuid5(NAMESPACE, f"{schedule_id}/manual/{request_id}"))
 
 
-@dataclass(frozen=True, slots=True)
-class Schedule:
-    """A schedule as it is stored."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Timing:
+    """What the tick reads and writes of a schedule, so that it loads no options."""
 
     id: str
     tenant: str
-    platform_id: str
-    name: str
     cron_expression: str
     timezone: str
-    is_active: bool
-    format: str
-    options_json: str
     misfire: Policy
-    overlap: Overlap
     jitter_seconds: int
-    created_at: datetime
-    updated_at: datetime
     planned_until: datetime
     """The last planned fire time, or the time of creation, resumption or edit, if later."""
     next_fire_at: datetime | None
@@ -88,6 +80,20 @@ class Schedule:
     def due_at(self) -> datetime | None:
         """When the schedule has to be planned next."""
         return None if self.next_fire_at is None else self.next_fire_at + self.delay
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Schedule(Timing):
+    """A schedule as it is stored."""
+
+    platform_id: str
+    name: str
+    is_active: bool
+    format: str
+    options_json: str
+    overlap: Overlap
+    created_at: datetime
+    updated_at: datetime
 
 
 @dataclass(frozen=True, slots=True)

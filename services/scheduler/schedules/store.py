@@ -14,16 +14,22 @@ from pymongo import ASCENDING, DESCENDING, ReturnDocument, UpdateOne
 from services.chassis import mongo
 from services.chassis.mongo import Client, Database, Document, insert_or_get, translate_errors
 from services.chassis.mongo_expressions import NOW, difference, is_due
-from services.chassis.paging import Position
-from services.scheduler.schedules.documents import run_document, schedule_document, schedule_from
-from services.scheduler.schedules.schedule import Run, Schedule
+from services.chassis.paging import Page, Position
+from services.scheduler.schedules.documents import (
+    TIMING_FIELDS,
+    run_document,
+    schedule_document,
+    schedule_from,
+    timing_from,
+)
+from services.scheduler.schedules.schedule import Run, Schedule, Timing
 
 
 @dataclass(frozen=True, slots=True)
 class Due:
     """A schedule that is due, and the time of the server."""
 
-    schedule: Schedule
+    schedule: Timing
     now: datetime
 
 
@@ -31,8 +37,8 @@ class Due:
 class Move:
     """A schedule before and after it was planned, and the runs that were planned."""
 
-    before: Schedule
-    after: Schedule
+    before: Timing
+    after: Timing
     runs: tuple[Run, ...]
 
 
@@ -85,10 +91,10 @@ class ScheduleStore:
         return await self._schedules.count_documents({"tenant": tenant}, limit=at_most)
 
     @translate_errors
-    async def page(self, tenant: str, *, platform_id: str, before: Position | None, limit: int) -> list[Schedule]:
+    async def page(self, tenant: str, *, platform_id: str, before: Position | None, limit: int) -> Page[Schedule]:
         """A tenant's schedules, newest first, after the position `before` (created_at, id)."""
         where = {"tenant": tenant, **({"platform_id": platform_id} if platform_id else {})}
-        return [schedule_from(d) for d in await mongo.page(self._schedules, where, after=before, limit=limit)]
+        return (await mongo.page(self._schedules, where, after=before, limit=limit)).converted(schedule_from)
 
     @translate_errors
     async def change(self, before: Schedule, after: Schedule) -> Schedule | None:
@@ -110,9 +116,9 @@ class ScheduleStore:
             {"$match": is_due("due_at")},
             {"$sort": {"due_at": 1}},
             {"$limit": limit},
-            {"$addFields": {"now": NOW}},
+            {"$project": {**dict.fromkeys(TIMING_FIELDS, 1), "now": NOW}},
         ]
-        return [Due(schedule_from(d), d["now"]) async for d in self._schedules.aggregate(stages)]
+        return [Due(timing_from(d), d["now"]) async for d in self._schedules.aggregate(stages)]
 
     @translate_errors
     async def planned(self, moves: Sequence[Move]) -> Planned:
@@ -128,10 +134,15 @@ class ScheduleStore:
         return Planned(moved=done.modified_count if done else 0, runs=new)
 
     @translate_errors
-    async def with_other_rules(self, rules: str, limit: int) -> list[Schedule]:
+    async def with_other_rules(self, rules: str, limit: int) -> list[Timing]:
         """Active schedules whose next fire time was computed with other time-zone rules."""
-        found = self._schedules.find({"is_active": True, "rules": {"$ne": rules}}).limit(limit)
-        return [schedule_from(d) async for d in found]
+        found = self._schedules.find({"is_active": True, "rules": {"$ne": rules}}, TIMING_FIELDS).limit(limit)
+        return [timing_from(d) async for d in found]
+
+    @translate_errors
+    async def move(self, before: Timing, after: Timing) -> bool:
+        """Store a new timing. False: the schedule was changed or deleted since it was read."""
+        return (await self._schedules.update_one(*_next_version(before, after))).modified_count == 1
 
     @translate_errors
     async def oldest_due_age(self) -> float:
@@ -142,7 +153,7 @@ class ScheduleStore:
         return max(0.0, (due[0].now - due[0].schedule.due_at).total_seconds())
 
 
-def _next_version(before: Schedule, after: Schedule) -> tuple[Document, Document]:
+def _next_version(before: Timing, after: Timing) -> tuple[Document, Document]:
     """The compare and the set: the version that was read, and the fields that change."""
     where = {"_id": before.id, "tenant": before.tenant, "version": before.version}
     after = replace(after, version=before.version + 1)

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 import pytest
 
 from services.chassis.faults import BadRequest
-from services.chassis.paging import DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE, cut, from_cursor, page_size, to_cursor
+from services.chassis.paging import DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE, Page, from_cursor, page_size, to_cursor
 
 AT = datetime(2026, 3, 15, 9, 30, 0, 123_000, tzinfo=UTC)
 
@@ -36,7 +36,7 @@ def test_an_invalid_cursor_is_rejected(cursor: str) -> None:
         from_cursor(cursor)
 
 
-def test_a_cut_page_has_a_cursor_only_when_more_follow() -> None:
-    assert cut(["a", "b"], 2, lambda item: (AT, item)) == (["a", "b"], "")
-    assert cut(["a", "b", "c"], 2, lambda item: (AT, item)) == (["a", "b"], to_cursor(AT, "b"))
-    assert cut([], 2, lambda item: (AT, item)) == ([], "")
+def test_a_page_has_a_cursor_only_when_more_follow() -> None:
+    assert Page(["a", "b"], has_more=False).next_cursor(lambda item: (AT, item)) == ""
+    assert Page(["a", "b"], has_more=True).next_cursor(lambda item: (AT, item)) == to_cursor(AT, "b")
+    assert Page([1, 2], has_more=True).converted(str).next_cursor(lambda item: (AT, item)) == to_cursor(AT, "2")

@@ -35,7 +35,7 @@ class FtpConfig(DestinationConfig):
     )
     port: int | None = Field(default=None, ge=1, le=65535, description="Default: 21, or 990 for implicit TLS.")
     username: str = Field(min_length=1, max_length=255)
-    password: SecretStr
+    password: SecretStr = Field(max_length=4_096)
     tls: Literal["explicit", "implicit", "none"] = Field(
         default="explicit",
         description="explicit: TLS is started before the login; implicit: TLS from the first byte; none: unencrypted.",

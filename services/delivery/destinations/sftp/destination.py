@@ -28,8 +28,12 @@ class SftpConfig(DestinationConfig):
     host: str = Field(min_length=1, max_length=255, description="Name or address of the server.")
     port: int = Field(default=22, ge=1, le=65535)
     username: str = Field(min_length=1, max_length=255)
-    password: SecretStr | None = Field(default=None, min_length=1, description="Password, or give a private key.")
-    passphrase: SecretStr | None = Field(default=None, min_length=1, description="Of the private key, if it has one.")
+    password: SecretStr | None = Field(
+        default=None, min_length=1, max_length=4_096, description="Password, or give a private key."
+    )
+    passphrase: SecretStr | None = Field(
+        default=None, min_length=1, max_length=4_096, description="Of the private key, if it has one."
+    )
     # After the passphrase, which is needed to check it.
     private_key: SecretStr | None = Field(
         default=None, max_length=20_000, description="Private key, the whole text of its file (OpenSSH or PEM)."
