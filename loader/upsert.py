@@ -14,9 +14,10 @@ from pymongo.errors import BulkWriteError, OperationFailure
 from loader.catalogue import Documents
 from loader.entries.entry import Entry, Refused
 from loader.errors import BadRecord
+from loader.values.cells import shows
 from loader.values.identity import Key, Show, shown_as
 from services.chassis.mongo import is_transient
-from services.exporter.transcode.values import CODEC, Document
+from services.exporter.transcode.values import CODEC, Document, text
 
 MAX_BATCH = 1_000
 MAX_BATCH_CHARACTERS = 8 << 20
@@ -128,14 +129,20 @@ class Upsert:
     def _found(self, entries: Sequence[Entry]) -> dict[tuple[str, str], list[Document]]:
         """The existing products, by field and the written form of the field's value."""
         found: dict[tuple[str, str], list[Document]] = defaultdict(list)
-        by_sku = [entry.sku for entry in entries if entry.id is None and entry.sku]
         by_id = [entry.id for entry in entries if entry.id]
-        for name, keys in [*((name, by_id) for name in self._id_fields), ("sku", by_sku)]:
-            values = [value for key in keys for value in key.candidates]
-            for document in self._collection.find({name: {"$in": values}}) if values else ():
-                for shown in shown_as(document[name], self._show):
-                    found[name, shown].append(document)
+        for name in self._id_fields:
+            self._find(name, by_id, found)
+        without = [
+            entry for entry in entries if not (entry.id and any((n, entry.id.shown) in found for n in self._id_fields))
+        ]
+        self._find("sku", [entry.sku for entry in without if entry.sku], found)
         return found
+
+    def _find(self, name: str, keys: Sequence[Key], found: dict[tuple[str, str], list[Document]]) -> None:
+        values = [value for key in keys for value in key.candidates]
+        for document in self._collection.find({name: {"$in": values}}) if values else ():
+            for shown in shown_as(document[name], self._show):
+                found[name, shown].append(document)
 
     def _product(self, entry: Entry, found: dict[tuple[str, str], list[Document]]) -> Document | None:
         fields, key = (self._id_fields, entry.id) if entry.id else (("sku",), entry.sku)
@@ -146,7 +153,14 @@ class Upsert:
                 raise BadRecord(f"{len(products)} products have this {'sku' if name == 'sku' else 'id'}; {hint}")
             if products:
                 return products[0]
+        if entry.id and entry.sku and self._show is text:
+            same = [old for old in found.get(("sku", entry.sku.shown), ()) if self._is_id_of(entry.id, old)]
+            return same[0] if len(same) == 1 else None
         return None
+
+    def _is_id_of(self, key: Key, product: Document) -> bool:
+        """Whether a spreadsheet may have made the key of the product's id: `1` of `000001`."""
+        return any(shows(key.shown, product[name]) for name in self._id_fields if name in product)
 
     def _write(self, entry: Entry, old: Document | None) -> Write | None:
         document = entry.applied(old)

@@ -1,16 +1,23 @@
 """Reads the rows of an Excel workbook; programs that save a workbook keep the types of its cells, unlike in CSV."""
 
 import re
-from collections.abc import Iterator
+import zipfile
+from collections.abc import Collection, Iterator
 from datetime import date, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
+from xml.sax.saxutils import unescape
 
 from python_calamine import CalamineError, CalamineSheet, CalamineWorkbook
 
 from loader.errors import BadFile
 from loader.files.table import Row, Rows, header_of
+from loader.files.text_file import CHUNK
 
+_BOOK, _RELATIONS = "xl/workbook.xml", "xl/_rels/workbook.xml.rels"
+_LOST = re.compile(
+    rb'<c [^>]*t="e"[^>]*>|<c [^>]*[^/>]>\s*<f(?:\s[^>]*)?(?:/>|>[^<]*</f>)\s*(?:<v\s*/>|<v>\s*</v>)?\s*</c>'
+)
 _KEPT_DIGITS = 15
 
 
@@ -21,7 +28,7 @@ class WorkbookRows(Rows):
         table: the name of the sheet; a workbook with a single sheet may have any name.
 
     Raises:
-        BadFile: it is not a workbook, or does not have the sheet.
+        BadFile: it is not a workbook, does not have the sheet, or has a cell whose value was not saved.
     """
 
     may_be_escaped = False
@@ -34,6 +41,7 @@ class WorkbookRows(Rows):
                 names = book.sheet_names
             if not names:
                 raise BadFile(f"it has no sheet {table!r}, only {', '.join(map(repr, book.sheet_names))}")
+            _refuse_lost_values(path, names)
             self._sheets = [book.get_sheet_by_name(name) for name in names]
         except CalamineError as exc:
             raise BadFile(f"not an Excel workbook ({exc}); unpack other ZIP files before you load them") from exc
@@ -62,6 +70,46 @@ def _rows(sheet: CalamineSheet) -> Iterator[tuple[int, list[str]]]:
         cells = [cell_text(value) for value in values]
         if any(cells):
             yield number, cells
+
+
+def _refuse_lost_values(path: Path, names: Collection[str]) -> None:
+    """Refuse sheets of `.xlsx` with cells that calamine takes for empty, so that their values would be removed.
+
+    Raises:
+        BadFile: a cell holds an error, or a formula without a saved value.
+    """
+    if not zipfile.is_zipfile(path):
+        return
+    with zipfile.ZipFile(path) as archive:
+        members = set(archive.namelist())
+        if not {_BOOK, _RELATIONS} <= members:
+            return
+        targets = {
+            found[0]: found[1] for found in _attributes(archive.read(_RELATIONS), "Relationship", "Id", "Target")
+        }
+        for name, key in _attributes(archive.read(_BOOK), "sheet", "name", "r:id"):
+            member = "xl/" + targets.get(key, "").removeprefix("/").removeprefix("xl/")
+            if name in names and member in members:
+                with archive.open(member) as sheet:
+                    _refuse_lost_cells(name, sheet)
+
+
+def _attributes(xml: bytes, tag: str, *names: str) -> Iterator[tuple[str, ...]]:
+    for found in re.findall(rf"<{tag}\s[^>]*>", xml.decode()):
+        values = dict(re.findall(r'([\w:]+)="([^"]*)"', found))
+        yield tuple(unescape(values.get(name, ""), {"&quot;": '"'}) for name in names)
+
+
+def _refuse_lost_cells(name: str, sheet: IO[bytes]) -> None:
+    rest = b""
+    while chunk := sheet.read(CHUNK):
+        text = rest + chunk
+        if found := _LOST.search(text):
+            cell = found[0].decode(errors="replace").partition('r="')[2].partition('"')[0]
+            advice = "save the workbook in a spreadsheet program" if b"<f" in found[0] else "correct it"
+            what = "a formula without a saved value" if b"<f" in found[0] else "an error"
+            raise BadFile(f"cell {cell} of {name!r} holds {what}; {advice}")
+        rest = text[text.rfind(b"<c ") :] if b"<c " in text else b""
 
 
 def cell_text(value: Any) -> str:

@@ -77,8 +77,9 @@ def _refuse(cell: str) -> Any:
 
 
 def _bool(cell: str) -> bool:
-    """Spreadsheets write TRUE and FALSE."""
-    return cell.lower() == "true" if cell.lower() in ("true", "false") else bool(_refuse(cell))
+    """Spreadsheets write TRUE and FALSE, or 1 and 0 after a change of the cell's format."""
+    found = {"true": True, "1": True, "false": False, "0": False}.get(cell.lower())
+    return bool(_refuse(cell)) if found is None else found
 
 
 def _int(cell: str) -> Any:

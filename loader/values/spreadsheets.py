@@ -8,10 +8,13 @@ from collections.abc import Iterator
 from datetime import datetime, timedelta
 from decimal import ROUND_DOWN, ROUND_HALF_UP, Context, Decimal, InvalidOperation
 
-from loader.values.json_values import NUMBER, date
+from loader.values.json_values import NUMBER
+from services.exporter.transcode.sheet_xml import SMALLEST
 
 # `1.23457E-07`: a spreadsheet shows at least six digits, except zeros at the end.
 _MIN_SHOWN_DIGITS = 6
+# LibreOffice shows a number that has an exponent in CSV as `1.23E-07`.
+_LIBREOFFICE_DIGITS = 3
 # `0.333333333`, `12345678.12`: otherwise it shows at least ten digits, including the 0 before the point.
 _MIN_DIGITS_AND_ZERO = 10
 _KEPT_DIGITS = 15
@@ -29,39 +32,35 @@ _DAY, _MINUTE, _SECOND, _MILLISECOND = (
 def is_resaved(cell: str, shown: str) -> bool:
     """Whether a spreadsheet writes this cell when it saves a file in which the cell was `shown`."""
     if shown.lower() in ("true", "false"):
-        return cell == shown.upper()
+        return cell in (shown.upper(), "1" if shown.lower() == "true" else "0")
     if "_xFFF" in cell:  # the escapes of two characters that XML forbids; calamine does not decode them
         return cell.replace("_xFFFE_", "\ufffe").replace("_xFFFF_", "\uffff") == shown
-    if shown[-1:] == "Z":
+    if _TIME.fullmatch(cell) and _TIME.fullmatch(shown):
         return _is_same_time(cell, shown)
     return bool(NUMBER.fullmatch(cell) and NUMBER.fullmatch(shown)) and _is_same_number(cell, shown)
 
 
 def time_of(cell: str) -> datetime | None:
     """The time in a cell such as `2026-03-01 09:30:00`, as spreadsheets write it; None if it is something else."""
-    found = _TIME.fullmatch(cell)
-    if not found or not found[2]:
-        return None
+    return _parsed(cell) if (found := _TIME.fullmatch(cell)) and found[2] else None
+
+
+def _parsed(cell: str) -> datetime | None:
     try:
-        at = datetime.fromisoformat(cell.removesuffix("Z"))
+        return _rounded(datetime.fromisoformat(cell.removesuffix("Z")), _MILLISECOND)
     except ValueError:
         return None
-    return _rounded(at, _MILLISECOND)
 
 
 def _is_same_time(cell: str, shown: str) -> bool:
     """Whether the cell is the time that is shown, rounded or truncated to the precision of the cell."""
-    found, exact = _TIME.fullmatch(cell), date(shown)
-    if not found or not isinstance(exact, datetime):
+    written, exact, found = _parsed(cell), _parsed(shown), _TIME.fullmatch(cell)
+    if not written or not exact or not found:
         return False
     _, minutes, seconds, fraction = found.groups()
     precision = _SECOND if seconds else _MINUTE if minutes else _DAY
     if fraction:
         precision = max(_MILLISECOND, timedelta(microseconds=10 ** (7 - len(fraction))))
-    try:
-        written = _rounded(datetime.fromisoformat(cell.removesuffix("Z")), _MILLISECOND)
-    except ValueError:
-        return False
     return written in (_truncated(exact, precision), _rounded(exact, precision))
 
 
@@ -84,10 +83,17 @@ def _is_same_number(cell: str, shown: str) -> bool:
         return False
     if written == exact:
         return True
-    if not written or not exact or written.adjusted() - exact.adjusted() not in (-1, 0, 1):
+    if not written:
+        return abs(exact) < SMALLEST
+    if not exact or written.adjusted() - exact.adjusted() not in (-1, 0, 1):
         return False
+    if len(exact.as_tuple().digits) > _KEPT_DIGITS == len(written.as_tuple().digits):
+        # LibreOffice sometimes rounds the last of the 15 digits the other way.
+        return abs(written - exact) < Decimal(1).scaleb(exact.adjusted() + 1 - _KEPT_DIGITS)
     if "e" in cell.lower():
-        digits = max(_MIN_SHOWN_DIGITS, len(written.as_tuple().digits))
+        digits = len(written.as_tuple().digits)
+        if digits != _LIBREOFFICE_DIGITS or "e" not in shown.lower():
+            digits = max(_MIN_SHOWN_DIGITS, digits)
         return any(written == _half_up(number, digits) for number in _as_kept(exact))
     if written == Context(prec=_KEPT_DIGITS, rounding=ROUND_DOWN).plus(exact):
         return True
