@@ -39,6 +39,7 @@ def delivery_message(delivery: Delivery, *, brief: bool = False) -> pb.Delivery:
         id=delivery.id,
         tenant=delivery.tenant,
         job_id=delivery.job_id,
+        job_created_at=to_timestamp(delivery.file.created_at),
         platform_id=delivery.platform_id,
         platform_name=delivery.platform_name,
         platform_type=delivery.platform_type,

@@ -2,12 +2,13 @@
 
 import json
 from collections.abc import Mapping
+from datetime import UTC
 from typing import Any
 
 import structlog
 
 from services.chassis.paging import from_cursor, page_size
-from services.delivery.deliveries.delivery import ENDED, PLATFORM_DELETED, Delivery, DeliveryState
+from services.delivery.deliveries.delivery import PLATFORM_DELETED, Delivery, DeliveryState
 from services.delivery.deliveries.fan_out import new_delivery
 from services.delivery.deliveries.store import DeliveryStore
 from services.delivery.deliveries.worker import Worker
@@ -124,6 +125,7 @@ class DeliveryService(delivery_pb2_grpc.DeliveryServiceServicer):
             before=from_cursor(request.page_token),
             limit=size,
             brief=brief,
+            job_created_at=request.job_created_at.ToDatetime(UTC) if request.HasField("job_created_at") else None,
         )
         following = found.next_cursor(lambda one: (one.created_at, one.id))
         messages = [delivery_message(delivery, brief=brief) for delivery in found]
@@ -158,7 +160,7 @@ class DeliveryService(delivery_pb2_grpc.DeliveryServiceServicer):
         if not platform.is_active:
             raise WrongState("platform_inactive", "The platform is not active; activate it first.")
         wanted = new_delivery(file, platform.id, platform, self._max_attempts)
-        found = await self._deliveries.restart(request.tenant, wanted.id, ENDED) or await self._deliveries.add(wanted)
+        found = await self._deliveries.restart_for(wanted) or await self._deliveries.add(wanted)
         self._worker.wake()
         return pb.DeliverJobResponse(delivery=delivery_message(found))
 

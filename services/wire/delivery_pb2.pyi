@@ -529,6 +529,7 @@ class Delivery(_message.Message):
     CREATED_AT_FIELD_NUMBER: _builtins.int
     DELIVERED_AT_FIELD_NUMBER: _builtins.int
     NEXT_ATTEMPT_AT_FIELD_NUMBER: _builtins.int
+    JOB_CREATED_AT_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """UUID, derived from job and platform"""
     tenant: _builtins.str
@@ -569,6 +570,10 @@ class Delivery(_message.Message):
     def next_attempt_at(self) -> _timestamp_pb2.Timestamp:
         """of a waiting delivery"""
 
+    @_builtins.property
+    def job_created_at(self) -> _timestamp_pb2.Timestamp:
+        """tells jobs with the same id apart"""
+
     def __init__(
         self,
         *,
@@ -591,10 +596,11 @@ class Delivery(_message.Message):
         created_at: _timestamp_pb2.Timestamp | None = ...,
         delivered_at: _timestamp_pb2.Timestamp | None = ...,
         next_attempt_at: _timestamp_pb2.Timestamp | None = ...,
+        job_created_at: _timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["created_at", b"created_at", "delivered_at", b"delivered_at", "error", b"error", "next_attempt_at", b"next_attempt_at", "receipt", b"receipt"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["created_at", b"created_at", "delivered_at", b"delivered_at", "error", b"error", "job_created_at", b"job_created_at", "next_attempt_at", b"next_attempt_at", "receipt", b"receipt"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempt", b"attempt", "attempts", b"attempts", "created_at", b"created_at", "delivered_at", b"delivered_at", "error", b"error", "file_name", b"file_name", "id", b"id", "job_id", b"job_id", "max_attempts", b"max_attempts", "next_attempt_at", b"next_attempt_at", "platform_id", b"platform_id", "platform_name", b"platform_name", "platform_type", b"platform_type", "receipt", b"receipt", "sent_bytes", b"sent_bytes", "sha256", b"sha256", "size_bytes", b"size_bytes", "state", b"state", "tenant", b"tenant"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempt", b"attempt", "attempts", b"attempts", "created_at", b"created_at", "delivered_at", b"delivered_at", "error", b"error", "file_name", b"file_name", "id", b"id", "job_created_at", b"job_created_at", "job_id", b"job_id", "max_attempts", b"max_attempts", "next_attempt_at", b"next_attempt_at", "platform_id", b"platform_id", "platform_name", b"platform_name", "platform_type", b"platform_type", "receipt", b"receipt", "sent_bytes", b"sent_bytes", "sha256", b"sha256", "size_bytes", b"size_bytes", "state", b"state", "tenant", b"tenant"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -714,6 +720,7 @@ class ListDeliveriesRequest(_message.Message):
     PAGE_SIZE_FIELD_NUMBER: _builtins.int
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     VIEW_FIELD_NUMBER: _builtins.int
+    JOB_CREATED_AT_FIELD_NUMBER: _builtins.int
     tenant: _builtins.str
     job_id: _builtins.str
     """all when empty"""
@@ -727,6 +734,10 @@ class ListDeliveriesRequest(_message.Message):
     def states(self) -> _containers.RepeatedScalarFieldContainer[Global___DeliveryState.ValueType]:
         """all when empty"""
 
+    @_builtins.property
+    def job_created_at(self) -> _timestamp_pb2.Timestamp:
+        """only of the job created then; of all jobs with this id when absent"""
+
     def __init__(
         self,
         *,
@@ -737,10 +748,11 @@ class ListDeliveriesRequest(_message.Message):
         page_size: _builtins.int = ...,
         page_token: _builtins.str = ...,
         view: Global___DeliveryView.ValueType = ...,
+        job_created_at: _timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["job_created_at", b"job_created_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["job_id", b"job_id", "page_size", b"page_size", "page_token", b"page_token", "platform_id", b"platform_id", "states", b"states", "tenant", b"tenant", "view", b"view"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["job_created_at", b"job_created_at", "job_id", b"job_id", "page_size", b"page_size", "page_token", b"page_token", "platform_id", b"platform_id", "states", b"states", "tenant", b"tenant", "view", b"view"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 import structlog
 from google.protobuf.message import DecodeError
 from nats.aio.msg import Msg
+from pymongo import ReturnDocument
 
 from services.chassis.jetstream import Inbox, Stream
 from services.chassis.mongo import Database, insert_or_get, translate_errors
@@ -22,7 +23,12 @@ ACK_WAIT = 30.0
 
 
 class Watermark:
-    """The time of the last completion seen by any replica; initially the first start."""
+    """Up to which time completions have been seen by any replica; initially the first start.
+
+    The times of completions come from the clock of MongoDB's primary, which may be wrong, and which is another one
+    after a failover. A watermark that is too late hides completions; one that is too early only repeats queries.
+    Therefore it is never later than two other clocks: the one of this process, and the one of the primary now.
+    """
 
     def __init__(self, database: Database) -> None:
         self._marks = database["watermarks"]
@@ -39,9 +45,24 @@ class Watermark:
         return at
 
     @translate_errors
-    async def advance(self, at: datetime) -> None:
-        """Store a later time; an earlier one changes nothing."""
-        await self._marks.update_one({"_id": "completions"}, {"$max": {"at": at}}, upsert=True)
+    async def begin(self, now: datetime) -> datetime:
+        """The stored time, after moving it back if it is later than `now` or than the primary's clock."""
+        await self.get()
+        bounded = {"$set": {"at": {"$min": ["$at", NOW, now]}}}
+        found = await self._marks.find_one_and_update(
+            {"_id": "completions"}, [bounded], return_document=ReturnDocument.AFTER
+        )
+        at: datetime = found["at"]
+        return at
+
+    @translate_errors
+    async def advance(self, at: datetime, now: datetime) -> None:
+        """Store a later time, but none later than `now`; an earlier one changes nothing.
+
+        Args:
+            now: the time of this process when it began to query.
+        """
+        await self._marks.update_one({"_id": "completions"}, {"$max": {"at": min(at, now)}}, upsert=True)
 
 
 class Completions:
@@ -68,10 +89,11 @@ class Completions:
     async def reconcile(self) -> int:
         """Fan out the exporter's recent completions; returns the number of new deliveries."""
         created = 0
-        since = await self._watermark.get()
+        now = datetime.now(UTC)
+        since = await self._watermark.begin(now)
         async for file in self._exporter.completions(since - self._lookback):
             created += await self._fan_out_completed(file)
-            await self._watermark.advance(file.job.finished_at.ToDatetime(UTC))
+            await self._watermark.advance(file.job.finished_at.ToDatetime(UTC), now)
         if created:
             log.info("reconciled", action="reconcile", deliveries=created)
         return created

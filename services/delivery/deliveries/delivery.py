@@ -8,7 +8,7 @@ pending, sending, verifying, retry_wait → failed
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from enum import StrEnum
 
 from services.chassis.faults import ErrorInfo
@@ -32,9 +32,15 @@ LIVE = frozenset(DeliveryState) - ENDED
 NAMESPACE = uuid.UUID("5b2ff0bb-8f5c-5c4e-9f5e-3d6a7c1d9e42")
 
 
-def delivery_id(job_id: str, platform_id: str) -> str:
-    """uuid5 of job and platform, so that a repeated completion creates no second delivery."""
-    return str(uuid.uuid5(NAMESPACE, f"{job_id}/{platform_id}"))
+def delivery_ids(job_id: str, created_at: datetime, platform_id: str) -> tuple[str, str]:
+    """The ids that a delivery may have; they are fixed, so that a repeated completion creates no second delivery.
+
+    The first one is of job and platform alone, as all versions make it. If it belongs to an earlier job, which was
+    deleted and requested again under its idempotency key, the second one is used, which contains the job's time.
+    """
+    names = (f"{job_id}/{platform_id}", f"{job_id}/{created_at.astimezone(UTC):%Y%m%dT%H%M%S.%f}/{platform_id}")
+    first, second = (str(uuid.uuid5(NAMESPACE, name)) for name in names)
+    return first, second
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,9 +113,9 @@ class NewDelivery:
     traceparent: str = ""
 
     @property
-    def id(self) -> str:
-        """See `delivery_id`."""
-        return delivery_id(self.job_id, self.platform_id)
+    def ids(self) -> tuple[str, str]:
+        """See `delivery_ids`."""
+        return delivery_ids(self.job_id, self.file.created_at, self.platform_id)
 
 
 @dataclass(frozen=True, slots=True)

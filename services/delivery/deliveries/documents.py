@@ -34,10 +34,10 @@ def _error(document: Document | None) -> ErrorInfo | None:
     return load(ErrorInfo, document) if document else None
 
 
-def new_document(delivery: NewDelivery) -> dict[str, Any]:
+def new_document(delivery_id: str, delivery: NewDelivery) -> dict[str, Any]:
     """The fields of a new delivery, without its times."""
     return {
-        "_id": delivery.id,
+        "_id": delivery_id,
         "tenant": delivery.tenant,
         "job_id": delivery.job_id,
         "platform_id": delivery.platform_id,

@@ -4,14 +4,14 @@ An event may arrive twice, late, or after a platform was added; the decision doe
 """
 
 from collections.abc import Callable, Sequence
-from datetime import UTC
+from datetime import UTC, datetime
 from pathlib import PurePosixPath
 
 import structlog
 
 from services.chassis.faults import ErrorInfo
-from services.chassis.mongo import Database, insert_or_get, translate_errors
-from services.chassis.mongo_expressions import NOW
+from services.chassis.mongo import Database, Document, insert_or_get, translate_errors
+from services.chassis.mongo_expressions import NOW, literal
 from services.chassis.rpc.requests import canonical_id
 from services.chassis.telemetry import tracing
 from services.delivery.deliveries.delivery import PLATFORM_INACTIVE, PLATFORM_NOT_FOUND, File, NewDelivery
@@ -26,8 +26,15 @@ log = structlog.get_logger()
 REMEMBERED_SECONDS = 30 * 86_400
 
 
+# Older versions did not store it. A decision that is not older than a job was made about that job.
+_JOB_CREATED_AT = {"$ifNull": ["$job_created_at", "$settled_at"]}
+
+
 class FanOutStore:
-    """The `fan_outs` collection: the platforms a job is delivered to, and whether all its deliveries are stored."""
+    """The `fan_outs` collection: the platforms a job is delivered to, and whether all its deliveries are stored.
+
+    There is one document for each job id. If a job was deleted and requested again, it is about the newest one.
+    """
 
     def __init__(self, database: Database) -> None:
         self._fan_outs = database["fan_outs"]
@@ -38,20 +45,29 @@ class FanOutStore:
         await self._fan_outs.create_index("settled_at", expireAfterSeconds=REMEMBERED_SECONDS)
 
     @translate_errors
-    async def is_done(self, job_id: str) -> bool:
+    async def is_done(self, job_id: str, created_at: datetime) -> bool:
         """Whether all deliveries of the job are stored."""
-        return await self._fan_outs.find_one({"_id": job_id, "is_done": True}, {"_id": 1}) is not None
+        where = {"_id": job_id, "is_done": True, "$expr": {"$gte": [_JOB_CREATED_AT, created_at]}}
+        return await self._fan_outs.find_one(where, {"_id": 1}) is not None
 
     @translate_errors
-    async def settle(self, job_id: str, platform_ids: Sequence[str]) -> list[str]:
-        """Store the platforms a job is delivered to, unless that was decided before; returns what is stored."""
-        new = {"_id": job_id, "platform_ids": list(platform_ids)}
-        return list((await insert_or_get(self._fan_outs, new, {"settled_at": NOW}))["platform_ids"])
+    async def settle(self, job_id: str, created_at: datetime, platform_ids: Sequence[str]) -> list[str]:
+        """Store the platforms a job is delivered to, unless that was decided before; returns what is stored.
+
+        It replaces the decision about an earlier job with the same id, which was deleted and requested again.
+        """
+        new = {"platform_ids": list(platform_ids), "job_created_at": created_at}
+        earlier = {"_id": job_id, "$expr": {"$lt": [_JOB_CREATED_AT, created_at]}}
+        decision: Document = {"platform_ids": literal(list(platform_ids)), "job_created_at": created_at}
+        changed: list[Document] = [{"$set": {**decision, "settled_at": NOW}}, {"$unset": "is_done"}]
+        await self._fan_outs.update_one(earlier, changed)
+        return list((await insert_or_get(self._fan_outs, {"_id": job_id, **new}, {"settled_at": NOW}))["platform_ids"])
 
     @translate_errors
-    async def done(self, job_id: str) -> None:
+    async def done(self, job_id: str, created_at: datetime) -> None:
         """Record that all deliveries of the job are stored."""
-        await self._fan_outs.update_one({"_id": job_id}, {"$set": {"is_done": True}})
+        where = {"_id": job_id, "job_created_at": {"$in": [None, created_at]}}  # None: see `_JOB_CREATED_AT`
+        await self._fan_outs.update_one(where, {"$set": {"is_done": True}})
 
 
 class FanOut:
@@ -79,7 +95,7 @@ class FanOut:
     async def create_deliveries(self, file: pb.JobFile) -> int:
         """Store the deliveries of a completed job; returns how many, or 0 if they are stored already."""
         job = file.job
-        if await self._store.is_done(job.id):
+        if await self._store.is_done(job.id, job.created_at.ToDatetime(UTC)):
             return 0
         attributes: dict[str, tracing.Attribute] = {"exports.job.id": job.id, "exports.tenant": job.tenant}
         with tracing.span("fan out", parent=tracing.from_text(file.traceparent), attributes=attributes):
@@ -91,10 +107,11 @@ class FanOut:
             chosen = list(dict.fromkeys(map(canonical_id, job.platforms.platform_ids)))
         else:
             chosen = [platform.id for platform in await self._platforms.active(job.tenant)]
-        platform_ids = await self._store.settle(job.id, chosen)
+        created_at = job.created_at.ToDatetime(UTC)
+        platform_ids = await self._store.settle(job.id, created_at, chosen)
         known = {p.id: p for p in await self._platforms.named(job.tenant, platform_ids)}
         await self._add_all(file, [(platform_id, known.get(platform_id)) for platform_id in platform_ids])
-        await self._store.done(job.id)
+        await self._store.done(job.id, created_at)
         self._wake()
         log.info("fanned_out", action="fan_out", job_id=job.id, tenant=job.tenant, platforms=len(platform_ids))
         return len(platform_ids)

@@ -4,8 +4,9 @@ Field `due_at` is when a worker should next take the delivery: now while it is p
 is held, after the delay while it waits for a retry. It is absent once the delivery has ended.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 
 from pymongo import ASCENDING, DESCENDING, ReturnDocument
 
@@ -82,12 +83,25 @@ class DeliveryStore:
         Args:
             failed: why it cannot be made; it is stored as failed.
         """
-        return from_document(await insert_or_get(self._deliveries, *_insertion(new, failed)))
+        [wanted] = await self._ids([new])
+        return from_document(await insert_or_get(self._deliveries, *_insertion(wanted, new, failed)))
 
     @translate_errors
     async def add_all(self, new: Sequence[tuple[NewDelivery, ErrorInfo | None]]) -> list[int]:
         """The same for several deliveries with one write; returns the indexes of those that did not exist."""
-        return await insert_missing(self._deliveries, [_insertion(one, failed) for one, failed in new])
+        ids = await self._ids([one for one, _ in new])
+        rows = [_insertion(wanted, *one) for wanted, one in zip(ids, new, strict=True)]
+        return await insert_missing(self._deliveries, rows)
+
+    async def _ids(self, new: Sequence[NewDelivery]) -> list[str]:
+        """The id of each delivery: the first of its `delivery_ids`, unless that is of an earlier job with the same id.
+
+        A concurrent call for the same jobs finds the same ids.
+        """
+        where = {"_id": {"$in": [one for delivery in new for one in delivery.ids]}}
+        cursor = self._deliveries.find(where, {"file.created_at": 1})
+        of_jobs = {document["_id"]: document["file"]["created_at"] async for document in cursor}
+        return [_id(delivery, of_jobs) for delivery in new]
 
     @translate_errors
     async def get(self, tenant: str, delivery_id: str) -> Delivery | None:
@@ -106,6 +120,7 @@ class DeliveryStore:
         before: Position | None,
         limit: int,
         brief: bool = False,
+        job_created_at: datetime | None = None,
     ) -> Page[Delivery]:
         """A tenant's deliveries, newest first, after the position `before` (created_at, id).
 
@@ -115,6 +130,8 @@ class DeliveryStore:
         where: Document = {"tenant": tenant}
         if job_id:
             where["job_id"] = job_id
+        if job_created_at is not None:
+            where["file.created_at"] = job_created_at
         if platform_id:
             where["platform_id"] = platform_id
         if states:
@@ -122,6 +139,12 @@ class DeliveryStore:
         without = ["notes", *(("attempts", "receipt") if brief else ())]
         found = await mongo.page(self._deliveries, where, after=before, limit=limit, without=without)
         return found.converted(from_document)
+
+    @translate_errors
+    async def restart_for(self, new: NewDelivery) -> Delivery | None:
+        """Restart the ended delivery of this job to this platform; None when there is none."""
+        [wanted] = await self._ids([new])
+        return await self.restart(new.tenant, wanted, ENDED)
 
     @translate_errors
     async def restart(self, tenant: str, delivery_id: str, states: frozenset[DeliveryState]) -> Delivery | None:
@@ -254,9 +277,15 @@ class DeliveryStore:
         return max([float(document["age"]) async for document in cursor], default=0.0)
 
 
-def _insertion(new: NewDelivery, failed: ErrorInfo | None) -> tuple[Document, Document]:
+def _id(new: NewDelivery, of_jobs: Mapping[str, datetime]) -> str:
+    first, second = new.ids
+    job = new.file.created_at
+    return second if second in of_jobs or of_jobs.get(first, job) != job else first
+
+
+def _insertion(delivery_id: str, new: NewDelivery, failed: ErrorInfo | None) -> tuple[Document, Document]:
     """The document of a new delivery and its computed fields."""
-    document, times = new_document(new), {"created_at": NOW, "updated_at": NOW}
+    document, times = new_document(delivery_id, new), {"created_at": NOW, "updated_at": NOW}
     if failed is None:
         return document, {**times, "due_at": NOW}
     return {**document, "state": DeliveryState.FAILED.value, "error": error_document(failed)}, times

@@ -2,11 +2,13 @@
 
 from __future__ import annotations  # grpcio's classes take type arguments in its stubs only
 
+from typing import Any
+
 import grpc
 
 from services.gateway.clients.rest_names import RestCaller
 from services.wire import delivery_pb2 as pb
-from services.wire import delivery_pb2_grpc
+from services.wire import delivery_pb2_grpc, exporter_pb2
 
 TEST_DEADLINE = 60.0
 BRIEF_DEADLINE = 2.0
@@ -53,18 +55,22 @@ class DeliveryClient:
         """The types and the schemas of their configurations."""
         return await self._caller.call(self._stub.ListPlatformTypes, pb.ListPlatformTypesRequest())
 
-    async def deliveries(self, tenant: str, job_id: str, limit: int, cursor: str) -> pb.ListDeliveriesResponse:
+    async def deliveries(self, job: exporter_pb2.Job, limit: int, cursor: str) -> pb.ListDeliveriesResponse:
         """A page of a job's deliveries."""
-        request = pb.ListDeliveriesRequest(tenant=tenant, job_id=job_id, page_size=limit, page_token=cursor)
+        request = _deliveries_of(job, page_size=limit, page_token=cursor)
         return await self._caller.call(self._stub.ListDeliveries, request)
 
-    async def list_deliveries_brief(self, tenant: str, job_id: str) -> pb.ListDeliveriesResponse:
+    async def list_deliveries_brief(self, job: exporter_pb2.Job) -> pb.ListDeliveriesResponse:
         """A job's newest deliveries without receipts and attempts, with a short deadline."""
-        view = pb.DELIVERY_VIEW_BASIC
-        request = pb.ListDeliveriesRequest(tenant=tenant, job_id=job_id, page_size=BRIEF_SIZE, view=view)
+        request = _deliveries_of(job, page_size=BRIEF_SIZE, view=pb.DELIVERY_VIEW_BASIC)
         return await self._caller.call(self._stub.ListDeliveries, request, deadline=BRIEF_DEADLINE)
 
     async def deliver(self, tenant: str, job_id: str, platform_id: str) -> pb.Delivery:
         """Deliver a job's file to a platform, again or for the first time."""
         request = pb.DeliverJobRequest(tenant=tenant, job_id=job_id, platform_id=platform_id)
         return (await self._caller.call(self._stub.DeliverJob, request)).delivery
+
+
+def _deliveries_of(job: exporter_pb2.Job, **options: Any) -> pb.ListDeliveriesRequest:
+    """Not those of an earlier job that had the same id and was deleted."""
+    return pb.ListDeliveriesRequest(tenant=job.tenant, job_id=job.id, job_created_at=job.created_at, **options)

@@ -48,8 +48,8 @@ class DeliveryRoutes:
         """A page of the job's deliveries."""
         job_id = job_id_in_path(request)
         wanted = requested_page(request.query)
-        await self._exporter.get(caller.tenant, job_id)  # 404 for another tenant's job
-        found = await self._delivery.deliveries(caller.tenant, job_id, wanted.limit, wanted.cursor)
+        job = await self._exporter.get(caller.tenant, job_id)  # 404 for another tenant's job
+        found = await self._delivery.deliveries(job, wanted.limit, wanted.cursor)
         page = answers.DeliveryPage(
             items=[answers.delivery(one) for one in found.deliveries], next_cursor=found.next_page_token or None
         )

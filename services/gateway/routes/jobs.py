@@ -117,7 +117,7 @@ class JobRoutes:
         ):
             return None
         try:
-            return job_answers.deliveries(await self._delivery.list_deliveries_brief(job.tenant, job.id))
+            return job_answers.deliveries(await self._delivery.list_deliveries_brief(job))
         except Unavailable:
             self._ask_deliveries_after = time.monotonic() + DELIVERIES_PAUSE
             return None

@@ -81,7 +81,7 @@ class DeliveryBench:
         await self._deliveries.update_one({}, {"$inc": {"fence": 1}})
 
     async def stored(self) -> Stored:
-        delivery = await self.store.get("acme", new().id)
+        delivery = await self.store.get("acme", new().ids[0])
         assert delivery is not None
         return Stored(DELIVERY_STATES[delivery.state], delivery.attempt, error_code(delivery.error))
 

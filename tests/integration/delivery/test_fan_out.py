@@ -20,7 +20,7 @@ from services.wire import delivery_pb2 as pb
 from services.wire import exporter_pb2 as jobs_pb
 from tests.contract.destinations.rigs.sftp import SftpRig
 from tests.integration.delivering import DeliveryFixture, deliverer
-from tests.integration.exporting import exporter, new_tenant, products
+from tests.integration.exporting import eventually, exporter, new_tenant, products
 from tests.mongo_traffic import observed
 
 AT = datetime(2026, 3, 15, 9, tzinfo=UTC)
@@ -106,7 +106,7 @@ async def test_a_fan_out_that_was_cut_off_is_finished_at_the_next_completion(fix
     first, second = await fixture.platform(), await fixture.platform()
     job = completed()
     # A process died after it had stored the decision and before it stored the deliveries.
-    await fixture.fan_outs.settle(job.id, [first, second])
+    await fixture.fan_outs.settle(job.id, AT, [first, second])
     await fixture.platform()
     assert await fixture.fan_out.create_deliveries(file_of(job)) == 2
     assert set(await fixture.found(job)) == {first, second}
@@ -114,7 +114,7 @@ async def test_a_fan_out_that_was_cut_off_is_finished_at_the_next_completion(fix
 
 async def test_concurrent_decisions_agree(fixture: Fixture) -> None:
     job = completed()
-    settled = await asyncio.gather(*(fixture.fan_outs.settle(job.id, [str(n)]) for n in range(10)))
+    settled = await asyncio.gather(*(fixture.fan_outs.settle(job.id, AT, [str(n)]) for n in range(10)))
     assert len({tuple(one) for one in settled}) == 1
 
 
@@ -131,7 +131,7 @@ async def test_an_empty_list_of_platform_ids_means_no_delivery(fixture: Fixture)
     job = completed([])
     assert await fixture.fan_out.create_deliveries(file_of(job)) == 0
     assert await fixture.found(job) == {}
-    assert await fixture.fan_outs.is_done(job.id)
+    assert await fixture.fan_outs.is_done(job.id, AT)
 
 
 async def test_a_named_platform_that_cannot_be_used_is_a_failed_delivery(fixture: Fixture) -> None:
@@ -171,6 +171,84 @@ async def test_the_rest_of_a_cut_off_fan_out_is_stored_and_no_delivery_is_restar
     assert await fixture.found(job) == {first: ("sending", ""), second: ("pending", "")}
 
 
+def requested_again(job: jobs_pb.Job) -> jobs_pb.Job:
+    """Another job with the same id, created a minute later."""
+    other = jobs_pb.Job()
+    other.CopyFrom(job)
+    other.created_at.FromDatetime(AT + timedelta(minutes=1))
+    return other
+
+
+async def test_a_job_that_was_deleted_and_requested_again_is_delivered_again(fixture: Fixture) -> None:
+    platform_id = await fixture.platform()
+    job = completed()
+    again = requested_again(job)
+    assert await fixture.fan_out.create_deliveries(file_of(job)) == 1
+    assert await fixture.fan_out.create_deliveries(file_of(again)) == 1
+    assert await fixture.fan_out.create_deliveries(file_of(again)) == 0
+    assert await fixture.fan_out.create_deliveries(file_of(job)) == 0, "the event of the first job is late"
+    page = await fixture.deliveries.page("acme", job_id=job.id, platform_id="", states=[], before=None, limit=9)
+    assert {one.file.created_at for one in page} == {AT, AT + timedelta(minutes=1)}
+    own = await fixture.deliveries.page(
+        "acme", job_id=job.id, platform_id="", states=[], before=None, limit=9, job_created_at=AT
+    )
+    assert [one.file.created_at for one in own] == [AT]
+    wanted = new_delivery(file_of(again), platform_id, None, 7)
+    assert (await fixture.deliveries.add(wanted)).id == wanted.ids[1]
+    assert await fixture.deliveries.restart_for(wanted) is None, "it has not ended"
+
+
+@pytest.mark.parametrize("is_done", [True, False])
+async def test_a_fan_out_of_an_older_version_is_not_repeated(
+    fixture: Fixture, database: mongo.Database, is_done: bool
+) -> None:
+    platform_id = await fixture.platform()
+    job = completed()
+    await fixture.fan_out.create_deliveries(file_of(job))
+    change = {"$unset": {"job_created_at": "", **({} if is_done else {"is_done": ""})}}
+    await database["fan_outs"].update_one({"_id": job.id}, change)
+    await fixture.fan_out.create_deliveries(file_of(job))
+    assert set(await fixture.found(job)) == {platform_id}
+    assert await database["deliveries"].count_documents({}) == 1
+    assert await fixture.fan_outs.is_done(job.id, AT)
+    await database["fan_outs"].update_one({"_id": job.id}, {"$set": {"settled_at": AT}})
+    assert await fixture.fan_out.create_deliveries(file_of(requested_again(job))) == 1
+
+
+async def test_a_job_requested_again_under_its_idempotency_key_is_delivered_with_its_own_file(
+    shop: DeliveryFixture,
+) -> None:
+    platform = await shop.platform({"file_name": "latest", "on_conflict": "overwrite"})
+
+    async def export() -> tuple[jobs_pb.Job, pb.Delivery]:
+        job = await shop.exporter.create(shop.tenant, idempotency_key="nightly")
+        job = await shop.exporter.until(job, jobs_pb.JOB_STATE_COMPLETED)
+        request = {"job_id": job.id, "job_created_at": job.created_at}
+
+        async def delivered() -> pb.Delivery | None:
+            found = await shop.deliverer.deliveries(shop.tenant, **request)
+            assert len(found) <= 1, found
+            return found[0] if found and found[0].state == pb.DELIVERY_STATE_DELIVERED else None
+
+        found: pb.Delivery = await eventually("the job is delivered", delivered)
+        assert found.sha256 == job.artifact.sha256
+        assert found.job_created_at == job.created_at
+        assert shop.rig.files()["latest.csv"] == await shop.file(job)
+        return job, found
+
+    first, old = await export()
+    await shop.exporter.delete(first)
+    await shop.exporter.client[f"catalogue_{shop.tenant}"]["products"].insert_many(
+        [{**one, "_id": f"new-{one['_id']}"} for one in products(5)]
+    )
+    second, new = await export()
+    assert first.id == second.id
+    assert first.artifact.sha256 != second.artifact.sha256
+    manual = await shop.deliverer.deliver(second, platform)
+    assert manual.id == new.id != old.id
+    assert manual.sha256 == second.artifact.sha256
+
+
 async def test_an_event_starts_a_delivery_without_polling(
     clean_uri: str, nats_url: str, tmp_path: Path, sftp_server: SftpRig
 ) -> None:
@@ -191,7 +269,7 @@ async def test_completions_are_polled_when_events_are_lost(
 ) -> None:
     sftp_server.clear()
     tenant = new_tenant()
-    nowhere = "nats://127.0.0.1:1"
+    nowhere = "nats://127.0.0.1:1"  # no event arrives
     async with exporter(clean_uri, nats_url, tmp_path) as made:
         await made.fill(tenant, products(10))
         async with deliverer(clean_uri, nowhere, made) as first:
@@ -231,9 +309,39 @@ async def test_events_arrive_again_after_nats_has_lost_its_store(
 async def test_the_watermark_never_moves_back(shop: DeliveryFixture) -> None:
     marks = Watermark(shop.deliverer.database)
     begun = await marks.get()
-    await marks.advance(begun + timedelta(hours=1))
-    await marks.advance(begun + timedelta(minutes=1))
-    assert await marks.get() == begun + timedelta(hours=1)
+    later = begun + timedelta(hours=1)
+    await marks.advance(later, later)
+    await marks.advance(begun + timedelta(minutes=1), later)
+    assert await marks.get() == later
+
+
+async def test_the_watermark_is_not_later_than_any_clock(database: mongo.Database) -> None:
+    marks = Watermark(database)
+    begun, hour = await marks.get(), timedelta(hours=1)
+    # A primary whose clock ran ahead: its completion does not move the watermark past this process's clock.
+    await marks.advance(begun + hour, begun + timedelta(seconds=1))
+    assert await marks.get() == begun + timedelta(seconds=1)
+    # A watermark that an older version moved too far, or a process whose clock ran ahead.
+    await database["watermarks"].update_one({}, {"$set": {"at": begun + hour}})
+    assert begun <= await marks.begin(begun + 2 * hour) < begun + timedelta(minutes=1)
+    assert await marks.begin(begun - hour) == begun - hour, "a clock that is late only repeats queries"
+
+
+async def test_a_completion_is_found_after_a_primary_whose_clock_ran_ahead(
+    clean_uri: str, nats_url: str, tmp_path: Path, sftp_server: SftpRig
+) -> None:
+    sftp_server.clear()
+    tenant = new_tenant()
+    nowhere = "nats://127.0.0.1:1"
+    async with exporter(clean_uri, nats_url, tmp_path) as made, deliverer(clean_uri, nowhere, made) as started:
+        await made.fill(tenant, products(10))
+        await started.create(tenant, sftp_server.config())
+        ahead = await made.completed(tenant, options={"platform_ids": []})
+        await made.jobs.update_one({"_id": ahead.id}, {"$set": {"finished_at": datetime.now(UTC) + timedelta(hours=1)}})
+        await started.database["watermarks"].update_one({}, {"$set": {"at": datetime.now(UTC) + timedelta(hours=1)}})
+        await started.delivered(await made.completed(tenant))
+        [mark] = [m async for m in started.database["watermarks"].find()]
+        assert mark["at"] < datetime.now(UTC) + timedelta(minutes=1)
 
 
 async def test_deliveries_are_listed_in_pages(shop: DeliveryFixture) -> None:

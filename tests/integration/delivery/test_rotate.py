@@ -4,9 +4,10 @@ import asyncio
 import os
 import subprocess
 import sys
+from datetime import UTC
 
 from services.delivery.deliveries.attempt_state import packed
-from services.delivery.deliveries.delivery import delivery_id
+from services.delivery.deliveries.delivery import delivery_ids
 from services.delivery.platforms.secrets import Owner, Vault, parse_master_keys
 from services.wire import delivery_pb2 as pb
 from tests.integration.delivering import OpenShop, master_keys
@@ -55,7 +56,7 @@ async def test_notes_of_unfinished_uploads_are_rotated(open_shop: OpenShop, clea
             proxy.refuse()
             job = await shop.export()
             waiting = await shop.deliverer.until(job, pb.DELIVERY_STATE_RETRY_WAIT)
-        owner = Owner(shop.tenant, delivery_id(job.id, platform.id), "notes.url")
+        owner = Owner(shop.tenant, delivery_ids(job.id, job.created_at.ToDatetime(UTC), platform.id)[0], "notes.url")
         note = packed(Vault(*parse_master_keys(master_keys(1))).seal("https://upload", owner))
         deliveries = shop.exporter.client["delivery"]["deliveries"]
         await deliveries.update_one({"_id": waiting.id}, {"$set": {"notes": {"url": note}}})

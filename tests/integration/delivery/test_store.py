@@ -35,7 +35,7 @@ async def claimed(store: DeliveryStore, seconds: float = 60.0) -> Lease:
 
 
 async def state(store: DeliveryStore) -> DeliveryState:
-    found = await store.get("acme", new().id)
+    found = await store.get("acme", new().ids[0])
     assert found is not None
     return found.state
 
@@ -65,8 +65,8 @@ async def test_values_with_dollar_signs_are_stored_unchanged(deliveries: Deliver
 
 async def test_another_tenant_has_no_such_delivery(deliveries: DeliveryStore) -> None:
     await deliveries.add(new(), failed=ERROR)
-    assert await deliveries.get("other", new().id) is None
-    assert await deliveries.restart("other", new().id, frozenset({DeliveryState.FAILED})) is None
+    assert await deliveries.get("other", new().ids[0]) is None
+    assert await deliveries.restart("other", new().ids[0], frozenset({DeliveryState.FAILED})) is None
 
 
 async def test_one_of_many_concurrent_claims_gets_the_delivery(deliveries: DeliveryStore) -> None:
@@ -104,7 +104,7 @@ async def test_a_lease_that_has_run_out_is_taken_over_and_the_first_holder_can_c
     assert not await deliveries.fail(first, ERROR)
     assert not await deliveries.wait_for_retry(first, ERROR, 1)
     assert not await deliveries.give_back(first)
-    found = await deliveries.get("acme", new().id)
+    found = await deliveries.get("acme", new().ids[0])
     assert found is not None
     assert (found.state, found.fence, found.remote_name) == (DeliveryState.SENDING, 2, None)
 
@@ -113,7 +113,7 @@ async def test_a_heartbeat_keeps_the_lease_and_tells_of_progress(deliveries: Del
     await deliveries.add(new())
     lease = await claimed(deliveries, seconds=0)
     assert await deliveries.heartbeat(lease, Progress(sent=7, is_verifying=True), 60)
-    found = await deliveries.get("acme", new().id)
+    found = await deliveries.get("acme", new().ids[0])
     assert found is not None
     assert (found.state, found.bytes_sent) == (DeliveryState.VERIFYING, 7)
     assert await deliveries.claim("other", 60) is None
@@ -154,8 +154,8 @@ async def test_only_a_restart_changes_an_ended_delivery(deliveries: DeliveryStor
     assert not await deliveries.complete(lease, RECEIPT)
     assert not await deliveries.heartbeat(lease, Progress(sent=1), 60)
     assert await deliveries.claim("me", 60) is None
-    assert await deliveries.restart("acme", new().id, frozenset({DeliveryState.DELIVERED})) is None
-    anew = await deliveries.restart("acme", new().id, frozenset({DeliveryState.FAILED}))
+    assert await deliveries.restart("acme", new().ids[0], frozenset({DeliveryState.DELIVERED})) is None
+    anew = await deliveries.restart("acme", new().ids[0], frozenset({DeliveryState.FAILED}))
     assert anew is not None
     assert (anew.state, anew.attempt, anew.fence, anew.attempts) == (DeliveryState.PENDING, 0, 1, ())
     assert (anew.remote_name, anew.error) == ("p.csv", None)
@@ -167,7 +167,7 @@ async def test_only_an_ended_delivery_can_be_restarted(
 ) -> None:
     await deliveries.add(new())
     await database["deliveries"].update_one({}, {"$set": {"state": live.value}})
-    again = await deliveries.restart("acme", new().id, frozenset(DeliveryState))
+    again = await deliveries.restart("acme", new().ids[0], frozenset(DeliveryState))
     assert (again is not None) == (live in (DeliveryState.DELIVERED, DeliveryState.FAILED))
 
 
@@ -175,7 +175,7 @@ async def test_the_last_twenty_attempts_are_kept(deliveries: DeliveryStore) -> N
     await deliveries.add(new(max_attempts=100))
     for _ in range(22):
         assert await deliveries.wait_for_retry(await claimed(deliveries), ERROR, 0)
-    found = await deliveries.get("acme", new().id)
+    found = await deliveries.get("acme", new().ids[0])
     assert found is not None
     assert (len(found.attempts), found.attempt) == (20, 22)
     assert list(found.attempts) == sorted(found.attempts, key=lambda past: past.started_at)
@@ -213,10 +213,10 @@ async def test_old_ends_are_forgotten_and_live_ones_never(deliveries: DeliverySt
     await deliveries.add(new("j2"), failed=ERROR)
     await deliveries.add(new("j3"))
     long_ago = datetime.now(UTC) - timedelta(days=2)
-    where = {"_id": {"$in": [new("j1").id, new("j3").id]}}
+    where = {"_id": {"$in": [new("j1").ids[0], new("j3").ids[0]]}}
     await database["deliveries"].update_many(where, {"$set": {"updated_at": long_ago}})
     assert await deliveries.forget(86_400) == 1
-    assert await deliveries.get("acme", new("j1").id) is None
+    assert await deliveries.get("acme", new("j1").ids[0]) is None
 
 
 async def test_the_age_of_the_oldest_live_delivery_is_reported(
