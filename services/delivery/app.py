@@ -23,6 +23,7 @@ from services.delivery.platforms.store import PlatformStore
 from services.delivery.platforms.targets import TargetResolver
 from services.delivery.service import DeliveryService
 from services.delivery.settings import DeliverySettings
+from services.limits import Limits
 from services.wire import delivery_pb2_grpc
 
 SERVICE = "catalog.exports.v1.DeliveryService"
@@ -51,7 +52,7 @@ async def build(settings: DeliverySettings) -> AsyncIterator[Running]:
         inbox = Inbox(runtime.jetstream, EVENTS, "delivery", ack_wait=ACK_WAIT)
         completions = Completions(exporter, fan_out, watermark, inbox, lookback=settings.lookback_seconds)
         await runtime.run_in_background(*_background(settings, completions, deliveries, worker))
-        registry = PlatformRegistry(known, platforms, targets, vault)
+        registry = PlatformRegistry(known, platforms, targets, vault, Limits(settings))
         service = DeliveryService(
             known, registry, platforms, targets, deliveries, exporter, worker, max_attempts=settings.max_attempts
         )

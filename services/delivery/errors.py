@@ -28,6 +28,13 @@ class JobNotFound(DeliveryError):
         super().__init__("job_not_found", f"There is no job {job_id}.")
 
 
+class TooManyPlatforms(DeliveryError):
+    kind = Kind.EXHAUSTED
+
+    def __init__(self, limit: int) -> None:
+        super().__init__("too_many_platforms", f"The limit of {limit} platforms is reached; delete some.")
+
+
 class WrongState(DeliveryError):
     kind = Kind.CONFLICT
 

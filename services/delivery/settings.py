@@ -5,6 +5,7 @@ from pydantic import Field, SecretStr, field_validator
 from services.chassis.settings import RpcSettings
 from services.delivery.destinations.egress import parse_networks
 from services.delivery.platforms.secrets import parse_master_keys
+from services.limits import LimitSettings
 
 
 class VaultSettings(RpcSettings):
@@ -22,7 +23,7 @@ class VaultSettings(RpcSettings):
         return text
 
 
-class DeliverySettings(VaultSettings):
+class DeliverySettings(LimitSettings, VaultSettings):
     """Settings of the delivery service. Times are in seconds unless the name says otherwise."""
 
     exporter_address: str = Field(

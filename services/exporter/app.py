@@ -20,6 +20,7 @@ from services.exporter.jobs.store import JobStore
 from services.exporter.jobs.sweep import Sweeper
 from services.exporter.service import ExporterService
 from services.exporter.settings import ExporterSettings
+from services.limits import Limits
 from services.wire import exporter_pb2_grpc
 
 SERVICE = "catalog.exports.v1.ExporterService"
@@ -62,7 +63,7 @@ async def build(settings: ExporterSettings) -> AsyncIterator[Running]:
             formats(),
             catalogues,
             blobs,
-            max_live_jobs=settings.max_live_jobs,
+            Limits(settings),
             max_attempts=settings.max_attempts,
         )
         runtime.stack.push_async_callback(service.settled)

@@ -58,5 +58,17 @@ class TooManyJobs(ExporterError):
         )
 
 
+class TooManyBytes(ExporterError):
+    kind = Kind.EXHAUSTED
+
+    def __init__(self, stored: int, limit: int) -> None:
+        super().__init__(
+            "too_many_bytes",
+            f"The finished files have {stored:,} bytes, and the limit is {limit:,}; delete completed exports whose "
+            "files are no longer needed, or wait until their files expire.",
+            retry_after=60.0,
+        )
+
+
 class JobFault(AttemptError):
     """Why an attempt at a job made no file."""

@@ -18,8 +18,9 @@ from services.chassis.telemetry import request_context, tracing
 from services.chassis.timestamps import from_timestamp
 from services.exporter.catalogue.column_store import ColumnStore, request_key
 from services.exporter.catalogue.tenants import check_tenant
-from services.exporter.errors import JobNotFound, RequestReused, TooManyJobs, WrongState
+from services.exporter.errors import JobNotFound, RequestReused, WrongState
 from services.exporter.formats.contract import Format
+from services.exporter.jobs.admission import Admission
 from services.exporter.jobs.dispatch import Dispatcher
 from services.exporter.jobs.job import ENDED, Job, NewJob, id_for_key
 from services.exporter.jobs.store import JobStore
@@ -32,6 +33,7 @@ from services.exporter.messages import (
 )
 from services.exporter.requests.fields import check_fields
 from services.exporter.requests.request import FILTERED_SHEET, CheckedRequest, check_request
+from services.limits import Limits
 from services.wire import exporter_pb2 as pb
 from services.wire import exporter_pb2_grpc
 
@@ -53,8 +55,8 @@ class ExporterService(exporter_pb2_grpc.ExporterServiceServicer):
         formats: Mapping[str, Format],
         catalogues: MongoClient[Document],
         blobs: BlobStore,
+        limits: Limits,
         *,
-        max_live_jobs: int,
         max_attempts: int,
     ) -> None:
         self._store = store
@@ -63,7 +65,7 @@ class ExporterService(exporter_pb2_grpc.ExporterServiceServicer):
         self._formats = formats
         self._catalogues = catalogues
         self._blobs = blobs
-        self._max_live_jobs = max_live_jobs
+        self._admission = Admission(store, limits)
         self._max_attempts = max_attempts
         self._waking: set[asyncio.Task[None]] = set()
         self._leaving = asyncio.Event()
@@ -85,12 +87,13 @@ class ExporterService(exporter_pb2_grpc.ExporterServiceServicer):
         refuse_selection(request.options_json or "{}")
         known = await self._store.get(request.tenant, job_id)
         if known is None:
-            await self._check_limit(request.tenant)
+            await self._admission.check(request.tenant)
             await self._check_fields(request.tenant, checked)
-            known = await self._store.accept(self._new_job(job_id, request, options_json, checked))
+            known = await self._admission.accept(self._new_job(job_id, request, options_json, checked))
             log.info("job_accepted", action="accept", job_id=job_id, tenant=request.tenant, format=request.format)
         if (known.tenant, known.request_hash) != (request.tenant, checked.hash):
             raise RequestReused
+        known = await self._admission.settled(known)
         self._wake(job_id)
         return pb.CreateJobResponse(job=to_message(known))
 
@@ -147,8 +150,8 @@ class ExporterService(exporter_pb2_grpc.ExporterServiceServicer):
 
     async def RetryJob(self, request: pb.RetryJobRequest, context: Any) -> pb.RetryJobResponse:
         """Restart a failed or cancelled job."""
-        await self._check_limit(request.tenant)
-        job = await self._store.retry(request.tenant, request.job_id)
+        await self._admission.check(request.tenant)
+        job = await self._admission.retry(request.tenant, request.job_id)
         if job is None:
             state = (await self._found(request.tenant, request.job_id)).state
             message = f"The job is {state.value}; only a failed or cancelled job can be restarted."
@@ -195,10 +198,6 @@ class ExporterService(exporter_pb2_grpc.ExporterServiceServicer):
         if job is None:
             raise JobNotFound(job_id)
         return job
-
-    async def _check_limit(self, tenant: str) -> None:
-        if await self._store.live_count(tenant, self._max_live_jobs) >= self._max_live_jobs:
-            raise TooManyJobs(self._max_live_jobs)
 
     async def _check_fields(self, tenant: str, checked: CheckedRequest) -> None:
         memory = await self._columns.recall(tenant, FILTERED_SHEET, request_key({}, None, ()))

@@ -3,9 +3,10 @@
 from pydantic import Field
 
 from services.chassis.settings import RpcSettings
+from services.limits import LimitSettings
 
 
-class ExporterSettings(RpcSettings):
+class ExporterSettings(LimitSettings, RpcSettings):
     """Settings of the exporter. Times are in seconds unless the name says otherwise."""
 
     catalogue_uri: str | None = Field(default=None, description="MongoDB with the catalogues. Default: MONGODB_URI.")
@@ -28,9 +29,6 @@ class ExporterSettings(RpcSettings):
     history_days: float = Field(default=30.0, gt=0, description="How long finished jobs are kept.")
     sweep_seconds: float = Field(
         default=60.0, gt=0, description="Interval between clean-ups of expired files and jobs."
-    )
-    max_live_jobs: int = Field(
-        default=1000, ge=1, description="Waiting and running jobs per tenant; more are rejected with 429."
     )
     max_columns: int = Field(default=10_000, ge=1, description="Columns of a flat file; a job with more fails.")
     escape_formulas: bool = Field(default=False, description="Default of the option with the same name.")

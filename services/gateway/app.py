@@ -37,6 +37,7 @@ from services.gateway.routes.platforms import PlatformRoutes
 from services.gateway.routes.schedules import ScheduleRoutes
 from services.gateway.routes.system import SystemRoutes, is_serving
 from services.gateway.settings import GatewaySettings
+from services.limits import Limits
 
 log = structlog.get_logger()
 
@@ -85,7 +86,7 @@ async def build(settings: GatewaySettings) -> AsyncIterator[Running]:
         system = SystemRoutes(exporter, checks, routes)
         keys = KeyCache(KeyStore(client["gateway"]), RateLimiter(settings.attempt_limit))
         proxies = parse_networks(settings.trusted_proxies)
-        authenticator = Authenticator(keys, RateLimiter(settings.rate_limit), signer, proxies)
+        authenticator = Authenticator(keys, RateLimiter(settings.rate_limit), Limits(settings), signer, proxies)
         app = _application(routes, authenticator, system, settings)
         yield Running(await stack.enter_async_context(_listening(app, system, settings)))
 

@@ -2,11 +2,11 @@
 
 from pydantic import Field, SecretStr, field_validator
 
-from services.chassis.settings import ProcessSettings
 from services.gateway.auth.addresses import parse_networks
+from services.limits import LimitSettings
 
 
-class GatewaySettings(ProcessSettings):
+class GatewaySettings(LimitSettings):
     """Settings of the gateway."""
 
     gateway_host: str = Field(default="127.0.0.1", description="Address for REST; 0.0.0.0 for all.")
@@ -35,7 +35,6 @@ class GatewaySettings(ProcessSettings):
     )
     link_hours: float = Field(default=24.0, gt=0, description="Longest time a signed link works.")
     rpc_deadline: float = Field(default=25.0, gt=0, description="Timeout of calls to other services, in seconds.")
-    rate_limit: int = Field(default=600, ge=1, description="Requests per minute and API key, on each replica.")
     attempt_limit: int = Field(
         default=60, ge=1, description="Unknown API keys per minute and client address, on each replica."
     )

@@ -8,6 +8,7 @@ from functools import partial
 from services.chassis import loops
 from services.chassis.jetstream import Inbox
 from services.chassis.service_runtime import Running, service_runtime
+from services.limits import Limits
 from services.scheduler.delivery_client import DeliveryClient
 from services.scheduler.exporter_client import ExporterClient
 from services.scheduler.runs.outcomes import ACK_WAIT, EVENTS, Outcomes
@@ -56,7 +57,8 @@ async def build(settings: SchedulerSettings) -> AsyncIterator[Running]:
             retry=settings.retry_seconds,
         )
         await runtime.run_in_background(*_background(settings, ticker, submitter, outcomes, runs))
-        registry = ScheduleRegistry(schedules, exporter, delivery, max_schedules=settings.max_schedules)
+        limits = Limits(settings)
+        registry = ScheduleRegistry(schedules, exporter, delivery, limits)
         service = SchedulerService(registry, schedules, runs)
         yield await runtime.serve(partial(scheduler_pb2_grpc.add_SchedulerServiceServicer_to_server, service), SERVICE)
 

@@ -3,9 +3,10 @@
 from pydantic import Field
 
 from services.chassis.settings import RpcSettings
+from services.limits import LimitSettings
 
 
-class SchedulerSettings(RpcSettings):
+class SchedulerSettings(LimitSettings, RpcSettings):
     """Settings of the scheduler. Times are in seconds unless the name says otherwise."""
 
     exporter_address: str = Field(
@@ -26,4 +27,3 @@ class SchedulerSettings(RpcSettings):
     )
     follow_seconds: float = Field(default=60.0, gt=0, description="Interval between checks for a run's outcome.")
     history_days: float = Field(default=90.0, gt=0, description="How long finished runs are kept.")
-    max_schedules: int = Field(default=10_000, ge=1, description="Schedules per tenant.")

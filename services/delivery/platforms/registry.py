@@ -8,12 +8,13 @@ from typing import Any
 
 from services.chassis.faults import BadRequest, Violation
 from services.delivery.destinations.contract import Destination
-from services.delivery.errors import IdReused, PlatformNotFound, WrongState
+from services.delivery.errors import IdReused, PlatformNotFound, TooManyPlatforms, WrongState
 from services.delivery.platforms.config import MASK, checked, merged, moved, parse_object, require_secrets, split
 from services.delivery.platforms.platform import Platform
 from services.delivery.platforms.secrets import Owner, Sealed, Vault
 from services.delivery.platforms.store import PlatformStore
 from services.delivery.platforms.targets import TargetResolver, UnusablePlatform
+from services.limits import Limits
 
 MAX_NAME = 200
 TRIES = 5
@@ -39,11 +40,13 @@ class PlatformRegistry:
         store: PlatformStore,
         targets: TargetResolver,
         vault: Vault,
+        limits: Limits,
     ) -> None:
         self._destinations = destinations
         self._store = store
         self._targets = targets
         self._vault = vault
+        self._limits = limits
 
     async def create(
         self, tenant: str, name: str, kind: str, config_json: str, *, is_active: bool, platform_id: str
@@ -53,8 +56,11 @@ class PlatformRegistry:
         Raises:
             BadRequest: names the invalid fields.
             IdReused: another platform has this id.
+            TooManyPlatforms: the tenant has reached the limit.
         """
         chosen, named = _checked_id(platform_id), checked_name(name)
+        if await self._store.get(tenant, chosen) is None:
+            await self._check_limit(tenant)
         plain, sealed = self._sealed(tenant, chosen, kind, parse_object(config_json))
         now = _now()
         platform = Platform(chosen, tenant, named, kind, plain, sealed, is_active, now, now)
@@ -62,6 +68,11 @@ class PlatformRegistry:
         if (kept.tenant, kept.type, kept.name) != (tenant, kind, platform.name):
             raise IdReused
         return kept
+
+    async def _check_limit(self, tenant: str) -> None:
+        limit = self._limits.of(tenant).max_platforms
+        if await self._store.count(tenant, limit) >= limit:
+            raise TooManyPlatforms(limit)
 
     async def get(self, tenant: str, platform_id: str) -> Platform:
         """One platform.

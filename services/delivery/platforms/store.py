@@ -37,6 +37,11 @@ class PlatformStore:
         return None if document is None else _platform(document)
 
     @translate_errors
+    async def count(self, tenant: str, at_most: int) -> int:
+        """How many platforms the tenant has, counted up to `at_most`."""
+        return await self._platforms.count_documents({"tenant": tenant}, limit=at_most)
+
+    @translate_errors
     async def page(self, tenant: str, *, before: Position | None, limit: int) -> Page[Platform]:
         """A tenant's platforms, newest first, after the position `before` (created_at, id)."""
         found = await mongo.page(self._platforms, {"tenant": tenant}, after=before, limit=limit)

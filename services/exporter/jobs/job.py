@@ -126,6 +126,8 @@ class Job:
     fence: int = 0
     attempt: int = 0
     max_attempts: int = 1
+    admission: str = ""
+    """Token of the request that stored it, until that request has decided that the job stays."""
     taken_over: bool = False
     """The current attempt started because the lease of the previous one expired."""
 

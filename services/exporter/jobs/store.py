@@ -44,7 +44,7 @@ class JobStore(JobQueries):
         await self._jobs.create_index([("event_at", ASCENDING)], sparse=True)
         await self._jobs.create_index([("state", ASCENDING), ("expires_at", ASCENDING)])
         await self._jobs.create_index([("tenant", ASCENDING), ("created_at", DESCENDING), ("_id", DESCENDING)])
-        await self._jobs.create_index([("tenant", ASCENDING), ("state", ASCENDING)])
+        await self._jobs.create_index([("tenant", ASCENDING), ("state", ASCENDING), ("artifact.size", ASCENDING)])
         await self._jobs.create_index([("finished_at", ASCENDING), ("_id", ASCENDING)])
 
     async def _change(
@@ -67,11 +67,25 @@ class JobStore(JobQueries):
     # Accepting and ending
 
     @translate_errors
-    async def accept(self, job: NewJob) -> Job:
-        """Store a new job with its outbox, or return the job that has this id already, unchanged."""
-        new = {"_id": job.id, **new_document(job)}
+    async def accept(self, job: NewJob, *, admission: str = "") -> Job:
+        """Store a new job with its outbox, or return the job that has this id already, unchanged.
+
+        Args:
+            admission: token of the request; with it, the job stays withdrawable until `admit`.
+        """
+        new = {"_id": job.id, **new_document(job), **({"admission": admission} if admission else {})}
         times = dict.fromkeys(("created_at", "updated_at", "dispatch_at"), NOW)
         return from_document(await insert_or_get(self._jobs, new, times))
+
+    @translate_errors
+    async def admit(self, job: Job) -> Job | None:
+        """Let a withdrawable job stay; None when it was withdrawn, or admitted already."""
+        return await self._change(_admission_of(job), {"$unset": ["admission"]}, projection=None)
+
+    @translate_errors
+    async def withdraw(self, job: Job) -> bool:
+        """Remove a withdrawable job that is live; a worker that has claimed it is fenced."""
+        return (await self._jobs.delete_one({**_admission_of(job), **among(LIVE)})).deleted_count == 1
 
     @translate_errors
     async def cancel(self, tenant: str, job_id: str) -> Job | None:
@@ -87,6 +101,25 @@ class JobStore(JobQueries):
         restarted |= {"dispatch_at": NOW, "retried_at": NOW}
         outdated = ["error", "started_at", "finished_at", "event_at", "total", "warnings", "records"]
         return await self._change(where, {"$set": restarted}, {"$unset": outdated}, projection=None)
+
+    @translate_errors
+    async def undo_retry(self, before: Job) -> None:
+        """End a restarted job as it had ended before; a worker that has claimed it is fenced."""
+        where = {"_id": before.id, "created_at": before.created_at, **among(LIVE)}
+        ended: Document = {
+            "state": before.state.value,
+            "stage": "",
+            "attempt": before.attempt,
+            "processed": before.processed,
+            "total": before.total,
+            "started_at": before.started_at,
+            "finished_at": before.finished_at,
+        }
+        if before.error is not None:
+            ended["error"] = literal(error_document(before.error))
+        await self._change(
+            where, {"$set": ended}, {"$unset": ["dispatch_at", "retry_at", "retried_at", *_LEASE_FIELDS]}
+        )
 
     @translate_errors
     async def delete(self, tenant: str, job_id: str) -> Job | None:
@@ -230,6 +263,10 @@ _IS_FREE: Document = {
         {"$and": [{"$eq": ["$state", JobState.RUNNING.value]}, {"$lte": ["$lease_until", NOW]}]},
     ]
 }
+
+
+def _admission_of(job: Job) -> Document:
+    return {"_id": job.id, "created_at": job.created_at, "admission": job.admission}
 
 
 def _ending(state: JobState, fields: Document) -> list[Document]:

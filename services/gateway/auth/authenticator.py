@@ -16,8 +16,11 @@ from services.gateway.errors import BadKey, MissingScope, RateLimited
 from services.gateway.http.ids import job_id_in_path
 from services.gateway.http.middleware import RESPONSE_HEADERS
 from services.gateway.http.route import Caller, Route
+from services.limits import Limits
 
 SCHEME = "bearer "
+ALLOWANCE = web.RequestKey("allowance", Allowance)
+"""What the key of a request may still do."""
 
 
 class Authenticator:
@@ -27,10 +30,13 @@ class Authenticator:
         proxies: networks of the proxies whose X-Forwarded-For is trusted.
     """
 
-    def __init__(self, keys: KeyCache, limiter: RateLimiter, signer: Signer, proxies: Sequence[Network]) -> None:
+    def __init__(
+        self, keys: KeyCache, limiter: RateLimiter, limits: Limits, signer: Signer, proxies: Sequence[Network]
+    ) -> None:
         self._proxies = proxies
         self._keys = keys
         self._limiter = limiter
+        self._limits = limits
         self._signer = signer
 
     def guard(self, route: Route) -> Handler:
@@ -55,10 +61,11 @@ class Authenticator:
         address = client_address(request.remote, request.headers.getall("X-Forwarded-For", ()), self._proxies)
         key = await self._keys.check(_bearer(request), address)
         structlog.contextvars.bind_contextvars(tenant=key.tenant, key_id=key.id)
-        allowance = self._limiter.take(key.id, time.monotonic())
+        allowance = self._limiter.take(key.id, time.monotonic(), self._limits.of(key.tenant).rate_limit)
+        request[ALLOWANCE] = allowance
         request[RESPONSE_HEADERS].update(self._headers(allowance))
         if not allowance.allowed:
-            raise RateLimited(self._limiter.limit, allowance.retry_after)
+            raise RateLimited(allowance.limit, allowance.retry_after)
         if not key.allows(scope):
             raise MissingScope(scope)
         return Caller(key.tenant, key.id)
@@ -66,7 +73,7 @@ class Authenticator:
     def _headers(self, allowance: Allowance) -> dict[str, str]:
         """As in draft-ietf-httpapi-ratelimit-headers-10."""
         return {
-            "RateLimit-Policy": f'"key";q={self._limiter.limit};w=60',
+            "RateLimit-Policy": f'"key";q={allowance.limit};w=60',
             "RateLimit": f'"key";r={allowance.remaining};t={allowance.reset}',
         }
 

@@ -12,6 +12,7 @@ MAX_BUCKETS = 10_000
 class Allowance:
     """What is left after a call."""
 
+    limit: int
     allowed: bool
     remaining: int
     """Calls that are allowed now."""
@@ -37,22 +38,28 @@ class RateLimiter:
         self.limit = limit
         self._buckets: OrderedDict[str, _Bucket] = OrderedDict()
 
-    def take(self, key: str, now: float) -> Allowance:
-        """Take a token if there is one; `now` is in seconds of a monotonic clock."""
-        bucket = self._buckets.setdefault(key, _Bucket(float(self.limit), now))
+    def take(self, key: str, now: float, limit: int | None = None) -> Allowance:
+        """Take a token if there is one; `now` is in seconds of a monotonic clock.
+
+        Args:
+            limit: of this key, if it is not that of all keys.
+        """
+        limit = limit or self.limit
+        bucket = self._buckets.setdefault(key, _Bucket(float(limit), now))
         self._buckets.move_to_end(key)
         if len(self._buckets) > MAX_BUCKETS:
             self._buckets.popitem(last=False)
-        rate = self.limit / WINDOW
-        bucket.tokens = min(float(self.limit), bucket.tokens + (now - bucket.at) * rate)
+        rate = limit / WINDOW
+        bucket.tokens = min(float(limit), bucket.tokens + (now - bucket.at) * rate)
         bucket.at = now
         allowed = bucket.tokens >= 1
         if allowed:
             bucket.tokens -= 1
         return Allowance(
+            limit,
             allowed,
             int(bucket.tokens),
-            math.ceil((self.limit - bucket.tokens) / rate),
+            math.ceil((limit - bucket.tokens) / rate),
             0 if allowed else max(1, math.ceil((1 - bucket.tokens) / rate)),
         )
 

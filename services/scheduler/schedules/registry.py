@@ -7,6 +7,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 from services.chassis.faults import BadRequest, Fault, Kind, Violation
+from services.limits import Limits
 from services.scheduler.cron import time_zones
 from services.scheduler.cron.misfire import Policy
 from services.scheduler.delivery_client import DeliveryClient
@@ -27,12 +28,12 @@ class ScheduleRegistry:
     """The tenants' schedules."""
 
     def __init__(
-        self, store: ScheduleStore, exporter: ExporterClient, delivery: DeliveryClient, *, max_schedules: int
+        self, store: ScheduleStore, exporter: ExporterClient, delivery: DeliveryClient, limits: Limits
     ) -> None:
         self._store = store
         self._exporter = exporter
         self._delivery = delivery
-        self._max_schedules = max_schedules
+        self._limits = limits
 
     async def create(self, tenant: str, spec: ScheduleSpec, schedule_id: str) -> Schedule:
         """Create a schedule; repeated calls with the same id create it once.
@@ -107,8 +108,9 @@ class ScheduleRegistry:
             raise ScheduleNotFound(schedule_id)
 
     async def _check_limit(self, tenant: str) -> None:
-        if await self._store.count(tenant, self._max_schedules) >= self._max_schedules:
-            raise TooManySchedules(self._max_schedules)
+        limit = self._limits.of(tenant).max_schedules
+        if await self._store.count(tenant, limit) >= limit:
+            raise TooManySchedules(limit)
 
     async def _checked(self, old: Schedule, spec: ScheduleSpec, now: datetime, *, is_new: bool) -> Schedule:
         """The schedule with the spec applied and every field checked."""

@@ -1,0 +1,107 @@
+"""Admits jobs within the limits of their tenant. The number of live jobs is exact under parallel requests.
+
+A job that may exceed the limit is stored first and counted afterwards; if there are too many, it is withdrawn. Until
+its request has decided, it carries the request's `admission` token: a repeated request, which finds the job stored,
+waits for the decision, so that no job that was reported as accepted is withdrawn.
+"""
+
+import asyncio
+import random
+import uuid
+from datetime import UTC, datetime, timedelta
+
+from services.exporter.errors import TooManyBytes, TooManyJobs
+from services.exporter.jobs.job import Job, NewJob
+from services.exporter.jobs.store import JobStore
+from services.limits import Limits
+
+MAX_CONCURRENT = 500
+"""Requests of one tenant between their two counts. With more room than this below the limit, one count is enough."""
+DECISION_SECONDS = 2.0
+"""A request decides in milliseconds; one that has not after this time has ended with its process."""
+POLL_SECONDS = 0.05
+
+
+class Admission:
+    """Checks and enforces the limits of jobs and of stored bytes."""
+
+    def __init__(self, store: JobStore, limits: Limits) -> None:
+        self._store = store
+        self._limits = limits
+
+    async def check(self, tenant: str) -> None:
+        """Refuse early what would be refused later.
+
+        Raises:
+            TooManyJobs, TooManyBytes: a limit of the tenant is reached.
+        """
+        limits = self._limits.of(tenant)
+        await self._live(tenant)
+        if limits.max_artifact_bytes is not None:
+            stored = await self._store.artifact_bytes(tenant)
+            if stored >= limits.max_artifact_bytes:
+                raise TooManyBytes(stored, limits.max_artifact_bytes)
+
+    async def accept(self, new: NewJob) -> Job:
+        """Store a new job, or return the job that has this id already; it may not be `settled`.
+
+        Raises:
+            TooManyJobs: the tenant's limit is reached.
+        """
+        for is_last in (False, True):
+            if await self._has_room(new.tenant):
+                return await self._store.accept(new)
+            token = uuid.uuid4().hex
+            job = await self._store.accept(new, admission=token)
+            if job.admission != token:
+                return job
+            if not await self._exceeds(new.tenant) or not await self._store.withdraw(job):
+                return await self._store.admit(job) or job
+            if not is_last:  # concurrent requests may have refused each other
+                await asyncio.sleep(random.uniform(0.02, 0.2))  # noqa: S311  no secret
+        raise TooManyJobs(self._limits.of(new.tenant).max_live_jobs)
+
+    async def settled(self, job: Job) -> Job:
+        """The job once it is certain that it stays.
+
+        Raises:
+            TooManyJobs: the request that had stored it has withdrawn it.
+        """
+        while job.admission:
+            if datetime.now(UTC) - job.created_at > timedelta(seconds=DECISION_SECONDS):
+                found = await self._store.admit(job)
+            else:
+                await asyncio.sleep(POLL_SECONDS)
+                found = await self._store.get(job.tenant, job.id)
+            if found is None:
+                raise TooManyJobs(self._limits.of(job.tenant).max_live_jobs)
+            job = found
+        return job
+
+    async def retry(self, tenant: str, job_id: str) -> Job | None:
+        """Restart a failed or cancelled job; None when it is in another state.
+
+        Raises:
+            TooManyJobs: the tenant's limit is reached.
+        """
+        has_room = await self._has_room(tenant)
+        before = await self._store.get(tenant, job_id)
+        job = await self._store.retry(tenant, job_id)
+        if job is None or before is None or has_room or not await self._exceeds(tenant):
+            return job
+        await self._store.undo_retry(before)
+        raise TooManyJobs(self._limits.of(tenant).max_live_jobs)
+
+    async def _has_room(self, tenant: str) -> bool:
+        return await self._live(tenant) + MAX_CONCURRENT < self._limits.of(tenant).max_live_jobs
+
+    async def _live(self, tenant: str) -> int:
+        limit = self._limits.of(tenant).max_live_jobs
+        live = await self._store.live_count(tenant, limit)
+        if live >= limit:
+            raise TooManyJobs(limit)
+        return live
+
+    async def _exceeds(self, tenant: str) -> bool:
+        limit = self._limits.of(tenant).max_live_jobs
+        return await self._store.live_count(tenant, limit + 1) > limit
