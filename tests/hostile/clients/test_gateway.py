@@ -16,13 +16,13 @@ from services.gateway.auth.api_keys import new_secret
 from tests.gateways import Gateway, gateway
 from tests.problems import problem
 from tests.rest import Rest
-from tests.system import System
+from tests.system import System, eventually
 
 TIMEOUT = 1
 ATTEMPTS = 5
 PER_KEY, DOWNLOADS = 2, 3
-MAX_PAUSE = 1.0
-"""Seconds that /healthz may take meanwhile, on a busy machine."""
+MAX_PAUSE, TRIES = 1.0, 3
+"""Seconds that /healthz may take meanwhile. The machine may be busy, so it fails only if it takes longer every time."""
 
 
 @pytest.fixture(scope="module")
@@ -76,14 +76,17 @@ def members(count: int) -> bytes:
     "raw", [members(8_000), members(80_000), b'{"a":[' + b"[]," * 349_000 + b"[]]}", b"[" * 1_000_000]
 )
 def test_no_body_stops_the_gateway(strict: Gateway, shop: Rest, raw: bytes) -> None:
-    with watched(strict) as seconds:
-        problem(shop.call("POST", "/exports/csv/products", raw=raw), 422, "invalid_request", field="body")
-    assert max(seconds) < MAX_PAUSE
+    for _ in range(TRIES):
+        with watched(strict) as seconds:
+            problem(shop.call("POST", "/exports/csv/products", raw=raw), 422, "invalid_request", field="body")
+        if max(seconds) < MAX_PAUSE:
+            return
+    pytest.fail(f"/healthz took {max(seconds):.1f} s")
 
 
 def test_a_response_lists_at_most_twenty_errors(shop: Rest) -> None:
-    answer = shop.export("csv", {f"unknown-{n}-{'x' * 500}": n for n in range(1_000)})
-    found = problem(answer, 422, "invalid_request", field=f"unknown-0-{'x' * 500}"[:200])
+    answer = shop.export("csv", {f"unknown-{n}-{'x' * 200}": n for n in range(1_000)})
+    found = problem(answer, 422, "invalid_request", field=f"unknown-0-{'x' * 200}"[:200])
     assert len(found["errors"]) <= 20
     assert len(answer.body) < 30_000
 
@@ -157,7 +160,4 @@ def test_downloads_are_limited_per_key_and_per_process(system: System, strict: G
         assert int(busy.headers["retry-after"]) >= 1
         assert shop.call("HEAD", path).status == 200
         assert len(file) > 30_000_000, "large enough to be still under way"
-    deadline = time.monotonic() + 20
-    while (answer := shop.call("GET", path)).status == 429 and time.monotonic() < deadline:
-        pass
-    assert answer.body == file
+    eventually("the slots are free", lambda: shop.call("GET", path).body == file)
