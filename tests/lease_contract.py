@@ -8,10 +8,10 @@ from typing import Any, Protocol
 import pytest
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
-from services.chassis import leased_work
 from services.chassis.faults import AttemptError, ErrorInfo, Unavailable
-from services.chassis.leased_work import LeasedWork
-from services.chassis.leases import Claim, LeaseLost, LeaseMetrics, LeaseStore, Outcome
+from services.chassis.leasing import leased_work
+from services.chassis.leasing.leased_work import LeasedWork
+from services.chassis.leasing.leases import Claim, LeaseLost, LeaseMetrics, LeaseStore, Outcome
 
 FULL = AttemptError("disk_full", "The disk is full.", transient=True)
 REFUSED = AttemptError("refused", "Wrong password.", transient=False)

@@ -7,7 +7,7 @@ soon as one is available.
 import asyncio
 import ssl
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -57,7 +57,9 @@ class JetStream:
         """Whether the client is connected now."""
         return self._client.is_connected
 
-    async def publish(self, stream: Stream, subject: str, payload: bytes) -> None:
+    async def publish(
+        self, stream: Stream, subject: str, payload: bytes, headers: Mapping[str, str] | None = None
+    ) -> None:
         """Publish a message with the current trace in its headers; creates the stream if it does not exist.
 
         Raises:
@@ -67,19 +69,34 @@ class JetStream:
             raise Unavailable("queue_unavailable", "The message queue is not connected.")
         with tracing.span(f"send {subject}", kind=SpanKind.PRODUCER, attributes=span_attributes("send", subject)):
             try:
-                await self._store(stream, subject, payload)
+                await self._store(stream, subject, payload, headers or {})
             except FAULTS as exc:
                 raise Unavailable(
                     "queue_unavailable", f"The message queue did not confirm the message: {exc!r}"
                 ) from exc
 
-    async def _store(self, stream: Stream, subject: str, payload: bytes) -> None:
-        headers = tracing.headers() or None
+    async def _store(self, stream: Stream, subject: str, payload: bytes, headers: Mapping[str, str]) -> None:
+        sent = {**headers, **tracing.headers()} or None
         try:
-            await self._context.publish(subject, payload, timeout=2.0, headers=headers)
+            await self._context.publish(subject, payload, timeout=2.0, headers=sent)
         except NoStreamResponseError:
             await self.ensure(stream)
-            await self._context.publish(subject, payload, timeout=2.0, headers=headers)
+            await self._context.publish(subject, payload, timeout=2.0, headers=sent)
+
+    async def listen(self, subject: str, handle: Callable[[Msg], Awaitable[None]]) -> None:
+        """Call `handle` with every message published to `subject` from now on, until the connection is closed.
+
+        The messages are stored in their stream as well; here they are only heard, and may be missed.
+
+        Raises:
+            Unavailable: the server is not connected.
+        """
+        try:
+            await self._client.subscribe(subject, cb=handle)
+        except FAULTS as exc:
+            raise Unavailable(
+                "queue_unavailable", f"The message queue did not accept the subscription: {exc!r}"
+            ) from exc
 
     async def ensure(self, stream: Stream) -> None:
         """Create the stream if it does not exist; one that an operator created or changed is left as it is."""

@@ -8,14 +8,14 @@ from pymongo import MongoClient
 
 from services.chassis import loops, mongo
 from services.chassis.blobs.contract import BlobStore
-from services.chassis.jetstream import Inbox, JetStream
+from services.chassis.jetstream import JetStream
 from services.chassis.mongo import Document
 from services.chassis.service_runtime import Running, instance_id, service_runtime
 from services.exporter.catalogue.column_store import ColumnStore
 from services.exporter.export.file_maker import FileMaker
 from services.exporter.export.worker import Worker
 from services.exporter.formats import formats
-from services.exporter.jobs.dispatch import EXPORTS, Dispatcher
+from services.exporter.jobs.dispatch import Dispatcher
 from services.exporter.jobs.store import JobStore
 from services.exporter.jobs.sweep import Sweeper
 from services.exporter.service import ExporterService
@@ -26,6 +26,7 @@ from services.wire import exporter_pb2_grpc
 SERVICE = "catalog.exports.v1.ExporterService"
 DISPATCH_EVERY = 0.5
 WORKER_PAUSE = 1.0
+GIVE_UP_EVERY = 1.0
 MEASURE_EVERY = 5.0
 CATALOGUE_SELECTION_MS = 5_000
 """A catalogue that does not answer is reported on the job after this time."""
@@ -52,9 +53,9 @@ async def build(settings: ExporterSettings) -> AsyncIterator[Running]:
         ]
         if settings.worker_jobs:
             worker = _worker(settings, store, runtime.jetstream, catalogues, blobs, columns)
-            background.append(
-                loops.repeat("worker", WORKER_PAUSE, worker.run)
-            )  # returns only after an unexpected error
+            # `run` returns only after an unexpected error.
+            background.append(loops.repeat("worker", WORKER_PAUSE, worker.run))
+            background.append(loops.repeat("give_up", GIVE_UP_EVERY, worker.give_up_exhausted))
         await runtime.run_in_background(*background)
         service = ExporterService(
             store,
@@ -93,7 +94,7 @@ def _worker(
     )
     return Worker(
         store,
-        Inbox(stream, EXPORTS, "export-workers", ack_wait=settings.lease_seconds),
+        stream,
         maker,
         owner=instance_id(),
         slots=settings.worker_jobs,

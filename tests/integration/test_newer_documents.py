@@ -52,11 +52,11 @@ async def test_a_job_keeps_fields_of_a_newer_version_from_its_claim_to_its_end(
 ) -> None:
     await store.accept(NewJob("j1", "acme", "csv", "{}", "hash", max_attempts=3))
     await extend(database["jobs"], "j1")
-    first = await store.claim("j1", "me", 60.0)
+    first = await store.claim("acme", "me", 60.0)
     assert first is not None
     assert await store.wait_for_retry(first, ERROR, 0.0)
     await extend(database["jobs"], "j1", "error")
-    lease = await store.claim("j1", "me", 60.0)
+    lease = await store.claim("acme", "me", 60.0)
     assert lease is not None
     assert await store.heartbeat(lease, ExportProgress(total=2), 60.0)
     assert await kept(database["jobs"], "j1", "error")
@@ -78,11 +78,11 @@ async def test_a_delivery_keeps_fields_of_a_newer_version_from_its_claim_to_its_
     file = File("t/j/1/p.csv", "p.csv", ".csv", "text/csv", 10, "0" * 64, "csv", "", AT)
     key = (await store.add(NewDelivery("acme", "j1", "p1", "Shop", "sftp", file, 3))).id
     await extend(collection, key, "file")
-    first = await store.claim("me", 60.0)
+    first = await store.claim("acme", "me", 60.0)
     assert first is not None
     assert await store.wait_for_retry(first, ERROR, 0.0)
     await extend(collection, key, "file", "error", "attempts.0", "attempts.0.trouble")
-    lease = await store.claim("me", 60.0)
+    lease = await store.claim("acme", "me", 60.0)
     assert lease is not None
     assert await store.heartbeat(lease, Progress(sent=5), 60.0)
     assert await kept(collection, key, "file", "error", "attempts.0", "attempts.0.trouble")

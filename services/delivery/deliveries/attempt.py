@@ -10,7 +10,7 @@ import structlog
 
 from services.chassis import file_names
 from services.chassis.blobs.contract import BlobError, BlobMissing, BlobStore
-from services.chassis.leases import LeaseLost
+from services.chassis.leasing.leases import LeaseLost
 from services.chassis.telemetry import tracing
 from services.delivery.deliveries.delivery import Delivery, Progress, Receipt
 from services.delivery.deliveries.outcomes import UploadSpans

@@ -4,7 +4,7 @@ import json
 from base64 import b64decode, b64encode
 from contextlib import suppress
 
-from services.chassis.leases import LeaseLost
+from services.chassis.leasing.leases import LeaseLost
 from services.delivery.deliveries.delivery import Delivery
 from services.delivery.deliveries.store import DeliveryStore, Lease
 from services.delivery.platforms.secrets import Owner, Sealed, Unsealable, Vault

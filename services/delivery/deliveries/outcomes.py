@@ -4,7 +4,7 @@ from typing import Self
 
 from prometheus_client import Counter, Gauge, Histogram
 
-from services.chassis.leases import Claim, LeaseMetrics
+from services.chassis.leasing.leases import Claim, LeaseMetrics
 from services.chassis.telemetry import tracing
 from services.delivery.deliveries.store import Lease
 

@@ -59,6 +59,10 @@ class DeliveryStore:
     async def prepare(self) -> None:
         """Create the indexes."""
         await self._deliveries.create_index([("due_at", ASCENDING)], sparse=True)
+        # Claims: the due deliveries of one tenant, however many others are due.
+        await self._deliveries.create_index(
+            [("tenant", ASCENDING), ("due_at", ASCENDING)], partialFilterExpression={"due_at": {"$exists": True}}
+        )
         newest = [("created_at", DESCENDING), ("_id", DESCENDING)]
         await self._deliveries.create_index([("tenant", ASCENDING), *newest])
         await self._deliveries.create_index([("tenant", ASCENDING), ("job_id", ASCENDING), *newest])
@@ -160,8 +164,8 @@ class DeliveryStore:
     # Working
 
     @translate_errors
-    async def claim(self, owner: str, lease: float, *, busy: Sequence[str] = ()) -> Lease | None:
-        """Take the delivery that has been due longest, of a platform that is not busy: fence + 1, attempt + 1."""
+    async def claim(self, tenant: str, owner: str, lease: float, *, busy: Sequence[str] = ()) -> Lease | None:
+        """Claim a tenant's longest-due delivery to a platform that is not busy: fence + 1, attempt + 1."""
         taken = {
             "state": DeliveryState.SENDING.value,
             "bytes_sent": 0,
@@ -172,10 +176,16 @@ class DeliveryStore:
             "due_at": later(lease),
             "attempts": {"$cond": [_IS_HELD, _with_attempt(INTERRUPTED), _ATTEMPTS]},
         }
-        due = {**_DUE, **among(LIVE), "platform_id": {"$nin": list(busy)}}
+        due = {"tenant": tenant, **_DUE, **among(LIVE), "platform_id": {"$nin": list(busy)}}
         left = {"$and": [due["$expr"], {"$lt": ["$attempt", "$max_attempts"]}]}
         found = await self._change({**due, "$expr": left}, {"$set": taken}, sort=[("due_at", ASCENDING)])
         return None if found is None else Lease(found)
+
+    @translate_errors
+    async def waiting_tenants(self) -> set[str]:
+        """Tenants that have a delivery to be claimed."""
+        cursor = self._deliveries.aggregate([{"$match": _DUE}, {"$group": {"_id": "$tenant"}}])
+        return {document["_id"] async for document in cursor}
 
     @translate_errors
     async def give_up_one(self, error: ErrorInfo) -> Delivery | None:

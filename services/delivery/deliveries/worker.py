@@ -10,8 +10,9 @@ import structlog
 from services.chassis import loops
 from services.chassis.blobs.contract import BlobStore
 from services.chassis.faults import Unavailable
-from services.chassis.leased_work import LeasedWork
-from services.chassis.leases import ATTEMPTS_EXHAUSTED
+from services.chassis.leasing.fair_claims import Claimed, FairClaims
+from services.chassis.leasing.leased_work import LeasedWork
+from services.chassis.leasing.leases import ATTEMPTS_EXHAUSTED
 from services.chassis.telemetry.tracing import Attribute
 from services.delivery.deliveries.attempt import Attempt
 from services.delivery.deliveries.attempt_state import DeliveryNotes
@@ -30,7 +31,9 @@ HEARTBEAT_SECONDS = 1.0
 
 
 class Worker:
-    """Makes up to `slots` deliveries at a time, of these `platform_slots` to one platform.
+    """Makes up to `slots` deliveries at a time, of these `platform_slots` to one platform, the tenants in turn.
+
+    One more slot is for tenants that have no delivery running here.
 
     Args:
         lease: seconds a delivery stays claimed after its last heartbeat.
@@ -52,16 +55,18 @@ class Worker:
         first_retry: float,
         max_retry: float,
     ) -> None:
+        async def claim(tenant: str) -> Lease | None:
+            return await store.claim(tenant, owner, lease, busy=self._busy_platforms())
+
         self._store = store
+        self._claims = FairClaims(store.waiting_tenants, claim)
         self._platforms = platforms
         self._targets = targets
         self._blobs = blobs
         self._vault = vault
-        self._owner = owner
         self._slots = slots
         self._platform_slots = platform_slots
-        self._lease = lease
-        self._running: dict[asyncio.Task[None], str] = {}
+        self._running: dict[asyncio.Task[None], Claimed[Lease]] = {}
         self._woken = asyncio.Event()
         self._leased = LeasedWork[Lease, Progress, Receipt](
             store,
@@ -98,17 +103,20 @@ class Worker:
         while (given_up := await self._store.give_up_one(ATTEMPTS_EXHAUSTED)) is not None:
             with structlog.contextvars.bound_contextvars(delivery_id=given_up.id, tenant=given_up.tenant):
                 self._leased.gave_up(given_up.platform_type)
-        while len(self._running) < self._slots and not self._leased.is_shutting_down:
-            busy = [p for p, n in Counter(self._running.values()).items() if n >= self._platform_slots]
-            lease = await self._store.claim(self._owner, self._lease, busy=busy)
-            if lease is None:
+        while len(self._running) <= self._slots and not self._leased.is_shutting_down:
+            claimed = await self._claims.next(self._slots if len(self._running) < self._slots else 1)
+            if claimed is None:
                 return
-            task = self._leased.start(self._handle(lease))
-            self._running[task] = lease.delivery.platform_id
+            task = self._leased.start(self._handle(claimed.lease))
+            self._running[task] = claimed
             task.add_done_callback(self._ended)
 
+    def _busy_platforms(self) -> list[str]:
+        running = Counter(claimed.lease.delivery.platform_id for claimed in self._running.values())
+        return [platform for platform, count in running.items() if count >= self._platform_slots]
+
     def _ended(self, task: asyncio.Task[None]) -> None:
-        self._running.pop(task, None)
+        self._claims.ended(self._running.pop(task))
         self.wake()
 
     async def _handle(self, lease: Lease) -> None:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import structlog
 
-from services.chassis.leases import INTERNAL_ERROR
+from services.chassis.leasing.leases import INTERNAL_ERROR
 from services.delivery.destinations.contract import DestinationError, Payload, Session, Step
 from services.delivery.destinations.egress import Forbidden, Unresolved
 from services.delivery.destinations.kit.blocks import at_most

@@ -4,7 +4,7 @@ from opentelemetry.trace import SpanKind
 from prometheus_client import Counter, Gauge, Histogram
 
 from services.chassis import jetstream
-from services.chassis.leases import Claim, LeaseMetrics
+from services.chassis.leasing.leases import Claim, LeaseMetrics
 from services.exporter.jobs.dispatch import EXPORTS
 from services.exporter.jobs.store import Lease
 

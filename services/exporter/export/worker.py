@@ -1,31 +1,43 @@
-"""Claims jobs, one per wake-up message, and runs their exports under a lease."""
+"""Claims jobs when a wake-up arrives, the tenants in turn, and runs their exports under a lease."""
 
 import asyncio
 import threading
-from collections.abc import Mapping
+import time
+from collections.abc import Coroutine, Mapping
 from contextlib import suppress
+from typing import Any
 
 import structlog
 from nats.aio.msg import Msg
 
 from services.chassis import loops
-from services.chassis.jetstream import FAULTS, Inbox
-from services.chassis.leased_work import LeasedWork
-from services.chassis.leases import ATTEMPTS_EXHAUSTED
+from services.chassis.faults import Unavailable
+from services.chassis.jetstream import FAULTS, Inbox, JetStream
+from services.chassis.leasing.fair_claims import Claimed, FairClaims
+from services.chassis.leasing.leased_work import LeasedWork
+from services.chassis.leasing.leases import ATTEMPTS_EXHAUSTED
 from services.chassis.telemetry.tracing import Attribute
 from services.exporter.export.attempt import Progress
 from services.exporter.export.file_maker import FileMaker
 from services.exporter.export.outcomes import METRICS, SECONDS, claim_of
+from services.exporter.jobs.dispatch import EXPORTS, TENANT_HEADER
 from services.exporter.jobs.job import FinishedFile, Job
 from services.exporter.jobs.store import JobStore, Lease
+
+log = structlog.get_logger()
 
 HEARTBEAT_SECONDS = 0.5
 """Between two heartbeats: how soon a cancellation is noticed, and how fresh the progress is."""
 MAX_RETRY_SECONDS = 300.0
+POLL_SECONDS = 1.0
+"""Between two queries for jobs when no wake-up arrives: what a lost wake-up delays a job by."""
 
 
 class Worker:
-    """Runs up to `slots` exports at a time.
+    """Runs up to `slots` exports at a time, and one more of a tenant that has none running here.
+
+    A wake-up only says that there is work. Which job is claimed is decided by the tenants' turns, and a message is held
+    for as long as a job that was claimed for it runs, so that the consumer's lag counts waiting and running jobs.
 
     Args:
         lease: seconds a job stays claimed after its last heartbeat.
@@ -35,7 +47,7 @@ class Worker:
     def __init__(
         self,
         store: JobStore,
-        inbox: Inbox,
+        jetstream: JetStream,
         maker: FileMaker,
         *,
         owner: str,
@@ -44,12 +56,16 @@ class Worker:
         first_retry: float,
     ) -> None:
         self._store = store
-        self._inbox = inbox
+        self._jetstream = jetstream
+        self._inbox = Inbox(jetstream, EXPORTS, "export-workers", ack_wait=lease)
         self._maker = maker
-        self._owner = owner
         self._slots = slots
         self._lease = lease
         self._running: set[asyncio.Task[None]] = set()
+        self._claims = FairClaims(store.waiting_tenants, lambda tenant: store.claim(tenant, owner, lease))
+        self._newcomer = asyncio.Event()
+        self._is_listening = False
+        self._polled = 0.0
         self._leased = LeasedWork[Lease, Progress, FinishedFile](
             store,
             METRICS,
@@ -60,50 +76,93 @@ class Worker:
         )
 
     async def run(self) -> None:
-        """Take messages until cancelled; then give every job back, so that another worker can claim it."""
+        """Claim and export until cancelled; then give every job back, so that another worker can claim it."""
         self._leased.reopen()
         try:
             while True:
                 loops.raise_if_cancelled()
-                if len(self._running) >= self._slots:
+                await self._listen()
+                if len(self._running) > self._slots:
                     await asyncio.wait(self._running, return_when=asyncio.FIRST_COMPLETED)
-                    continue
-                message = await self._inbox.next()
-                if message is not None:
-                    task = self._leased.start(self._handle(message))
-                    self._running.add(task)
-                    task.add_done_callback(self._running.discard)
+                elif len(self._running) == self._slots:
+                    await self._fill_last_slot()
+                else:
+                    message = await self._inbox.next()
+                    if message is not None or time.monotonic() - self._polled >= POLL_SECONDS:
+                        self._polled = time.monotonic()
+                        self._start(self._claim_and_export(message, max_running=self._slots))
         finally:
             await self._leased.shut_down()
 
-    async def _handle(self, message: Msg) -> None:
-        job_id = message.data.decode(errors="replace")
-        structlog.contextvars.bind_contextvars(job_id=job_id)
-        try:
-            lease = await self._store.claim(job_id, self._owner, self._lease)
-            if lease is not None:
-                await self._export(lease, message)
-            elif (job := await self._store.give_up(job_id, ATTEMPTS_EXHAUSTED)) is not None:
+    async def give_up_exhausted(self) -> None:
+        """Fail jobs that ended their process at each of their attempts."""
+        while (job := await self._store.give_up(ATTEMPTS_EXHAUSTED)) is not None:
+            with structlog.contextvars.bound_contextvars(job_id=job.id, tenant=job.tenant):
                 self._leased.gave_up(job.format)
-        finally:
-            # Also when nothing was claimed: a job that is held by another worker is due when its lease ends.
-            with suppress(*FAULTS):
-                await message.ack()
 
-    async def _export(self, lease: Lease, message: Msg) -> None:
-        structlog.contextvars.bind_contextvars(tenant=lease.job.tenant, request_id=lease.job.request_id)
+    def _start(self, handling: Coroutine[Any, Any, None]) -> None:
+        task = self._leased.start(handling)
+        self._running.add(task)
+        task.add_done_callback(self._running.discard)
+
+    async def _fill_last_slot(self) -> None:
+        """Wait until a tenant without a running export has a job, or a slot becomes free."""
+        newcomer = asyncio.create_task(self._newcomer.wait())
+        try:
+            await asyncio.wait({newcomer, *self._running}, timeout=POLL_SECONDS, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            newcomer.cancel()
+        self._newcomer.clear()
+        if len(self._running) == self._slots:
+            self._start(self._claim_and_export(None, max_running=1))
+
+    async def _claim_and_export(self, message: Msg | None, *, max_running: int) -> None:
+        try:
+            if message is not None:
+                self._note(message)
+            claimed = await self._claims.next(max_running)
+            if claimed is not None:
+                await self._export(claimed, message)
+        finally:
+            # Also when nothing was claimed: the message's job is running elsewhere, or has ended.
+            if message is not None:
+                with suppress(*FAULTS):
+                    await message.ack()
+
+    async def _export(self, claimed: Claimed[Lease], message: Msg | None) -> None:
+        job = claimed.lease.job
+        structlog.contextvars.bind_contextvars(job_id=job.id, tenant=job.tenant, request_id=job.request_id)
         holding = asyncio.create_task(self._hold(message))
         try:
-            await self._leased.run(claim_of(lease), _Export(self._maker, lease.job))
+            await self._leased.run(claim_of(claimed.lease), _Export(self._maker, job))
         finally:
             holding.cancel()
+            self._claims.ended(claimed)
 
-    async def _hold(self, message: Msg) -> None:
+    async def _hold(self, message: Msg | None) -> None:
         """Keep JetStream from delivering the message again."""
-        while True:
+        while message is not None:
             await asyncio.sleep(self._lease / 3)
             with suppress(*FAULTS):
                 await message.in_progress()
+
+    async def _listen(self) -> None:
+        """Hear of wake-ups also while no slot is free to fetch them."""
+        if self._is_listening or not self._jetstream.is_connected:
+            return
+        try:
+            await self._jetstream.listen(EXPORTS.subjects, self._hear)
+            self._is_listening = True
+        except Unavailable as exc:
+            log.warning("listen_failed", action="work", reason=exc.message)
+
+    async def _hear(self, message: Msg) -> None:
+        if self._note(message):
+            self._newcomer.set()
+
+    def _note(self, message: Msg) -> bool:
+        tenant = (message.headers or {}).get(TENANT_HEADER)
+        return tenant is not None and self._claims.arrived(tenant)
 
 
 class _Export:

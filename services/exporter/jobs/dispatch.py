@@ -17,6 +17,9 @@ log = structlog.get_logger()
 EXPORTS = Stream("EXPORTS", "exports.jobs", work_queue=True)
 EVENTS = Stream("EXPORT_EVENTS", "exports.events.*", work_queue=False)
 
+TENANT_HEADER = "Tenant"
+"""Of a wake-up: whose job it is for."""
+
 BATCH = 200
 EVENT_PAUSE = 30.0
 """Seconds until an event that was not confirmed is sent again."""
@@ -59,7 +62,8 @@ class Dispatcher:
     async def _publish(self, job: Job) -> None:
         try:
             with tracing.continued(job.traceparent):
-                await self._jetstream.publish(EXPORTS, "exports.jobs", job.id.encode())
+                headers = {TENANT_HEADER: job.tenant}
+                await self._jetstream.publish(EXPORTS, EXPORTS.subjects, job.id.encode(), headers)
         except Unavailable:
             await self._store.due_soon(job.id, min(1.0, self._pause))
             raise

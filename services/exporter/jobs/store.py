@@ -45,6 +45,8 @@ class JobStore(JobQueries):
         await self._jobs.create_index([("state", ASCENDING), ("expires_at", ASCENDING)])
         await self._jobs.create_index([("tenant", ASCENDING), ("created_at", DESCENDING), ("_id", DESCENDING)])
         await self._jobs.create_index([("tenant", ASCENDING), ("state", ASCENDING), ("artifact.size", ASCENDING)])
+        # Claims: the tenants that wait, and the oldest job of one of them, however many jobs wait beside it.
+        await self._jobs.create_index([("state", ASCENDING), ("tenant", ASCENDING), ("created_at", ASCENDING)])
         await self._jobs.create_index([("finished_at", ASCENDING), ("_id", ASCENDING)])
 
     async def _change(
@@ -163,9 +165,9 @@ class JobStore(JobQueries):
     # Working
 
     @translate_errors
-    async def claim(self, job_id: str, owner: str, lease: float) -> Lease | None:
-        """Take a job that waits, or whose lease has expired: fence + 1, attempt + 1. None when it is not available."""
-        where = {"_id": job_id, "$expr": {"$and": [_IS_FREE, {"$lt": ["$attempt", "$max_attempts"]}]}}
+    async def claim(self, tenant: str, owner: str, lease: float) -> Lease | None:
+        """Claim a tenant's oldest job that waits or whose lease has run out: fence + 1, attempt + 1. None: no job."""
+        where = {"tenant": tenant, **among(LIVE), "$expr": {"$and": [_IS_FREE, _HAS_ATTEMPTS]}}
         taken = {
             "state": JobState.RUNNING.value,
             "stage": "reading",
@@ -179,13 +181,22 @@ class JobStore(JobQueries):
             "lease_until": later(lease),
             "dispatch_at": later(lease),
         }
-        job = await self._change(where, {"$set": taken}, projection=None)
+        job = await self._change(where, {"$set": taken}, sort=[("created_at", ASCENDING)], projection=None)
         return None if job is None else Lease(job)
 
     @translate_errors
-    async def give_up(self, job_id: str, error: ErrorInfo) -> Job | None:
-        """Fail a job that nobody holds and that has used all attempts: each one ended with its process."""
-        where = {"_id": job_id, "$expr": {"$and": [_IS_FREE, {"$gte": ["$attempt", "$max_attempts"]}]}}
+    async def waiting_tenants(self) -> set[str]:
+        """Tenants that have a job to be claimed."""
+        accepted = await self._jobs.distinct("tenant", {"state": JobState.ACCEPTED.value})
+        others = {**among(LIVE - {JobState.ACCEPTED}), "$expr": _IS_FREE}
+        # Not `distinct`, which does not know $$NOW.
+        cursor = self._jobs.aggregate([{"$match": others}, {"$group": {"_id": "$tenant"}}])
+        return {*accepted, *[document["_id"] async for document in cursor]}
+
+    @translate_errors
+    async def give_up(self, error: ErrorInfo) -> Job | None:
+        """Fail a job whose lease has run out at its last attempt: it ended its process each time. None: no such job."""
+        where = {"state": JobState.RUNNING.value, "$expr": {"$and": [_IS_FREE, {"$not": _HAS_ATTEMPTS}]}}
         return await self._change(where, *_ending(JobState.FAILED, {"error": literal(error_document(error))}))
 
     @translate_errors
@@ -256,6 +267,7 @@ class JobStore(JobQueries):
         return (await self._jobs.delete_many({**ended, **old})).deleted_count
 
 
+_HAS_ATTEMPTS: Document = {"$lt": ["$attempt", "$max_attempts"]}
 _IS_FREE: Document = {
     "$or": [
         {"$eq": ["$state", JobState.ACCEPTED.value]},

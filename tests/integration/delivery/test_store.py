@@ -29,7 +29,7 @@ def new(job_id: str = "j1", platform_id: str = "p1", *, tenant: str = "acme", ma
 
 
 async def claimed(store: DeliveryStore, seconds: float = 60.0) -> Lease:
-    lease = await store.claim("me", seconds)
+    lease = await store.claim("acme", "me", seconds)
     assert lease is not None
     return lease
 
@@ -71,7 +71,7 @@ async def test_another_tenant_has_no_such_delivery(deliveries: DeliveryStore) ->
 
 async def test_one_of_many_concurrent_claims_gets_the_delivery(deliveries: DeliveryStore) -> None:
     await deliveries.add(new())
-    leases = await asyncio.gather(*(deliveries.claim(f"w{n}", 60) for n in range(10)))
+    leases = await asyncio.gather(*(deliveries.claim("acme", f"w{n}", 60) for n in range(10)))
     assert len([lease for lease in leases if lease is not None]) == 1
 
 
@@ -83,10 +83,10 @@ async def test_the_longest_due_delivery_is_claimed_first_and_busy_platforms_are_
     await deliveries.add(new("j2", "p2"))
     assert (await claimed(deliveries)).delivery.platform_id == "p1"
     await deliveries.add(new("j3", "p1"))
-    lease = await deliveries.claim("me", 60, busy=["p1"])
+    lease = await deliveries.claim("acme", "me", 60, busy=["p1"])
     assert lease is not None
     assert lease.delivery.platform_id == "p2"
-    assert await deliveries.claim("me", 60, busy=["p1"]) is None
+    assert await deliveries.claim("acme", "me", 60, busy=["p1"]) is None
 
 
 async def test_a_lease_that_has_run_out_is_taken_over_and_the_first_holder_can_change_nothing(
@@ -116,14 +116,14 @@ async def test_a_heartbeat_keeps_the_lease_and_tells_of_progress(deliveries: Del
     found = await deliveries.get("acme", new().ids[0])
     assert found is not None
     assert (found.state, found.bytes_sent) == (DeliveryState.VERIFYING, 7)
-    assert await deliveries.claim("other", 60) is None
+    assert await deliveries.claim("acme", "other", 60) is None
     assert await deliveries.complete(lease, RECEIPT)
 
 
 async def test_what_waits_is_not_claimed_before_its_time(deliveries: DeliveryStore) -> None:
     await deliveries.add(new())
     assert await deliveries.wait_for_retry(await claimed(deliveries), ERROR, 60)
-    assert await deliveries.claim("me", 60) is None
+    assert await deliveries.claim("acme", "me", 60) is None
     assert await state(deliveries) is DeliveryState.RETRY_WAIT
 
 
@@ -139,7 +139,7 @@ async def test_a_delivery_that_ended_its_process_each_time_is_given_up(deliverie
     assert await deliveries.give_up_one(ERROR) is None
     await claimed(deliveries, seconds=0)
     await claimed(deliveries, seconds=0)
-    assert await deliveries.claim("me", 60) is None
+    assert await deliveries.claim("acme", "me", 60) is None
     ended = await deliveries.give_up_one(ERROR)
     assert ended is not None
     assert (ended.state, ended.error, len(ended.attempts)) == (DeliveryState.FAILED, ERROR, 2)
@@ -153,7 +153,7 @@ async def test_only_a_restart_changes_an_ended_delivery(deliveries: DeliveryStor
     assert await deliveries.fail(lease, ERROR)
     assert not await deliveries.complete(lease, RECEIPT)
     assert not await deliveries.heartbeat(lease, Progress(sent=1), 60)
-    assert await deliveries.claim("me", 60) is None
+    assert await deliveries.claim("acme", "me", 60) is None
     assert await deliveries.restart("acme", new().ids[0], frozenset({DeliveryState.DELIVERED})) is None
     anew = await deliveries.restart("acme", new().ids[0], frozenset({DeliveryState.FAILED}))
     assert anew is not None

@@ -33,7 +33,7 @@ async def document(database: Database, job: Job | NewJob) -> Document:
 
 
 async def claimed(store: JobStore, job: Job | NewJob, lease: float = LONG, owner: str = "worker") -> Lease:
-    taken = await store.claim(job.id, owner, lease)
+    taken = await store.claim(job.tenant, owner, lease)
     assert taken is not None
     return taken
 
@@ -57,7 +57,7 @@ async def heartbeat(store: JobStore, lease: Lease, processed: int = 0) -> bool:
 
 async def passed(store: JobStore, job: Job | NewJob, owner: str = "successor") -> Lease:
     """The job claimed once its last lease has run out."""
-    taken: Lease = await eventually("the lease has run out", lambda: store.claim(job.id, owner, LONG))
+    taken: Lease = await eventually("the lease has run out", lambda: store.claim(job.tenant, owner, LONG))
     return taken
 
 
@@ -120,7 +120,7 @@ async def test_live_jobs_are_counted_for_a_tenant_alone_and_no_further_than_aske
 async def test_one_of_two_concurrent_claims_wins(store: JobStore) -> None:
     for _ in range(10):
         job = await store.accept(new_job())
-        taken = await asyncio.gather(*(store.claim(job.id, f"w{n}", LONG) for n in range(8)))
+        taken = await asyncio.gather(*(store.claim(job.tenant, f"w{n}", LONG) for n in range(8)))
         [lease] = [lease for lease in taken if lease is not None]
         assert (lease.job.state, lease.job.fence, lease.job.attempt) == (JobState.RUNNING, 1, 1)
 
@@ -128,8 +128,8 @@ async def test_one_of_two_concurrent_claims_wins(store: JobStore) -> None:
 async def test_a_held_job_is_not_to_be_had(store: JobStore) -> None:
     job = await store.accept(new_job())
     await claimed(store, job)
-    assert await store.claim(job.id, "other", LONG) is None
-    assert await store.give_up(job.id, FAULT) is None
+    assert await store.claim(job.tenant, "other", LONG) is None
+    assert await store.give_up(FAULT) is None
 
 
 async def test_an_expired_lease_is_taken_over_with_the_next_fence(store: JobStore) -> None:
@@ -159,7 +159,7 @@ async def test_an_expired_lease_is_still_valid_until_another_worker_claims_the_j
     job = await store.accept(new_job())
     lease = await claimed(store, job, OVER)
     assert await heartbeat(store, lease)
-    assert await store.claim(job.id, "other", LONG) is None
+    assert await store.claim(job.tenant, "other", LONG) is None
 
 
 async def test_a_lease_is_lost_when_its_job_was_deleted_and_recreated(store: JobStore) -> None:
@@ -178,24 +178,24 @@ async def test_a_lease_is_lost_when_its_job_was_deleted_and_recreated(store: Job
 async def test_attempts_are_counted_at_the_claim_and_end_the_job(store: JobStore) -> None:
     job = await store.accept(new_job(max_attempts=2))
     await claimed(store, job, OVER)
-    second = await store.claim(job.id, "w", OVER) or await passed_briefly(store, job)
+    second = await store.claim(job.tenant, "w", OVER) or await passed_briefly(store, job)
     assert second.job.attempt == 2
-    failed: Job = await eventually("it is given up", lambda: store.give_up(job.id, FAULT))
+    failed: Job = await eventually("it is given up", lambda: store.give_up(FAULT))
     assert (failed.state, failed.error, failed.attempt) == (JobState.FAILED, FAULT, 2)
-    assert await store.claim(job.id, "w", LONG) is None
+    assert await store.claim(job.tenant, "w", LONG) is None
 
 
 async def passed_briefly(store: JobStore, job: Job) -> Lease:
-    taken: Lease = await eventually("the lease has run out", lambda: store.claim(job.id, "w", OVER))
+    taken: Lease = await eventually("the lease has run out", lambda: store.claim(job.tenant, "w", OVER))
     return taken
 
 
 async def test_a_job_with_attempts_left_is_not_given_up(store: JobStore) -> None:
     job = await store.accept(new_job())
-    assert await store.give_up(job.id, FAULT) is None
+    assert await store.give_up(FAULT) is None
     lease = await claimed(store, job)
     await store.wait_for_retry(lease, FAULT, 0.0)
-    assert await store.give_up(job.id, FAULT) is None
+    assert await store.give_up(FAULT) is None
 
 
 async def test_a_waiting_job_is_not_claimable_before_its_time(store: JobStore, database: Database) -> None:
@@ -205,7 +205,7 @@ async def test_a_waiting_job_is_not_claimable_before_its_time(store: JobStore, d
     assert waiting["state"] == "retry_wait"
     assert waiting["retry_at"] == waiting["dispatch_at"] == waiting["updated_at"] + timedelta(seconds=0.4)
     assert "lease_until" not in waiting
-    assert await store.claim(job.id, "w", LONG) is None
+    assert await store.claim(job.tenant, "w", LONG) is None
     lease = await passed(store, job)
     assert lease.job.attempt == 2
     assert lease.job.started_at is not None
@@ -274,7 +274,7 @@ async def test_each_live_state_can_be_cancelled(store: JobStore, database: Datab
     kept = await document(database, job)
     assert kept["event_at"] == kept["finished_at"]
     assert not kept.keys() & {"dispatch_at", "retry_at", "lease_until", "lease_owner"}
-    assert await store.claim(job.id, "w", LONG) is None
+    assert await store.claim(job.tenant, "w", LONG) is None
     if lease is not None:
         assert not await heartbeat(store, lease)
         assert not await completed(store, lease)

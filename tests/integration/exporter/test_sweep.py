@@ -45,7 +45,7 @@ async def kept(blobs: BlobStore) -> set[str]:
 
 
 async def claimed(store: JobStore, lease: float = 60.0) -> Lease:
-    taken: Lease = await eventually("the job is to be had", lambda: store.claim(JOB_ID, "w", lease))
+    taken: Lease = await eventually("the job is to be had", lambda: store.claim(NEW.tenant, "w", lease))
     return taken
 
 

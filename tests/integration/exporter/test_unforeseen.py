@@ -10,7 +10,7 @@ import pytest
 from services.chassis import mongo
 from services.chassis.faults import Unavailable
 from services.chassis.jetstream import Inbox
-from services.chassis.leased_work import LeasedWork
+from services.chassis.leasing.leased_work import LeasedWork
 from services.exporter.catalogue.column_store import ColumnStore
 from services.exporter.export.file_maker import FileMaker
 from services.exporter.jobs.store import JobStore, Lease

@@ -58,17 +58,17 @@ def new_job() -> NewJob:
     return NewJob(str(uuid.uuid4()), "acme", "csv", "{}", "hash", max_attempts=9)
 
 
-async def claimed(store: JobStore, job_id: str, lease: float) -> JobLease:
-    taken: JobLease = await eventually("the job can be claimed", lambda: store.claim(job_id, "w", lease))
+async def claimed(store: JobStore, tenant: str, lease: float) -> JobLease:
+    taken: JobLease = await eventually("the job can be claimed", lambda: store.claim(tenant, "w", lease))
     return taken
 
 
 async def test_jobs_are_counted_by_state_and_the_free_space_of_a_folder_is_reported(
     store: JobStore, tmp_path: Path
 ) -> None:
-    waiting, going, failing, ended = [await store.accept(new_job()) for _ in range(4)]
-    await claimed(store, going.id, 60)
-    await store.wait_for_retry(await claimed(store, failing.id, 60), FAULT, 60)
+    going, failing, waiting, ended = [await store.accept(new_job()) for _ in range(4)]  # claimed in this order
+    await claimed(store, going.tenant, 60)
+    await store.wait_for_retry(await claimed(store, failing.tenant, 60), FAULT, 60)
     await store.cancel(ended.tenant, ended.id)
     await store.accept(new_job())
     await Sweeper(store, LocalStore(tmp_path), history=60).measure()
@@ -97,7 +97,7 @@ async def test_claims_of_jobs_are_first_claims_retries_or_takeovers(store: JobSt
     job = await store.accept(new_job())
     kinds = []
     for lease, ending in ((60.0, "fault"), (OVER, "silence"), (60.0, "shutdown"), (60.0, "")):
-        taken = await claimed(store, job.id, lease)
+        taken = await claimed(store, job.tenant, lease)
         kinds.append(export_claim(taken).kind)
         if ending == "fault":
             await store.wait_for_retry(taken, FAULT, 0)
@@ -111,7 +111,7 @@ async def test_claims_of_deliveries_are_first_claims_retries_or_takeovers(databa
     await store.add(new(max_attempts=9))
     kinds = []
     for seconds, ending in ((60.0, "fault"), (OVER, "silence"), (60.0, "fault"), (60.0, "")):
-        lease: Lease = await eventually("the delivery can be claimed", partial(store.claim, "me", seconds))
+        lease: Lease = await eventually("the delivery can be claimed", partial(store.claim, "acme", "me", seconds))
         kinds.append(delivery_claim(lease).kind)
         if ending == "fault":
             await store.wait_for_retry(lease, ERROR, 0)

@@ -12,7 +12,7 @@ DELIVERY = ROOT / "services" / "delivery"
 # The codes of destinations are documented in docs/destinations.
 SOURCES = "\n".join(
     source.read_text()
-    for source in [*sorted(DELIVERY.rglob("*.py")), ROOT / "services" / "chassis" / "leases.py"]
+    for source in [*sorted(DELIVERY.rglob("*.py")), ROOT / "services" / "chassis" / "leasing" / "leases.py"]
     if DELIVERY / "destinations" not in source.parents
 )
 RAISED = re.compile(r"(?:ErrorInfo|SourceError|UnusablePlatform)\(\s*(?:code=)?\"([a-z_]+)\"")

@@ -2,7 +2,8 @@
 
 from collections.abc import Iterator, Sequence
 
-from services.chassis import leased_work, mongo
+from services.chassis import mongo
+from services.chassis.leasing import leased_work
 from tests.unit.k8s.environment_rules import told
 from tests.unit.k8s.manifests import Manifest, services_pods
 

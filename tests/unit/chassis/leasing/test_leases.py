@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
-from services.chassis import leased_work
 from services.chassis.faults import ErrorInfo, Unavailable
-from services.chassis.leases import Claim, Outcome, delay
+from services.chassis.leasing import leased_work
+from services.chassis.leasing.leases import Claim, Outcome, delay
 from tests.lease_contract import FULL, Lab, LeasedWorkContract, Stored, error_code
 
 

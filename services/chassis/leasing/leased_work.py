@@ -15,7 +15,7 @@ from typing import Any, Generic
 import structlog
 
 from services.chassis.faults import AttemptError, ErrorInfo, Unavailable
-from services.chassis.leases import (
+from services.chassis.leasing.leases import (
     ATTEMPTS_EXHAUSTED,
     INTERNAL_ERROR,
     Claim,

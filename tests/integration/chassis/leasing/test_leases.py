@@ -4,7 +4,7 @@ import uuid
 
 import pytest
 
-from services.chassis.leases import Claim
+from services.chassis.leasing.leases import Claim
 from services.chassis.mongo import Database
 from services.delivery.deliveries.delivery import DeliveryState, Receipt
 from services.delivery.deliveries.delivery import Progress as DeliveryProgress
@@ -45,10 +45,11 @@ class JobBench:
         self.progress = JobProgress()
         self._jobs = database["jobs"]
         self._id = str(uuid.uuid4())
+        self._tenant = f"tenant-{self._id}"
 
     async def claim(self, max_attempts: int = 3) -> Claim[JobLease]:
-        await self.store.accept(NewJob(self._id, "acme", "csv", "{}", "hash", max_attempts=max_attempts))
-        lease = await self.store.claim(self._id, "this process", 60.0)
+        await self.store.accept(NewJob(self._id, self._tenant, "csv", "{}", "hash", max_attempts=max_attempts))
+        lease = await self.store.claim(self._tenant, "this process", 60.0)
         assert lease is not None
         return claim_of_job(lease)
 
@@ -56,7 +57,7 @@ class JobBench:
         await self._jobs.update_one({"_id": self._id}, {"$inc": {"fence": 1}})
 
     async def stored(self) -> Stored:
-        job = await self.store.get("acme", self._id)
+        job = await self.store.get(self._tenant, self._id)
         assert job is not None
         return Stored(JOB_STATES[job.state], job.attempt, error_code(job.error))
 
@@ -73,7 +74,7 @@ class DeliveryBench:
 
     async def claim(self, max_attempts: int = 3) -> Claim[DeliveryLease]:
         await self.store.add(new(max_attempts=max_attempts))
-        lease = await self.store.claim("this process", 60.0)
+        lease = await self.store.claim("acme", "this process", 60.0)
         assert lease is not None
         return claim_of_delivery(lease)
 

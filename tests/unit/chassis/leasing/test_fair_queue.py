@@ -5,7 +5,7 @@ from collections import Counter
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.chassis.fair_queue import FairQueue
+from services.chassis.leasing.fair_queue import FairQueue
 
 
 def served(queue: FairQueue, backlog: dict[str, list[float]], turns: int) -> list[str]:
