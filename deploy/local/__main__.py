@@ -7,7 +7,7 @@ import time
 
 from deploy.local.children import NotReady
 from deploy.local.settings import LocalSettings
-from deploy.local.signals import interruptible
+from deploy.local.signals import interruptible, raise_if_stopped
 from deploy.local.stack import Stack
 from deploy.local.state import AlreadyRunning
 
@@ -36,6 +36,7 @@ def up(settings: LocalSettings) -> int:
         report(_welcome(stack))
         while True:
             time.sleep(CHECK_SECONDS)
+            raise_if_stopped()
             stack.check()
     except (NotReady, AlreadyRunning, OSError) as exc:
         print(exc, file=sys.stderr)

@@ -10,6 +10,8 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from deploy.local.signals import raise_if_stopped
+
 ROOT = Path(__file__).resolve().parents[2]
 """The repository; children run here, so that they find `services` and `deploy`."""
 
@@ -72,6 +74,7 @@ class Child(ABC):
         deadline = time.monotonic() + READY_TIMEOUT
         try:
             while not self.is_ready():
+                raise_if_stopped()
                 if self.pid is None:
                     raise self._not_ready(self.exit_status)
                 if time.monotonic() > deadline:

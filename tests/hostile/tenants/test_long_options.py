@@ -99,7 +99,7 @@ async def test_a_list_of_jobs_reads_a_page_of_a_few_mib_at_a_time(jobs: JobStore
 
 async def test_work_on_a_job_reads_its_options_once(jobs: JobStore, traffic: Traffic) -> None:
     page = await jobs.page("greedy", states=[], form="", schedule_id="", before=None, limit=1)
-    lease = await jobs.claim(page[0].id, "worker", 30)
+    lease = await jobs.claim("greedy", "worker", 30)
     assert lease is not None
     assert lease.job.options_json == LONG
     traffic.reset()

@@ -165,7 +165,7 @@ async def test_the_rest_of_a_cut_off_fan_out_is_stored_and_no_delivery_is_restar
     first, second = await fixture.platform(), await fixture.platform()
     job = completed([first])
     await fixture.fan_out.create_deliveries(file_of(job))
-    assert await fixture.deliveries.claim("worker", 30) is not None
+    assert await fixture.deliveries.claim(job.tenant, "worker", 30) is not None
     new = [(new_delivery(file_of(job), platform_id, None, 7), None) for platform_id in (first, second)]
     assert await asyncio.gather(*(fixture.deliveries.add_all(new) for _ in range(4))) != [[], [], [], []]
     assert await fixture.found(job) == {first: ("sending", ""), second: ("pending", "")}

@@ -148,11 +148,13 @@ async def test_the_clock_is_the_servers(schedules: ScheduleStore) -> None:
 
 
 async def test_other_rules_of_time_zones_move_times_to_come_and_nothing_else(schedules: ScheduleStore) -> None:
-    to_come = await schedules.add(schedule(NOW + timedelta(minutes=7), rules="1999a", planned_until=NOW - HOUR))
+    to_come = await schedules.add(
+        schedule(NOW + timedelta(hours=5, minutes=7), rules="1999a", planned_until=NOW - HOUR)
+    )
     due = await schedules.add(schedule(NOW - HOUR, rules="1999a"))
     paused = await schedules.add(schedule(None, rules="1999a", is_active=False))
-    known = await schedules.add(schedule(NOW + timedelta(minutes=7)))
-    lost = await schedules.add(schedule(NOW + HOUR, rules="1999a", timezone="Mars/Base"))
+    known = await schedules.add(schedule(NOW + timedelta(hours=5, minutes=7)))
+    lost = await schedules.add(schedule(NOW + 5 * HOUR, rules="1999a", timezone="Mars/Base"))
     ticker = Ticker(schedules, batch=1, grace=GRACE)
     assert await ticker.refresh() == 3
     moved = await schedules.get("shop", to_come.id)
