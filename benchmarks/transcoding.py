@@ -25,7 +25,7 @@ Step = Callable[[bytes], object]
 def steps(transcoders: Transcoders, columns: tuple[str, ...]) -> dict[str, Step]:
     """A transcoder of every kind."""
     every, name = Selection(), "products"
-    rows = transcoders.sheet_rows(name, columns, every, Tally(), date_style=2)
+    rows = transcoders.sheet_rows(name, columns, every, Tally(), first_style=2)
     return {
         "CSV": transcoders.csv_rows(name, columns, every, Tally(), delimiter=",", escape_formulas=True).encode,
         "CSV, four fields": transcoders.csv_rows(

@@ -119,7 +119,7 @@ def transcoders(implementation: ModuleType, documents: list[bytes]) -> list[Enco
     def json(selection: Selection, newline: str | None, ending: str) -> Encode:
         return implementation.JsonObjects("p", selection, Tally(), newline=newline, ending=ending).encode  # type: ignore[no-any-return]  # the same
 
-    rows = implementation.SheetRows("p", names, Selection(), Tally(), date_style=2)
+    rows = implementation.SheetRows("p", names, Selection(), Tally(), first_style=2)
     return [
         csv(names, Selection()),
         csv(chosen, Selection(chosen)),

@@ -103,4 +103,4 @@ class ColumnProbe:
 
     def _restart(self) -> None:
         self._columns = self._selection.header(self._seen)
-        self._rows = transcoders().sheet_rows("", self._columns, self._selection, Tally(), date_style=0)
+        self._rows = transcoders().sheet_rows("", self._columns, self._selection, Tally(), first_style=0)

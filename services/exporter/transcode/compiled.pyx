@@ -12,6 +12,7 @@ from libc.stdint cimport int64_t, uint64_t
 from libc.stdlib cimport calloc, free, malloc, realloc
 from libc.string cimport memchr, memcmp, memcpy, memset
 
+import operator
 import os
 
 from services.exporter.transcode import reference
@@ -93,13 +94,17 @@ class JsonObjects(reference.JsonObjects):
 class SheetRows(reference.SheetRows):
     """Rows of a worksheet's XML."""
 
-    def __init__(self, sheet, columns, selection, tally, *, date_style):
-        super().__init__(sheet, columns, selection, tally, date_style=date_style)
-        self._engine = XmlRows(self._names, self._by_reference, len(columns), date_style)
+    def __init__(self, sheet, columns, selection, tally, *, first_style):
+        super().__init__(sheet, columns, selection, tally, first_style=first_style)
+        self._engine = XmlRows(self._names, self._by_reference, len(columns), first_style)
 
     def longest(self):
         """Characters of the longest cell of each column, whether written here or by the reference."""
         return list(map(max, self._engine.shown(), super().longest()))
+
+    def contents(self):
+        """What each column holds, whether written here or by the reference."""
+        return list(map(operator.or_, self._engine.held(), super().contents()))
 
     def encode(self, batch, first):
         """The rows of a batch as XML, numbered from `first`; truncated cells are counted in the tally."""

@@ -134,17 +134,17 @@ class SheetRows:
     """Rows of a worksheet's XML.
 
     Args:
-        date_style: index of the style for dates in the workbook.
+        first_style: index of the first of the worksheet's styles in the workbook; see `sheet_xml.styles_of`.
     """
 
     def __init__(
-        self, sheet: str, columns: Sequence[str], selection: Selection, tally: Tally, *, date_style: int
+        self, sheet: str, columns: Sequence[str], selection: Selection, tally: Tally, *, first_style: int
     ) -> None:
         self._tally = tally
         self._columns = columns
         self._names = Names(sheet, columns, selection, tally.seen.setdefault(sheet, {}))
         self._letters = [sheet_xml.column_letters(at) for at in range(1, len(columns) + 1)]
-        self._cells = sheet_xml.Cells(date_style, len(columns))
+        self._cells = sheet_xml.Cells(first_style, len(columns))
 
     def header(self, style: int | None) -> bytes:
         """The row with the column names, in this style; truncated names are counted in the tally."""
@@ -157,6 +157,10 @@ class SheetRows:
     def longest(self) -> list[int]:
         """Characters of the longest cell of each column in the batches so far, up to `sheet_xml.MAX_SHOWN`."""
         return list(self._cells.longest)
+
+    def contents(self) -> list[int]:
+        """What each column holds in the batches so far: `sheet_xml.HAS_MILLIS` and so on."""
+        return list(self._cells.contents)
 
     def encode(self, batch: bytes, first: int) -> Encoded:
         """The rows of a batch as XML, numbered from `first`; truncated cells are counted in the tally.

@@ -32,6 +32,18 @@ _MARKUP = {ord("&"): "&amp;", ord("<"): "&lt;", ord(">"): "&gt;"}
 _FIRST_DATE = datetime(1900, 3, 1)  # before that, spreadsheets count a 29 February 1900, which did not exist
 _DAY_ZERO = datetime(1899, 12, 30)
 
+STYLED_COLUMNS = 16_000
+"""The columns after these share one pair of styles: a workbook has at most 65,490 styles."""
+HAS_MILLIS, HAS_MONEY, HAS_OTHERS = 1, 2, 4
+"""What a column holds: dates with milliseconds; Decimal128 of at most two decimals; values that are not the latter."""
+_MAX_MONEY = 1e15
+
+
+def styles_of(first: int, column: int) -> tuple[int, int]:
+    """The styles of a column's dates and of its Decimal128, given the first style of the worksheet."""
+    date = first + 2 * min(column, STYLED_COLUMNS)
+    return date, date + 1
+
 
 def column_letters(number: int) -> str:
     """A for 1, AA for 27."""
@@ -72,14 +84,18 @@ def cut_text(text: str) -> str:
 class Cells:
     """Writes cells; `cut` counts the texts that were too long.
 
-    `longest` holds the number of characters of the longest cell in each column, up to `MAX_SHOWN`.
+    `longest` holds the number of characters of the longest cell in each column, up to `MAX_SHOWN`, and `contents` what
+    each column holds (`HAS_MILLIS` and so on).
     """
 
-    def __init__(self, date_style: int, width: int) -> None:
+    def __init__(self, first_style: int, width: int) -> None:
         self.cut = 0
         self.longest = [0] * width
+        self.contents = [0] * width
         self._shown = 0
-        self._date_style = date_style
+        self._content = 0
+        self._styles = [styles_of(first_style, column) for column in range(width)]
+        self._date_style = self._decimal_style = 0
         self._inner: dict[type, Callable[[Any], str]] = {
             **dict.fromkeys(TEXT, self._other),
             str: self._text,
@@ -92,20 +108,30 @@ class Cells:
         }
 
     def row(self, values: Sequence[Any], letters: Sequence[str], number: int) -> str:
-        """One row; null and missing values have no cell."""
+        """One row; null, missing values and empty text have no cell."""
         cells = []
         for at, (letter, value) in enumerate(zip(letters, values, strict=True)):
-            if value is not None:
-                cells.append(f'<c r="{letter}{number}"{self._inner[value.__class__](value)}')
+            if value is None:
+                continue
+            self._content = HAS_OTHERS
+            self._date_style, self._decimal_style = self._styles[at]
+            if inner := self._inner[value.__class__](value):
+                cells.append(f'<c r="{letter}{number}"{inner}')
                 self.longest[at] = max(self.longest[at], min(self._shown, MAX_SHOWN))
+                self.contents[at] |= self._content
         return f'<row r="{number}">{"".join(cells)}</row>'
 
     def heading(self, names: Sequence[str], letters: Sequence[str], attributes: str) -> str:
         """The first row: the names as text, in cells with these attributes."""
-        cells = [f'<c r="{letter}1"{attributes}{self._text(name)}' for letter, name in zip(letters, names, strict=True)]
+        cells = [
+            f'<c r="{letter}1"{attributes}{self._text(name) or "/>"}'
+            for letter, name in zip(letters, names, strict=True)
+        ]
         return f'<row r="1">{"".join(cells)}</row>'
 
     def _text(self, value: str) -> str:
+        if not value:
+            return ""
         text = cut_text(value)
         if len(text) != len(value):
             self.cut += 1
@@ -143,12 +169,16 @@ class Cells:
         near = float(exact)
         if len(digits) > MAX_DIGITS or (exact != 0 and not SMALLEST <= abs(near) < math.inf):
             return self._other(value)
-        return self._float(near)
+        last = int(exact.as_tuple().exponent) + len(exact.as_tuple().digits) - len(digits)
+        self._content = HAS_MONEY if (last >= -2 or exact == 0) and abs(near) < _MAX_MONEY else HAS_OTHERS
+        return f' s="{self._decimal_style}"{self._float(near)}'
 
     def _date(self, value: datetime) -> str:
         if value < _FIRST_DATE:
             return self._other(value)
         past = value - _DAY_ZERO
         self._shown = _DATE_SHOWN
+        if value.microsecond:
+            self._content |= HAS_MILLIS
         serial = past.days + (past.seconds + past.microseconds / 1e6) / 86_400
         return f' s="{self._date_style}"><v>{serial!r}</v></c>'

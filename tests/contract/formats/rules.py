@@ -262,7 +262,7 @@ def excel(value: Any) -> Any:
         return value
     if isinstance(value, datetime) and value >= FIRST_DATE:
         return value
-    return number(value) if is_excel_number(value) else cut(cell(value))
+    return number(value) if is_excel_number(value) else cut(cell(value)) or None
 
 
 def number(value: Any) -> float:

@@ -11,6 +11,7 @@ from xml.etree import ElementTree
 import bson
 import openpyxl
 import pytest
+from bson import Decimal128
 from openpyxl.utils import range_boundaries
 
 from services.exporter.catalogue.columns import Selection
@@ -77,7 +78,7 @@ def test_every_part_is_declared_and_every_reference_leads_to_a_part() -> None:
 
 def test_the_elements_of_a_worksheet_are_in_the_order_of_the_schema() -> None:
     formatted = parts(workbook()[0])["xl/worksheets/sheet1.xml"]
-    assert tags(formatted) == ["sheetViews", "cols", "sheetData", "autoFilter"]
+    assert tags(formatted) == ["sheetPr", "sheetViews", "cols", "sheetData", "autoFilter", "pageSetup"]
     plain = parts(workbook(options={"formatting": False})[0])["xl/worksheets/sheet1.xml"]
     assert tags(plain) == ["sheetData"]
 
@@ -87,7 +88,7 @@ def test_rows_are_numbered_without_gaps_and_cells_in_ascending_order() -> None:
     for number, row in enumerate(sheet, 1):
         assert row.get("r") == str(number)
         references = [cell.get("r", "") for cell in row]
-        assert references == [f"{letter}{number}" for letter in ("ABCD" if number == 1 else "ABD")]
+        assert references == [f"{letter}{number}" for letter in {1: "ABCD", 2: "AD"}.get(number, "ABD")]
     assert number == 8
 
 
@@ -99,7 +100,14 @@ def test_a_formatted_sheet_has_a_bold_frozen_header_a_filter_and_widths() -> Non
     assert [(cell.value, cell.font.b, cell.font.name) for cell in sheet[1]] == [(n, True, "Calibri") for n in COLUMNS]
     assert not any(cell.font.b for cell in sheet[2])
     assert [sheet.column_dimensions[letter].width for letter in "AB"] == [8, 40]
-    assert sheet["D2"].number_format == "yyyy-mm-dd hh:mm:ss"
+    assert sheet["D2"].number_format == "yyyy-mm-dd hh:mm:ss.000"
+    assert sheet.print_title_rows == "$1:$1"
+    assert (sheet.page_setup.orientation, sheet.page_setup.fitToWidth, sheet.page_setup.fitToHeight) == (
+        "landscape",
+        1,
+        0,
+    )
+    assert b'<pageSetUpPr fitToPage="1"/>' in parts(workbook()[0])["xl/worksheets/sheet1.xml"]
     assert sheet["D2"].value == AT
 
 
@@ -115,6 +123,7 @@ def test_the_filter_is_named_in_the_workbook_as_excel_does(five_rows_a_sheet: No
     names = [
         (name.get("name"), name.get("localSheetId"), name.get("hidden"), name.text)
         for name in xml.iter(f"{NS}definedName")
+        if name.get("name") != "_xlnm.Print_Titles"
     ]
     assert names == [
         ("_xlnm._FilterDatabase", "0", "1", "'products'!$A$1:$D$5"),
@@ -179,7 +188,33 @@ def test_as_many_columns_as_excel_has_are_written() -> None:
     assert re.search(rb'<c r="XFD2"[^>]*><is><t>last', parts(file)["xl/worksheets/sheet1.xml"])
 
 
-def test_a_workbook_does_not_contain_the_time_it_was_written() -> None:
-    assert set(re.findall(rb"\d{4}-\d\d-\d\dT[\d:]*Z", parts(workbook()[0])["docProps/core.xml"])) == {
-        b"1980-01-01T00:00:00Z"
-    }
+def test_columns_show_milliseconds_and_two_decimals_where_their_values_have_them() -> None:
+    products: list[dict[str, Any]] = [
+        {
+            "_id": 1,
+            "a": AT,
+            "b": AT.replace(microsecond=0),
+            "c": Decimal128("12.10"),
+            "d": Decimal128("12.345"),
+            "e": 1.5,
+        },
+        {"_id": 2, "a": AT.replace(microsecond=0), "c": Decimal128("1E+3"), "d": Decimal128("1.10")},
+    ]
+    columns = ["id", *"abcde"]
+    for formatting in (True, False):
+        options = formats()["excel"].Options.model_validate({"formatting": formatting})
+        sheet = Sheet("products", columns, Selection(), iter([bson.encode(product) for product in products]))
+        book = openpyxl.load_workbook(io.BytesIO(b"".join(formats()["excel"].encode([sheet], options, Tally()))))
+        seconds, money = "yyyy-mm-dd hh:mm:ss", "0.00" if formatting else "General"
+        shown = ["General", f"{seconds}.000", seconds, money, "General", "General"]
+        assert [cell.number_format for cell in book["products"][2]] == shown
+        assert book["products"]["B3"].number_format == f"{seconds}.000"
+
+
+def test_the_properties_of_a_workbook_name_the_product_and_no_time() -> None:
+    found = parts(workbook()[0])
+    core, app = found["docProps/core.xml"], found["docProps/app.xml"]
+    assert b"<dc:creator>Catalog Exports</dc:creator>" in core
+    assert b"<Application>Catalog Exports</Application>" in app
+    assert b"openpyxl" not in (core + app).lower()
+    assert not re.search(rb"\d{4}-\d\d|created|modified", core + app)

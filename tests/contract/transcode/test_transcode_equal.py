@@ -98,8 +98,8 @@ def csv(header: Sequence[str], selection: Selection, delimiter: str = ",", escap
 
 def xml(header: Sequence[str], selection: Selection, first: int = 2) -> Make:
     def make(implementation: ModuleType, tally: Tally) -> Callable[[bytes], Any]:
-        rows = implementation.SheetRows("products", header, selection, tally, date_style=2)
-        return lambda batch: (rows.encode(batch, first), rows.longest())
+        rows = implementation.SheetRows("products", header, selection, tally, first_style=2)
+        return lambda batch: (rows.encode(batch, first), rows.longest(), rows.contents())
 
     return make
 

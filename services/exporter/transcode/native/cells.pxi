@@ -8,10 +8,15 @@ cdef enum:
     MAX_SHOWN = 60  # characters of a cell that count for the width of its column
     BOOL_SHOWN = 5
     DATE_SHOWN = 19
+    STYLED_COLUMNS = 16000  # the columns after these share one pair of styles
+    HAS_MILLIS = 1  # what a column holds; see sheet_xml.py
+    HAS_MONEY = 2
+    HAS_OTHERS = 4
 
 cdef int64_t MAX_INTEGER = 1000000000000000  # 15 digits are less
 cdef int64_t LAST_MILLIS = 253402300799999  # the end of 9999
 cdef double SMALLEST = 2.3e-308
+cdef double MAX_MONEY = 1e15
 
 
 cdef inline int forbidden(const unsigned char* text, const unsigned char* end) noexcept nogil:
@@ -91,7 +96,9 @@ cdef void note_text_width(int* longest, const unsigned char* text, Py_ssize_t si
 
 
 cdef int put_text_cell(Out* out, const unsigned char* text, size_t size, int* longest) noexcept nogil:
-    """The rest of a cell of valid text; FALLBACK if it may be too long for a cell."""
+    """The rest of a cell of valid text; EMPTY without text; FALLBACK if it may be too long for a cell."""
+    if size == 0:
+        return EMPTY
     if size > MAX_TEXT:
         return FALLBACK
     note_text_width(longest, text, size)
@@ -116,13 +123,27 @@ cdef void put_number_cell(Out* out, double number, int* longest) noexcept nogil:
     put(out, b"</v></c>", 8)
 
 
+cdef bint is_money(Decimal* decimal, double number) noexcept nogil:
+    """Whether two decimals show all digits of the number, and a column has room for it."""
+    cdef int last = 39, exponent = decimal.exponent
+    while last > 39 - decimal.count and decimal.digits[last - 1] == b"0":
+        last -= 1
+        exponent += 1
+    return (exponent >= -2 or number == 0) and fabs(number) < MAX_MONEY
+
+
+cdef inline void put_style(Out* out, int style) noexcept nogil:
+    put(out, b' s="', 4)
+    put_integer(out, style)
+    put_byte(out, b'"')
+
+
 cdef void put_date_cell(Out* out, int64_t millis, int style) noexcept nogil:
     cdef int64_t past = millis + <int64_t> EPOCH_SERIAL * DAY_MILLIS, days, rest
     days = floor_quotient(past, DAY_MILLIS)
     rest = past - days * DAY_MILLIS
-    put(out, b' s="', 4)
-    put_integer(out, style)
-    put(out, b'"><v>', 5)
+    put_style(out, style)
+    put(out, b"><v>", 4)
     # The same operations in the same order as in sheet_xml.py, so that the results are rounded in the same way.
     put_double(out, <double> days + (<double> (rest // 1000) + <double> (rest % 1000 * 1000) / 1e6) / 86400.0)
     put(out, b"</v></c>", 8)
@@ -130,13 +151,17 @@ cdef void put_date_cell(Out* out, int64_t millis, int style) noexcept nogil:
 
 cdef int put_cell(
     Out* out, Out* scratch, Tree* tree, int node, unsigned char kind, const unsigned char* at, Py_ssize_t size, int style,
-    int* longest
+    int* longest, int* content
 ) noexcept nogil:
-    """The rest of a cell: a number, boolean or date if Excel can hold the exact value, else text."""
+    """The rest of a cell: a number, boolean or date if Excel can hold the exact value, else text.
+
+    `style` is that of dates; the next one is that of decimals. `content` receives what the cell holds.
+    """
     cdef size_t begin
     cdef int64_t whole
     cdef double number
     cdef Decimal decimal
+    content[0] = HAS_OTHERS
     if kind == TEXT:
         return put_text_cell(out, at + 4, size - 5, longest) if is_utf8(at + 4, size - 5) else FALLBACK
     if kind == BOOL:
@@ -162,11 +187,16 @@ cdef int put_cell(
     elif kind == DECIMAL:
         if not read_decimal(at, &decimal) or not nearest_double(&decimal, &number):
             return FALLBACK
+        if is_money(&decimal, number):
+            content[0] = HAS_MONEY
+        put_style(out, style + 1)
         put_number_cell(out, number, longest)
         return OK
     elif kind == DATE:
         whole = int64_at(at)
         if <int64_t> (FIRST_SERIAL - EPOCH_SERIAL) * DAY_MILLIS <= whole <= LAST_MILLIS:
+            if whole % 1000:
+                content[0] |= HAS_MILLIS
             put_date_cell(out, whole, style)
             note_width(longest, DATE_SHOWN)
             return OK
@@ -182,12 +212,13 @@ cdef int put_cell(
 
 
 cdef int put_xml_row(
-    Out* out, Out* scratch, Tree* tree, Row* row, const char* letters, const int* sizes, int* longest, int64_t number,
-    int style
+    Out* out, Out* scratch, Tree* tree, Row* row, const char* letters, const int* sizes, int* longest, int* contents,
+    int64_t number, int style
 ) noexcept nogil:
-    """A row as XML; null and missing values have no cell."""
+    """A row as XML; null, missing values and empty text have no cell."""
     cdef char digits[20]
-    cdef int count = digits_before(number, digits + 20), column
+    cdef int count = digits_before(number, digits + 20), column, content, code
+    cdef size_t begin
     cdef unsigned char kind
     put(out, b'<row r="', 8)
     put(out, digits + 20 - count, count)
@@ -196,12 +227,19 @@ cdef int put_xml_row(
         kind = row.kinds[column]
         if kind == 0 or kind == NULL_VALUE or kind == UNDEFINED:
             continue
+        begin = out.size
         put(out, letters + LETTERS_ROOM * column, sizes[column])
         put(out, digits + 20 - count, count)
         put_byte(out, b'"')
-        if put_cell(
-            out, scratch, tree, row.nodes[column], kind, row.values[column], row.sizes[column], style, &longest[column]
-        ):
+        code = put_cell(
+            out, scratch, tree, row.nodes[column], kind, row.values[column], row.sizes[column],
+            style + 2 * (column if column < STYLED_COLUMNS else STYLED_COLUMNS), &longest[column], &content
+        )
+        if code == EMPTY:
+            out.size = begin
+        elif code:
             return FALLBACK
+        else:
+            contents[column] |= content
     put(out, b"</row>", 6)
     return OK

@@ -7,6 +7,7 @@ cdef enum:
     UNKNOWN = 1  # a key without a node, or a leaf whose column is not decided yet
     FALLBACK = 2  # the reference has to write this document
     OTHER_ROOT = 3  # the root was guessed wrong: the document has, or lacks, a field called `id`
+    EMPTY = 4  # a cell without content
     MAX_DEPTH = 100
 
 cdef enum:

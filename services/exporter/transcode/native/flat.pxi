@@ -69,17 +69,19 @@ cdef class XmlRows(Leaves):
     cdef char* letters
     cdef int* sizes
     cdef int* longest  # characters of the longest cell, by column
+    cdef int* contents  # what the column holds
     cdef int style
 
-    def __init__(self, names, reference, int width, int date_style):
+    def __init__(self, names, reference, int width, int first_style):
         cdef bytes beginning
         cdef int column
         Leaves.__init__(self, names, reference, width)
-        self.style = date_style
+        self.style = first_style
         self.letters = <char*> calloc(width + 1, LETTERS_ROOM)
         self.sizes = <int*> calloc(width + 1, sizeof(int))
         self.longest = <int*> calloc(width + 1, sizeof(int))
-        if self.letters == NULL or self.sizes == NULL or self.longest == NULL:
+        self.contents = <int*> calloc(width + 1, sizeof(int))
+        if not (self.letters and self.sizes and self.longest and self.contents):
             raise MemoryError
         for column in range(width):
             beginning = f'<c r="{column_letters(column + 1)}'.encode()
@@ -90,6 +92,12 @@ cdef class XmlRows(Leaves):
         free(self.letters)
         free(self.sizes)
         free(self.longest)
+        free(self.contents)
+
+    def held(self):
+        """What each column holds."""
+        cdef int column
+        return [self.contents[column] for column in range(self.row.width)]
 
     def shown(self):
         """Characters of the longest cell of each column."""
@@ -101,5 +109,6 @@ cdef class XmlRows(Leaves):
         if code:
             return code
         return put_xml_row(
-            &self.out, &self.scratch, &self.tree, &self.row, self.letters, self.sizes, self.longest, row, self.style
+            &self.out, &self.scratch, &self.tree, &self.row, self.letters, self.sizes, self.longest, self.contents, row,
+            self.style
         )

@@ -10,7 +10,16 @@ from bson import Binary, Decimal128, Int64, ObjectId, Regex
 from bson.datetime_ms import DatetimeMS
 from openpyxl.utils import get_column_letter
 
-from services.exporter.transcode.sheet_xml import Cells, column_letters, cut_text, escaped_text
+from services.exporter.transcode.sheet_xml import (
+    HAS_MILLIS,
+    HAS_MONEY,
+    HAS_OTHERS,
+    Cells,
+    column_letters,
+    cut_text,
+    escaped_text,
+    styles_of,
+)
 from tests.contract.formats.readers import unescaped
 
 STYLE = 2
@@ -42,10 +51,37 @@ def test_column_letters_are_those_of_openpyxl(number: int) -> None:
     assert column_letters(number) == get_column_letter(number)
 
 
-def test_a_missing_value_has_no_cell_and_the_others_keep_their_columns() -> None:
-    row = ElementTree.fromstring(Cells(STYLE, 4).row([None, 1, None, "x"], ["A", "B", "C", "D"], 3))
+@pytest.mark.parametrize("empty", [None, "", [], [""], [None], Binary(b"")])
+def test_an_empty_value_has_no_cell_and_the_others_keep_their_columns(empty: Any) -> None:
+    row = ElementTree.fromstring(Cells(STYLE, 4).row([empty, 1, empty, "x"], ["A", "B", "C", "D"], 3))
     assert row.get("r") == "3"
     assert [found.get("r") for found in row] == ["B3", "D3"]
+
+
+@pytest.mark.parametrize(
+    ("values", "content"),
+    [
+        ([Decimal128("12.10"), None, "", Decimal128("1E+3"), Decimal128("0.0000"), Decimal128("-1.5000")], HAS_MONEY),
+        ([Decimal128("12.10"), Decimal128("12.345")], HAS_MONEY | HAS_OTHERS),
+        ([Decimal128("1E+15")], HAS_OTHERS),
+        ([Decimal128("NaN")], HAS_OTHERS),
+        ([1, 2.5, "x", True, datetime(2026, 3, 15)], HAS_OTHERS),
+        ([datetime(2026, 3, 15), datetime(2026, 3, 15, 0, 0, 0, 1000)], HAS_OTHERS | HAS_MILLIS),
+        ([None, "", []], 0),
+    ],
+)
+def test_the_contents_of_a_column_determine_its_formats(values: list[Any], content: int) -> None:
+    cells = Cells(STYLE, 2)
+    for number, value in enumerate(values, 2):
+        cells.row([None, value], ["A", "B"], number)
+    assert cells.contents == [0, content]
+
+
+def test_every_column_has_a_style_for_dates_and_one_for_decimals() -> None:
+    row = [datetime(2026, 3, 15), Decimal128("1.5"), 1.5, datetime(2026, 3, 15)]
+    found = ElementTree.fromstring(Cells(STYLE, 4).row(row, ["A", "B", "C", "D"], 2))
+    assert [each.get("s") for each in found] == ["2", "5", None, "8"]
+    assert styles_of(2, 16_383) == styles_of(2, 16_000) == (32_002, 32_003)
 
 
 @pytest.mark.parametrize(
@@ -94,7 +130,6 @@ def test_numbers_are_numbers(value: Any, number: float) -> None:
         (Binary(b"abc"), "YWJj"),
         (Regex("a"), "/a/"),
         ({}, "{}"),
-        ([], ""),
         ([True, 1, None], "true|1|"),
         ([{"a": True}], '[{"a":true}]'),
     ],
@@ -104,7 +139,7 @@ def test_values_that_excel_cannot_hold_exactly_are_text(value: Any, text: str) -
 
 
 @pytest.mark.parametrize(
-    "text", ["=1+1", "0012345678905", "1e5", "true", "2026-03-15", "", " lead", "trail ", "a  b", "\n"]
+    "text", ["=1+1", "0012345678905", "1e5", "true", "2026-03-15", " lead", "trail ", "a  b", "\n"]
 )
 def test_text_keeps_every_space(text: str) -> None:
     assert text_of(text) == text
