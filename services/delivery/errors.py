@@ -35,6 +35,14 @@ class TooManyPlatforms(DeliveryError):
         super().__init__("too_many_platforms", f"The limit of {limit} platforms is reached; delete some.")
 
 
+class TooManyTests(DeliveryError):
+    kind = Kind.EXHAUSTED
+
+    def __init__(self, limit: int) -> None:
+        message = f"{limit} tests of your platforms are running; wait until one of them has ended."
+        super().__init__("too_many_tests", message, retry_after=5.0)
+
+
 class WrongState(DeliveryError):
     kind = Kind.CONFLICT
 

@@ -1,7 +1,9 @@
 """Implements DeliveryService: platforms and deliveries."""
 
 import json
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from datetime import UTC
 from typing import Any
 
@@ -13,9 +15,10 @@ from services.delivery.deliveries.fan_out import new_delivery
 from services.delivery.deliveries.store import DeliveryStore
 from services.delivery.deliveries.worker import Worker
 from services.delivery.destinations.contract import Destination, Step
-from services.delivery.errors import DeliveryNotFound, JobNotFound, PlatformNotFound, WrongState
+from services.delivery.errors import DeliveryNotFound, JobNotFound, PlatformNotFound, TooManyTests, WrongState
 from services.delivery.exporter_client import ExporterClient
 from services.delivery.messages import delivery_message, from_states, platform_message, test_message
+from services.delivery.platforms.platform import Platform
 from services.delivery.platforms.probe import StepResult, probe
 from services.delivery.platforms.registry import Change, PlatformRegistry
 from services.delivery.platforms.store import PlatformStore
@@ -24,6 +27,9 @@ from services.wire import delivery_pb2 as pb
 from services.wire import delivery_pb2_grpc, exporter_pb2
 
 log = structlog.get_logger()
+
+MAX_TESTS = 4
+"""Platform tests of one tenant that a process runs concurrently."""
 
 
 class DeliveryService(delivery_pb2_grpc.DeliveryServiceServicer):
@@ -49,6 +55,7 @@ class DeliveryService(delivery_pb2_grpc.DeliveryServiceServicer):
         self._exporter = exporter
         self._worker = worker
         self._max_attempts = max_attempts
+        self._tests = Counter[str]()
 
     async def CreatePlatform(self, request: pb.CreatePlatformRequest, context: Any) -> pb.CreatePlatformResponse:
         """Register a platform."""
@@ -97,6 +104,23 @@ class DeliveryService(delivery_pb2_grpc.DeliveryServiceServicer):
     async def TestPlatform(self, request: pb.TestPlatformRequest, context: Any) -> pb.TestPlatformResponse:
         """Send a probe to a platform."""
         platform = await self._registry.get(request.tenant, request.platform_id)
+        with self._one_more_test(request.tenant):
+            return await self._tested(platform)
+
+    @contextmanager
+    def _one_more_test(self, tenant: str) -> Iterator[None]:
+        """Count a test. A server that does not answer keeps a test, its sockets and its lookups for 45 seconds."""
+        if self._tests[tenant] >= MAX_TESTS:
+            raise TooManyTests(MAX_TESTS)
+        self._tests[tenant] += 1
+        try:
+            yield
+        finally:
+            self._tests[tenant] -= 1
+            if not self._tests[tenant]:
+                del self._tests[tenant]
+
+    async def _tested(self, platform: Platform) -> pb.TestPlatformResponse:
         try:
             target = self._targets.resolve(platform)
         except UnusablePlatform as exc:

@@ -9,7 +9,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any, ClassVar, Literal, Protocol
+from typing import Any, ClassVar, Literal, Protocol, Self
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -55,6 +55,15 @@ class NameTaken(DestinationError):
         )
 
 
+class InvalidField(Exception):
+    """A field of a config is not valid."""
+
+    def __init__(self, field: str, message: str) -> None:
+        super().__init__(f"{field} {message}")
+        self.field = field
+        self.message = message
+
+
 class DestinationConfig(BaseModel):
     """The fields that every type has; each destination extends them. Unknown keys are refused."""
 
@@ -73,6 +82,16 @@ class DestinationConfig(BaseModel):
     on_conflict: Literal["overwrite", "rename", "skip", "fail"] = Field(
         default="overwrite", description="What to do if another file has the name."
     )
+
+    def prepared(self) -> Self:
+        """The config as it is stored; called once, in a thread.
+
+        Checks and derivations that take CPU time belong here and not in validators, which run before each attempt.
+
+        Raises:
+            InvalidField: a field is not valid.
+        """
+        return self
 
 
 class Notes(Protocol):

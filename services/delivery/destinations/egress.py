@@ -10,11 +10,14 @@ import os
 import socket
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from functools import cache, partial
 from typing import Any
 
 import structlog
 from aiohttp import AddrInfoType, TCPConnector
 from aiohttp.abc import AbstractResolver, ResolveResult
+
+from services.delivery.destinations.threads import DaemonThreads
 
 log = structlog.get_logger()
 
@@ -24,6 +27,7 @@ Lookup = Callable[[str, int], Awaitable[Sequence[str]]]
 
 RESOLVE_SECONDS = 10.0
 CONNECT_SECONDS = 10.0
+LOOKUP_THREADS = 32
 MAX_ADDRESSES = 8
 """Addresses of one name that are tried; each may take `CONNECT_SECONDS`."""
 _UNICAST = ipaddress.IPv6Network("2000::/3")
@@ -111,10 +115,18 @@ def parse_networks(text: str) -> tuple[Network, ...]:
     return tuple(ipaddress.ip_network(part.strip(), strict=False) for part in text.split(",") if part.strip())
 
 
+@cache
+def _lookup_threads() -> DaemonThreads:
+    return DaemonThreads(LOOKUP_THREADS, "lookup")
+
+
 async def system_lookup(host: str, port: int) -> Sequence[str]:
-    """The addresses that the operating system finds, in its order."""
-    loop = asyncio.get_running_loop()
-    found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    """The addresses that the operating system finds, in its order.
+
+    A lookup cannot be cancelled, and a tenant's name server decides how long it takes. It therefore has threads of its
+    own, and a lookup that waits longer than `RESOLVE_SECONDS` for one of them is dropped.
+    """
+    found = await _lookup_threads().run(partial(socket.getaddrinfo, host, port, type=socket.SOCK_STREAM))
     return list(dict.fromkeys(str(entry[4][0]) for entry in found))
 
 

@@ -8,7 +8,7 @@ from pydantic import SecretStr, ValidationError
 
 from services.chassis.faults import BadRequest, Violation, violations_of
 from services.chassis.file_names import template_problem
-from services.delivery.destinations.contract import DestinationConfig
+from services.delivery.destinations.contract import DestinationConfig, InvalidField
 
 MASK = "********"
 """Shown instead of a secret. A client that sends it back leaves the secret unchanged."""
@@ -49,6 +49,18 @@ def checked(model: type[DestinationConfig], values: Mapping[str, Any]) -> Destin
     if problem is not None:
         raise BadRequest([Violation("config.file_name", problem)])
     return config
+
+
+def prepared(model: type[DestinationConfig], values: Mapping[str, Any]) -> DestinationConfig:
+    """A valid config as it is stored. Reading a private key takes seconds of CPU time; call it in a thread.
+
+    Raises:
+        BadRequest: names every invalid field, without its value.
+    """
+    try:
+        return checked(model, values).prepared()
+    except InvalidField as exc:
+        raise BadRequest([Violation(f"config.{exc.field}", exc.message)]) from exc
 
 
 def split(config: DestinationConfig) -> tuple[dict[str, Any], dict[str, str]]:

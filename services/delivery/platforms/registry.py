@@ -4,12 +4,14 @@ import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 from services.chassis.faults import BadRequest, Violation
 from services.delivery.destinations.contract import Destination
+from services.delivery.destinations.threads import in_key_thread
 from services.delivery.errors import IdReused, PlatformNotFound, TooManyPlatforms, WrongState
-from services.delivery.platforms.config import MASK, checked, merged, moved, parse_object, require_secrets, split
+from services.delivery.platforms.config import MASK, merged, moved, parse_object, prepared, require_secrets, split
 from services.delivery.platforms.platform import Platform
 from services.delivery.platforms.secrets import Owner, Sealed, Vault
 from services.delivery.platforms.store import PlatformStore
@@ -61,7 +63,7 @@ class PlatformRegistry:
         chosen, named = _checked_id(platform_id), checked_name(name)
         if await self._store.get(tenant, chosen) is None:
             await self._check_limit(tenant)
-        plain, sealed = self._sealed(tenant, chosen, kind, parse_object(config_json))
+        plain, sealed = await self._sealed(tenant, chosen, kind, parse_object(config_json))
         now = _now()
         platform = Platform(chosen, tenant, named, kind, plain, sealed, is_active, now, now)
         kept = await self._store.add(platform)
@@ -94,7 +96,7 @@ class PlatformRegistry:
         """
         for _ in range(TRIES):
             old = await self.get(tenant, platform_id)
-            kept = await self._store.change(old, self._changed(old, change))
+            kept = await self._store.change(old, await self._changed(old, change))
             if kept is not None:
                 return kept
         raise WrongState("platform_changing", "Other requests are changing the platform; try again.")
@@ -108,7 +110,7 @@ class PlatformRegistry:
         if not await self._store.delete(tenant, platform_id):
             raise PlatformNotFound(platform_id)
 
-    def _changed(self, old: Platform, change: Change) -> Platform:
+    async def _changed(self, old: Platform, change: Change) -> Platform:
         new = replace(old, updated_at=_now())
         if change.name is not None:
             new = replace(new, name=checked_name(change.name))
@@ -122,21 +124,21 @@ class PlatformRegistry:
         except UnusablePlatform:  # the secrets are lost; the caller must send them again
             secrets = {}
         values = merged(old.config, secrets, wanted)
-        plain, sealed = self._sealed(old.tenant, old.id, old.type, values)
+        plain, sealed = await self._sealed(old.tenant, old.id, old.type, values)
         changed = moved(self._destinations[old.type].Config, old.config, plain)
         if old.pins and PINNING in wanted and wanted[PINNING] is None:
             changed.add(PINNING)
         require_secrets(changed, {name for name in secrets if name in sealed and wanted.get(name, MASK) == MASK})
         return replace(new, config=plain, secrets=sealed, pins={} if changed else old.pins)
 
-    def _sealed(
+    async def _sealed(
         self, tenant: str, platform_id: str, kind: str, values: Mapping[str, Any]
     ) -> tuple[dict[str, Any], dict[str, Sealed]]:
         destination = self._destinations.get(kind)
         if destination is None:
             known = ", ".join(sorted(self._destinations))
             raise BadRequest([Violation("platform_type", f"must be one of {known}")])
-        plain, secrets = split(checked(destination.Config, values))
+        plain, secrets = split(await in_key_thread(partial(prepared, destination.Config, values)))
         sealed = {name: self._vault.seal(text, Owner(tenant, platform_id, name)) for name, text in secrets.items()}
         return plain, sealed
 

@@ -5,12 +5,12 @@ import re
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar, Self
 
 from pydantic import BeforeValidator, ConfigDict, Field, SecretStr, WithJsonSchema, field_validator
 from yarl import URL
 
-from services.delivery.destinations.contract import DestinationConfig, DestinationError, Notes, Step
+from services.delivery.destinations.contract import DestinationConfig, DestinationError, InvalidField, Notes, Step
 from services.delivery.destinations.egress import Egress
 from services.delivery.destinations.gdrive import credentials as accounts
 from services.delivery.destinations.gdrive.api import DriveApi
@@ -32,7 +32,7 @@ def _text(value: object) -> object:
         raise ValueError("must be a JSON object, or its text")  # noqa: TRY004  pydantic reports only ValueError
     if len(text) > MAX_CREDENTIALS:
         raise ValueError(f"has more than {MAX_CREDENTIALS:,} characters")
-    accounts.check(text)
+    accounts.parse(text)
     return text
 
 
@@ -56,6 +56,14 @@ class DriveConfig(DestinationConfig):
         max_length=300,
         description="Id of the folder, or its URL in the browser; it must be shared with the account.",
     )
+
+    def prepared(self) -> Self:
+        """The same, after the private key was read, which takes 0.1 s of CPU time."""
+        try:
+            accounts.check(self.credentials.get_secret_value())
+        except ValueError as exc:
+            raise InvalidField("credentials", str(exc)) from exc
+        return self
 
     @field_validator("folder_id")
     @classmethod

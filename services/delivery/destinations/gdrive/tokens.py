@@ -5,6 +5,7 @@ google-auth only signs: its own requests are synchronous and would not go throug
 
 import asyncio
 import time
+from functools import partial
 
 from google.auth import jwt
 
@@ -12,6 +13,7 @@ from services.delivery.destinations.contract import DestinationError, Step
 from services.delivery.destinations.gdrive.credentials import AuthorizedUser, Credentials, ServiceAccount
 from services.delivery.destinations.gdrive.errors import Answer, token_error
 from services.delivery.destinations.gdrive.http import Http
+from services.delivery.destinations.threads import in_key_thread
 
 GOOGLE_TOKENS = "https://oauth2.googleapis.com/token"
 SCOPE = "https://www.googleapis.com/auth/drive"
@@ -65,7 +67,7 @@ class Tokens:
         self._expires = time.monotonic() + max(lasts - EARLY_SECONDS, 0)
 
     async def _ask(self, step: Step) -> Answer:
-        form = await asyncio.to_thread(_request, self._credentials)
+        form = await in_key_thread(partial(_request, self._credentials))
         return await self._http.ask(step, "POST", self._url, data=form)
 
 

@@ -1,21 +1,22 @@
 """The destination `sftp`: its config, and the login to a folder of a server whose host key is pinned."""
 
-import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any, ClassVar, Literal
+from functools import partial
+from typing import Any, ClassVar, Literal, Self
 
 import asyncssh
-from pydantic import Field, SecretStr, ValidationInfo, field_validator, model_validator
+from pydantic import Field, SecretStr, field_validator, model_validator
 
-from services.delivery.destinations.contract import DestinationConfig, DestinationError, Notes, Step
+from services.delivery.destinations.contract import DestinationConfig, DestinationError, InvalidField, Notes, Step
 from services.delivery.destinations.egress import Egress
 from services.delivery.destinations.kit.part_file import FolderSession
 from services.delivery.destinations.kit.timeouts import Timeouts
 from services.delivery.destinations.sftp.connection import Login, connected
 from services.delivery.destinations.sftp.errors import translate_errors
 from services.delivery.destinations.sftp.folder import SftpFolder
-from services.delivery.destinations.sftp.keys import host_pin, private_key
+from services.delivery.destinations.sftp.keys import MAX_NEW_ROUNDS, MAX_ROUNDS, host_pin, private_key
+from services.delivery.destinations.threads import in_key_thread
 
 _NO_SESSION = (asyncssh.OPEN_ADMINISTRATIVELY_PROHIBITED, asyncssh.OPEN_REQUEST_SESSION_FAILED)
 
@@ -34,7 +35,6 @@ class SftpConfig(DestinationConfig):
     passphrase: SecretStr | None = Field(
         default=None, min_length=1, max_length=4_096, description="Of the private key, if it has one."
     )
-    # After the passphrase, which is needed to check it.
     private_key: SecretStr | None = Field(
         default=None, max_length=20_000, description="Private key, the whole text of its file (OpenSSH or PEM)."
     )
@@ -53,13 +53,6 @@ class SftpConfig(DestinationConfig):
         default="content",
         description="content: read the file back and compare its SHA-256; size: compare the size, never read the file.",
     )
-
-    @field_validator("private_key")
-    @classmethod
-    def _readable(cls, key: SecretStr | None, info: ValidationInfo) -> SecretStr | None:
-        if key is not None:
-            private_key(key.get_secret_value(), _plain(info.data.get("passphrase")))
-        return key
 
     @field_validator("host_key")
     @classmethod
@@ -82,6 +75,19 @@ class SftpConfig(DestinationConfig):
         if self.passphrase is not None and self.private_key is None:
             raise ValueError("passphrase is given without a private_key")
         return self
+
+    def prepared(self) -> Self:
+        """With the private key decrypted, so that attempts need no key derivation; the passphrase is not kept."""
+        if self.private_key is None:
+            return self
+        try:
+            key = private_key(self.private_key.get_secret_value(), _plain(self.passphrase), MAX_NEW_ROUNDS)
+        except ValueError as exc:
+            raise InvalidField("private_key", str(exc)) from exc
+        if self.passphrase is None:
+            return self
+        values = {name: getattr(self, name) for name in self.model_fields_set - {"passphrase"}}
+        return type(self)(**{**values, "private_key": SecretStr(key.export_private_key().decode())})
 
 
 def _plain(secret: SecretStr | None) -> str | None:
@@ -108,7 +114,7 @@ class Sftp:
     @asynccontextmanager
     async def open(self, config: SftpConfig, egress: Egress, pins: Notes) -> AsyncIterator[FolderSession]:
         """Connect and log in; see the contract."""
-        login = await asyncio.to_thread(_login, config)
+        login = await in_key_thread(partial(_login, config))
         async with connected(login, egress, pins, self._timeouts) as connection:
             sftp = await self._client(connection)
             reads = config.verify == "content"
@@ -126,10 +132,10 @@ class Sftp:
 
 
 def _login(config: SftpConfig) -> Login:
-    """Parse the config; decrypting a key takes up to two seconds of CPU time."""
+    """Parse the config. Keys that older versions stored are still encrypted and take up to 3 s of CPU time."""
     text, pin = _plain(config.private_key), config.host_key
     try:
-        key = private_key(text, _plain(config.passphrase)) if text is not None else None
+        key = private_key(text, _plain(config.passphrase), MAX_ROUNDS) if text is not None else None
     except ValueError as exc:
         raise DestinationError(Step.AUTHENTICATE, "bad_private_key", f"private_key {exc}.", transient=False) from exc
     return Login(

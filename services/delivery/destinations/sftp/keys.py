@@ -12,8 +12,10 @@ import asyncssh
 from asyncssh.packet import PacketDecodeError, SSHPacket
 
 FINGERPRINT = "SHA256:"
+MAX_NEW_ROUNDS = 64
+"""Of bcrypt, about 20 ms each, for keys in a request; ssh-keygen uses 16 or 24 by default."""
 MAX_ROUNDS = 128
-"""Of bcrypt, about 20 ms each; ssh-keygen uses 16 or 24 by default, careful people use `-a 100`."""
+"""For keys that older versions accepted and stored encrypted."""
 _OPENSSH = re.compile(
     r"\s*-----BEGIN OPENSSH PRIVATE KEY-----\s+([A-Za-z0-9+/=\s]+)-----END OPENSSH PRIVATE KEY-----\s*"
 )
@@ -21,8 +23,11 @@ _MAGIC = b"openssh-key-v1\0"
 _CONVERT = "change it with `ssh-keygen -p -a 16 -f <file>` and send it again"
 
 
-def private_key(text: str, passphrase: str | None) -> asyncssh.SSHKey:
+def private_key(text: str, passphrase: str | None, max_rounds: int) -> asyncssh.SSHKey:
     """The private key of a PEM or OpenSSH text; the passphrase is ignored if the key is not encrypted.
+
+    Args:
+        max_rounds: of key derivation.
 
     Raises:
         ValueError: why it cannot be read, without any part of it.
@@ -30,7 +35,7 @@ def private_key(text: str, passphrase: str | None) -> asyncssh.SSHKey:
     if not text.lstrip().startswith("-----BEGIN "):
         raise ValueError("is not a private key: send the whole file, from -----BEGIN to the end of the -----END line")
     if passphrase is not None:
-        _refuse_slow(text)
+        _refuse_slow(text, max_rounds)
     try:
         return asyncssh.import_private_key(text, passphrase)
     except asyncssh.KeyEncryptionError as exc:
@@ -41,11 +46,11 @@ def private_key(text: str, passphrase: str | None) -> asyncssh.SSHKey:
         raise ValueError("cannot be read: it is not a private key, or is damaged") from exc
 
 
-def _refuse_slow(text: str) -> None:
+def _refuse_slow(text: str, max_rounds: int) -> None:
     if "ENCRYPTED PRIVATE KEY" in text:
         raise ValueError(f"is encrypted in an unsupported format (PKCS#8); {_CONVERT}")
-    if "OPENSSH PRIVATE KEY" in text and _rounds(text) > MAX_ROUNDS:
-        raise ValueError(f"needs more than {MAX_ROUNDS} rounds of key derivation; {_CONVERT}")
+    if "OPENSSH PRIVATE KEY" in text and _rounds(text) > max_rounds:
+        raise ValueError(f"needs more than {max_rounds} rounds of key derivation; {_CONVERT}")
 
 
 def _rounds(text: str) -> int:
