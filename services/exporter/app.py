@@ -17,6 +17,7 @@ from services.exporter.export.worker import Worker
 from services.exporter.formats import formats
 from services.exporter.jobs.dispatch import Dispatcher
 from services.exporter.jobs.store import JobStore
+from services.exporter.jobs.store_owner import StoreOwner
 from services.exporter.jobs.sweep import Sweeper
 from services.exporter.service import ExporterService
 from services.exporter.settings import ExporterSettings
@@ -48,7 +49,7 @@ async def build(settings: ExporterSettings) -> AsyncIterator[Running]:
         background = [
             loops.repeat("dispatch", DISPATCH_EVERY, dispatcher.dispatch_due),
             loops.repeat("events", DISPATCH_EVERY, dispatcher.send_events),
-            loops.repeat("sweep", settings.sweep_seconds, sweeper.round),
+            loops.repeat("sweep", settings.sweep_seconds, partial(_sweep, sweeper, StoreOwner(database, blobs))),
             loops.repeat("measure", MEASURE_EVERY, sweeper.measure),
         ]
         if settings.worker_jobs:
@@ -73,6 +74,11 @@ async def build(settings: ExporterSettings) -> AsyncIterator[Running]:
         )
         runtime.stack.callback(service.leave)
         yield running
+
+
+async def _sweep(sweeper: Sweeper, owner: StoreOwner) -> None:
+    if await owner.is_this_deployment():
+        await sweeper.round()
 
 
 def _worker(
