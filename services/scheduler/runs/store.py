@@ -13,6 +13,19 @@ from services.chassis.paging import Page, Position
 from services.scheduler.schedules.documents import run_document, run_from
 from services.scheduler.schedules.schedule import ENDED, LIVE, Run, RunState
 
+_TENANTS_IN_TURN: list[Document] = [
+    {"$project": {"tenant": 1, "due_at": 1, "fire_at": 1}},
+    {
+        "$setWindowFields": {
+            "partitionBy": "$tenant",
+            "sortBy": {"due_at": 1},
+            "output": {"turn": {"$documentNumber": {}}},
+        }
+    },
+    {"$sort": {"turn": 1, "due_at": 1, "fire_at": 1}},
+]
+"""The first run of every tenant, then the second of every tenant, and so on: a backlog delays only its own tenant."""
+
 
 class RunStore:
     """The `runs` collection. A run's `_id` is derived from schedule and fire time, so each fire time has one run."""
@@ -52,13 +65,13 @@ class RunStore:
 
     @translate_errors
     async def take_due(self, state: RunState, pause: float, limit: int) -> list[Run]:
-        """Runs in this state that are due, each for one caller; they are due again after `pause` seconds.
+        """Runs in this state that are due, the tenants in turn, each for one caller; due again after `pause` seconds.
 
         Working on a run is idempotent, so a caller that dies leaves nothing behind.
         """
         due = {**among([state]), **is_due("due_at")}
-        found = self._runs.find(due, {"_id": 1}).sort([("due_at", 1), ("fire_at", 1)]).limit(limit)
-        ids = [document["_id"] async for document in found]
+        stages = [{"$match": due}, *_TENANTS_IN_TURN, {"$limit": limit}, {"$project": {"_id": 1}}]
+        ids = [document["_id"] async for document in self._runs.aggregate(stages)]
         if not ids:
             return []
         caller = uuid.uuid4().hex

@@ -206,6 +206,15 @@ async def test_a_look_takes_at_most_so_many_and_of_one_state_only(runs: RunStore
     assert [len(await runs.take_due(RunState.WAITING, 60.0, 2)) for _ in range(4)] == [2, 2, 1, 0]
 
 
+async def test_tenants_take_turns_at_due_runs(runs: RunStore) -> None:
+    greedy, small = schedule(), replace(schedule(), tenant="small")
+    for hours in range(20):
+        await runs.add(run_of(greedy, NOW - hours * HOUR))
+    await runs.add(run_of(small))
+    taken = await runs.take_due(RunState.WAITING, 60.0, 4)
+    assert sorted(run.tenant for run in taken) == ["shop", "shop", "shop", "small"]
+
+
 Call = Callable[[RunStore, str], Awaitable[Run | None]]
 MOVES: dict[str, Call] = {
     "submitted": lambda store, one: store.submitted(one, 60.0),
