@@ -137,7 +137,7 @@ def provoked(client: Rest, rigs: dict[str, Rig]) -> Iterator[tuple[str, Answer]]
         tried = client.call("POST", f"{path}/test", timeout=60)
         assert tried.json["ok"] is False, tried
         yield kind, tried
-    yield "list", client.call("GET", "/exports/platforms?page_size=200")
+    yield "list", client.call("GET", "/exports/platforms?limit=200")
 
 
 def test_a_canary_secret_appears_nowhere(system: System, rigs: dict[str, Rig], metrics_port: int) -> None:
@@ -163,11 +163,11 @@ def test_a_canary_secret_appears_nowhere(system: System, rigs: dict[str, Rig], m
 
 
 def _all_failed(client: Rest, job_id: str) -> Answer:
-    count = len(client.call("GET", "/exports/platforms?page_size=200").json["items"])
+    count = len(client.call("GET", "/exports/platforms?limit=200").json["items"])
     assert count >= 11
 
     def ended() -> Answer | None:
-        answer = client.call("GET", f"/exports/jobs/{job_id}/deliveries?page_size=200")
+        answer = client.call("GET", f"/exports/jobs/{job_id}/deliveries?limit=200")
         states = [one["status"] for one in answer.json["items"]]
         return answer if states == ["failed"] * count else None
 
