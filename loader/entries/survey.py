@@ -48,9 +48,11 @@ class Survey:
         right: list[str] = []
         for name, first in reversed([*self.first_lines.items()]):
             needed = min(needed, first)
-            if parts(name)[0] == "_id" or (needed < first and any(is_at_or_below(other, name) for other in right)):
+            is_late_parent = needed < first and any(is_at_or_below(other, name) for other in right)
+            if parts(name)[0] == "_id" or (is_late_parent and first == inf):
                 needed = min(seen, default=inf)
-            if needed < inf:
+            # A parent is exported before the fields below it, wherever it is seen first.
+            if needed < inf and not (is_late_parent and first < inf):
                 found.setdefault(int(needed), []).insert(0, name)
             right.append(name)
         return found

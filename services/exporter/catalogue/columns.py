@@ -4,8 +4,12 @@ Pure. The rules are in docs/values.md.
 """
 
 import difflib
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+
+# A key of a name with the dot after it; inside a key, backslashes escape dots.
+_KEY = re.compile(r"((?:[^.\\]|\\.)*)\.")
 
 
 def is_at_or_below(name: str, parent: str) -> bool:
@@ -49,14 +53,14 @@ class Selection:
     def header(self, seen: Iterable[str]) -> tuple[str, ...]:
         """The columns in order, given the existing leaves in first-seen order.
 
-        Without `include`: `id` first, the rest as seen. With it: the order of the request, where a parent is replaced
-        by its leaves, and a name without leaves keeps a column.
+        Without `include`: `id` first, the rest as `grouped`. With it: the order of the request, where a parent is
+        replaced by its leaves, and a name without leaves keeps a column.
         """
         accepted = [name for name in seen if self.accepts(name)]
         if self.include is None:
-            return tuple(sorted(accepted, key=lambda name: name != "id"))
+            return tuple(sorted(grouped(accepted), key=lambda name: name != "id"))
         leaves: dict[str, list[str]] = {asked: [] for asked in self.include}
-        for name in accepted:
+        for name in grouped(accepted):
             for parent in lineage(name):
                 if parent in leaves:
                     leaves[parent].append(name)
@@ -74,12 +78,41 @@ def merged_order(known: Sequence[str], seen: Iterable[str]) -> tuple[str, ...]:
     return tuple(dict.fromkeys([*(name for name in known if name in found), *found]))
 
 
+class _Group:
+    """The names at or below a parent: of the parent itself, then of each group below it."""
+
+    __slots__ = ("below", "names")
+
+    def __init__(self) -> None:
+        self.names: list[str] = []
+        self.below: dict[str, _Group] = {}
+
+    def walk(self) -> Iterator[str]:
+        yield from self.names
+        for group in self.below.values():
+            yield from group.walk()
+
+
+def grouped(names: Iterable[str]) -> tuple[str, ...]:
+    """The names with those of the same parent next to each other, at every level of nesting.
+
+    A group is where its first name is, and a new name goes to the end of its group.
+    """
+    root = _Group()
+    for name in names:
+        group = root
+        for key in name.split(".") if "\\" not in name else _KEY.findall(f"{name}."):
+            group = group.below.get(key) or group.below.setdefault(key, _Group())
+        group.names.append(name)
+    return tuple(root.walk())
+
+
 def near_names(name: str, known: Iterable[str], limit: int = 3) -> tuple[str, ...]:
-    """Up to `limit` known names that may have been meant, best first.
+    """Up to `limit` other known names that may have been meant, best first.
 
     Names with the same last part (`color` and `attributes.color`) are similar.
     """
-    candidates = tuple(known)
+    candidates = tuple(other for other in known if other != name)
     tails = [c for c in candidates if c.rsplit(".", 1)[-1] == name.rsplit(".", 1)[-1]]
     close = difflib.get_close_matches(name, candidates, n=limit, cutoff=0.6)
     return tuple(dict.fromkeys([*tails, *close]))[:limit]

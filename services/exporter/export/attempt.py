@@ -82,6 +82,7 @@ class Attempt:
         self._open_writer = open_writer
         self._progress = progress
         self._stop = stop
+        self._counts: Mapping[str, int | None] = {}
 
     def run(self) -> Written:
         """Make the file.
@@ -105,14 +106,19 @@ class Attempt:
             message = "The artifact store is not available; the export is retried."
             raise JobFault("artifact_store_unavailable", message, transient=True) from exc
         except TooManyColumns as exc:
-            message = f"The file would have {exc.columns} columns, at most {exc.limit} are allowed; use include_fields."
+            by = "by the setting MAX_COLUMNS" if exc.limit == self._plan.max_columns else "in a workbook"
+            message = (
+                f"The file would have at least {exc.columns} columns, at most {exc.limit} are allowed {by}; "
+                "use include_fields."
+            )
             raise JobFault("too_many_columns", message, transient=False) from exc
         message = "The export took longer than MongoDB keeps a snapshot; raise minSnapshotHistoryWindowInSeconds."
         raise JobFault("snapshot_too_old", message, transient=True)
 
     def _from_snapshot(self, view: catalogue.Snapshot) -> Written:
         sheets = self._plan.format.sheets(self._plan.options)
-        counts = [view.count(sheet, self._plan.query_of(sheet)) for sheet in sheets]
+        self._counts = {sheet: view.count(sheet, self._plan.query_of(sheet)) for sheet in sheets}
+        counts = list(self._counts.values())
         self._progress.total = None if None in counts else sum(count or 0 for count in counts)
         headers = Headers(self._plan, partial(self._batches, view))
         chosen = {sheet: headers.predict(sheet) for sheet in sheets}
@@ -175,6 +181,7 @@ class Attempt:
                 self._plan.selection(name),
                 stack.enter_context(self._batches(view, name)),
                 header.widths,
+                self._counts.get(name),
             )
             for name, header in chosen.items()
         ]

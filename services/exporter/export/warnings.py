@@ -10,6 +10,8 @@ from services.exporter.export.plan import ALL_FIELDS, Plan
 from services.exporter.requests.request import FILTERED_SHEET
 from services.exporter.transcode import Tally, discover
 
+SAMPLED_BATCHES = 10
+"""About 10,000 products."""
 MAX_UNKNOWN_FIELDS = 20
 """Warnings with similar names: searching for those is slow, and nobody reads more."""
 
@@ -19,9 +21,8 @@ def warnings(plan: Plan, tally: Tally, view: Snapshot) -> tuple[ErrorInfo, ...]:
     found: list[ErrorInfo] = []
     if FILTERED_SHEET in tally.records:
         missing = plan.options.selection.missing(tally.seen.get(FILTERED_SHEET, ()))
-        if missing:
-            known = plan.remembered[FILTERED_SHEET].order or _sampled_names(view)
-            found += _unknown_fields(missing, known)
+        if missing and not (plan.query and tally.records[FILTERED_SHEET] == 0):
+            found += _unknown_fields(missing, _sampled_names(view))
     if tally.texts_cut:
         text = f"Texts cut at 32,767 characters, the most a cell holds: {tally.texts_cut}."
         found.append(ErrorInfo("text_cut", text))
@@ -40,8 +41,8 @@ def _unknown_fields(missing: Sequence[str], known: Sequence[str]) -> Iterator[Er
 
 
 def _sampled_names(view: Snapshot) -> tuple[str, ...]:
-    """The names in the first batch of products, for a catalogue that was never exported whole."""
+    """The names in the first products. Columns of earlier exports are not used: they may no longer exist."""
     seen: dict[str, None] = {}
-    for batch in islice(view.batches(FILTERED_SHEET, {}, None), 1):
+    for batch in islice(view.batches(FILTERED_SHEET, {}, None), SAMPLED_BATCHES):
         discover(batch, ALL_FIELDS, seen)
     return tuple(seen)

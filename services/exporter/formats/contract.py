@@ -94,7 +94,7 @@ class Sheet:
 
     `columns` is the complete header of a flat format; formats that keep nesting ignore it. `batches` yields raw BSON:
     each item is one or more whole documents without separators. `widths` are the widths of the columns in characters,
-    if the options show them.
+    if the options show them. `expected` is the approximate number of documents, if it is known.
     """
 
     name: str
@@ -102,6 +102,7 @@ class Sheet:
     selection: Selection
     batches: Iterator[bytes]
     widths: Mapping[str, int] = field(default_factory=dict)
+    expected: int | None = None
 
 
 class TooManyColumns(Exception):

@@ -1,13 +1,13 @@
 """JSON: one array, or NDJSON; keeps nesting and types."""
 
 from collections.abc import Generator, Sequence
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 from pydantic import Field
 
 from services.exporter import transcode
 from services.exporter.formats.contract import ExportOptions, Flag, Sheet
-from services.exporter.transcode import Tally
+from services.exporter.transcode import JsonObjects, Tally
 
 
 class JsonOptions(ExportOptions):
@@ -15,6 +15,10 @@ class JsonOptions(ExportOptions):
 
     pretty: Flag = Field(default=True, description="Indent by two spaces.")
     json_lines: Flag = Field(default=False, description="NDJSON: one compact object per line; `pretty` has no effect.")
+    decimals: Literal["number", "string"] = Field(
+        default="number",
+        description="How Decimal128 values are written; `string` for readers whose numbers are all doubles.",
+    )
 
 
 class Json:
@@ -41,22 +45,34 @@ class Json:
         [sheet] = sheets
         tally.records[sheet.name] = 0
         if options.json_lines:
-            return _lines(sheet, tally)
-        return _array(sheet, tally, pretty=options.pretty)
+            return _lines(sheet, options, tally)
+        return _array(sheet, options, tally)
 
 
-def _lines(sheet: Sheet, tally: Tally) -> Generator[bytes, None, None]:
-    objects = transcode.transcoders().json_objects(sheet.name, sheet.selection, tally, newline=None, ending="\n")
+def _objects(sheet: Sheet, options: JsonOptions, tally: Tally, newline: str | None, ending: str) -> JsonObjects:
+    return transcode.transcoders().json_objects(
+        sheet.name,
+        sheet.selection,
+        tally,
+        newline=newline,
+        ending=ending,
+        quote_decimals=options.decimals == "string",
+    )
+
+
+def _lines(sheet: Sheet, options: JsonOptions, tally: Tally) -> Generator[bytes, None, None]:
+    objects = _objects(sheet, options, tally, None, "\n")
     for batch in sheet.batches:
         lines = objects.encode(batch)
         tally.records[sheet.name] += lines.rows
         yield lines.text
 
 
-def _array(sheet: Sheet, tally: Tally, *, pretty: bool) -> Generator[bytes, None, None]:
+def _array(sheet: Sheet, options: JsonOptions, tally: Tally) -> Generator[bytes, None, None]:
+    pretty = options.pretty
     newline = "\n  " if pretty else None
     opening, between, closing = ("[\n  ", ",\n  ", "\n]\n") if pretty else ("[", ",", "]")
-    objects = transcode.transcoders().json_objects(sheet.name, sheet.selection, tally, newline=newline, ending=between)
+    objects = _objects(sheet, options, tally, newline, between)
     held = b""
     for batch in sheet.batches:
         elements = objects.encode(batch)

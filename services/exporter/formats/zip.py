@@ -13,6 +13,8 @@ from services.exporter.transcode import BatchSlicer, CsvRows, Tally
 MAX_PART_BYTES = 1 << 30
 """A part ends at this size, so that it does not need the 64-bit ZIP format, which some tools cannot read."""
 
+MIN_DIGITS = 4
+
 
 class ZipOptions(DelimitedOptions):
     """CSV's options, and the size of a part."""
@@ -57,12 +59,15 @@ class Parts:
         self._transcoder = transcoder
         self._options = options
         self._tally = tally
+        parts = -(-(sheet.expected or 0) // options.max_rows_per_file)
+        # With as many digits as the last number, programs that sort the names keep the order of the parts.
+        self._digits = max(MIN_DIGITS, len(str(parts)))
 
     def members(self) -> Iterator[Member]:
         """The parts in order; there is always a first one, even without rows."""
         number = 1
         while number == 1 or self._slicer.more():
-            yield Member(f"products_{number:04}.csv", self._part())
+            yield Member(f"products_{number:0{self._digits}}.csv", self._part())
             number += 1
 
     def _part(self) -> Iterator[bytes]:

@@ -78,13 +78,18 @@ def _all_reachable(names: Iterable[str]) -> bool:
 def _reported(sample: CatalogueSample, unknown: Sequence[tuple[str, str]], known: tuple[str, ...]) -> list[Violation]:
     violations = []
     for where, name in unknown[:MAX_REPORTED]:
-        near = () if sample.is_over() else near_names(name, known)  # slow among thousands of names
+        near = () if sample.is_over() else _near_names(sample, name, known)  # slow among thousands of names
         hint = f"; did you mean {', '.join(near)}?" if near else ""
         violations.append(Violation(where, f"no product has the field {shown(name)!r}{hint}"))
     if len(unknown) > MAX_REPORTED:
         where = unknown[MAX_REPORTED][0]
         violations.append(Violation(where, f"no product has {len(unknown) - MAX_REPORTED:,} more of the named fields"))
     return violations
+
+
+def _near_names(sample: CatalogueSample, name: str, known: tuple[str, ...]) -> list[str]:
+    """Similar names that a product has; columns of earlier exports may no longer exist."""
+    return [near for near in near_names(name, known) if sample.has_any([near]) and not sample.is_over()]
 
 
 def _check_values(sample: CatalogueSample, wanted: Filter) -> None:

@@ -5,13 +5,14 @@
 
 from services.exporter.transcode.batch_slicer import BatchSlicer
 from services.exporter.transcode.choice import Transcoders, transcoders
-from services.exporter.transcode.reference import CsvRows, Encoded, discover
+from services.exporter.transcode.reference import CsvRows, Encoded, JsonObjects, discover
 from services.exporter.transcode.tally import Tally, UnforeseenColumn
 
 __all__ = [
     "BatchSlicer",
     "CsvRows",
     "Encoded",
+    "JsonObjects",
     "Tally",
     "Transcoders",
     "UnforeseenColumn",

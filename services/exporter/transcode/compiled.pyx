@@ -74,14 +74,14 @@ class CsvRows(reference.CsvRows):
 class JsonObjects(reference.JsonObjects):
     """Documents as JSON objects; nesting is kept."""
 
-    def __init__(self, sheet, selection, tally, *, newline, ending):
-        super().__init__(sheet, selection, tally, newline=newline, ending=ending)
+    def __init__(self, sheet, selection, tally, *, newline, ending, quote_decimals=False):
+        super().__init__(sheet, selection, tally, newline=newline, ending=ending, quote_decimals=quote_decimals)
         indent = NONE if newline is None else len(newline) - 1
         if self._names is None:
-            self._engine = Objects(self._by_reference, selection.exclude, indent, ending.encode())
+            self._engine = Objects(self._by_reference, selection.exclude, indent, ending.encode(), quote_decimals)
         else:
             fields = getattr(selection, "include")  # `include` is a keyword in Cython
-            self._engine = SelectedObjects(self._names, self._by_reference, fields, indent, ending.encode())
+            self._engine = SelectedObjects(self._names, self._by_reference, fields, indent, ending.encode(), quote_decimals)
 
     def encode(self, batch):
         """The objects of a batch."""

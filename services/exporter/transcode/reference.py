@@ -105,15 +105,26 @@ class JsonObjects:
     Args:
         newline: None for compact objects; else a line break followed by the indentation of the objects.
         ending: written after each object.
+        quote_decimals: Decimal128 values are strings.
     """
 
-    def __init__(self, sheet: str, selection: Selection, tally: Tally, *, newline: str | None, ending: str) -> None:
+    def __init__(
+        self,
+        sheet: str,
+        selection: Selection,
+        tally: Tally,
+        *,
+        newline: str | None,
+        ending: str,
+        quote_decimals: bool = False,
+    ) -> None:
         self._select = FieldSelector(selection)
         self._names = (
             Names(sheet, None, selection, tally.seen.setdefault(sheet, {})) if selection.include is not None else None
         )
         self._newline = newline
         self._ending = ending
+        self._quote_decimals = quote_decimals
 
     def encode(self, batch: bytes) -> Encoded:
         """The objects of a batch.
@@ -126,7 +137,7 @@ class JsonObjects:
             if self._names is not None:
                 self._names.note(document, self._names.root(document))
             selected = self._select(dict(top_level(document)))
-            texts.append(json_text(selected, self._newline) + self._ending)
+            texts.append(json_text(selected, self._newline, quote_decimals=self._quote_decimals) + self._ending)
         return Encoded("".join(texts).encode(), len(texts))
 
 

@@ -210,17 +210,27 @@ _JSON: dict[type, Callable[[Any], str]] = {
 }
 
 
-def json_text(value: Any, newline: str | None = None) -> str:
+_JSON_WITH_QUOTED_DECIMALS = {**_JSON, Decimal128: _quoted(str)}
+
+
+def json_text(value: Any, newline: str | None = None, *, quote_decimals: bool = False) -> str:
     """A value as JSON: compact, or indented by two spaces; `newline` is a line break and the current indentation."""
-    scalar = _JSON.get(value.__class__)
+    return _json_text(value, newline, _JSON_WITH_QUOTED_DECIMALS if quote_decimals else _JSON)
+
+
+def _json_text(value: Any, newline: str | None, scalars: Mapping[type, Callable[[Any], str]]) -> str:
+    scalar = scalars.get(value.__class__)
     if scalar is not None:
         return scalar(value)
     deeper = None if newline is None else newline + "  "
     if isinstance(value, list):
-        return _bracketed("[", [json_text(item, deeper) for item in value], "]", newline)
+        return _bracketed("[", [_json_text(item, deeper, scalars) for item in value], "]", newline)
     colon = ":" if newline is None else ": "
-    items = (as_object(value) or {}).items()
-    return _bracketed("{", [f"{encode_basestring(key)}{colon}{json_text(v, deeper)}" for key, v in items], "}", newline)
+    members = [
+        f"{encode_basestring(key)}{colon}{_json_text(below, deeper, scalars)}"
+        for key, below in (as_object(value) or {}).items()
+    ]
+    return _bracketed("{", members, "}", newline)
 
 
 def _bracketed(opening: str, items: list[str], closing: str, newline: str | None) -> str:

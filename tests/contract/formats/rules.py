@@ -87,13 +87,32 @@ def is_below(path: Sequence[str], parent: Sequence[str]) -> bool:
     return tuple(path[: len(parent)]) == tuple(parent)
 
 
-def columns(documents: Iterable[Document], include: Sequence[str] | None, exclude: Sequence[str]) -> list[str]:
+def together(seen: Sequence[tuple[str, ...]]) -> list[tuple[str, ...]]:
+    """The paths with those of the same parent next to each other, where the first of them is."""
+    first: dict[tuple[str, ...], int] = {}
+    for place, path in enumerate(seen):
+        for length in range(1, len(path) + 1):
+            first.setdefault(path[:length], place)
+    return sorted(seen, key=lambda path: [first[path[:length]] for length in range(1, len(path) + 1)])
+
+
+def columns(documents: Sequence[Document], include: Sequence[str] | None, exclude: Sequence[str]) -> list[str]:
     """The header of a flat format without remembered columns."""
-    seen = list(dict.fromkeys(path for document in documents for path in paths(named(document))))
+    seen = together(list(dict.fromkeys(path for document in documents for path in paths(named(document)))))
     if include is not None:
         chosen = [[path for path in seen if is_below(path, keys_of(asked))] or [keys_of(asked)] for asked in include]
         return list(dict.fromkeys(dotted(path) for group in chosen for path in group))
-    kept = [path for path in seen if not any(is_below(path, keys_of(parent)) for parent in exclude)]
+    excluded = [keys_of(parent) for parent in exclude]
+    kept = together(
+        list(
+            dict.fromkeys(
+                path
+                for document in documents
+                for path in paths(named(document))
+                if not any(is_below(path, parent) for parent in excluded)
+            )
+        )
+    )
     return [dotted(path) for path in sorted(kept, key=lambda path: path != ("id",))]
 
 

@@ -4,6 +4,7 @@ from typing import Any
 
 import bson
 import pytest
+from bson import Decimal128, Int64
 
 from services.exporter.catalogue.columns import Selection
 from services.exporter.formats import formats
@@ -45,3 +46,23 @@ def test_json_lines_have_their_own_extension_and_media_type() -> None:
     lines, array = form.Options.model_validate(LINES), form.Options()
     assert (form.extension(lines), form.media_type(lines)) == (".jsonl", "application/x-ndjson")
     assert (form.extension(array), form.media_type(array)) == (".json", "application/json")
+
+
+@pytest.mark.parametrize(
+    ("include", "file"),
+    [
+        (None, '{"id":"1E+400","a":{"b":["12.10",1.5,"NaN",5]},"c":"x"}\n'),
+        (("a.b", "id"), '{"a":{"b":["12.10",1.5,"NaN",5]},"id":"1E+400"}\n'),
+    ],
+)
+def test_decimals_may_be_strings_for_readers_whose_numbers_are_doubles(
+    include: tuple[str, ...] | None, file: str
+) -> None:
+    product = {
+        "_id": Decimal128("1E+400"),
+        "a": {"b": [Decimal128("12.10"), 1.5, Decimal128("NaN"), Int64(5)]},
+        "c": "x",
+    }
+    chosen = formats()["json"].Options.model_validate({**LINES, "decimals": "string"})
+    sheet = Sheet("products", (), Selection(include), iter([bson.encode(product)]))
+    assert b"".join(formats()["json"].encode([sheet], chosen, Tally())).decode() == file

@@ -31,6 +31,18 @@ def ids(file: bytes) -> list[list[str]]:
     return [[row[0] for row in table[1:]] for table in tables]
 
 
+@pytest.mark.parametrize(
+    ("expected", "first"), [(None, "0001"), (9_999, "0001"), (10_000, "00001"), (1 << 20, "0000001")]
+)
+def test_the_names_of_the_parts_are_in_order_also_beyond_9999(expected: int | None, first: str) -> None:
+    chosen = formats()["zip"].Options.model_validate({"max_rows_per_file": 1})
+    batches = iter([bson.encode({"_id": number}) for number in range(2)])
+    sheet = Sheet("products", ["id"], Selection(), batches, expected=expected)
+    file = b"".join(formats()["zip"].encode([sheet], chosen, Tally()))
+    with zipfile.ZipFile(io.BytesIO(file)) as archive:
+        assert archive.namelist()[0] == f"products_{first}.csv"
+
+
 @pytest.mark.parametrize("wrong", [0, -1, 1_000_001, "5", 1.5, True, None])
 def test_rows_of_a_part_are_checked(wrong: Any) -> None:
     with pytest.raises(ValueError, match="max_rows_per_file"):

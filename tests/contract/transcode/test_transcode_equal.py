@@ -104,9 +104,11 @@ def xml(header: Sequence[str], selection: Selection, first: int = 2) -> Make:
     return make
 
 
-def json(selection: Selection, newline: str | None, ending: str) -> Make:
+def json(selection: Selection, newline: str | None, ending: str, quoted: bool = False) -> Make:
     return lambda implementation, tally: (
-        implementation.JsonObjects("products", selection, tally, newline=newline, ending=ending).encode
+        implementation.JsonObjects(
+            "products", selection, tally, newline=newline, ending=ending, quote_decimals=quoted
+        ).encode
     )
 
 
@@ -130,6 +132,7 @@ def test_rows_of_a_worksheet_are_the_same(batches: list[bytes], data: st.DataObj
 def test_json_objects_are_the_same(batches: list[bytes], data: st.DataObject, pretty: bool) -> None:
     selection = data.draw(selections(batches))
     same(json(selection, "\n  ", ",\n  ") if pretty else json(selection, None, "\n"), batches)
+    same(json(selection, None, "\n", quoted=True), batches)
 
 
 @given(batches=BATCHES, data=st.data())
@@ -218,7 +221,9 @@ def test_ordinary_documents_are_not_left_to_the_reference(monkeypatch: pytest.Mo
         csv(chosen.header(seen), chosen),
         xml(tuple(seen), Selection()),
         json(Selection(), None, "\n"),
+        json(Selection(), None, "\n", quoted=True),
         json(chosen, None, "\n"),
+        json(chosen, None, "\n", quoted=True),
         json(Selection(None, ("a.b", "objects")), "\n  ", ",\n  "),
         discovery(Selection()),
     ]

@@ -65,7 +65,9 @@ cdef int put_json(
     if kind == NULL_VALUE or kind == UNDEFINED:
         put(out, b"null", 4)
         return OK
-    if kind == INT32 or kind == INT64 or kind == BOOL or kind == DECIMAL or (kind == DOUBLE and isfinite(double_at(at))):
+    if kind == INT32 or kind == INT64 or kind == BOOL or (kind == DOUBLE and isfinite(double_at(at))):
+        return put_plain(out, kind, at, size)
+    if kind == DECIMAL and not tree.quote_decimals:
         return put_plain(out, kind, at, size)
     put_byte(out, b'"')
     if put_plain(out, kind, at, size):

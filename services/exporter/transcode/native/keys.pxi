@@ -36,6 +36,7 @@ cdef struct Tree:
     int64_t objects  # read so far
     int64_t document  # the number of the current document among them
     bint pretty  # labels end in ": "
+    bint quote_decimals
 
 
 cdef inline unsigned int hash_of(Tree* tree, int above, const unsigned char* key, int length) noexcept nogil:

@@ -7,11 +7,12 @@ cdef class Objects(Engine):
     cdef tuple exclude
     cdef int indent
 
-    def __init__(self, reference, tuple exclude, int indent, bytes ending):
+    def __init__(self, reference, tuple exclude, int indent, bytes ending, bint quote_decimals):
         self.reference, self.exclude, self.indent = reference, exclude, indent
         self.end_with(ending)
         free_tree(&self.tree)
         self.tree.pretty = indent != NONE
+        self.tree.quote_decimals = quote_decimals
         self.begin()
 
     cdef int write(self, const unsigned char* at, Py_ssize_t size, int64_t row) noexcept nogil:

@@ -8,11 +8,12 @@ cdef class SelectedObjects(Leaves):
     cdef int indent
     cdef int field_count
 
-    def __init__(self, names, reference, tuple fields, int indent, bytes ending):
+    def __init__(self, names, reference, tuple fields, int indent, bytes ending, bint quote_decimals):
         Leaves.__init__(self, names, reference)
         self.fields, self.indent = fields, indent
         self.end_with(ending)
         self.tree.pretty = indent != NONE
+        self.tree.quote_decimals = quote_decimals
         free_tree(&self.tree)
         self.begin()
 

@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from services.exporter.catalogue.columns import Selection, is_at_or_below, lineage, merged_order, near_names
+from services.exporter.catalogue.columns import Selection, grouped, is_at_or_below, lineage, merged_order, near_names
 from services.exporter.catalogue.projection import projection
 
 SEEN = ("sku", "attributes.size", "id", "attributes.color", "description.fr_FR.print", "attributes_old", "a\\.b")
@@ -59,6 +59,23 @@ def test_an_excluded_parent_excludes_everything_below_it() -> None:
 def test_known_names_keep_their_order_and_new_ones_follow() -> None:
     assert merged_order(("c", "gone", "a"), ("n", "a", "m", "c")) == ("c", "a", "n", "m")
     assert merged_order((), ("b", "a", "b")) == ("b", "a")
+
+
+def test_columns_of_the_same_parent_are_placed_together_and_new_ones_follow_in_their_group() -> None:
+    first = ("text.de.web", "sku", "text.fr.web", "text.de.print", "id", "price")
+    header = Selection().header(first)
+    assert header == ("id", "text.de.web", "text.de.print", "text.fr.web", "sku", "price")
+    later = merged_order(first, [*first, "new", "text.fr.print", "text", "text\\.de"])
+    assert Selection().header(later) == (
+        "id",
+        *("text", "text.de.web", "text.de.print", "text.fr.web", "text.fr.print"),
+        *("sku", "price", "new", "text\\.de"),
+    )
+    assert grouped(grouped(later)) == grouped(later)
+
+
+def test_no_name_is_similar_to_itself() -> None:
+    assert near_names("color", ("color", "attributes.color", "colour")) == ("attributes.color", "colour")
 
 
 @pytest.mark.parametrize(
