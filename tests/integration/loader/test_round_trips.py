@@ -9,13 +9,14 @@ from typing import Any
 
 import pytest
 from bson import ObjectId
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 from pymongo import MongoClient
 
 from loader.entries.entry import Refused
 from loader.loading import Load, Watch
 from loader.upsert import Outcome
+from loader.values.readers import respelled, spelled
 from services.exporter.transcode.values import CODEC, leaves, parts, text
 from tests.contract.bson_documents import KEYS, TEXTS, VALUES
 from tests.integration.loader.loading_commands import Document, exported
@@ -77,8 +78,6 @@ def assert_same(again: bytes, content: bytes, products: list[Document], options:
     if options.get("escape_formulas"):  # a negative number or a date after 9999 may become text
         again, content = (re.sub(rb"'(?=[-+])", b"", one) for one in (again, content))
     is_csv = not {"pretty", "json_lines"} & set(options)
-    if is_csv:  # the texts TRUE and FALSE become booleans
-        again, content = (re.sub(rb"TRUE|FALSE", lambda found: found[0].lower(), one) for one in (again, content))
     if is_csv and has_empty_fields_in_objects(products):
         delimiter = options.get("delimiter", ",")
         assert by_name(again, delimiter) == by_name(content, delimiter)
@@ -100,6 +99,9 @@ def by_name(content: bytes, delimiter: str) -> list[dict[str, str]]:
 
 
 def check(client: MongoClient[Document], folder: Path, products: list[Document], name: str, options: Any) -> None:
+    # Texts in the form in which spreadsheets write booleans and times become such values.
+    shown = [text(value) for product in products for _, value in leaves(product)]
+    assume(name != "csv" or all(respelled(cell) is spelled(cell) for cell in shown))
     one, other = "round_trip", "round_trip_again"
     source = client[f"catalogue_{one}"].get_collection("products", codec_options=CODEC)
     for tenant in (one, other):
