@@ -24,6 +24,7 @@ MASKS = (
     (re.compile(r"key=[0-9a-f]{12}&expires=\d+"), "key=<id>&expires=<number>"),
     (re.compile(r"\b([qrt])=\d+"), r"\1=<number>"),
     (re.compile(r'("(?:seconds|bytes_per_second)": ?)[\d.]+'), r"\1<number>"),
+    (re.compile(r'("(?:used|limit|left)": ?)\d+'), r"\1<number>"),
     # The reader's own destination.
     (re.compile(r'("host": ?)"[^"]+"'), r"\1<host>"),
     (re.compile(r'("port": ?)\d+'), r"\1<port>"),

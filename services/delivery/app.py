@@ -52,9 +52,18 @@ async def build(settings: DeliverySettings) -> AsyncIterator[Running]:
         inbox = Inbox(runtime.jetstream, EVENTS, "delivery", ack_wait=ACK_WAIT)
         completions = Completions(exporter, fan_out, watermark, inbox, lookback=settings.lookback_seconds)
         await runtime.run_in_background(*_background(settings, completions, deliveries, worker))
-        registry = PlatformRegistry(known, platforms, targets, vault, Limits(settings))
+        limits = Limits(settings)
+        registry = PlatformRegistry(known, platforms, targets, vault, limits)
         service = DeliveryService(
-            known, registry, platforms, targets, deliveries, exporter, worker, max_attempts=settings.max_attempts
+            known,
+            registry,
+            platforms,
+            targets,
+            deliveries,
+            exporter,
+            worker,
+            limits,
+            max_attempts=settings.max_attempts,
         )
         yield await runtime.serve(partial(delivery_pb2_grpc.add_DeliveryServiceServicer_to_server, service), SERVICE)
 

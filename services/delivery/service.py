@@ -23,6 +23,7 @@ from services.delivery.platforms.probe import StepResult, probe
 from services.delivery.platforms.registry import Change, PlatformRegistry
 from services.delivery.platforms.store import PlatformStore
 from services.delivery.platforms.targets import TargetResolver, UnusablePlatform
+from services.limits import Limits
 from services.wire import delivery_pb2 as pb
 from services.wire import delivery_pb2_grpc, exporter_pb2
 
@@ -44,6 +45,7 @@ class DeliveryService(delivery_pb2_grpc.DeliveryServiceServicer):
         deliveries: DeliveryStore,
         exporter: ExporterClient,
         worker: Worker,
+        limits: Limits,
         *,
         max_attempts: int,
     ) -> None:
@@ -54,6 +56,7 @@ class DeliveryService(delivery_pb2_grpc.DeliveryServiceServicer):
         self._deliveries = deliveries
         self._exporter = exporter
         self._worker = worker
+        self._limits = limits
         self._max_attempts = max_attempts
         self._tests = Counter[str]()
 
@@ -137,6 +140,11 @@ class DeliveryService(delivery_pb2_grpc.DeliveryServiceServicer):
             for name, one in self._destinations.items()
         ]
         return pb.ListPlatformTypesResponse(types=types)
+
+    async def GetPlatformUsage(self, request: pb.GetPlatformUsageRequest, context: Any) -> pb.GetPlatformUsageResponse:
+        """The tenant's limit and how much of it is used."""
+        limit = self._limits.of(request.tenant).max_platforms
+        return pb.GetPlatformUsageResponse(platforms=await self._platforms.count(request.tenant), max_platforms=limit)
 
     async def ListDeliveries(self, request: pb.ListDeliveriesRequest, context: Any) -> pb.ListDeliveriesResponse:
         """A page of a tenant's deliveries, newest first."""

@@ -65,6 +65,7 @@ class ExporterService(exporter_pb2_grpc.ExporterServiceServicer):
         self._formats = formats
         self._catalogues = catalogues
         self._blobs = blobs
+        self._limits = limits
         self._admission = Admission(store, limits)
         self._max_attempts = max_attempts
         self._waking: set[asyncio.Task[None]] = set()
@@ -192,6 +193,16 @@ class ExporterService(exporter_pb2_grpc.ExporterServiceServicer):
     async def ListFormats(self, request: pb.ListFormatsRequest, context: Any) -> pb.ListFormatsResponse:
         """The formats and the JSON Schemas of their options."""
         return pb.ListFormatsResponse(formats=[_description(form) for form in self._formats.values()])
+
+    async def GetJobUsage(self, request: pb.GetJobUsageRequest, context: Any) -> pb.GetJobUsageResponse:
+        """The tenant's limits and how much of them is used."""
+        limits = self._limits.of(request.tenant)
+        return pb.GetJobUsageResponse(
+            live_jobs=await self._store.live_count(request.tenant),
+            max_live_jobs=limits.max_live_jobs,
+            artifact_bytes=await self._store.artifact_bytes(request.tenant),
+            max_artifact_bytes=limits.max_artifact_bytes,
+        )
 
     async def _found(self, tenant: str, job_id: str) -> Job:
         job = await self._store.get(tenant, job_id)

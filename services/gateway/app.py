@@ -33,6 +33,7 @@ from services.gateway.routes.deliveries import DeliveryRoutes
 from services.gateway.routes.downloads import DownloadRoutes, DownloadSlots
 from services.gateway.routes.exports import ExportRoutes
 from services.gateway.routes.jobs import JobRoutes
+from services.gateway.routes.limits import LimitRoutes
 from services.gateway.routes.platforms import PlatformRoutes
 from services.gateway.routes.schedules import ScheduleRoutes
 from services.gateway.routes.system import SystemRoutes, is_serving
@@ -73,6 +74,7 @@ async def build(settings: GatewaySettings) -> AsyncIterator[Running]:
         signer = _signer(settings)
         slots = DownloadSlots(settings.max_downloads, settings.max_downloads_per_key)
         routes = [
+            *LimitRoutes(exporter, delivery, scheduler).routes(),
             *ExportRoutes(exporter).routes(),
             *JobRoutes(exporter, signer, delivery).routes(),
             *DownloadRoutes(exporter, blobs, slots, settings.stall_seconds).routes(),

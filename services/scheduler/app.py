@@ -59,7 +59,7 @@ async def build(settings: SchedulerSettings) -> AsyncIterator[Running]:
         await runtime.run_in_background(*_background(settings, ticker, submitter, outcomes, runs))
         limits = Limits(settings)
         registry = ScheduleRegistry(schedules, exporter, delivery, limits)
-        service = SchedulerService(registry, schedules, runs)
+        service = SchedulerService(registry, schedules, runs, limits)
         yield await runtime.serve(partial(scheduler_pb2_grpc.add_SchedulerServiceServicer_to_server, service), SERVICE)
 
 

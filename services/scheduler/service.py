@@ -10,6 +10,7 @@ import structlog
 from services.chassis.faults import BadRequest, Violation
 from services.chassis.paging import from_cursor, page_size
 from services.chassis.telemetry import tracing
+from services.limits import Limits
 from services.scheduler.cron import preview
 from services.scheduler.messages import run_message, schedule_message, spec_for_create, spec_for_update, times_message
 from services.scheduler.runs.store import RunStore
@@ -28,10 +29,11 @@ DEFAULT_TIMES, MAX_TIMES = 10, 100
 class SchedulerService(scheduler_pb2_grpc.SchedulerServiceServicer):
     """Implements `catalog.exports.v1.SchedulerService`."""
 
-    def __init__(self, registry: ScheduleRegistry, schedules: ScheduleStore, runs: RunStore) -> None:
+    def __init__(self, registry: ScheduleRegistry, schedules: ScheduleStore, runs: RunStore, limits: Limits) -> None:
         self._registry = registry
         self._schedules = schedules
         self._runs = runs
+        self._limits = limits
 
     async def CreateSchedule(self, request: pb.CreateScheduleRequest, context: Any) -> pb.CreateScheduleResponse:
         """Create a schedule."""
@@ -108,6 +110,11 @@ class SchedulerService(scheduler_pb2_grpc.SchedulerServiceServicer):
         now = await self._schedules.now()
         times = await _times(request.cron_expression, request.timezone or "UTC", now, request.count)
         return pb.PreviewScheduleResponse(times=times)
+
+    async def GetScheduleUsage(self, request: pb.GetScheduleUsageRequest, context: Any) -> pb.GetScheduleUsageResponse:
+        """The tenant's limit and how much of it is used."""
+        limit = self._limits.of(request.tenant).max_schedules
+        return pb.GetScheduleUsageResponse(schedules=await self._schedules.count(request.tenant), max_schedules=limit)
 
     async def _message(self, schedule: Schedule) -> pb.Schedule:
         last = await self._runs.newest([schedule.id])

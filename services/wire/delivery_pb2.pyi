@@ -507,6 +507,47 @@ class PlatformType(_message.Message):
 Global___PlatformType: _TypeAlias = PlatformType  # noqa: Y015
 
 @_typing.final
+class GetPlatformUsageRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TENANT_FIELD_NUMBER: _builtins.int
+    tenant: _builtins.str
+    def __init__(
+        self,
+        *,
+        tenant: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["tenant", b"tenant"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetPlatformUsageRequest: _TypeAlias = GetPlatformUsageRequest  # noqa: Y015
+
+@_typing.final
+class GetPlatformUsageResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PLATFORMS_FIELD_NUMBER: _builtins.int
+    MAX_PLATFORMS_FIELD_NUMBER: _builtins.int
+    platforms: _builtins.int
+    max_platforms: _builtins.int
+    def __init__(
+        self,
+        *,
+        platforms: _builtins.int = ...,
+        max_platforms: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["max_platforms", b"max_platforms", "platforms", b"platforms"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetPlatformUsageResponse: _TypeAlias = GetPlatformUsageResponse  # noqa: Y015
+
+@_typing.final
 class Delivery(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 

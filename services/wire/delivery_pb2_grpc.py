@@ -69,6 +69,11 @@ class DeliveryServiceStub:
                 request_serializer=catalog_dot_exports_dot_v1_dot_delivery__pb2.ListPlatformTypesRequest.SerializeToString,
                 response_deserializer=catalog_dot_exports_dot_v1_dot_delivery__pb2.ListPlatformTypesResponse.FromString,
                 _registered_method=True)
+        self.GetPlatformUsage = channel.unary_unary(
+                '/catalog.exports.v1.DeliveryService/GetPlatformUsage',
+                request_serializer=catalog_dot_exports_dot_v1_dot_delivery__pb2.GetPlatformUsageRequest.SerializeToString,
+                response_deserializer=catalog_dot_exports_dot_v1_dot_delivery__pb2.GetPlatformUsageResponse.FromString,
+                _registered_method=True)
         self.ListDeliveries = channel.unary_unary(
                 '/catalog.exports.v1.DeliveryService/ListDeliveries',
                 request_serializer=catalog_dot_exports_dot_v1_dot_delivery__pb2.ListDeliveriesRequest.SerializeToString,
@@ -142,6 +147,13 @@ class DeliveryServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def GetPlatformUsage(self, request, context):
+        """The tenant's limit and how much of it is used.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ListDeliveries(self, request, context):
         """Newest first.
         """
@@ -206,6 +218,11 @@ def add_DeliveryServiceServicer_to_server(servicer, server):
                     servicer.ListPlatformTypes,
                     request_deserializer=catalog_dot_exports_dot_v1_dot_delivery__pb2.ListPlatformTypesRequest.FromString,
                     response_serializer=catalog_dot_exports_dot_v1_dot_delivery__pb2.ListPlatformTypesResponse.SerializeToString,
+            ),
+            'GetPlatformUsage': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetPlatformUsage,
+                    request_deserializer=catalog_dot_exports_dot_v1_dot_delivery__pb2.GetPlatformUsageRequest.FromString,
+                    response_serializer=catalog_dot_exports_dot_v1_dot_delivery__pb2.GetPlatformUsageResponse.SerializeToString,
             ),
             'ListDeliveries': grpc.unary_unary_rpc_method_handler(
                     servicer.ListDeliveries,
@@ -417,6 +434,33 @@ class DeliveryService:
             '/catalog.exports.v1.DeliveryService/ListPlatformTypes',
             catalog_dot_exports_dot_v1_dot_delivery__pb2.ListPlatformTypesRequest.SerializeToString,
             catalog_dot_exports_dot_v1_dot_delivery__pb2.ListPlatformTypesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetPlatformUsage(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/catalog.exports.v1.DeliveryService/GetPlatformUsage',
+            catalog_dot_exports_dot_v1_dot_delivery__pb2.GetPlatformUsageRequest.SerializeToString,
+            catalog_dot_exports_dot_v1_dot_delivery__pb2.GetPlatformUsageResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -50,6 +50,8 @@ class DeliveryServiceStub:
     """Connects, writes, reads back and deletes a probe. A step that fails is part of the response, not an error."""
     ListPlatformTypes: _grpc.UnaryUnaryMultiCallable[_delivery_pb2.ListPlatformTypesRequest, _delivery_pb2.ListPlatformTypesResponse]
     """Lists the types of platforms with the JSON Schema of their configurations."""
+    GetPlatformUsage: _grpc.UnaryUnaryMultiCallable[_delivery_pb2.GetPlatformUsageRequest, _delivery_pb2.GetPlatformUsageResponse]
+    """The tenant's limit and how much of it is used."""
     ListDeliveries: _grpc.UnaryUnaryMultiCallable[_delivery_pb2.ListDeliveriesRequest, _delivery_pb2.ListDeliveriesResponse]
     """Newest first."""
     GetDelivery: _grpc.UnaryUnaryMultiCallable[_delivery_pb2.GetDeliveryRequest, _delivery_pb2.GetDeliveryResponse]
@@ -75,6 +77,8 @@ class DeliveryServiceAsyncStub(DeliveryServiceStub):
     """Connects, writes, reads back and deletes a probe. A step that fails is part of the response, not an error."""
     ListPlatformTypes: _aio.UnaryUnaryMultiCallable[_delivery_pb2.ListPlatformTypesRequest, _delivery_pb2.ListPlatformTypesResponse]  # type: ignore[assignment]
     """Lists the types of platforms with the JSON Schema of their configurations."""
+    GetPlatformUsage: _aio.UnaryUnaryMultiCallable[_delivery_pb2.GetPlatformUsageRequest, _delivery_pb2.GetPlatformUsageResponse]  # type: ignore[assignment]
+    """The tenant's limit and how much of it is used."""
     ListDeliveries: _aio.UnaryUnaryMultiCallable[_delivery_pb2.ListDeliveriesRequest, _delivery_pb2.ListDeliveriesResponse]  # type: ignore[assignment]
     """Newest first."""
     GetDelivery: _aio.UnaryUnaryMultiCallable[_delivery_pb2.GetDeliveryRequest, _delivery_pb2.GetDeliveryResponse]  # type: ignore[assignment]
@@ -139,6 +143,14 @@ class DeliveryServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_delivery_pb2.ListPlatformTypesResponse, _abc.Awaitable[_delivery_pb2.ListPlatformTypesResponse]]:
         """Lists the types of platforms with the JSON Schema of their configurations."""
+
+    @_abc_1.abstractmethod
+    def GetPlatformUsage(
+        self,
+        request: _delivery_pb2.GetPlatformUsageRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_delivery_pb2.GetPlatformUsageResponse, _abc.Awaitable[_delivery_pb2.GetPlatformUsageResponse]]:
+        """The tenant's limit and how much of it is used."""
 
     @_abc_1.abstractmethod
     def ListDeliveries(

@@ -754,6 +754,58 @@ class FormatDescription(_message.Message):
 Global___FormatDescription: _TypeAlias = FormatDescription  # noqa: Y015
 
 @_typing.final
+class GetJobUsageRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TENANT_FIELD_NUMBER: _builtins.int
+    tenant: _builtins.str
+    def __init__(
+        self,
+        *,
+        tenant: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["tenant", b"tenant"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetJobUsageRequest: _TypeAlias = GetJobUsageRequest  # noqa: Y015
+
+@_typing.final
+class GetJobUsageResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    LIVE_JOBS_FIELD_NUMBER: _builtins.int
+    MAX_LIVE_JOBS_FIELD_NUMBER: _builtins.int
+    ARTIFACT_BYTES_FIELD_NUMBER: _builtins.int
+    MAX_ARTIFACT_BYTES_FIELD_NUMBER: _builtins.int
+    live_jobs: _builtins.int
+    """waiting and running"""
+    max_live_jobs: _builtins.int
+    artifact_bytes: _builtins.int
+    """finished files that are still stored"""
+    max_artifact_bytes: _builtins.int
+    """absent: no limit"""
+    def __init__(
+        self,
+        *,
+        live_jobs: _builtins.int = ...,
+        max_live_jobs: _builtins.int = ...,
+        artifact_bytes: _builtins.int = ...,
+        max_artifact_bytes: _builtins.int | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_max_artifact_bytes", b"_max_artifact_bytes", "max_artifact_bytes", b"max_artifact_bytes"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_max_artifact_bytes", b"_max_artifact_bytes", "artifact_bytes", b"artifact_bytes", "live_jobs", b"live_jobs", "max_artifact_bytes", b"max_artifact_bytes", "max_live_jobs", b"max_live_jobs"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__max_artifact_bytes: _TypeAlias = _typing.Literal["max_artifact_bytes"]  # noqa: Y015
+    _WhichOneofArgType__max_artifact_bytes: _TypeAlias = _typing.Literal["_max_artifact_bytes", b"_max_artifact_bytes"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__max_artifact_bytes) -> _WhichOneofReturnType__max_artifact_bytes | None: ...
+
+Global___GetJobUsageResponse: _TypeAlias = GetJobUsageResponse  # noqa: Y015
+
+@_typing.final
 class GetJobFileRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 

@@ -79,6 +79,11 @@ class ExporterServiceStub:
                 request_serializer=catalog_dot_exports_dot_v1_dot_exporter__pb2.ListFormatsRequest.SerializeToString,
                 response_deserializer=catalog_dot_exports_dot_v1_dot_exporter__pb2.ListFormatsResponse.FromString,
                 _registered_method=True)
+        self.GetJobUsage = channel.unary_unary(
+                '/catalog.exports.v1.ExporterService/GetJobUsage',
+                request_serializer=catalog_dot_exports_dot_v1_dot_exporter__pb2.GetJobUsageRequest.SerializeToString,
+                response_deserializer=catalog_dot_exports_dot_v1_dot_exporter__pb2.GetJobUsageResponse.FromString,
+                _registered_method=True)
         self.GetJobFile = channel.unary_unary(
                 '/catalog.exports.v1.ExporterService/GetJobFile',
                 request_serializer=catalog_dot_exports_dot_v1_dot_exporter__pb2.GetJobFileRequest.SerializeToString,
@@ -157,6 +162,13 @@ class ExporterServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def GetJobUsage(self, request, context):
+        """The tenant's limits and how much of them is used.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def GetJobFile(self, request, context):
         """For services that read files from the artifact store: a job and the location of its file.
         """
@@ -218,6 +230,11 @@ def add_ExporterServiceServicer_to_server(servicer, server):
                     servicer.ListFormats,
                     request_deserializer=catalog_dot_exports_dot_v1_dot_exporter__pb2.ListFormatsRequest.FromString,
                     response_serializer=catalog_dot_exports_dot_v1_dot_exporter__pb2.ListFormatsResponse.SerializeToString,
+            ),
+            'GetJobUsage': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetJobUsage,
+                    request_deserializer=catalog_dot_exports_dot_v1_dot_exporter__pb2.GetJobUsageRequest.FromString,
+                    response_serializer=catalog_dot_exports_dot_v1_dot_exporter__pb2.GetJobUsageResponse.SerializeToString,
             ),
             'GetJobFile': grpc.unary_unary_rpc_method_handler(
                     servicer.GetJobFile,
@@ -473,6 +490,33 @@ class ExporterService:
             '/catalog.exports.v1.ExporterService/ListFormats',
             catalog_dot_exports_dot_v1_dot_exporter__pb2.ListFormatsRequest.SerializeToString,
             catalog_dot_exports_dot_v1_dot_exporter__pb2.ListFormatsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetJobUsage(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/catalog.exports.v1.ExporterService/GetJobUsage',
+            catalog_dot_exports_dot_v1_dot_exporter__pb2.GetJobUsageRequest.SerializeToString,
+            catalog_dot_exports_dot_v1_dot_exporter__pb2.GetJobUsageResponse.FromString,
             options,
             channel_credentials,
             insecure,

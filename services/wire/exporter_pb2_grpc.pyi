@@ -55,6 +55,8 @@ class ExporterServiceStub:
     """Sends the job now and after every change, until it has ended."""
     ListFormats: _grpc.UnaryUnaryMultiCallable[_exporter_pb2.ListFormatsRequest, _exporter_pb2.ListFormatsResponse]
     """Lists the formats with the JSON Schema of their options."""
+    GetJobUsage: _grpc.UnaryUnaryMultiCallable[_exporter_pb2.GetJobUsageRequest, _exporter_pb2.GetJobUsageResponse]
+    """The tenant's limits and how much of them is used."""
     GetJobFile: _grpc.UnaryUnaryMultiCallable[_exporter_pb2.GetJobFileRequest, _exporter_pb2.GetJobFileResponse]
     """For services that read files from the artifact store: a job and the location of its file."""
     ListCompletions: _grpc.UnaryUnaryMultiCallable[_exporter_pb2.ListCompletionsRequest, _exporter_pb2.ListCompletionsResponse]
@@ -82,6 +84,8 @@ class ExporterServiceAsyncStub(ExporterServiceStub):
     """Sends the job now and after every change, until it has ended."""
     ListFormats: _aio.UnaryUnaryMultiCallable[_exporter_pb2.ListFormatsRequest, _exporter_pb2.ListFormatsResponse]  # type: ignore[assignment]
     """Lists the formats with the JSON Schema of their options."""
+    GetJobUsage: _aio.UnaryUnaryMultiCallable[_exporter_pb2.GetJobUsageRequest, _exporter_pb2.GetJobUsageResponse]  # type: ignore[assignment]
+    """The tenant's limits and how much of them is used."""
     GetJobFile: _aio.UnaryUnaryMultiCallable[_exporter_pb2.GetJobFileRequest, _exporter_pb2.GetJobFileResponse]  # type: ignore[assignment]
     """For services that read files from the artifact store: a job and the location of its file."""
     ListCompletions: _aio.UnaryUnaryMultiCallable[_exporter_pb2.ListCompletionsRequest, _exporter_pb2.ListCompletionsResponse]  # type: ignore[assignment]
@@ -160,6 +164,14 @@ class ExporterServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_exporter_pb2.ListFormatsResponse, _abc.Awaitable[_exporter_pb2.ListFormatsResponse]]:
         """Lists the formats with the JSON Schema of their options."""
+
+    @_abc_1.abstractmethod
+    def GetJobUsage(
+        self,
+        request: _exporter_pb2.GetJobUsageRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_exporter_pb2.GetJobUsageResponse, _abc.Awaitable[_exporter_pb2.GetJobUsageResponse]]:
+        """The tenant's limits and how much of them is used."""
 
     @_abc_1.abstractmethod
     def GetJobFile(

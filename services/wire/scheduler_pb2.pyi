@@ -784,3 +784,44 @@ class FireTime(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___FireTime: _TypeAlias = FireTime  # noqa: Y015
+
+@_typing.final
+class GetScheduleUsageRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TENANT_FIELD_NUMBER: _builtins.int
+    tenant: _builtins.str
+    def __init__(
+        self,
+        *,
+        tenant: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["tenant", b"tenant"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetScheduleUsageRequest: _TypeAlias = GetScheduleUsageRequest  # noqa: Y015
+
+@_typing.final
+class GetScheduleUsageResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SCHEDULES_FIELD_NUMBER: _builtins.int
+    MAX_SCHEDULES_FIELD_NUMBER: _builtins.int
+    schedules: _builtins.int
+    max_schedules: _builtins.int
+    def __init__(
+        self,
+        *,
+        schedules: _builtins.int = ...,
+        max_schedules: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["max_schedules", b"max_schedules", "schedules", b"schedules"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetScheduleUsageResponse: _TypeAlias = GetScheduleUsageResponse  # noqa: Y015

@@ -79,6 +79,11 @@ class SchedulerServiceStub:
                 request_serializer=catalog_dot_exports_dot_v1_dot_scheduler__pb2.PreviewScheduleRequest.SerializeToString,
                 response_deserializer=catalog_dot_exports_dot_v1_dot_scheduler__pb2.PreviewScheduleResponse.FromString,
                 _registered_method=True)
+        self.GetScheduleUsage = channel.unary_unary(
+                '/catalog.exports.v1.SchedulerService/GetScheduleUsage',
+                request_serializer=catalog_dot_exports_dot_v1_dot_scheduler__pb2.GetScheduleUsageRequest.SerializeToString,
+                response_deserializer=catalog_dot_exports_dot_v1_dot_scheduler__pb2.GetScheduleUsageResponse.FromString,
+                _registered_method=True)
 
 
 class SchedulerServiceServicer:
@@ -146,6 +151,13 @@ class SchedulerServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def GetScheduleUsage(self, request, context):
+        """The tenant's limit and how much of it is used.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_SchedulerServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -193,6 +205,11 @@ def add_SchedulerServiceServicer_to_server(servicer, server):
                     servicer.PreviewSchedule,
                     request_deserializer=catalog_dot_exports_dot_v1_dot_scheduler__pb2.PreviewScheduleRequest.FromString,
                     response_serializer=catalog_dot_exports_dot_v1_dot_scheduler__pb2.PreviewScheduleResponse.SerializeToString,
+            ),
+            'GetScheduleUsage': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetScheduleUsage,
+                    request_deserializer=catalog_dot_exports_dot_v1_dot_scheduler__pb2.GetScheduleUsageRequest.FromString,
+                    response_serializer=catalog_dot_exports_dot_v1_dot_scheduler__pb2.GetScheduleUsageResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -438,6 +455,33 @@ class SchedulerService:
             '/catalog.exports.v1.SchedulerService/PreviewSchedule',
             catalog_dot_exports_dot_v1_dot_scheduler__pb2.PreviewScheduleRequest.SerializeToString,
             catalog_dot_exports_dot_v1_dot_scheduler__pb2.PreviewScheduleResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetScheduleUsage(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/catalog.exports.v1.SchedulerService/GetScheduleUsage',
+            catalog_dot_exports_dot_v1_dot_scheduler__pb2.GetScheduleUsageRequest.SerializeToString,
+            catalog_dot_exports_dot_v1_dot_scheduler__pb2.GetScheduleUsageResponse.FromString,
             options,
             channel_credentials,
             insecure,

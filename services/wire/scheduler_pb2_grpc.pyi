@@ -52,6 +52,8 @@ class SchedulerServiceStub:
     """The next fire times of a schedule; none while it is paused."""
     PreviewSchedule: _grpc.UnaryUnaryMultiCallable[_scheduler_pb2.PreviewScheduleRequest, _scheduler_pb2.PreviewScheduleResponse]
     """The next fire times of an expression that is not stored."""
+    GetScheduleUsage: _grpc.UnaryUnaryMultiCallable[_scheduler_pb2.GetScheduleUsageRequest, _scheduler_pb2.GetScheduleUsageResponse]
+    """The tenant's limit and how much of it is used."""
 
 @_typing.type_check_only
 class SchedulerServiceAsyncStub(SchedulerServiceStub):
@@ -74,6 +76,8 @@ class SchedulerServiceAsyncStub(SchedulerServiceStub):
     """The next fire times of a schedule; none while it is paused."""
     PreviewSchedule: _aio.UnaryUnaryMultiCallable[_scheduler_pb2.PreviewScheduleRequest, _scheduler_pb2.PreviewScheduleResponse]  # type: ignore[assignment]
     """The next fire times of an expression that is not stored."""
+    GetScheduleUsage: _aio.UnaryUnaryMultiCallable[_scheduler_pb2.GetScheduleUsageRequest, _scheduler_pb2.GetScheduleUsageResponse]  # type: ignore[assignment]
+    """The tenant's limit and how much of it is used."""
 
 class SchedulerServiceServicer(metaclass=_abc_1.ABCMeta):
     @_abc_1.abstractmethod
@@ -147,5 +151,13 @@ class SchedulerServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_scheduler_pb2.PreviewScheduleResponse, _abc.Awaitable[_scheduler_pb2.PreviewScheduleResponse]]:
         """The next fire times of an expression that is not stored."""
+
+    @_abc_1.abstractmethod
+    def GetScheduleUsage(
+        self,
+        request: _scheduler_pb2.GetScheduleUsageRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_scheduler_pb2.GetScheduleUsageResponse, _abc.Awaitable[_scheduler_pb2.GetScheduleUsageResponse]]:
+        """The tenant's limit and how much of it is used."""
 
 def add_SchedulerServiceServicer_to_server(servicer: SchedulerServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

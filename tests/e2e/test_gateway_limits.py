@@ -5,6 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from deploy.local.servers import free_port
 from tests.gateways import Gateway, gateway
 from tests.problems import problem
 from tests.rest import Rest
@@ -53,3 +54,26 @@ def test_a_signed_link_does_not_count(system: System, strict: Gateway) -> None:
     link = str(job["file_url"]).replace(system.url, strict.url)
     answers = [Rest(strict.url, "").call("GET", link) for _ in range(LIMIT * 2)]
     assert {(answer.status, answer.body) for answer in answers} == {(200, file)}
+
+
+def test_limits_are_shown_with_their_usage(system: System, strict: Gateway) -> None:
+    system.fill("usage", [{"_id": "1", "sku": "A"}])
+    client = strict.client(system.key("usage", "exports:read,exports:write"))
+    before = client.call("GET", "/limits").json
+    assert before == {
+        "jobs": {"used": 0, "limit": 1_000},
+        "artifact_bytes": {"used": 0},
+        "platforms": {"used": 0, "limit": 100},
+        "schedules": {"used": 0, "limit": 10_000},
+        "requests_per_minute": {"limit": LIMIT, "left": LIMIT - 1},
+    }
+    job, _ = system.client("usage").file("csv")
+    assert client.call("GET", "/limits").json["artifact_bytes"] == {"used": job["file_size"]}
+
+
+def test_the_part_of_a_service_that_does_not_answer_is_absent_with_a_note(system: System) -> None:
+    with gateway(system, "gateway-limits", SCHEDULER_ADDRESS=f"127.0.0.1:{free_port()}") as front:
+        answer = front.client(system.key("usage")).call("GET", "/limits")
+    assert answer.status == 200
+    assert sorted(answer.json) == ["artifact_bytes", "jobs", "notes", "platforms", "requests_per_minute"]
+    assert [note["code"] for note in answer.json["notes"]] == ["scheduler_unavailable"]

@@ -13,6 +13,8 @@ from services.chassis.paging import Page, Position
 from services.delivery.platforms.platform import Platform
 from services.delivery.platforms.secrets import Sealed
 
+MAX_COUNTED = 1_000_000
+
 
 class PlatformStore:
     """The `platforms` collection."""
@@ -37,7 +39,7 @@ class PlatformStore:
         return None if document is None else _platform(document)
 
     @translate_errors
-    async def count(self, tenant: str, at_most: int) -> int:
+    async def count(self, tenant: str, at_most: int = MAX_COUNTED) -> int:
         """How many platforms the tenant has, counted up to `at_most`."""
         return await self._platforms.count_documents({"tenant": tenant}, limit=at_most)
 

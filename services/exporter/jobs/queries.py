@@ -12,6 +12,7 @@ from services.exporter.jobs.job import LIVE, Job, JobState
 
 WITHOUT_OPTIONS: Document = {"options_json": 0}
 """Projection for those who need a job's state only: options may be long. `options_json` is then empty."""
+MAX_COUNTED = 1_000_000
 
 
 class JobQueries:
@@ -27,7 +28,7 @@ class JobQueries:
         return None if document is None else from_document(document)
 
     @translate_errors
-    async def live_count(self, tenant: str, at_most: int) -> int:
+    async def live_count(self, tenant: str, at_most: int = MAX_COUNTED) -> int:
         """How many jobs of the tenant are waiting or running, counted up to `at_most`."""
         return await self._jobs.count_documents({"tenant": tenant, **among(LIVE)}, limit=at_most)
 

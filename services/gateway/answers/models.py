@@ -133,6 +133,31 @@ class Problem(Answer):
     request_id: str | None = Field(default=None, description="Leads operators to the logs.")
 
 
+class Usage(Answer):
+    """How much of a limit is used."""
+
+    used: int
+    limit: int | None = Field(default=None, description="Absent: there is none.")
+
+
+class RequestsLeft(Answer):
+    """The rate limit of the API key that was used."""
+
+    limit: int
+    left: int = Field(description="Requests that are allowed now.")
+
+
+class Limits(Answer):
+    """The limits of the tenant and its usage. What a service did not report is absent, with a note."""
+
+    jobs: Usage | None = Field(default=None, description="Waiting and running.")
+    artifact_bytes: Usage | None = Field(default=None, description="Size of the finished files.")
+    platforms: Usage | None = None
+    schedules: Usage | None = None
+    requests_per_minute: RequestsLeft
+    notes: list[Notice] | None = None
+
+
 class Readiness(Answer):
     """Whether the gateway can serve, and the result of each check."""
 

@@ -34,8 +34,8 @@ class ApiKey:
     revoked_at: datetime | None = None
 
     def allows(self, scope: str) -> bool:
-        """Whether calls that need this scope are allowed."""
-        return ALL in self.scopes or scope in self.scopes
+        """Whether calls that need this scope are allowed; an empty scope needs none."""
+        return not scope or ALL in self.scopes or scope in self.scopes
 
     def has_secret(self, secret: str) -> bool:
         """Whether this is the key's secret, compared in constant time."""

@@ -6,13 +6,11 @@ from typing import Any
 
 import grpc
 
-from services.gateway.clients.rest_names import RestCaller
+from services.gateway.clients.rest_names import BRIEF_DEADLINE, RestCaller
 from services.wire import delivery_pb2 as pb
 from services.wire import delivery_pb2_grpc, exporter_pb2
 
 TEST_DEADLINE = 60.0
-BRIEF_DEADLINE = 2.0
-"""Seconds, for deliveries that only complement the answer about a job."""
 BRIEF_SIZE = 50
 
 
@@ -50,6 +48,11 @@ class DeliveryClient:
         """Send a probe to a platform."""
         request = pb.TestPlatformRequest(tenant=tenant, platform_id=platform_id)
         return await self._caller.call(self._stub.TestPlatform, request, deadline=TEST_DEADLINE)
+
+    async def usage(self, tenant: str) -> pb.GetPlatformUsageResponse:
+        """The limit and usage of platforms, with a short deadline."""
+        request = pb.GetPlatformUsageRequest(tenant=tenant)
+        return await self._caller.call(self._stub.GetPlatformUsage, request, deadline=BRIEF_DEADLINE)
 
     async def types(self) -> pb.ListPlatformTypesResponse:
         """The types and the schemas of their configurations."""

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import grpc
 
 from services.chassis import json_text
-from services.gateway.clients.rest_names import RestCaller
+from services.gateway.clients.rest_names import BRIEF_DEADLINE, RestCaller
 from services.wire import exporter_pb2 as pb
 from services.wire import exporter_pb2_grpc
 
@@ -82,6 +82,11 @@ class ExporterClient:
     async def delete(self, tenant: str, job_id: str) -> None:
         """Delete an ended job."""
         await self._caller.call(self._stub.DeleteJob, pb.DeleteJobRequest(tenant=tenant, job_id=job_id))
+
+    async def usage(self, tenant: str) -> pb.GetJobUsageResponse:
+        """The limits and usage of jobs and files, with a short deadline."""
+        request = pb.GetJobUsageRequest(tenant=tenant)
+        return await self._caller.call(self._stub.GetJobUsage, request, deadline=BRIEF_DEADLINE)
 
     async def formats(self) -> Sequence[pb.FormatDescription]:
         """The formats and the schemas of their options."""

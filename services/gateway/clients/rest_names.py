@@ -10,6 +10,8 @@ from services.chassis.faults import BadRequest, Fault, Violation
 from services.chassis.rpc.client import Answer, Caller
 
 NAMES = {"page_token": "cursor", "page_size": "limit", "options_json": "body"}
+BRIEF_DEADLINE = 2.0
+"""Seconds, for calls whose result is only a part of the response and may be missing."""
 
 
 class RestCaller(Caller):

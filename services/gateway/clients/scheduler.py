@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import grpc
 
-from services.gateway.clients.rest_names import RestCaller
+from services.gateway.clients.rest_names import BRIEF_DEADLINE, RestCaller
 from services.wire import scheduler_pb2 as pb
 from services.wire import scheduler_pb2_grpc
 
@@ -55,6 +55,11 @@ class SchedulerClient:
         """The next fire times of a schedule."""
         request = pb.ListUpcomingTimesRequest(tenant=tenant, schedule_id=schedule_id, count=count)
         return (await self._caller.call(self._stub.ListUpcomingTimes, request)).times
+
+    async def usage(self, tenant: str) -> pb.GetScheduleUsageResponse:
+        """The limit and usage of schedules, with a short deadline."""
+        request = pb.GetScheduleUsageRequest(tenant=tenant)
+        return await self._caller.call(self._stub.GetScheduleUsage, request, deadline=BRIEF_DEADLINE)
 
     async def preview(self, cron_expression: str, timezone: str, count: int) -> Sequence[pb.FireTime]:
         """The next fire times of an expression."""

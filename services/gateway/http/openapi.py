@@ -102,7 +102,7 @@ def _operation(route: Route, summary: str, form: str = "") -> dict[str, Any]:
         "summary": summary,
         "operationId": "_".join([route.method.lower(), *(form if p == "format" else p for p in parts if p)]),
         "tags": [parts[1]],
-        "description": f"Requires the scope `{route.scope}`.",
+        "description": f"Requires the scope `{route.scope}`." if route.scope else "Requires no scope.",
         "parameters": [*_path_parameters(route), *_parameters(route)],
         "responses": {
             **_success(route),

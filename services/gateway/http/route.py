@@ -36,7 +36,7 @@ class Route:
     """One route below `/api/v1`.
 
     Args:
-        scope: the scope that the caller's key must have.
+        scope: the scope that the caller's key must have; empty: every key may call it.
         answer: status and model of a successful response; None: no body, or a file.
         faults: statuses of this route's problems, besides those of every route or of every body.
     """

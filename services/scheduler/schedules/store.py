@@ -24,6 +24,8 @@ from services.scheduler.schedules.documents import (
 )
 from services.scheduler.schedules.schedule import Run, Schedule, Timing
 
+MAX_COUNTED = 1_000_000
+
 
 @dataclass(frozen=True, slots=True)
 class Due:
@@ -86,7 +88,7 @@ class ScheduleStore:
         return None if document is None else schedule_from(document)
 
     @translate_errors
-    async def count(self, tenant: str, at_most: int) -> int:
+    async def count(self, tenant: str, at_most: int = MAX_COUNTED) -> int:
         """How many schedules the tenant has, counted up to `at_most`."""
         return await self._schedules.count_documents({"tenant": tenant}, limit=at_most)
 
