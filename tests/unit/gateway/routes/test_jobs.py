@@ -34,7 +34,7 @@ class DownDelivery:
     def __init__(self) -> None:
         self.calls = 0
 
-    async def list_deliveries_brief(self, tenant: str, job_id: str) -> Any:
+    async def list_deliveries_brief(self, job: Any) -> Any:
         self.calls += 1
         raise Unavailable("delivery_unavailable", "Down.")
 
