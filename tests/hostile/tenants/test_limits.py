@@ -111,7 +111,7 @@ async def test_a_job_whose_request_died_before_its_decision_stays(store: JobStor
 
 async def test_a_withdrawn_job_fences_the_worker_that_has_claimed_it(store: JobStore) -> None:
     first = await store.accept(new(1), admission="token")
-    lease = await store.claim(first.id, "worker", 30)
+    lease = await store.claim(first.tenant, "worker", 30)
     assert lease is not None
     assert await store.withdraw(first)
     assert not await store.give_back(lease)
