@@ -26,7 +26,7 @@ from services.gateway.auth.rate import RateLimiter
 from services.gateway.clients.delivery import DeliveryClient
 from services.gateway.clients.exporter import ExporterClient
 from services.gateway.clients.scheduler import SchedulerClient
-from services.gateway.http.bodies import BODY_TIMEOUT
+from services.gateway.http.bodies import BODY_TIMEOUT, LARGE_BODY_SLOTS
 from services.gateway.http.middleware import add_headers, middleware
 from services.gateway.http.route import PREFIX, Route
 from services.gateway.routes.deliveries import DeliveryRoutes
@@ -41,6 +41,9 @@ from services.gateway.settings import GatewaySettings
 from services.limits import Limits
 
 log = structlog.get_logger()
+
+MAX_LARGE_BODIES = 64
+"""Bodies of up to 1 MiB that are received at the same time; limits memory while clients send slowly."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +106,7 @@ def _application(
 ) -> web.Application:
     app = web.Application(middlewares=[middleware], client_max_size=settings.max_body_bytes)
     app[BODY_TIMEOUT] = settings.body_timeout
+    app[LARGE_BODY_SLOTS] = asyncio.Semaphore(MAX_LARGE_BODIES)
     app.on_response_prepare.append(add_headers)
     system.add_to(app)
     for route in routes:

@@ -1,6 +1,7 @@
 """The body of a request: checked as HTTP and JSON, and passed on as the text that was sent, with all its digits."""
 
 import asyncio
+import contextlib
 import json
 from typing import Any, NoReturn, TypeVar
 
@@ -12,6 +13,9 @@ from services.gateway.errors import BodyTooLarge, NotJson, SlowBody, WrongMediaT
 
 BODY_TIMEOUT = web.AppKey("body_timeout", float)
 """Seconds that a client may take to send a body."""
+LARGE_BODY_SLOTS = web.AppKey("large_body_slots", asyncio.Semaphore)
+"""Limits the bodies of more than `LARGE_BODY` bytes that are received at the same time; others wait."""
+LARGE_BODY = 64 * 1024
 MAX_MEMBERS = 1_000
 """Members of all objects of a body."""
 MAX_BRACKETS = 10_000
@@ -75,8 +79,10 @@ async def _read(request: web.Request) -> bytes:
     limit = request.client_max_size
     if request.content_length is not None and request.content_length > limit:
         raise BodyTooLarge(limit)
+    is_small = request.content_length is not None and request.content_length <= LARGE_BODY
+    slot = contextlib.nullcontext() if is_small else request.app[LARGE_BODY_SLOTS]
     try:
-        async with asyncio.timeout(request.app[BODY_TIMEOUT]):
+        async with asyncio.timeout(request.app[BODY_TIMEOUT]), slot:
             return await request.read()
     except TimeoutError as exc:
         raise SlowBody(request.app[BODY_TIMEOUT]) from exc

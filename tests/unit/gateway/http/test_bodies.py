@@ -1,5 +1,6 @@
 """Limits of a body: members, depth, and the time it takes to check one."""
 
+import asyncio
 import json
 import time
 
@@ -9,13 +10,21 @@ from aiohttp.test_utils import TestClient, TestServer
 
 from services.chassis.faults import BadRequest, Fault, Violation
 from services.gateway.http import problems
-from services.gateway.http.bodies import BODY_TIMEOUT, MAX_BRACKETS, MAX_DEPTH, MAX_MEMBERS, json_object
+from services.gateway.http.bodies import (
+    BODY_TIMEOUT,
+    LARGE_BODY,
+    LARGE_BODY_SLOTS,
+    MAX_BRACKETS,
+    MAX_DEPTH,
+    MAX_MEMBERS,
+    json_object,
+)
 
 MIB = 1024 * 1024
 JSON = {"Content-Type": "application/json"}
 
 
-async def post(raw: bytes) -> tuple[int, str, float]:
+async def post(raw: bytes, *, slots: int = 1, timeout: float = 10.0) -> tuple[int, str, float]:
     """Status, body and seconds of a response to this body."""
 
     async def handle(request: web.Request) -> web.Response:
@@ -28,7 +37,8 @@ async def post(raw: bytes) -> tuple[int, str, float]:
         return web.Response(status=status, text=text, headers={"Seconds": str(time.perf_counter() - started)})
 
     app = web.Application(client_max_size=MIB)
-    app[BODY_TIMEOUT] = 10.0
+    app[BODY_TIMEOUT] = timeout
+    app[LARGE_BODY_SLOTS] = asyncio.Semaphore(slots)
     app.router.add_post("/", handle)
     async with TestClient(TestServer(app)) as client, client.post("/", data=raw, headers=JSON) as response:
         return response.status, await response.text(), float(response.headers["Seconds"])
@@ -62,6 +72,14 @@ async def test_more_members_are_rejected_without_blocking_the_event_loop(raw: by
     assert status == 422
     assert json.loads(text)["errors"] == [{"field": "body", "message": "has more than 1,000 members"}]
     assert seconds < 0.5
+
+
+async def test_large_bodies_wait_for_a_slot_and_small_ones_do_not() -> None:
+    small, large = (b'{"a":"' + b"x" * (size - 8) + b'"}' for size in (LARGE_BODY, LARGE_BODY + 1))
+    assert (await post(small, slots=0))[0] == 200
+    assert (await post(large, slots=1))[0] == 200
+    status, text, _ = await post(large, slots=0, timeout=0.1)
+    assert (status, json.loads(text)["code"]) == (408, "request_timeout")
 
 
 async def test_depth_up_to_the_limit_is_accepted_and_one_level_more_is_not() -> None:
