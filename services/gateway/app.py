@@ -42,7 +42,7 @@ from services.limits import Limits
 
 log = structlog.get_logger()
 
-MAX_LARGE_BODIES = 64
+MAX_LARGE_BODIES = 32
 """Bodies of up to 1 MiB that are received at the same time; limits memory while clients send slowly."""
 
 
