@@ -6,7 +6,7 @@ import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from benchmarks import deliveries, memory, schedules, side_by_side, small_export, status, throughput
+from benchmarks import deliveries, fairness, memory, schedules, side_by_side, small_export, status, throughput
 from benchmarks.report import Report
 from benchmarks.system import System, running
 
@@ -18,6 +18,7 @@ BENCHMARKS: Mapping[str, Callable[[System, Report], None]] = {
     "side_by_side": side_by_side.measure,
     "schedules": schedules.measure,
     "deliveries": deliveries.measure,
+    "fairness": fairness.measure,
 }
 
 

@@ -18,7 +18,7 @@ BATCH = 5_000
 POLL_SECONDS = 0.01
 TIMEOUT = 1_800.0
 # Benchmarks poll far more often than clients should.
-SETTINGS = {"RATE_LIMIT": "10000000", "LOG_LEVEL": "WARNING"}
+SETTINGS = {"RATE_LIMIT": "10000000", "MAX_LIVE_JOBS": "20000", "LOG_LEVEL": "WARNING"}
 
 
 @dataclass(frozen=True, slots=True)
