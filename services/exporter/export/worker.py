@@ -26,6 +26,8 @@ from services.exporter.jobs.store import JobStore, Lease
 
 log = structlog.get_logger()
 
+CONSUMER = "export-workers"
+"""The durable consumer that all workers share; its lag is what autoscaling reads."""
 HEARTBEAT_SECONDS = 0.5
 """Between two heartbeats: how soon a cancellation is noticed, and how fresh the progress is."""
 MAX_RETRY_SECONDS = 300.0
@@ -57,7 +59,7 @@ class Worker:
     ) -> None:
         self._store = store
         self._jetstream = jetstream
-        self._inbox = Inbox(jetstream, EXPORTS, "export-workers", ack_wait=lease)
+        self._inbox = Inbox(jetstream, EXPORTS, CONSUMER, ack_wait=lease)
         self._maker = maker
         self._slots = slots
         self._lease = lease

@@ -4,12 +4,11 @@ KEDA v2.20 (apis/keda/v1alpha1/scaledobject_types.go, pkg/scalers/nats_jetstream
 cert-manager v1 (pkg/apis/certmanager/v1/types_certificate.go), Prometheus operator v1 (pkg/apis/monitoring/v1).
 """
 
-import inspect
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
-from services.exporter import app
+from services.exporter.export import worker
 from services.exporter.jobs import sweep
 from services.exporter.jobs.dispatch import EXPORTS
 from tests.unit.k8s.manifests import Manifest, names, of_kind
@@ -79,7 +78,7 @@ def scaled_by_what_is_there(manifests: Sequence[Manifest]) -> Iterator[str]:
 def _asks_for_lag(metadata: Mapping[str, str], manifests: Sequence[Manifest]) -> Iterator[str]:
     if metadata.get("stream") != EXPORTS.name:
         yield f"there is no stream {metadata.get('stream')}"
-    if f'Inbox(stream, EXPORTS, "{metadata.get("consumer")}"' not in inspect.getsource(app):
+    if metadata.get("consumer") != worker.CONSUMER:
         yield f"no worker is the consumer {metadata.get('consumer')}"
     if metadata.get("account") != "$G":
         yield "clients without an account of their own are in $G"
