@@ -39,7 +39,10 @@ class DeliverySettings(LimitSettings, VaultSettings):
     )
     rpc_deadline: float = Field(default=25.0, gt=0, description="Timeout of calls to the exporter, in seconds.")
     delivery_slots: int = Field(
-        default=8, ge=0, le=256, description="Concurrent deliveries; 0: this process makes none."
+        default=8,
+        ge=0,
+        le=256,
+        description="Concurrent deliveries, and one more of a tenant that has none running here; 0: none.",
     )
     platform_slots: int = Field(default=2, ge=1, le=64, description="Concurrent deliveries to one platform.")
     lease_seconds: float = Field(
