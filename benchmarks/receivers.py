@@ -16,8 +16,8 @@ from pyftpdlib.handlers import FTPHandler
 from pyftpdlib.log import config_logging
 from pyftpdlib.servers import FTPServer
 
-from deploy.local.demo.s3_server import s3_server
-from deploy.local.demo.sftp_server import sftp_server
+from deploy.local.demo.receivers.s3_server import s3_server
+from deploy.local.demo.receivers.sftp_server import sftp_server
 from deploy.local.servers import HOST
 
 USER, PASSWORD = "bench", "not a secret"

@@ -14,7 +14,12 @@ class ExporterSettings(LimitSettings, RpcSettings):
         default="file:///var/lib/catalog-exports/artifacts",
         description="Where finished files are kept: file:///folder or s3://bucket/prefix.",
     )
-    worker_jobs: int = Field(default=4, ge=0, le=64, description="Concurrent exports, and one more of a tenant that has none running here; 0: none.")
+    worker_jobs: int = Field(
+        default=4,
+        ge=0,
+        le=64,
+        description="Concurrent exports, and one more of a tenant that has none running here; 0: none.",
+    )
     lease_seconds: float = Field(
         default=30.0, gt=0, description="Time without a heartbeat after which a job is taken over."
     )

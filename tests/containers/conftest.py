@@ -6,9 +6,9 @@ from collections.abc import Iterator
 import pytest
 
 from deploy.containers.cluster import Cluster
-from deploy.local.demo.catalogue import PRODUCTS, SUPPLIERS, Catalogue, made
-from deploy.local.demo.filling import fill
-from deploy.local.demo.s3_server import S3Server, s3_server
+from deploy.local.demo.products.catalogue import PRODUCTS, SUPPLIERS, Catalogue, made
+from deploy.local.demo.products.filling import fill
+from deploy.local.demo.receivers.s3_server import S3Server, s3_server
 from deploy.local.servers import free_port
 from tests.containers.patient import Patient
 

@@ -6,13 +6,13 @@ import pytest
 
 from deploy.containers.cluster import Cluster
 from deploy.containers.podman import PodmanFailed
-from deploy.local.demo.catalogue import Catalogue
+from deploy.local.demo.checks.readback import differences
 from deploy.local.demo.deliveries import follow, registered
 from deploy.local.demo.exports import EXPORTS, fetch
-from deploy.local.demo.readback import differences
+from deploy.local.demo.products.catalogue import Catalogue
+from deploy.local.demo.receivers.s3_server import S3Server
+from deploy.local.demo.receivers.sftp_server import sftp_server
 from deploy.local.demo.rest import Rest
-from deploy.local.demo.s3_server import S3Server
-from deploy.local.demo.sftp_server import sftp_server
 
 SERVICES = ("gateway", "exporter", "exporter-worker", "delivery", "scheduler")
 

@@ -14,11 +14,11 @@ from typing import Any
 from pymongo import MongoClient
 
 from deploy.containers.cluster import Cluster, Replaced
-from deploy.local.demo.catalogue import Catalogue
 from deploy.local.demo.deliveries import registered
 from deploy.local.demo.exports import EXPORTS
+from deploy.local.demo.products.catalogue import Catalogue
+from deploy.local.demo.receivers.s3_server import S3Server
 from deploy.local.demo.rest import Rest
-from deploy.local.demo.s3_server import S3Server
 from tests.containers.conftest import KEY
 from tests.containers.patient import Patient
 from tests.system import eventually

@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-from deploy.local.demo.sftp_server import sftp_server
+from deploy.local.demo.receivers.sftp_server import sftp_server
 from tests.documents import check_session
 from tests.rest import Rest
 from tests.system import ROOT, System

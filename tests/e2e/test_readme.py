@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 
-from deploy.local.demo.sftp_server import SftpServer, sftp_server
+from deploy.local.demo.receivers.sftp_server import SftpServer, sftp_server
 from tests.documents import check_session
 from tests.system import ROOT, System
 

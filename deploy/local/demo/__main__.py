@@ -12,16 +12,16 @@ from rich.console import Console
 
 from deploy.local.children import NotReady
 from deploy.local.demo import report
-from deploy.local.demo.catalogue import PRODUCTS, SUPPLIERS, Catalogue, made
+from deploy.local.demo.checks.readback import differences
+from deploy.local.demo.checks.readers import Unreadable
 from deploy.local.demo.deliveries import Delivered, DeliveryFailed, Platform, follow, registered
 from deploy.local.demo.exports import EXPORTS, Exported, fetch
-from deploy.local.demo.filling import fill
 from deploy.local.demo.own_stack import TENANT, own_stack
-from deploy.local.demo.readback import differences
-from deploy.local.demo.readers import Unreadable
+from deploy.local.demo.products.catalogue import PRODUCTS, SUPPLIERS, Catalogue, made
+from deploy.local.demo.products.filling import fill
+from deploy.local.demo.receivers.s3_server import s3_server
+from deploy.local.demo.receivers.sftp_server import sftp_server
 from deploy.local.demo.rest import ExportFailed, Rest
-from deploy.local.demo.s3_server import s3_server
-from deploy.local.demo.sftp_server import sftp_server
 from deploy.local.settings import LocalSettings
 from deploy.local.signals import interruptible
 

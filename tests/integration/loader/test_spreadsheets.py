@@ -16,7 +16,7 @@ from bson import Decimal128, Int64
 from openpyxl import Workbook, load_workbook
 from pymongo import MongoClient
 
-from deploy.local.demo import catalogue as demo
+from deploy.local.demo.products import catalogue as demo
 from loader.entries.entry import Refused
 from loader.errors import BadFile
 from loader.loading import Load, Watch

@@ -16,10 +16,10 @@ import openpyxl
 import pytest
 from pymongo import MongoClient
 
-from deploy.local.demo.catalogue import Catalogue, made
+from deploy.local.demo.checks.readback import differences
+from deploy.local.demo.checks.readers import Unreadable
 from deploy.local.demo.exports import EXPORTS, Exported
-from deploy.local.demo.readback import differences
-from deploy.local.demo.readers import Unreadable
+from deploy.local.demo.products.catalogue import Catalogue, made
 from deploy.local.demo.rest import Download
 from tests.integration.local.local_commands import Command, children, is_alive, ran
 from tests.system import eventually

@@ -9,14 +9,14 @@ from typing import Any
 import pytest
 
 from deploy.local.demo import __main__ as program
-from deploy.local.demo.catalogue import made
 from deploy.local.demo.deliveries import DeliveryFailed, Destination, follow, registered
 from deploy.local.demo.exports import EXPORTS, Exported, fetch
-from deploy.local.demo.filling import fill
 from deploy.local.demo.own_stack import TENANT, own_stack
+from deploy.local.demo.products.catalogue import made
+from deploy.local.demo.products.filling import fill
+from deploy.local.demo.receivers.s3_server import S3Server, s3_server
+from deploy.local.demo.receivers.sftp_server import SftpServer, sftp_server
 from deploy.local.demo.rest import Rest
-from deploy.local.demo.s3_server import S3Server, s3_server
-from deploy.local.demo.sftp_server import SftpServer, sftp_server
 from deploy.local.settings import LocalSettings
 
 CSV = EXPORTS[0]

@@ -8,9 +8,9 @@ import bson
 import pytest
 from bson import Decimal128, Int64
 
-from deploy.local.demo.catalogue import Catalogue, made
-from deploy.local.demo.codes import ean13, isbn13
-from deploy.local.demo.rules import leaves
+from deploy.local.demo.checks.rules import leaves
+from deploy.local.demo.products.catalogue import Catalogue, made
+from deploy.local.demo.products.codes import ean13, isbn13
 
 DIGEST = "0c53fe4079ed7f6738d080beb1b4e1646d0715b19c480a39191de10aa1305451"
 

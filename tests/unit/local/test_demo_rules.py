@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from bson import Decimal128, Int64
 
-from deploy.local.demo.rules import is_in_excel, is_in_json, is_in_text, leaves
+from deploy.local.demo.checks.rules import is_in_excel, is_in_json, is_in_text, leaves
 
 AT = datetime(2026, 3, 15, 9, tzinfo=UTC)
 MILLIS = AT.replace(microsecond=120_000)

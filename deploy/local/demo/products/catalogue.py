@@ -6,10 +6,10 @@ from typing import Any
 
 from bson import Decimal128, Int64
 
-from deploy.local.demo.codes import ean13
-from deploy.local.demo.families import FAMILIES, Family
-from deploy.local.demo.seeded_random import SeededRandom
-from deploy.local.demo.texts import LOCALES, REMARKS, STYLES, description
+from deploy.local.demo.products.codes import ean13
+from deploy.local.demo.products.families import FAMILIES, Family
+from deploy.local.demo.products.seeded_random import SeededRandom
+from deploy.local.demo.products.texts import LOCALES, REMARKS, STYLES, description
 
 SEED = 20_260_315
 PRODUCTS, SUPPLIERS = 5_000, 50

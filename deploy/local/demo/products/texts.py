@@ -1,6 +1,6 @@
 """Product texts in three languages: web texts with HTML, print texts with line breaks."""
 
-from deploy.local.demo.seeded_random import SeededRandom
+from deploy.local.demo.products.seeded_random import SeededRandom
 
 Words = dict[str, str]
 """A text by locale."""

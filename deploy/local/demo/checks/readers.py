@@ -13,7 +13,7 @@ from typing import Any
 
 from python_calamine import CalamineWorkbook
 
-from deploy.local.demo.rules import Leaves, leaves
+from deploy.local.demo.checks.rules import Leaves, leaves
 
 BOM = b"\xef\xbb\xbf"
 

@@ -4,7 +4,7 @@ from typing import Any
 
 from pymongo import MongoClient, ReplaceOne, WriteConcern
 
-from deploy.local.demo.catalogue import Catalogue
+from deploy.local.demo.products.catalogue import Catalogue
 
 SERVER_TIMEOUT_MS = 10_000
 

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from deploy.local.demo.codes import isbn13
-from deploy.local.demo.seeded_random import SeededRandom
-from deploy.local.demo.texts import Words, words
+from deploy.local.demo.products.codes import isbn13
+from deploy.local.demo.products.seeded_random import SeededRandom
+from deploy.local.demo.products.texts import Words, words
 
 COLOURS = ("black", "white", "navy blue", "heather grey", "bordeaux", "olive", "crème", "red/white")
 MATERIALS = ("cotton", "linen", "wool", "polyester", "elastane", "leather", "oak", "steel")

@@ -4,10 +4,10 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from deploy.local.demo.catalogue import Catalogue
+from deploy.local.demo.checks.readers import Table, read
+from deploy.local.demo.checks.rules import Leaves, columns, is_in_excel, is_in_json, is_in_text, leaves
 from deploy.local.demo.exports import Exported
-from deploy.local.demo.readers import Table, read
-from deploy.local.demo.rules import Leaves, columns, is_in_excel, is_in_json, is_in_text, leaves
+from deploy.local.demo.products.catalogue import Catalogue
 
 RULES: dict[str, Callable[[Any, Any], bool]] = {
     "csv": is_in_text,
