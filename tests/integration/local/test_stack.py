@@ -70,7 +70,11 @@ def test_it_prints_address_key_and_a_curl_that_works_and_sigint_ends_it_in_order
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
 def test_other_signals_end_it_too_even_twice_and_while_it_starts(up: Upper, number: int) -> None:
-    stack = up()
+    inherited = signal.signal(number, signal.SIG_DFL)  # under nohup, SIGHUP would be ignored
+    try:
+        stack = up()
+    finally:
+        signal.signal(number, inherited)
     stack.wait_printed("starting")
     eventually("mongod runs", lambda: any("mongod" in command for command in children(stack.pid).values()))
     running = children(stack.pid)
