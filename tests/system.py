@@ -15,10 +15,11 @@ from pymongo import MongoClient
 from deploy.local.children import ROOT, Child
 from deploy.local.servers import Mongod, NatsServer, free_port
 from deploy.local.services import http_is_ready, rpc_is_ready
+from tests import copies
 from tests.rest import Rest
 from tests.waiting import eventually
 
-__all__ = ["ROOT", "Process", "System", "eventually", "running", "wide_products"]
+__all__ = ["ROOT", "Process", "System", "eventually", "running"]
 
 
 class Process(Child):
@@ -156,11 +157,14 @@ class System:
             for start in range(0, len(documents), 10_000):
                 found.insert_many(documents[start : start + 10_000])
 
+    def fill_wide(self, tenant: str) -> None:
+        """Fill a tenant's catalogue with 100,000 wide products."""
+        with self.mongo() as client:
+            copies.fill(client, tenant, WIDE_PRODUCT, 100_000)
 
-def wide_products(count: int) -> list[dict[str, Any]]:
-    """Products of 60 columns: an Excel export of 100,000 takes seconds, so a test can act in the middle of it."""
-    columns = {f"text{column}": "x" * 20 for column in range(60)}
-    return [{"_id": n, **columns} for n in range(count)]
+
+WIDE_PRODUCT = {f"text{column}": "x" * 20 for column in range(60)}
+"""A product of 60 columns: an Excel export of 100,000 takes seconds, so a test can act in the middle of it."""
 
 
 @contextlib.contextmanager

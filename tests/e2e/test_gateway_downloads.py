@@ -11,7 +11,7 @@ import pytest
 
 from tests.problems import problem
 from tests.rest import Answer, Rest
-from tests.system import System, eventually, wide_products
+from tests.system import System, eventually
 
 PRODUCTS = [{"_id": str(n), "sku": f"S{n}", "text": "ä" * n} for n in range(100)]
 
@@ -162,7 +162,7 @@ def test_an_unavailable_store_is_a_transient_fault(system: System, shop: Rest) -
 
 def test_the_download_of_a_job_without_a_file_says_why(system: System) -> None:
     system.fill("downloads-wide", [{"_id": 1, **{f"c{n}": n for n in range(10_001)}}])
-    system.fill("downloads-long", wide_products(100_000))
+    system.fill_wide("downloads-long")
     wide, long = system.client("downloads-wide"), system.client("downloads-long")
     failed = wide.ended(wide.export("csv").json["id"])
     assert failed["status"] == "failed"

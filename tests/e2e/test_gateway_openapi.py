@@ -9,7 +9,7 @@ from jsonschema import Draft202012Validator
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
 from tests.rest import Rest
-from tests.system import System, eventually, wide_products
+from tests.system import System, eventually
 
 # Promised to REST users.
 PROMISED = {
@@ -159,7 +159,7 @@ def test_a_job_in_every_status_is_as_documented(system: System, document: dict[s
     wide = system.client("openapi-wide")
     check_job(document, wide.ended(wide.export("csv").json["id"]), "failed")
 
-    system.fill("openapi-long", wide_products(100_000))
+    system.fill_wide("openapi-long")
     long = system.client("openapi-long")
     job_id = long.export("excel").json["id"]
     eventually("reading", lambda: long.job(job_id)["stage"] == "reading", every=0.01)

@@ -23,7 +23,7 @@ from services.exporter.app import build
 from services.exporter.settings import ExporterSettings
 from services.wire import exporter_pb2 as pb
 from services.wire import exporter_pb2_grpc
-from tests import waiting
+from tests import copies, waiting
 
 DEADLINE = waiting.DEADLINE
 eventually = waiting.eventually_async
@@ -62,6 +62,14 @@ class Exporter:
         """Insert documents into a tenant's catalogue."""
         self._tenants.append(tenant)
         await self.client[f"catalogue_{tenant}"][collection].insert_many([dict(document) for document in documents])
+
+    async def fill_large(self, tenant: str, count: int) -> None:
+        """Fill a tenant's catalogue with copies of a product."""
+        catalogue = self.client[f"catalogue_{tenant}"]
+        await catalogue[copies.SEED].insert_one(products(1)[0])
+        self._tenants.append(tenant)
+        async for _ in catalogue[copies.SEED].aggregate(copies.stages(count)):
+            pass
 
     async def create(self, tenant: str, form: str = "csv", options: object = None, **more: Any) -> pb.Job:
         """Ask for an export; `more` are other fields of the request."""

@@ -20,6 +20,7 @@ from pymongo.collection import Collection
 from deploy.local.servers import Mongod, free_port
 from services.wire import exporter_pb2 as pb
 from services.wire import exporter_pb2_grpc
+from tests import copies
 from tests.integration.exporting import products
 from tests.system import ROOT, eventually
 
@@ -87,7 +88,7 @@ def test_a_catalogue_that_hangs_keeps_neither_the_process_nor_its_job(fine: dict
     catalogue.start()
     try:
         with MongoClient[dict[str, Any]](catalogue.uri) as client:
-            client["catalogue_hang"]["products"].insert_many(products(400_000))
+            copies.fill(client, "hang", products(1)[0], 400_000)
         settings = {**fine, "CATALOGUE_URI": catalogue.uri, "GRPC_PORT": str(port)}
         with (
             process(log, **settings) as child,
