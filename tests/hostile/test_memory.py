@@ -256,7 +256,7 @@ def test_destinations_whose_responses_never_end(stack: Stack, storage: HostileSt
 
         def attempts() -> int:
             items = shop.call("GET", f"/exports/jobs/{job['id']}/deliveries").json["items"]
-            return sum(item["attempts"] > 0 and item["status"] != "sending" for item in items)
+            return sum(bool(item["attempts"]) and item["status"] != "sending" for item in items)
 
         eventually("every delivery was attempted", lambda: attempts() == 4, within=120)
     assert storage.requests > len(targets)
