@@ -54,7 +54,7 @@ key: setup  ## [TENANT=default] [SCOPES=*]: create an API key; LIST=1 lists them
 	@$(BIN)/python -m deploy.local.key $(if $(LIST),list,$(if $(REVOKE),revoke "$(REVOKE)",create --tenant "$(or $(TENANT),default)" --scopes "$(or $(SCOPES),*)"))
 
 test: setup  ## run the tests against real servers
-	@$(BIN)/python -m pytest -n 3 --dist worksteal
+	@$(BIN)/python -m pytest -n 4 --dist worksteal
 
 test-full: setup  ## run the long and rare tests, which `make test` leaves out
 	@$(BIN)/python -m pytest -n 2 --dist worksteal -m full

@@ -152,9 +152,9 @@ def test_a_body_of_20_mb_is_rejected_and_the_connection_stays_usable(shop: Rest,
 
 def test_options_of_the_maximum_size_are_accepted_and_one_byte_more_is_not(shop: Rest) -> None:
     assert send(shop, b"{}".ljust(MIB // 4)).status == 202
-    problem(send(shop, b"{}".ljust(MIB // 4 + 1)), 422, "invalid_request")
+    problem(send(shop, b"{}".ljust(MIB // 4 + 1)), 422, "invalid_request", "body")
 
 
 def test_a_body_above_the_maximum_size_is_rejected(shop: Rest) -> None:
-    problem(send(shop, b"{}".ljust(MIB)), 422, "invalid_request")  # read, and then too long for options
+    problem(send(shop, b"{}".ljust(MIB)), 422, "invalid_request", "body")  # read, and then too long for options
     problem(send(shop, b"{}".ljust(MIB + 1)), 413, "body_too_large")

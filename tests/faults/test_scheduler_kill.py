@@ -131,8 +131,14 @@ def check(system: System, schedule_ids: list[str], fire_at: datetime) -> None:
 
 
 @pytest.mark.timeout(FULL.seconds + 120)
-@pytest.mark.parametrize("mongod", ["stays", "restarts"])
-@pytest.mark.parametrize("size", [SHORT, pytest.param(FULL, marks=pytest.mark.full)], ids=["short", "full"])
+@pytest.mark.parametrize(
+    ("mongod", "size"),
+    [
+        pytest.param("restarts", SHORT, id="restarts-short"),
+        pytest.param("restarts", FULL, id="restarts-full", marks=pytest.mark.full),
+        pytest.param("stays", FULL, id="stays-full", marks=pytest.mark.full),
+    ],
+)
 def test_replicas_that_are_killed_run_every_schedule_once(system: System, mongod: str, size: Size) -> None:
     fire_at = datetime.now(UTC).replace(second=0, microsecond=0)
     with replicas(system) as processes:

@@ -66,6 +66,7 @@ def test_it_shows_a_receipt_of_every_file_at_both_destinations(output: Path) -> 
         assert re.search(in_s3, printed), printed
 
 
+@pytest.mark.full
 def test_it_takes_given_servers_replaces_its_tenant_and_leaves_no_key(
     mongo_uri: str, nats_url: str, tmp_path: Path
 ) -> None:
@@ -102,6 +103,7 @@ def test_ctrl_c_stops_everything(tmp_path: Path, after: str) -> None:
     assert list(local.iterdir()) == []
 
 
+@pytest.mark.full
 def test_ctrl_c_leaves_no_platform_and_no_key_on_given_servers(mongo_uri: str, nats_url: str, tmp_path: Path) -> None:
     local = {"LOCAL_DIR": str(tmp_path / "local"), "MONGODB_URI": mongo_uri, "NATS_URL": nats_url}
     demo = Command(tmp_path / "out", "deploy.local.demo", "--output", str(tmp_path / "files"), **local)
@@ -138,6 +140,7 @@ def found(file: Exported, catalogue: Catalogue) -> list[str]:
 
 
 @pytest.mark.parametrize("form", FILES)
+@pytest.mark.full
 def test_an_undamaged_file_has_no_difference(exported: Copies, catalogue: Catalogue, form: str) -> None:
     assert found(exported(form), catalogue) == []
 
@@ -215,6 +218,7 @@ def test_one_wrong_cell_of_a_sheet_is_named(
     assert named[0].endswith("found 12345.0")
 
 
+@pytest.mark.full
 def test_lost_rows_columns_and_parts_are_named(exported: Copies, catalogue: Catalogue) -> None:
     file = exported("csv")
     whole = file.download.path.read_bytes()

@@ -112,6 +112,7 @@ def kill_and_wait(stack: Up, pids: list[int], restarts: int) -> None:
     assert not set(pids) & set(children(stack.pid))
 
 
+@pytest.mark.full
 def test_every_child_that_dies_is_restarted(stack: Up) -> None:
     running = children(stack.pid)
     servers = [pid for pid, command in running.items() if any(server in command for server in SERVERS)]
@@ -144,6 +145,7 @@ def test_a_gateway_port_that_is_taken_is_reported_before_anything_starts(tmp_pat
     assert not (tmp_path / "local" / "mongod").exists()
 
 
+@pytest.mark.full
 def test_a_server_port_that_another_program_took_is_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("deploy.local.stack.SERVICES", ())
     monkeypatch.setattr("deploy.local.stack.api_key", lambda *_: "key")
@@ -201,6 +203,7 @@ def test_keys_without_a_stack_say_what_to_do(tmp_path: Path) -> None:
     assert ended.stderr == f"no stack is running in {tmp_path}: start one with `make up`, or set MONGODB_URI\n"
 
 
+@pytest.mark.full
 def test_given_servers_are_used_and_left_running(up: Upper, mongo_uri: str, nats_url: str) -> None:
     stack = up(MONGODB_URI=mongo_uri, NATS_URL=nats_url).filled()
     assert len(children(stack.pid)) == len(SERVICES)
