@@ -129,7 +129,11 @@ class Victim:
         return target
 
 
-@pytest.mark.parametrize(("kind", "rig"), [(kind, kind) for kind in KINDS], indirect=["rig"])
+@pytest.mark.parametrize(
+    ("kind", "rig"),
+    [pytest.param(kind, kind, marks=() if kind == "sftp" else pytest.mark.full) for kind in KINDS],
+    indirect=["rig"],
+)
 def test_an_upload_interrupted_by_a_kill_ends_as_one_whole_file(system: System, kind: str, rig: Rig) -> None:
     victim = Victim(system, kind, rig, SIZE)
     assert any(victim.killed(number) for number in range(MAX_KILLS))

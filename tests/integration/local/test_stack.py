@@ -91,6 +91,7 @@ def test_a_second_one_in_the_same_folder_says_where_the_first_one_is(stack: Up) 
     assert Rest(stack.state["url"], stack.key).export("csv").status == 202
 
 
+@pytest.mark.full
 def test_a_killed_supervisor_leaves_no_orphan_and_the_next_one_goes_on_with_the_data(up: Upper) -> None:
     quick = {"LEASE_SECONDS": "2", "DISPATCH_SECONDS": "1"}
     first = up(**quick).filled()
