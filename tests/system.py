@@ -151,11 +151,17 @@ class System:
             yield client
 
     def fill(self, tenant: str, documents: list[dict[str, Any]], collection: str = "products") -> None:
-        """Insert documents into a tenant's catalogue."""
+        """Insert documents into a tenant's catalogue, except those it has already.
+
+        xdist may return to a module after others, and then its module fixtures run again on the same system.
+        """
         with self.mongo() as client:
-            found = client[f"catalogue_{tenant}"][collection]
+            catalogue = client[f"catalogue_{tenant}"][collection]
             for start in range(0, len(documents), 10_000):
-                found.insert_many(documents[start : start + 10_000])
+                batch = documents[start : start + 10_000]
+                known = catalogue.distinct("_id", {"_id": {"$in": [one["_id"] for one in batch if "_id" in one]}})
+                if new := [one for one in batch if one.get("_id") not in known]:
+                    catalogue.insert_many(new)
 
     def fill_wide(self, tenant: str) -> None:
         """Fill a tenant's catalogue with 100,000 wide products."""

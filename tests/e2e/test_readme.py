@@ -36,7 +36,7 @@ def test_the_session_in_the_readme_works_as_shown(system: System, tmp_path: Path
 
 
 def test_the_session_in_the_schedules_page_works_as_shown(system: System, tmp_path: Path) -> None:
-    system.fill("timetable", [{"sku": "S-1", "price": 1.0}])
+    system.fill("timetable", [{"_id": "1", "sku": "S-1", "price": 1.0}])
     folder = checkout(tmp_path, system.key("timetable"))
     with sftp_server(tmp_path / "sftp") as server:
         check_session(SCHEDULES, folder, GATEWAY_PORT=str(system.http_port), **sftp_environment(server))
