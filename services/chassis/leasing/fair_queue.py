@@ -35,7 +35,7 @@ class FairQueue:
         self._finish = {name: tag for name, tag in self._finish.items() if tag > start}
 
     def adjust(self, client: str, cost: float) -> None:
-        """Correct the cost of work that turned out larger (or, if negative, smaller) than `serve` was told."""
+        """Add to the cost given to `serve` once the real cost is known; negative if the work was smaller."""
         self._finish[client] = self._start(client) + cost
 
     def _start(self, client: str) -> float:

@@ -142,7 +142,7 @@ class LeasedWork(Generic[LeaseT, ProgressT, ResultT]):
         return Outcome.COMPLETED, work.completed(result, time.monotonic() - started)
 
     async def _result(self, lease: LeaseT, work: Work[ProgressT, ResultT]) -> ResultT:
-        """The work's result; also of work that finished although it was told to stop.
+        """The work's result, even if it finished after it was asked to stop.
 
         Raises:
             LeaseLost, _ShutDown: it was stopped.
