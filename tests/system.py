@@ -12,7 +12,7 @@ from typing import Any
 
 from pymongo import MongoClient
 
-from deploy.local.children import ROOT, Child
+from deploy.local.processes.children import ROOT, Child
 from deploy.local.servers import Mongod, NatsServer, free_port
 from deploy.local.services import http_is_ready, rpc_is_ready
 from tests import copies

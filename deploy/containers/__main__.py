@@ -7,8 +7,8 @@ from deploy.containers.cluster import GATEWAY, Cluster, NotReady
 from deploy.containers.manifests import NotRendered
 from deploy.containers.playable import LEFT_OUT, LEFT_OUT_OF_CONTAINERS, LEFT_OUT_OF_PODS, Unplayable
 from deploy.containers.podman import PodmanFailed
+from deploy.local.processes.signals import interruptible
 from deploy.local.settings import LocalSettings
-from deploy.local.signals import interruptible
 
 KEY = ("python", "-m", "services.gateway.auth.keys", "create", "--scopes", "*", "--name", "containers", "--quiet")
 

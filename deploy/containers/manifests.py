@@ -11,7 +11,7 @@ from typing import Any
 
 import yaml
 
-from deploy.local.children import ROOT
+from deploy.local.processes.children import ROOT
 
 Manifest = dict[str, Any]
 """A Kubernetes object."""

@@ -5,9 +5,9 @@ import contextlib
 import sys
 import time
 
-from deploy.local.children import NotReady
+from deploy.local.processes.children import NotReady
+from deploy.local.processes.signals import interruptible, raise_if_stopped
 from deploy.local.settings import LocalSettings
-from deploy.local.signals import interruptible, raise_if_stopped
 from deploy.local.stack import Stack
 from deploy.local.state import AlreadyRunning
 

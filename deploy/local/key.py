@@ -7,7 +7,7 @@ import os
 import subprocess
 import sys
 
-from deploy.local.children import ROOT
+from deploy.local.processes.children import ROOT
 from deploy.local.secrets import KEYS
 from deploy.local.settings import LocalSettings
 from deploy.local.state import running

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from deploy.local.children import ROOT, NotReady
+from deploy.local.processes.children import ROOT, NotReady
 
 KEYS = [sys.executable, "-m", "services.gateway.auth.keys"]
 COMMAND_TIMEOUT = 30.0

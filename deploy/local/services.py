@@ -10,8 +10,8 @@ from pathlib import Path
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from deploy.local.children import Child, NotReady
-from deploy.local.priority import give_way
+from deploy.local.processes.children import Child, NotReady
+from deploy.local.processes.priority import give_way
 from deploy.local.servers import HOST, PORT_FREE_TIMEOUT, is_free
 
 ANSWER_TIMEOUT = 2.0

@@ -7,13 +7,13 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from deploy.local.children import Child, NotReady
-from deploy.local.running_servers import check_mongodb, check_nats
+from deploy.local.processes.children import Child, NotReady
+from deploy.local.processes.supervisor import Supervisor
 from deploy.local.secrets import api_key, master_keys, signing_key
 from deploy.local.servers import HOST, PORT_FREE_TIMEOUT, Mongod, NatsServer, free_port, is_free
+from deploy.local.servers.given import check_mongodb, check_nats
 from deploy.local.services import GATEWAY, SERVICES, ServiceChild
 from deploy.local.state import Claim, State, claimed
-from deploy.local.supervisor import Supervisor
 
 TENANT = "default"
 # The local stack is for trials, so destinations on this machine and in private networks are allowed.

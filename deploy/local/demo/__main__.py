@@ -10,7 +10,6 @@ from pathlib import Path
 from pymongo.errors import PyMongoError
 from rich.console import Console
 
-from deploy.local.children import NotReady
 from deploy.local.demo import report
 from deploy.local.demo.checks.readback import differences
 from deploy.local.demo.checks.readers import Unreadable
@@ -22,8 +21,9 @@ from deploy.local.demo.products.filling import fill
 from deploy.local.demo.receivers.s3_server import s3_server
 from deploy.local.demo.receivers.sftp_server import sftp_server
 from deploy.local.demo.rest import ExportFailed, Rest
+from deploy.local.processes.children import NotReady
+from deploy.local.processes.signals import interruptible
 from deploy.local.settings import LocalSettings
-from deploy.local.signals import interruptible
 
 MAX_DIFFERENCES = 10
 """Differences shown per file."""

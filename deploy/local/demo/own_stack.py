@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from deploy.local.children import ROOT
+from deploy.local.processes.children import ROOT
 from deploy.local.secrets import KEYS, master_keys
 from deploy.local.settings import LocalSettings
 from deploy.local.stack import Stack, artifacts_folder, hosts

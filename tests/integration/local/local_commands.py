@@ -10,7 +10,7 @@ from typing import Any
 
 from pymongo import MongoClient
 
-from deploy.local.children import ROOT
+from deploy.local.processes.children import ROOT
 from tests.waiting import DEADLINE, eventually
 
 STACK_VARIABLES = ("MONGODB_URI", "NATS_URL", "LOCAL_DIR", "GATEWAY_PORT")

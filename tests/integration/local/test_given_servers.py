@@ -5,10 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from deploy.local import running_servers
-from deploy.local.children import NotReady
-from deploy.local.running_servers import check_mongodb, check_nats
-from deploy.local.servers import HOST, Mongod, NatsServer, free_port, mongod_program, nats_program
+from deploy.local.processes.children import NotReady
+from deploy.local.servers import HOST, Mongod, NatsServer, free_port, given, mongod_program, nats_program
+from deploy.local.servers.given import check_mongodb, check_nats
 from deploy.local.stack import Stack
 from deploy.local.state import running
 from tests.system import eventually
@@ -41,7 +40,7 @@ def test_a_mongodb_without_a_replica_set_is_refused(lone_mongod: Mongod) -> None
 
 
 def test_a_replica_set_without_a_primary_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(running_servers, "ANSWER_MS", 300)
+    monkeypatch.setattr(given, "ANSWER_MS", 300)
     server = Mongod(tmp_path)
     server.launch()
     try:
@@ -52,7 +51,7 @@ def test_a_replica_set_without_a_primary_is_refused(tmp_path: Path, monkeypatch:
 
 
 def test_the_stack_does_not_start_without_the_given_mongodb(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(running_servers, "ANSWER_MS", 300)
+    monkeypatch.setattr(given, "ANSWER_MS", 300)
     uri = f"mongodb://{HOST}:{free_port()}/?replicaSet=rs0"
     with pytest.raises(NotReady, match=r"^MONGODB_URI: no primary answered within 0\.3 s"):
         Stack(tmp_path, mongodb_uri=uri).start()

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from deploy.local.priority import NICENESS, give_way
+from deploy.local.processes.priority import NICENESS, give_way
 
 
 @pytest.fixture

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from deploy.local import children
-from deploy.local.children import Child, NotReady
+from deploy.local.processes import children
+from deploy.local.processes.children import Child, NotReady
 from tests.system import eventually
 
 

@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable
 
-from deploy.local.children import Child, NotReady
+from deploy.local.processes.children import Child, NotReady
 
 FIRST_DELAY = 0.5
 MAX_DELAY = 30.0

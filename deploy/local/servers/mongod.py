@@ -1,74 +1,24 @@
-"""mongod and nats-server from their PyPI wheels, or from PATH."""
+"""mongod from its PyPI wheel, or from PATH."""
 
 import contextlib
 import importlib.util
-import itertools
 import os
-import secrets
-import shutil
-import socket
 import stat
-import sys
-import time
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from pymongo import MongoClient
 from pymongo.errors import OperationFailure, PyMongoError
 
-from deploy.local.children import Child, NotReady
+from deploy.local.servers.ports import HOST
+from deploy.local.servers.server import Server, on_path
 
-HOST = "127.0.0.1"
 REPLICA_SET = "rs0"
-# A process that was killed a moment ago may still hold its port.
-PORT_FREE_TIMEOUT = 3.0
 NOT_YET_INITIALIZED = 94
 INVALID_REPLICA_SET_CONFIG = 93
 
-_PORTS = range(20_000, 27_000)
-"""Below the ports that Linux and macOS use for outgoing connections, so a free port stays free until it is used."""
 
-_walk = itertools.count(secrets.randbelow(len(_PORTS)))
-
-
-def free_port() -> int:
-    """A port of 127.0.0.1 nobody listens on; each process starts at a random port and never returns the same one."""
-    for step in itertools.islice(_walk, len(_PORTS)):
-        if is_free(port := _PORTS[step % len(_PORTS)]):
-            return port
-    raise OSError(f"No port of {_PORTS.start} to {_PORTS.stop - 1} is free on {HOST}.")
-
-
-def is_free(port: int, timeout: float = 0.0) -> bool:
-    """Whether this port of 127.0.0.1 can be listened on; waits up to `timeout` seconds for that."""
-    deadline = time.monotonic() + timeout
-    while True:
-        with contextlib.suppress(OSError), socket.socket() as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            probe.bind((HOST, port))
-            return True
-        if time.monotonic() >= deadline:
-            return False
-        time.sleep(0.05)
-
-
-class _Server(Child):
-    """A server with a data folder and a port."""
-
-    def __init__(self, name: str, folder: Path, port: int, log: Path | None) -> None:
-        super().__init__(name, log or folder / f"{name}.log")
-        self.folder = folder
-        self.port = port or free_port()
-
-    def _listen(self, command: Sequence[str | Path]) -> None:
-        if not is_free(self.port, PORT_FREE_TIMEOUT):
-            raise NotReady(f"{self.name}: port {self.port} on {HOST} is taken by another program")
-        self.folder.mkdir(parents=True, exist_ok=True)
-        self.spawn(command)
-
-
-class Mongod(_Server):
+class Mongod(Server):
     """A mongod on 127.0.0.1, a replica set of one member, with data and log in `folder`; port 0 chooses a free one.
 
     The port may differ from the one the data was last used with. `start` returns when the member is primary.
@@ -128,32 +78,6 @@ class Mongod(_Server):
             client.admin.command("replSetReconfig", config, force=True)
 
 
-class NatsServer(_Server):
-    """A nats-server on 127.0.0.1 with JetStream, store and log in `folder`; port 0 chooses a free one."""
-
-    def __init__(self, folder: Path, port: int = 0, log: Path | None = None) -> None:
-        super().__init__("nats-server", folder, port, log)
-
-    @property
-    def url(self) -> str:
-        """The address for clients."""
-        return f"nats://{HOST}:{self.port}"
-
-    def launch(self) -> None:
-        command: list[str | Path] = [nats_program(), "--addr", HOST, "--port", str(self.port), "--jetstream"]
-        self._listen([*command, "--store_dir", self.folder / "store"])
-
-    def is_ready(self) -> bool:
-        return has_jetstream(HOST, self.port)
-
-
-def has_jetstream(host: str, port: int) -> bool:
-    """Whether a NATS server with JetStream answers here."""
-    with contextlib.suppress(OSError), socket.create_connection((host, port), timeout=1.0) as connection:
-        return b'"jetstream":true' in connection.recv(4096)
-    return False
-
-
 def mongod_program() -> Path:
     """mongod from the wheel (made executable, because wheels lose that bit) or from PATH.
 
@@ -167,21 +91,4 @@ def mongod_program() -> Path:
             if not os.access(found, os.X_OK):
                 found.chmod(found.stat().st_mode | stat.S_IXUSR | stat.S_IXGRP | stat.S_IXOTH)
             return found
-    return _on_path("mongod", "MONGODB_URI")
-
-
-def nats_program() -> Path:
-    """nats-server from the wheel or from PATH.
-
-    Raises:
-        NotReady: neither exists.
-    """
-    beside = Path(sys.executable).with_name("nats-server")
-    return beside if beside.exists() else _on_path("nats-server", "NATS_URL")
-
-
-def _on_path(program: str, variable: str) -> Path:
-    found = shutil.which(program)
-    if found is None:
-        raise NotReady(f"{program} not found: run `make setup`, or set {variable} to the address of a running server")
-    return Path(found)
+    return on_path("mongod", "MONGODB_URI")

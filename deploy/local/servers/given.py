@@ -6,7 +6,7 @@ from urllib.parse import urlsplit
 from pymongo import MongoClient
 from pymongo.errors import ConfigurationError, InvalidURI, PyMongoError
 
-from deploy.local.children import NotReady
+from deploy.local.processes.children import NotReady
 from deploy.local.servers import has_jetstream
 
 ANSWER_MS = 5_000

@@ -10,9 +10,9 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from deploy.local.signals import raise_if_stopped
+from deploy.local.processes.signals import raise_if_stopped
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 """The repository; children run here, so that they find `services` and `deploy`."""
 
 TAIL_LINES = 12
