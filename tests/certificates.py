@@ -34,12 +34,12 @@ class Authority:
         self._certificate = builder.add_extension(identifier, critical=False).sign(self._key, hashes.SHA256())
         self.pem = self._certificate.public_bytes(serialization.Encoding.PEM)
 
-    def issue(self, host: str = LOOPBACK, lasts: timedelta = timedelta(days=1)) -> Pair:
-        """A certificate for this host name or address; with a negative `lasts` it has expired."""
+    def issue(self, host: str = LOOPBACK, lasts: timedelta = timedelta(days=1), name: str = "gateway") -> Pair:
+        """A certificate for this host name or address, and of this caller; with a negative `lasts` it has expired."""
         key = ec.generate_private_key(ec.SECP256R1())
         issuer = self._certificate.subject.get_attributes_for_oid(NameOID.COMMON_NAME)[0].value
-        builder = _builder(host, str(issuer), key, lasts)
-        names = x509.SubjectAlternativeName([_general_name(host)])
+        builder = _builder(name, str(issuer), key, lasts)
+        names = x509.SubjectAlternativeName([_general_name(host), x509.DNSName(name)])
         by = x509.AuthorityKeyIdentifier.from_issuer_public_key(self._key.public_key())
         builder = builder.add_extension(names, critical=False).add_extension(by, critical=False)
         certificate = builder.sign(self._key, hashes.SHA256())

@@ -23,8 +23,9 @@ from services.chassis.jetstream import JetStream
 from services.chassis.rpc import client as rpc_client
 from services.chassis.rpc import server as rpc_server
 from services.chassis.rpc import tls
+from services.chassis.rpc.callers import Callers, Rules
 from services.chassis.rpc.tls import Certificates
-from services.chassis.settings import RpcSettings
+from services.chassis.settings import RpcSettings, parse_callers
 from services.chassis.telemetry import metrics
 
 
@@ -76,8 +77,11 @@ class ServiceRuntime:
         """Run these loops until the service stops."""
         await self.stack.enter_async_context(loops.running(*repeated))
 
-    async def serve(self, register: Callable[[grpc.aio.Server], None], service: str) -> Running:
+    async def serve(self, register: Callable[[grpc.aio.Server], None], service: str, rules: Rules) -> Running:
         """Serve metrics and the gRPC service with this full name, which `register` adds to the server.
+
+        Args:
+            rules: who may call what, with mTLS.
 
         Raises:
             OSError: an address cannot be bound.
@@ -85,7 +89,14 @@ class ServiceRuntime:
         settings, ready = self._settings, partial(mongo.answers, self.client)
         serving_metrics = metrics.serving(settings.metrics_host, settings.metrics_port)
         metrics_port = await self.stack.enter_async_context(serving_metrics)
-        serving = rpc_server.serving(settings, register, [service], ready=ready, certificates=self._certificates)
+        serving = rpc_server.serving(
+            settings,
+            register,
+            [service],
+            ready=ready,
+            certificates=self._certificates,
+            callers=Callers(rules, parse_callers(settings.grpc_callers)),
+        )
         ports = await self.stack.enter_async_context(serving)
         return Running(ports.rpc, metrics_port, ports.health)
 

@@ -3,8 +3,11 @@
 from pathlib import Path
 from typing import Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+Tenants = frozenset[str] | None
+"""Names of tenants; None: all tenants."""
 
 
 class ProcessSettings(BaseSettings):
@@ -90,7 +93,35 @@ class RpcSettings(ProcessSettings):
         description="Extra port without TLS that serves only health, for probes that cannot speak TLS; 0 picks a free "
         "one. Default: health is on GRPC_PORT only.",
     )
+    grpc_callers: str = Field(
+        default="",
+        description="With mTLS: further callers, by the name in their certificate, with their tenants, and tenants of "
+        "the services: `shop=acme,globex; reports=*; delivery=acme`.",
+    )
+    grpc_reflection: bool = Field(default=True, description="Whether the server describes its methods to clients.")
     metrics_host: str = Field(default="127.0.0.1", description="Address for metrics.")
     metrics_port: int = Field(
         default=9090, ge=0, le=65535, description="Port for /metrics and /healthz; 0 picks a free one."
     )
+
+    @field_validator("grpc_callers")
+    @classmethod
+    def _callers(cls, text: str) -> str:
+        parse_callers(text)
+        return text
+
+
+def parse_callers(text: str) -> dict[str, Tenants]:
+    """Callers and their tenants, from `shop=acme,globex; reports=*`.
+
+    Raises:
+        ValueError: it has another form.
+    """
+    found: dict[str, Tenants] = {}
+    for part in filter(None, (part.strip() for part in text.split(";"))):
+        name, _, tenants = (word.strip() for word in part.partition("="))
+        names = [tenant.strip() for tenant in tenants.split(",")]
+        if not name or not all(names) or name in found or ("*" in names and len(names) > 1):
+            raise ValueError(f"{part!r} must be a caller, '=', and '*' or tenants separated by commas, once per caller")
+        found[name] = None if names == ["*"] else frozenset(names)
+    return found

@@ -6,6 +6,7 @@ from functools import partial
 
 from prometheus_client import Gauge
 
+from services.callers import RULES
 from services.chassis import loops
 from services.chassis.blobs.contract import BlobStore
 from services.chassis.jetstream import Inbox
@@ -65,7 +66,9 @@ async def build(settings: DeliverySettings) -> AsyncIterator[Running]:
             limits,
             max_attempts=settings.max_attempts,
         )
-        yield await runtime.serve(partial(delivery_pb2_grpc.add_DeliveryServiceServicer_to_server, service), SERVICE)
+        yield await runtime.serve(
+            partial(delivery_pb2_grpc.add_DeliveryServiceServicer_to_server, service), SERVICE, RULES
+        )
 
 
 def _worker(

@@ -6,6 +6,7 @@ from functools import partial
 
 from pymongo import MongoClient
 
+from services.callers import RULES
 from services.chassis import loops, mongo
 from services.chassis.blobs.contract import BlobStore
 from services.chassis.jetstream import JetStream
@@ -70,7 +71,7 @@ async def build(settings: ExporterSettings) -> AsyncIterator[Running]:
         )
         runtime.stack.push_async_callback(service.settled)
         running = await runtime.serve(
-            partial(exporter_pb2_grpc.add_ExporterServiceServicer_to_server, service), SERVICE
+            partial(exporter_pb2_grpc.add_ExporterServiceServicer_to_server, service), SERVICE, RULES
         )
         runtime.stack.callback(service.leave)
         yield running

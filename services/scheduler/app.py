@@ -5,6 +5,7 @@ from contextlib import asynccontextmanager
 from datetime import timedelta
 from functools import partial
 
+from services.callers import RULES
 from services.chassis import loops
 from services.chassis.jetstream import Inbox
 from services.chassis.service_runtime import Running, service_runtime
@@ -60,7 +61,9 @@ async def build(settings: SchedulerSettings) -> AsyncIterator[Running]:
         limits = Limits(settings)
         registry = ScheduleRegistry(schedules, exporter, delivery, limits)
         service = SchedulerService(registry, schedules, runs, limits)
-        yield await runtime.serve(partial(scheduler_pb2_grpc.add_SchedulerServiceServicer_to_server, service), SERVICE)
+        yield await runtime.serve(
+            partial(scheduler_pb2_grpc.add_SchedulerServiceServicer_to_server, service), SERVICE, RULES
+        )
 
 
 def _background(

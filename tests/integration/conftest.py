@@ -9,7 +9,7 @@ import pytest
 
 from services.chassis import mongo
 from services.exporter.jobs.store import JobStore
-from tests.certificates import Authority, Mount
+from tests.certificates import Authority
 from tests.contract.destinations.rigs.sftp import SftpRig
 from tests.integration.chassis.certified import Services
 from tests.integration.delivering import DeliveryFixture, OpenShop
@@ -125,6 +125,4 @@ def authority() -> Authority:
 @pytest.fixture
 def services(clean_uri: str, nats_url: str, tmp_path: Path, authority: Authority) -> Services:
     """What builds services that use certificates of the CA."""
-    mount = Mount(tmp_path / "tls")
-    mount.write(authority.issue(), authority.pem)
-    return Services(clean_uri, nats_url, tmp_path, mount)
+    return Services(clean_uri, nats_url, tmp_path, authority)

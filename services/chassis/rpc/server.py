@@ -1,4 +1,4 @@
-"""A gRPC server with health, reflection, mTLS, errors as google.rpc.Status, metrics and draining before it stops."""
+"""A gRPC server: health, reflection, mTLS, rules for callers, errors as google.rpc.Status, metrics, draining."""
 
 from __future__ import annotations  # grpcio's classes take type arguments in its stubs only
 
@@ -19,6 +19,7 @@ from services.chassis.faults import Fault, Kind
 from services.chassis.rpc import errors as rpc_errors
 from services.chassis.rpc import requests
 from services.chassis.rpc import tracing as rpc_tracing
+from services.chassis.rpc.callers import UNAUTHENTICATED, Callers
 from services.chassis.rpc.health import HealthServicer
 from services.chassis.rpc.tls import Certificates
 from services.chassis.settings import RpcSettings
@@ -39,8 +40,15 @@ _OPTIONS: list[tuple[str, Any]] = [
 ]
 
 
-class FaultInterceptor(grpc.aio.ServerInterceptor):
-    """Binds the request id, checks the request, measures each call, and translates exceptions to statuses."""
+class CallInterceptor(grpc.aio.ServerInterceptor):
+    """Binds request id and caller, checks both caller and request, measures, and translates exceptions to statuses.
+
+    Args:
+        callers: who may call what; None without TLS, where everyone may.
+    """
+
+    def __init__(self, callers: Callers | None) -> None:
+        self._callers = callers
 
     async def intercept_service(
         self,
@@ -53,43 +61,43 @@ class FaultInterceptor(grpc.aio.ServerInterceptor):
             return handler
         if handler.unary_unary is not None:
             return grpc.unary_unary_rpc_method_handler(
-                _unary(handler.unary_unary, method),
+                self._unary(handler.unary_unary, method),
                 request_deserializer=requests.decoder(handler.request_deserializer),
                 response_serializer=handler.response_serializer,
             )
         if handler.unary_stream is not None:
             return grpc.unary_stream_rpc_method_handler(
-                _stream(handler.unary_stream, method),
+                self._stream(handler.unary_stream, method),
                 request_deserializer=requests.decoder(handler.request_deserializer),
                 response_serializer=handler.response_serializer,
             )
         return handler
 
+    def _unary(self, handle: Any, method: str) -> Any:
+        async def call(request: Any, context: Any) -> Any:
+            async with self._guarded(method, request, context) as checked:
+                return await handle(checked, context)
 
-def _unary(handle: Any, method: str) -> Any:
-    async def call(request: Any, context: Any) -> Any:
-        async with _guarded(method, context):
-            return await handle(requests.checked(request), context)
+        return call
 
-    return call
+    def _stream(self, handle: Any, method: str) -> Any:
+        async def call(request: Any, context: Any) -> AsyncIterator[Any]:
+            async with self._guarded(method, request, context) as checked:
+                async for answer in handle(checked, context):
+                    yield answer
 
+        return call
 
-def _stream(handle: Any, method: str) -> Any:
-    async def call(request: Any, context: Any) -> AsyncIterator[Any]:
-        async with _guarded(method, context):
-            async for answer in handle(requests.checked(request), context):
-                yield answer
-
-    return call
-
-
-@asynccontextmanager
-async def _guarded(method: str, context: Any) -> AsyncIterator[None]:
-    metadata = dict(context.invocation_metadata() or ())
-    request_context.begin(metadata.get(request_context.HEADER))
-    with rpc_tracing.serving(method, metadata):
-        async with _measured(method, context):
-            yield
+    @asynccontextmanager
+    async def _guarded(self, method: str, request: Any, context: Any) -> AsyncIterator[Any]:
+        metadata = dict(context.invocation_metadata() or ())
+        caller = UNAUTHENTICATED if self._callers is None else self._callers.identify(context)
+        request_context.begin(metadata.get(request_context.HEADER), caller=caller)
+        with rpc_tracing.serving(method, metadata):
+            async with _measured(method, context):
+                if self._callers is not None:
+                    self._callers.check(caller, method, request)
+                yield requests.checked(request)
 
 
 @asynccontextmanager
@@ -131,8 +139,9 @@ async def serving(
     *,
     ready: Callable[[], Awaitable[bool]],
     certificates: Certificates | None,
+    callers: Callers,
 ) -> AsyncIterator[Ports]:
-    """Serve what `register` adds; only to clients with a certificate, unless `certificates` is None.
+    """Serve what `register` adds; only to `callers` with a certificate, or to everyone if `certificates` is None.
 
     Health is SERVING for "" and each name in `services` while `ready` returns True, and always for `liveness`. On
     leaving, health is NOT_SERVING for `shutdown_notice` seconds while calls are still accepted; then running calls get
@@ -142,10 +151,12 @@ async def serving(
         OSError: an address cannot be bound.
     """
     checks = HealthServicer(ready, frozenset(["", *services]))
-    server = grpc.aio.server(interceptors=[FaultInterceptor()], options=_OPTIONS)
+    interceptor = CallInterceptor(callers if certificates is not None else None)
+    server = grpc.aio.server(interceptors=[interceptor], options=_OPTIONS)
     health_pb2_grpc.add_HealthServicer_to_server(checks, server)
     register(server)
-    reflection.enable_server_reflection([*services, health.SERVICE_NAME, reflection.SERVICE_NAME], server)
+    if settings.grpc_reflection:
+        reflection.enable_server_reflection([*services, health.SERVICE_NAME, reflection.SERVICE_NAME], server)
     bound = _bound(server, settings.grpc_host, settings.grpc_port, certificates)
     async with _health_listening(settings, checks) as health_port:
         await server.start()

@@ -1,4 +1,4 @@
-"""The id of a request in the gateway, the services and the logs; gRPC metadata `x-request-id`."""
+"""The id of a request in the gateway, the services and the logs (gRPC metadata `x-request-id`), and its caller."""
 
 import uuid
 
@@ -13,8 +13,13 @@ def current() -> str:
     return str(known) if known else uuid.uuid4().hex
 
 
-def begin(request_id: str | None) -> str:
-    """Bind an id (None: a new one) to all further logs of this task, and return it."""
+def caller() -> str:
+    """The name of the service that made the current gRPC call (`rpc.callers`); empty outside of calls."""
+    return str(structlog.contextvars.get_contextvars().get("caller", ""))
+
+
+def begin(request_id: str | None, *, caller: str | None = None) -> str:
+    """Bind an id (None: a new one), and the caller if there is one, to all further logs of this task; return the id."""
     chosen = request_id or uuid.uuid4().hex
-    structlog.contextvars.bind_contextvars(request_id=chosen)
+    structlog.contextvars.bind_contextvars(request_id=chosen, **({"caller": caller} if caller is not None else {}))
     return chosen

@@ -50,32 +50,37 @@ def scheduler_method(channel: grpc.aio.Channel) -> tuple[Method, Message]:
 
 
 class Services:
-    """Builds the services against the tests' servers, with the certificates of `mount`."""
+    """Builds the services against the tests' servers, each with a certificate of its own."""
 
-    def __init__(self, mongo_uri: str, nats_url: str, folder: Path, mount: Mount) -> None:
-        self.mount = mount
-        self._shared: dict[str, Any] = {"mongodb_uri": mongo_uri, "nats_url": nats_url, **mount.settings}
+    def __init__(self, mongo_uri: str, nats_url: str, folder: Path, authority: Authority) -> None:
+        self.mounts = {name: Mount(folder / name) for name in ("gateway", "exporter", "delivery", "scheduler")}
+        for name, mount in self.mounts.items():
+            mount.write(authority.issue(name=name), authority.pem)
+        self._shared: dict[str, Any] = {"mongodb_uri": mongo_uri, "nats_url": nats_url}
         self._store = {"artifacts_url": (folder / "artifacts").as_uri()}
         self._ports: dict[str, Any] = {"grpc_port": 0, "metrics_port": 0, "shutdown_grace": 1.0}
 
-    def exporter(self) -> AbstractAsyncContextManager[Running]:
-        settings = {**self._shared, **self._store, **self._ports, "worker_jobs": 0}
+    def exporter(self, **more: Any) -> AbstractAsyncContextManager[Running]:
+        settings = {**self._of("exporter"), **self._store, **self._ports, "worker_jobs": 0, **more}
         return exporter_app.build(ExporterSettings(**settings))
 
     def delivery(self, exporter_port: int = 1) -> AbstractAsyncContextManager[Running]:
-        settings = {**self._shared, **self._store, **self._ports, "master_keys": master_keys(1)}
+        settings = {**self._of("delivery"), **self._store, **self._ports, "master_keys": master_keys(1)}
         return delivery_app.build(DeliverySettings(exporter_address=f"127.0.0.1:{exporter_port}", **settings))
 
     def scheduler(self, exporter_port: int = 1, delivery_port: int = 1) -> AbstractAsyncContextManager[Running]:
         addresses = {"exporter": exporter_port, "delivery": delivery_port}
         settings: dict[str, Any] = {f"{name}_address": f"127.0.0.1:{port}" for name, port in addresses.items()}
-        return scheduler_app.build(SchedulerSettings(**settings, **self._shared, **self._ports))
+        return scheduler_app.build(SchedulerSettings(**settings, **self._of("scheduler"), **self._ports))
 
     def gateway(self, exporter_port: int, **more: Any) -> AbstractAsyncContextManager[gateway_app.Running]:
-        settings = {**self._shared, **self._store, "exporter_address": f"127.0.0.1:{exporter_port}", **more}
+        settings = {**self._of("gateway"), **self._store, "exporter_address": f"127.0.0.1:{exporter_port}", **more}
         return gateway_app.build(
             GatewaySettings(gateway_port=0, signing_key="a signing key for tests, not a secret", **settings)
         )
+
+    def _of(self, name: str) -> dict[str, Any]:
+        return {**self._shared, **self.mounts[name].settings}
 
 
 @asynccontextmanager

@@ -128,16 +128,17 @@ async def _key(uri: str, tenant: str) -> str:
 async def test_a_server_whose_certificate_is_for_another_name_is_not_talked_to(
     services: Services, authority: Authority
 ) -> None:
-    services.mount.write(authority.issue("exporter.catalog-exports"), authority.pem)
+    mount = services.mounts["exporter"]
+    mount.write(authority.issue("exporter.catalog-exports"), authority.pem)
     async with (
         services.exporter() as running,
-        tls.certificates(ProcessSettings(**services.mount.settings)) as certificates,
+        tls.certificates(ProcessSettings(**mount.settings)) as certificates,
         rpc_client.channel(f"127.0.0.1:{running.rpc_port}", certificates) as opened,
     ):
         method, request = exporter_method(opened)
         with pytest.raises(Unavailable):
             await Caller("exporter", deadline=5).call(method, request)
-        services.mount.write(authority.issue("127.0.0.1"), authority.pem)
+        mount.write(authority.issue("127.0.0.1"), authority.pem)
         # Both sides take the new files over; that the same stub is answered now shows that the name was the reason.
         await eventually("it is answered", lambda: _answered(opened))
 
@@ -153,7 +154,7 @@ async def _answered(opened: grpc.aio.Channel) -> bool:
 
 @pytest.mark.parametrize("name", ["exporter", "delivery", "scheduler", "gateway"])
 async def test_a_service_does_not_start_without_its_configured_files(services: Services, name: str) -> None:
-    (services.mount.folder / "tls.key").unlink()
+    (services.mounts[name].folder / "tls.key").unlink()
     starting: dict[str, Callable[[], AbstractAsyncContextManager[Any]]] = {
         "exporter": services.exporter,
         "delivery": services.delivery,

@@ -28,7 +28,8 @@ from tests.integration.exporting import DEADLINE, eventually, new_tenant
 
 
 async def test_no_call_fails_while_certificates_and_ca_are_changed(services: Services, authority: Authority) -> None:
-    mount, successor = services.mount, Authority()
+    mount, successor = services.mounts["exporter"], Authority()
+    mount.write(authority.issue(), authority.pem)  # of the gateway's name, since the client shows it too
     both = authority.pem + successor.pem
     async with (
         services.exporter() as running,
@@ -81,9 +82,11 @@ async def _more(count: Callable[[], int], than: int) -> bool:
 async def test_a_call_under_way_ends_where_it_began_and_its_channel_is_closed_then(
     services: Services, authority: Authority, clean_uri: str
 ) -> None:
+    mount = services.mounts["gateway"]
+    mount.write(authority.issue(name="shop"), authority.pem)
     async with (
-        services.exporter() as running,
-        tls.certificates(ProcessSettings(**services.mount.settings)) as certificates,
+        services.exporter(grpc_callers="shop=*") as running,
+        tls.certificates(ProcessSettings(**mount.settings)) as certificates,
         rpc_client.channel(f"127.0.0.1:{running.rpc_port}", certificates) as opened,
     ):
         assert certificates is not None
@@ -94,8 +97,8 @@ async def test_a_call_under_way_ends_where_it_began_and_its_channel_is_closed_th
         watching = stub.WatchJob(exporter_pb2.WatchJobRequest(tenant=tenant, job_id=job.id), timeout=DEADLINE)
         assert await watching.read() == exporter_pb2.WatchJobResponse(job=job)
         first = opened._channel  # type: ignore[attr-defined]  # of the stand-in; nothing else tells when it is closed
-        pair = authority.issue()
-        services.mount.write(pair, authority.pem)
+        pair = authority.issue(name="shop")
+        mount.write(pair, authority.pem)
         await eventually("the client has it", lambda: _is(certificates, pair))
         await stub.GetJob(exporter_pb2.GetJobRequest(tenant=tenant, job_id=job.id), timeout=DEADLINE)
         await asyncio.sleep(1.5)  # the old channel would be closed by now, but for the watch
@@ -114,9 +117,9 @@ async def test_a_service_keeps_its_old_certificate_when_the_new_one_is_broken(
     services: Services, authority: Authority
 ) -> None:
     old = authority.issue()
-    services.mount.write(old, authority.pem)
+    services.mounts["exporter"].write(old, authority.pem)
     async with services.exporter() as running:
-        services.mount.write(Pair(authority.issue().certificate, old.key), authority.pem)
+        services.mounts["exporter"].write(Pair(authority.issue().certificate, old.key), authority.pem)
         await asyncio.sleep(2 * tls.RELOAD_SECONDS)  # nothing must happen, so there is nothing to wait for
         assert await _shows(running.rpc_port, old)
         async with channel(running.rpc_port, authority, authority.issue()) as good:

@@ -1,0 +1,70 @@
+"""Which caller may call which gRPC method, with mTLS. docs/security.md shows the table; a test compares both.
+
+A caller is known by the name in its certificate. A method that is missing here cannot be called by anyone.
+"""
+
+from services.chassis.rpc.callers import Rules
+
+GATEWAY, SCHEDULER, DELIVERY = "gateway", "scheduler", "delivery"
+INTERNAL = "internal"
+"""Services of the operator that `GRPC_CALLERS` names, each with its tenants."""
+
+_METHODS: dict[str, dict[str, set[str]]] = {
+    "ExporterService": {
+        "CreateJob": {GATEWAY, SCHEDULER, INTERNAL},
+        "CheckJob": {SCHEDULER, INTERNAL},
+        "GetJob": {GATEWAY, SCHEDULER, INTERNAL},
+        "ListJobs": {GATEWAY, INTERNAL},
+        "CancelJob": {GATEWAY, INTERNAL},
+        "RetryJob": {GATEWAY, INTERNAL},
+        "DeleteJob": {GATEWAY, INTERNAL},
+        "WatchJob": {INTERNAL},
+        "ListFormats": {GATEWAY, INTERNAL},
+        "GetJobUsage": {GATEWAY, INTERNAL},
+        "GetJobFile": {GATEWAY, DELIVERY, INTERNAL},
+        "ListCompletions": {DELIVERY, INTERNAL},
+    },
+    "DeliveryService": {
+        "CreatePlatform": {GATEWAY, INTERNAL},
+        "GetPlatform": {GATEWAY, SCHEDULER, INTERNAL},
+        "ListPlatforms": {GATEWAY, INTERNAL},
+        "UpdatePlatform": {GATEWAY, INTERNAL},
+        "DeletePlatform": {GATEWAY, INTERNAL},
+        "TestPlatform": {GATEWAY, INTERNAL},
+        "ListPlatformTypes": {GATEWAY, INTERNAL},
+        "GetPlatformUsage": {GATEWAY, INTERNAL},
+        "ListDeliveries": {GATEWAY, INTERNAL},
+        "GetDelivery": {INTERNAL},
+        "RetryDelivery": {INTERNAL},
+        "DeliverJob": {GATEWAY, INTERNAL},
+    },
+    "SchedulerService": {
+        "CreateSchedule": {GATEWAY, INTERNAL},
+        "GetSchedule": {GATEWAY, INTERNAL},
+        "ListSchedules": {GATEWAY, INTERNAL},
+        "UpdateSchedule": {GATEWAY, INTERNAL},
+        "DeleteSchedule": {GATEWAY, INTERNAL},
+        "RunSchedule": {GATEWAY, INTERNAL},
+        "ListRuns": {GATEWAY, INTERNAL},
+        "ListUpcomingTimes": {GATEWAY, INTERNAL},
+        "PreviewSchedule": {GATEWAY, INTERNAL},
+        "GetScheduleUsage": {GATEWAY, INTERNAL},
+    },
+}
+# Methods without a tenant that show no tenant's data. Any other method without a tenant reads all tenants.
+_NO_TENANTS_DATA = {"ListFormats", "ListPlatformTypes", "PreviewSchedule"}
+
+RULES = Rules(
+    methods={
+        f"/catalog.exports.v1.{service}/{method}": frozenset(callers)
+        for service, methods in _METHODS.items()
+        for method, callers in methods.items()
+    },
+    no_tenants_data=frozenset(
+        f"/catalog.exports.v1.{service}/{method}"
+        for service, methods in _METHODS.items()
+        for method in methods
+        if method in _NO_TENANTS_DATA
+    ),
+    others=INTERNAL,
+)
