@@ -18,7 +18,7 @@ LABELS    = --build-arg VERSION=$(VERSION) --build-arg REVISION=$(REVISION) --bu
 
 export MONGODB_URI NATS_URL LOCAL_DIR GATEWAY_PORT
 
-.PHONY: help setup demo up load key test test-full check format bench images stand-ins containers e2e-containers protos docs requirements clean
+.PHONY: help setup demo up load key test test-full torture check format bench images stand-ins containers e2e-containers protos docs requirements clean
 
 help:  ## show this list
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -58,6 +58,9 @@ test: setup  ## run the tests against real servers
 
 test-full: setup  ## run the long and rare tests, which `make test` leaves out
 	@$(BIN)/python -m pytest -n 2 --dist worksteal -m full
+
+torture: setup  ## [FAULTS=100] [SEED=random]: cause faults in a stack of its own, and account for every job
+	@$(BIN)/python -m tests.torture --faults $(or $(FAULTS),100) $(if $(SEED),--seed $(SEED))
 
 check: setup  ## format, lint, types, import rules, generated code and docs
 	@$(BIN)/ruff format --check .

@@ -1,0 +1,224 @@
+"""The stack under torture: two of each service, three mongods, a NATS server, three destinations, and proxies between.
+
+Services reach MongoDB, NATS, each other and the destinations through one proxy for each server, and so do the members
+of the replica set.
+"""
+
+import contextlib
+import shutil
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+import asyncssh
+
+from deploy.local.children import Child, NotReady
+from deploy.local.demo.products.catalogue import made
+from deploy.local.demo.products.filling import fill
+from deploy.local.secrets import api_key, master_keys, signing_key
+from deploy.local.servers import HOST, REPLICA_SET, free_port
+from deploy.local.services import GATEWAY, SERVICES
+from deploy.local.signals import raise_if_stopped
+from tests.tcp_proxy import TcpProxy
+from tests.torture.disk import Disk
+from tests.torture.plan import MEMBERS, RECEIVERS
+from tests.torture.processes import FAKETIME, Member, Nats, Receiver, ServiceProcess, Tortured, initiate, module
+
+LEASE = 5.0
+"""Seconds. Shorter than in production, so that faults longer than a lease are frequent; the rules are the same."""
+PACE = {
+    "LEASE_SECONDS": str(LEASE),
+    "DISPATCH_SECONDS": "6",
+    "RETRY_SECONDS": "0.5",
+    "MAX_RETRY_SECONDS": "5",
+    "MAX_ATTEMPTS": "100",
+    "RECONCILE_SECONDS": "5",
+    "SWEEP_SECONDS": "5",
+    "FOLLOW_SECONDS": "5",
+    "WORKER_JOBS": "2",
+    "RATE_LIMIT": "1000000",
+    "EGRESS_ALLOW": "127.0.0.0/8",
+}
+SET_TIMEOUT = 60.0
+
+
+class Cluster:
+    """Everything that runs, with data, logs and keys in one folder.
+
+    Everything is launched by the thread that uses it: the kernel kills what a thread launched when the thread ends.
+
+    Args:
+        replicas: processes of each service.
+        report: receives a message for each process that ended by itself.
+    """
+
+    def __init__(self, folder: Path, replicas: int, report: Callable[[str], None]) -> None:
+        self.folder = folder
+        self.disk = Disk(folder / "artifacts", folder / "artifacts.img")
+        self.processes: dict[str, Tortured] = {}
+        self.proxies: dict[str, TcpProxy] = {}
+        self.gateways: list[str] = []
+        self.crashes: list[str] = []
+        """Processes that ended by themselves, with the end of their logs."""
+        self.down: set[str] = set()
+        """Processes that a fault has ended and will start again."""
+        self.ports: dict[str, int] = {}
+        self.mongodb_uri = ""
+        self._logs = folder / "logs"
+        self._replicas = replicas
+        self._report = report
+        self._held = contextlib.ExitStack()
+
+    def __enter__(self) -> "Cluster":
+        with contextlib.ExitStack() as held:
+            self.disk.mount()
+            held.callback(self.disk.unmount)
+            held.callback(self._stop_processes)
+            self._start_servers(held)
+            self._start_services(held)
+            self._held = held.pop_all()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._held.close()
+
+    @property
+    def members(self) -> list[Member]:
+        """The members of the replica set."""
+        return [process for process in self.processes.values() if isinstance(process, Member)]
+
+    @property
+    def primary(self) -> Member | None:
+        """The primary, if there is one."""
+        return next((member for member in self.members if member.is_primary), None)
+
+    @property
+    def has_faketime(self) -> bool:
+        """Whether clocks can be set wrong here."""
+        return FAKETIME is not None
+
+    def member(self, name: str) -> Member:
+        """A member of the replica set by name."""
+        return next(member for member in self.members if member.name == name)
+
+    def lose_streams(self) -> None:
+        """Delete the store of the NATS server, which does not run."""
+        shutil.rmtree(self.folder / "nats-server" / "store", ignore_errors=True)
+
+    def check(self) -> None:
+        """Start again what ended by itself."""
+        for name, process in self.processes.items():
+            process.trim_log()
+            if process.pid is None and name not in self.down:
+                self.crashes.append(f"{name} {process.exit_status}:\n{process.tail()}")
+                self._report(self.crashes[-1])
+                self.launch(name)
+
+    def launch(self, name: str) -> None:
+        """Launch a process; if its port is still taken, `check` tries again."""
+        self.down.discard(name)
+        with contextlib.suppress(NotReady):
+            self.processes[name].launch()
+
+    def is_ready(self, name: str) -> bool:
+        """Whether the process runs and serves."""
+        return self.processes[name].pid is not None and self.processes[name].is_ready()
+
+    def key(self, tenant: str) -> str:
+        """A new API key of the tenant."""
+        return api_key(self.folder / f"api-key-{tenant}", self.mongodb_uri, tenant)
+
+    def fill(self, tenant: str, products: int, suppliers: int) -> None:
+        """Load the demo catalogue of this size."""
+        fill(self.mongodb_uri, tenant, made(products, suppliers))
+
+    def _proxy(self, held: contextlib.ExitStack, name: str, port: int) -> int:
+        """The port of a new proxy in front of a server."""
+        self.proxies[name] = held.enter_context(TcpProxy(HOST, port))
+        return self.proxies[name].port
+
+    def _start_servers(self, held: contextlib.ExitStack) -> None:
+        addresses = []
+        for number, name in enumerate(MEMBERS, 1):
+            port = free_port()
+            addresses.append(f"{HOST}:{self._proxy(held, name, port)}")
+            self.processes[name] = Member(number, self.folder / name, port, addresses[-1], self._logs)
+        self.mongodb_uri = f"mongodb://{','.join(addresses)}/?replicaSet={REPLICA_SET}"
+        nats = Nats(self.folder / "nats-server", free_port(), self._logs / "nats-server.log")
+        self.processes["nats-server"] = nats
+        self.ports["nats-server"] = self._proxy(held, "nats-server", nats.port)
+        for name in RECEIVERS:
+            receiver = Receiver(name, *self._receiver(name), self._logs)
+            self.processes[name] = receiver
+            self.ports[name] = self._proxy(held, name, receiver.port)
+        self._start(list(self.processes.values()))
+        initiate(self.members)
+        _wait("the replica set has a primary", lambda: self.primary is not None)
+        _wait("all members are ready", lambda: all(self.is_ready(name) for name in MEMBERS))
+
+    def _receiver(self, name: str) -> tuple[list[str | Path], int]:
+        """The command of a destination, and its port."""
+        root, port = self.folder / name, free_port()
+        root.mkdir()
+        if name == "sftp":
+            host_key = self.folder / "sftp-host-key"
+            asyncssh.generate_private_key("ssh-ed25519").write_private_key(str(host_key))
+            return module("tests.torture.receivers.sftp", root, port, host_key), port
+        if name == "ftp":
+            return module("tests.torture.receivers.ftp", root, port), port
+        return module("moto.server", "-H", HOST, "-p", port), port
+
+    def _start_services(self, held: contextlib.ExitStack) -> None:
+        ports: dict[str, list[int]] = {service.name: [] for service in SERVICES}
+        addresses: dict[str, str] = {}
+        for service in SERVICES:
+            ports[service.name] = [free_port() for _ in range(self._replicas)]
+            if service.address_variable:
+                proxied = [
+                    self._proxy(held, f"{service.name}-{number}", port)
+                    for number, port in enumerate(ports[service.name], 1)
+                ]
+                addresses[service.address_variable] = "ipv4:///" + ",".join(f"{HOST}:{port}" for port in proxied)
+        env = self._environment(addresses)
+        started: list[Tortured] = []
+        for service in SERVICES:
+            for number, port in enumerate(ports[service.name], 1):
+                process = ServiceProcess(service, number, port, env, self._logs)
+                self.processes[process.name] = process
+                started.append(process)
+        self.gateways = [f"http://{HOST}:{port}" for port in ports[GATEWAY.name]]
+        self._start(started)
+
+    def _environment(self, addresses: Mapping[str, str]) -> dict[str, str]:
+        return {
+            "MONGODB_URI": self.mongodb_uri,
+            "NATS_URL": f"nats://{HOST}:{self.ports['nats-server']}",
+            "ARTIFACTS_URL": self.disk.folder.as_uri(),
+            "METRICS_PORT": "0",
+            "GRPC_HOST": HOST,
+            "GATEWAY_HOST": HOST,
+            "SIGNING_KEY": signing_key(self.folder),
+            "MASTER_KEYS": master_keys(self.folder),
+            **addresses,
+            **PACE,
+        }
+
+    def _start(self, processes: Sequence[Child]) -> None:
+        for process in processes:
+            process.launch()
+        for process in processes:
+            process.wait_ready()
+
+    def _stop_processes(self) -> None:
+        """All at once: this stack is not needed any more."""
+        for process in self.processes.values():
+            process.kill()
+
+
+def _wait(what: str, holds: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + SET_TIMEOUT
+    while not holds():
+        raise_if_stopped()
+        if time.monotonic() > deadline:
+            raise NotReady(f"not within {SET_TIMEOUT:.0f} s: {what}")
+        time.sleep(0.05)
