@@ -41,7 +41,10 @@ class Order:
 
 
 def orders(tenants: Mapping[str, int]) -> list[Order]:
-    """Those of some tenants, given with their numbers of products. Small ones are frequent, so that the machine has time for the faults."""
+    """Those of some tenants, given with their numbers of products.
+
+    Small ones are frequent, so that the machine has time for the faults.
+    """
     found = []
     for tenant, products in tenants.items():
         share = {"small": 6, "middle": 2, "large": 1}[tenant]
