@@ -41,7 +41,12 @@ class Tortured(Child):
         if not self.clock or FAKETIME is None:
             return {}
         # Timeouts and pauses use the monotonic clock, which is never wrong.
-        return {"LD_PRELOAD": str(FAKETIME), "FAKETIME": f"{self.clock:+.3f}s", "FAKETIME_DONT_FAKE_MONOTONIC": "1"}
+        return {
+            "LD_PRELOAD": str(FAKETIME),
+            "FAKETIME": f"{self.clock:+.3f}s",
+            "FAKETIME_DONT_FAKE_MONOTONIC": "1",
+            "PYTHONPATH": str(Path(__file__).with_name("wrong_clock")),
+        }
 
 
 class ServiceProcess(Tortured, ServiceChild):
