@@ -9,8 +9,8 @@ import time
 from datetime import UTC, datetime
 from pathlib import Path
 
-from deploy.local.children import NotReady
-from deploy.local.signals import interruptible
+from deploy.local.processes.children import NotReady
+from deploy.local.processes.signals import interruptible
 from tests.torture import report
 from tests.torture.disk import enter_namespace
 from tests.torture.run import Size, tortured

@@ -12,13 +12,14 @@ from pathlib import Path
 
 import asyncssh
 
-from deploy.local.children import Child, NotReady
 from deploy.local.demo.products.catalogue import made
 from deploy.local.demo.products.filling import fill
+from deploy.local.processes.children import Child, NotReady
+from deploy.local.processes.signals import raise_if_stopped
 from deploy.local.secrets import api_key, master_keys, signing_key
-from deploy.local.servers import HOST, REPLICA_SET, free_port
+from deploy.local.servers import HOST, free_port
+from deploy.local.servers.mongod import REPLICA_SET
 from deploy.local.services import GATEWAY, SERVICES
-from deploy.local.signals import raise_if_stopped
 from tests.tcp_proxy import TcpProxy
 from tests.torture.disk import Disk
 from tests.torture.plan import MEMBERS, RECEIVERS

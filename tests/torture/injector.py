@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from deploy.local.signals import raise_if_stopped
+from deploy.local.processes.signals import raise_if_stopped
 from tests.torture.cluster import Cluster
 from tests.torture.plan import Fault
 

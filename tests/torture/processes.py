@@ -12,8 +12,9 @@ from typing import Any
 from pymongo import MongoClient
 from pymongo.errors import OperationFailure, PyMongoError
 
-from deploy.local.children import Child
-from deploy.local.servers import HOST, REPLICA_SET, Mongod, NatsServer
+from deploy.local.processes.children import Child
+from deploy.local.servers import HOST, Mongod, NatsServer
+from deploy.local.servers.mongod import REPLICA_SET
 from deploy.local.services import Service, ServiceChild
 
 FAKETIME = next(Path("/usr/lib").glob("*/faketime/libfaketime.so.1"), None)
