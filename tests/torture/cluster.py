@@ -40,7 +40,7 @@ PACE = {
     "RATE_LIMIT": "1000000",
     "EGRESS_ALLOW": "127.0.0.0/8",
 }
-SET_TIMEOUT = 60.0
+START_TIMEOUT = 300.0
 
 
 class Cluster:
@@ -208,7 +208,7 @@ class Cluster:
         for process in processes:
             process.launch()
         for process in processes:
-            process.wait_ready()
+            _wait(f"{process.name} is ready; its log is {process.log}", process.is_ready)
 
     def _stop_processes(self) -> None:
         """All at once: this stack is not needed any more."""
@@ -217,9 +217,9 @@ class Cluster:
 
 
 def _wait(what: str, holds: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + SET_TIMEOUT
+    deadline = time.monotonic() + START_TIMEOUT
     while not holds():
         raise_if_stopped()
         if time.monotonic() > deadline:
-            raise NotReady(f"not within {SET_TIMEOUT:.0f} s: {what}")
+            raise NotReady(f"not within {START_TIMEOUT:.0f} s: {what}")
         time.sleep(0.05)
