@@ -12,6 +12,7 @@ from tests.torture.run import Size, tortured
 SEED = 12
 
 
+@pytest.mark.full
 def test_a_few_faults_break_no_promise(tmp_path: Path) -> None:
     size = Size(replicas=1, clients=2, tenants={"small": 40})
     result = tortured(tmp_path, 4, SEED, size, print)
