@@ -28,7 +28,7 @@ from services.gateway.clients.exporter import ExporterClient
 from services.gateway.clients.scheduler import SchedulerClient
 from services.gateway.http.bodies import BODY_TIMEOUT, LARGE_BODY_SLOTS
 from services.gateway.http.middleware import add_headers, middleware
-from services.gateway.http.route import PREFIX, Route
+from services.gateway.http.route import PREFIX, Route, routes_of
 from services.gateway.routes.deliveries import DeliveryRoutes
 from services.gateway.routes.downloads import DownloadRoutes, DownloadSlots
 from services.gateway.routes.exports import ExportRoutes
@@ -76,16 +76,17 @@ async def build(settings: GatewaySettings) -> AsyncIterator[Running]:
 
         signer = _signer(settings)
         slots = DownloadSlots(settings.max_downloads, settings.max_downloads_per_key)
-        routes = [
-            *LimitRoutes(exporter, delivery, scheduler).routes(),
-            *ExportRoutes(exporter).routes(),
-            *JobRoutes(exporter, signer, delivery).routes(),
-            *DownloadRoutes(exporter, blobs, slots, settings.stall_seconds).routes(),
+        resources: list[object] = [
+            LimitRoutes(exporter, delivery, scheduler),
+            ExportRoutes(exporter),
+            JobRoutes(exporter, signer, delivery),
+            DownloadRoutes(exporter, blobs, slots, settings.stall_seconds),
         ]
         if delivery is not None:
-            routes += [*PlatformRoutes(delivery, scheduler).routes(), *DeliveryRoutes(exporter, delivery).routes()]
+            resources += [PlatformRoutes(delivery, scheduler), DeliveryRoutes(exporter, delivery)]
         if scheduler is not None:
-            routes += ScheduleRoutes(scheduler).routes()
+            resources.append(ScheduleRoutes(scheduler))
+        routes = [route for resource in resources for route in routes_of(resource)]
 
         checks = {"exporter": partial(is_serving, exporter_channel), "database": partial(mongo.answers, client)}
         system = SystemRoutes(exporter, checks, routes)

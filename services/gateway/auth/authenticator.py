@@ -15,7 +15,7 @@ from services.gateway.auth.rate import Allowance, RateLimiter
 from services.gateway.errors import BadKey, MissingScope, RateLimited
 from services.gateway.http.ids import job_id_in_path
 from services.gateway.http.middleware import RESPONSE_HEADERS
-from services.gateway.http.route import Caller, Route
+from services.gateway.http.route import Caller, Route, respond
 from services.limits import Limits
 
 SCHEME = "bearer "
@@ -47,7 +47,11 @@ class Authenticator:
                 caller = await self._link_caller(request)
             else:
                 caller = await self._key_caller(request, route.scope)
-            return await route.handle(request, caller)
+            answer = await route.handle(request, caller)
+            if isinstance(answer, web.StreamResponse):
+                return answer
+            status, _ = route.answer
+            return web.Response(status=status) if answer is None else respond(answer, status)
 
         return handle
 

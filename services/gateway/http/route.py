@@ -1,11 +1,13 @@
-"""A route: its method and path, who may call it, what it does, and what its documentation says."""
+"""Routes: a method and path, who may call it, what handles it, and what its documentation says."""
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass, field, replace
+from typing import Any, TypeVar
 
 from aiohttp import web
 from pydantic import BaseModel
+
+from services.gateway.answers.models import Answer
 
 PREFIX = "/api/v1"
 
@@ -18,7 +20,9 @@ class Caller:
     key_id: str
 
 
-Handle = Callable[[web.Request, Caller], Awaitable[web.StreamResponse]]
+Handle = Callable[[web.Request, Caller], Awaitable[web.StreamResponse | Answer | None]]
+"""Handles a request. An `Answer` is sent with the status of its route; None is a response without a body."""
+Method = TypeVar("Method", bound=Callable[..., Any])
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,22 +35,25 @@ class Parameter:
     where: str = "query"
 
 
+async def _unbound(request: web.Request, caller: Caller) -> None:
+    raise NotImplementedError("the routes that can be called are those of `routes_of`")
+
+
 @dataclass(frozen=True, slots=True)
 class Route:
-    """One route below `/api/v1`.
+    """One route below `/api/v1`; decorates the method that handles it.
 
     Args:
         scope: the scope that the caller's key must have; empty: every key may call it.
         answer: status and model of a successful response; None: no body, or a file.
         faults: statuses of this route's problems, besides those of every route or of every body.
+        summary: the first sentence of the method's docstring.
     """
 
     method: str
     path: str
-    handle: Handle
     scope: str
-    summary: str
-    answer: tuple[int, type[BaseModel] | None]
+    answer: tuple[int, type[Answer] | None]
     parameters: Sequence[Parameter] = ()
     takes_options: bool = False
     """The body holds the options of the format in the path's `{format}`."""
@@ -56,3 +63,24 @@ class Route:
     is_file: bool = False
     allows_link: bool = False
     """A signed link is accepted instead of a key."""
+    summary: str = ""
+    handle: Handle = _unbound
+
+    def __call__(self, method: Method) -> Method:
+        """Mark the method as the handler of this route."""
+        method.route = self  # type: ignore[attr-defined]
+        return method
+
+
+def routes_of(resource: object) -> list[Route]:
+    """The routes whose handlers are methods of an object, in the order of their definition."""
+    return [
+        replace(method.route, handle=getattr(resource, name), summary=method.__doc__.splitlines()[0].rstrip("."))
+        for name, method in vars(type(resource)).items()
+        if hasattr(method, "route")
+    ]
+
+
+def respond(answer: Answer, status: int = 200, headers: Mapping[str, str] | None = None) -> web.Response:
+    """A response with the answer as its body."""
+    return web.json_response(text=answer.text(), status=status, headers=headers)

@@ -31,6 +31,9 @@ GET_PARAMETERS = (
         "If-None-Match", "The ETag of a file that you already have; 304 if it is still the same.", where="header"
     ),
 )
+PATH, SCOPE = "/exports/jobs/{job_id}/download", "exports:read"
+MISSING = (404, 409, 410)
+"""Statuses for a job without a file."""
 BYTES = Counter("gateway_download_bytes_total", "Bytes of files sent.")
 BUSY_SECONDS = 5.0
 """`Retry-After` when there are too many downloads."""
@@ -78,38 +81,9 @@ class DownloadRoutes:
         self._blobs = blobs
         self._stall = stall
 
-    def routes(self) -> list[Route]:
-        """Both of them."""
-        path, scope, answer = "/exports/jobs/{job_id}/download", "exports:read", (200, None)
-        missing = (404, 409, 410)
-        return [
-            Route(
-                "GET",
-                path,
-                self.download,
-                scope,
-                "Download a job's file",
-                answer,
-                parameters=GET_PARAMETERS,
-                faults=(*missing, 416),
-                is_file=True,
-                allows_link=True,
-            ),
-            Route(
-                "HEAD",
-                path,
-                self.download,
-                scope,
-                "Size and hash of a job's file",
-                answer,
-                faults=missing,
-                is_file=True,
-                allows_link=True,
-            ),
-        ]
-
+    @Route("GET", PATH, SCOPE, (200, None), GET_PARAMETERS, faults=(*MISSING, 416), is_file=True, allows_link=True)
     async def download(self, request: web.Request, caller: Caller) -> web.StreamResponse:
-        """The file, or one range of it."""
+        """Download a job's file."""
         file = await self._exporter.file(caller.tenant, job_id_in_path(request))
         job = file.job
         _check_has_file(job)
@@ -128,6 +102,11 @@ class DownloadRoutes:
         chunks = self._blobs.read(file.artifact_key, part.start if part else 0, response.content_length)
         with self._slots.hold(caller.key_id):
             return await self._send(request, response, chunks)
+
+    @Route("HEAD", PATH, SCOPE, (200, None), faults=MISSING, is_file=True, allows_link=True)
+    async def describe(self, request: web.Request, caller: Caller) -> web.StreamResponse:
+        """Size and hash of a job's file."""
+        return await self.download(request, caller)
 
     async def _send(
         self, request: web.Request, response: web.StreamResponse, chunks: AsyncGenerator[bytes, None]

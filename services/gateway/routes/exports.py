@@ -10,7 +10,7 @@ from services.gateway.clients.exporter import ExporterClient
 from services.gateway.http.bodies import json_object
 from services.gateway.http.idempotency import KEY_PARAMETER, idempotency_key
 from services.gateway.http.ids import job_path
-from services.gateway.http.route import Caller, Route
+from services.gateway.http.route import Caller, Route, respond
 
 POLL_SECONDS = 1
 """`Retry-After` while a job is processing."""
@@ -22,24 +22,18 @@ class ExportRoutes:
     def __init__(self, exporter: ExporterClient) -> None:
         self._exporter = exporter
 
-    def routes(self) -> list[Route]:
-        """One route for all formats; only the exporter knows which formats there are."""
-        return [
-            Route(
-                "POST",
-                "/exports/{format}/products",
-                self.create,
-                "exports:write",
-                "Export products",
-                (202, answers.Accepted),
-                parameters=[KEY_PARAMETER],
-                takes_options=True,
-                faults=(404,),
-            )
-        ]
-
+    # One route for all formats; only the exporter knows which formats there are.
+    @Route(
+        "POST",
+        "/exports/{format}/products",
+        "exports:write",
+        (202, answers.Accepted),
+        parameters=[KEY_PARAMETER],
+        takes_options=True,
+        faults=(404,),
+    )
     async def create(self, request: web.Request, caller: Caller) -> web.Response:
-        """Accept an export."""
+        """Export products."""
         options = await json_object(request)
         # The id is chosen here, so that a gRPC call that is retried does not create a second job.
         job = await self._exporter.create(
@@ -50,4 +44,4 @@ class ExportRoutes:
             job_id=str(uuid.uuid4()),
         )
         headers = {"Location": job_path(job.id), "Retry-After": str(POLL_SECONDS)}
-        return web.json_response(text=job_answers.accepted(job).text(), status=202, headers=headers)
+        return respond(job_answers.accepted(job), 202, headers)

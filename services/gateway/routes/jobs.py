@@ -16,12 +16,13 @@ from services.gateway.clients.exporter import ExporterClient, Listing
 from services.gateway.errors import BadQuery
 from services.gateway.http.ids import job_id_in_path, job_path
 from services.gateway.http.pages import LIST_PARAMETERS, requested_page
-from services.gateway.http.route import Caller, Parameter, Route
+from services.gateway.http.route import Caller, Parameter, Route, respond
 from services.gateway.routes.exports import POLL_SECONDS
 from services.wire import exporter_pb2 as pb
 
 DELIVERIES_PAUSE = 5.0
 """Seconds for which jobs are shown without deliveries after the delivery service did not answer."""
+ALL, ONE = "/exports/jobs", "/exports/jobs/{job_id}"
 JOB_LIST_PARAMETERS = (
     *LIST_PARAMETERS,
     Parameter("status", "Only jobs of this status.", {"enum": sorted(set(job_answers.STATUSES.values()))}),
@@ -39,88 +40,49 @@ class JobRoutes:
         self._delivery = delivery
         self._ask_deliveries_after = 0.0
 
-    def routes(self) -> list[Route]:
-        """All of them."""
-        one = "/exports/jobs/{job_id}"
-        job = answers.Job
-        return [
-            Route(
-                "GET",
-                "/exports/jobs",
-                self.list,
-                "exports:read",
-                "List jobs, newest first",
-                (200, answers.JobPage),
-                parameters=JOB_LIST_PARAMETERS,
-                faults=(422,),
-            ),
-            Route("GET", one, self.get, "exports:read", "Get a job", (200, job), faults=(404,)),
-            Route("POST", f"{one}/cancel", self.cancel, "exports:write", "Cancel a job", (200, job), faults=(404, 409)),
-            Route(
-                "POST",
-                f"{one}/retry",
-                self.retry,
-                "exports:write",
-                "Retry a failed or cancelled job",
-                (202, job),
-                faults=(404, 409),
-            ),
-            Route(
-                "DELETE",
-                one,
-                self.delete,
-                "exports:write",
-                "Delete an ended job and its file",
-                (204, None),
-                faults=(404, 409),
-            ),
-        ]
-
-    async def list(self, request: web.Request, caller: Caller) -> web.Response:
-        """A page of the tenant's jobs."""
+    @Route("GET", ALL, "exports:read", (200, answers.JobPage), parameters=JOB_LIST_PARAMETERS, faults=(422,))
+    async def list(self, request: web.Request, caller: Caller) -> answers.JobPage:
+        """List jobs, newest first."""
         page = await self._exporter.list(caller.tenant, _listing(request.query))
-        shown = answers.JobPage(
-            items=[
-                job_answers.shown(job, self._signer.file_url(job, caller.key_id, f"{request.scheme}://{request.host}"))
-                for job in page.jobs
-            ],
-            next_cursor=page.next_page_token or None,
-        )
-        return web.json_response(text=shown.text())
+        items = [job_answers.shown(job, self._file_url(request, caller, job)) for job in page.jobs]
+        return answers.JobPage(items=items, next_cursor=page.next_page_token or None)
 
+    @Route("GET", ONE, "exports:read", (200, answers.Job), faults=(404,))
     async def get(self, request: web.Request, caller: Caller) -> web.Response:
-        """One job."""
+        """Get a job."""
         job = await self._exporter.get(caller.tenant, job_id_in_path(request))
         return self._shown(request, caller, job, deliveries=await self._deliveries(job))
 
+    @Route("POST", f"{ONE}/cancel", "exports:write", (200, answers.Job), faults=(404, 409))
     async def cancel(self, request: web.Request, caller: Caller) -> web.Response:
-        """End a live job."""
+        """Cancel a job."""
         return self._shown(request, caller, await self._exporter.cancel(caller.tenant, job_id_in_path(request)))
 
+    @Route("POST", f"{ONE}/retry", "exports:write", (202, answers.Job), faults=(404, 409))
     async def retry(self, request: web.Request, caller: Caller) -> web.Response:
-        """Retry a job."""
-        return self._shown(
-            request, caller, await self._exporter.retry(caller.tenant, job_id_in_path(request)), status=202
-        )
+        """Retry a failed or cancelled job."""
+        job = await self._exporter.retry(caller.tenant, job_id_in_path(request))
+        return self._shown(request, caller, job, status=202)
 
-    async def delete(self, request: web.Request, caller: Caller) -> web.Response:
-        """Delete a job."""
+    @Route("DELETE", ONE, "exports:write", (204, None), faults=(404, 409))
+    async def delete(self, request: web.Request, caller: Caller) -> None:
+        """Delete an ended job and its file."""
         await self._exporter.delete(caller.tenant, job_id_in_path(request))
-        return web.Response(status=204)
 
     async def _deliveries(self, job: pb.Job) -> Sequence[answers.JobDelivery] | None:
         """The job's deliveries; None if it cannot have any, or if the delivery service does not answer."""
-        if (
-            self._delivery is None
-            or not job_answers.has_deliveries(job)
-            or time.monotonic() < self._ask_deliveries_after
-        ):
+        if self._delivery is None or not job_answers.has_deliveries(job):
+            return None
+        if time.monotonic() < self._ask_deliveries_after:
             return None
         try:
             return job_answers.deliveries(await self._delivery.list_deliveries_brief(job))
         except Unavailable:
             self._ask_deliveries_after = time.monotonic() + DELIVERIES_PAUSE
             return None
+
+    def _file_url(self, request: web.Request, caller: Caller, job: pb.Job) -> str | None:
+        return self._signer.file_url(job, caller.key_id, f"{request.scheme}://{request.host}")
 
     def _shown(
         self,
@@ -130,13 +92,11 @@ class JobRoutes:
         status: int = 200,
         deliveries: Sequence[answers.JobDelivery] | None = None,
     ) -> web.Response:
-        answer = job_answers.shown(
-            job, self._signer.file_url(job, caller.key_id, f"{request.scheme}://{request.host}"), deliveries
-        )
+        answer = job_answers.shown(job, self._file_url(request, caller, job), deliveries)
         headers = {"Retry-After": str(POLL_SECONDS)} if answer.status == "processing" else {}
         if status == 202:
             headers["Location"] = job_path(job.id)
-        return web.json_response(text=answer.text(), status=status, headers=headers)
+        return respond(answer, status, headers)
 
 
 def _listing(query: MultiMapping[str]) -> Listing:

@@ -23,12 +23,12 @@ class LimitRoutes:
         self._delivery = delivery
         self._scheduler = scheduler
 
-    def routes(self) -> list[Route]:
-        """All of them."""
-        return [Route("GET", "/limits", self.get, "", "Limits and usage", (200, Limits))]
+    @Route("GET", "/limits", "", (200, Limits))
+    async def get(self, request: web.Request, caller: Caller) -> Limits:
+        """Limits and usage.
 
-    async def get(self, request: web.Request, caller: Caller) -> web.Response:
-        """The tenant's limits and usage; the part of a service that does not answer is missing."""
+        The part of a service that does not answer is missing.
+        """
         parts = [self._jobs(caller.tenant), self._platforms(caller.tenant), self._schedules(caller.tenant)]
         usages: dict[str, Usage] = {}
         notes: list[Notice] = []
@@ -41,8 +41,7 @@ class LimitRoutes:
                 usages |= found
         allowance = request[ALLOWANCE]
         requests = RequestsLeft(limit=allowance.limit, left=allowance.remaining)
-        answer = Limits(**usages, requests_per_minute=requests, notes=notes or None)
-        return web.json_response(text=answer.text())
+        return Limits(**usages, requests_per_minute=requests, notes=notes or None)
 
     async def _jobs(self, tenant: str) -> dict[str, Usage]:
         found = await self._exporter.usage(tenant)

@@ -12,9 +12,10 @@ from services.gateway.errors import BadQuery, PlatformInUse
 from services.gateway.http.bodies import parse_body
 from services.gateway.http.ids import id_in_path
 from services.gateway.http.pages import LIST_PARAMETERS, requested_page
-from services.gateway.http.route import PREFIX, Caller, Parameter, Route
+from services.gateway.http.route import PREFIX, Caller, Parameter, Route, respond
 from services.wire import delivery_pb2 as pb
 
+ALL, ONE = "/exports/platforms", "/exports/platforms/{platform_id}"
 MAX_NAMED = 20
 """Schedules that are named when a platform cannot be deleted because of them."""
 FORCE = Parameter("force", "Delete it even if schedules deliver to it.", {"type": "boolean", "default": False})
@@ -27,62 +28,7 @@ class PlatformRoutes:
         self._delivery = delivery
         self._scheduler = scheduler
 
-    def routes(self) -> list[Route]:
-        """All of them."""
-        all_, one = "/exports/platforms", "/exports/platforms/{platform_id}"
-        read, write = "platforms:read", "platforms:write"
-        return [
-            Route(
-                "POST",
-                all_,
-                self.create,
-                write,
-                "Register a platform",
-                (201, answers.RegisteredPlatform),
-                body=answers.NewPlatform,
-            ),
-            Route(
-                "GET",
-                all_,
-                self.list,
-                read,
-                "List platforms, newest first",
-                (200, answers.PlatformPage),
-                parameters=LIST_PARAMETERS,
-                faults=(422,),
-            ),
-            Route("GET", one, self.get, read, "Get a platform", (200, answers.Platform), faults=(404,)),
-            Route(
-                "PATCH",
-                one,
-                self.change,
-                write,
-                "Change a platform",
-                (200, answers.Platform),
-                body=answers.PlatformChange,
-                faults=(404, 409),
-            ),
-            Route(
-                "DELETE",
-                one,
-                self.delete,
-                write,
-                "Delete a platform",
-                (204, None),
-                parameters=[FORCE],
-                faults=(404, 409, 422),
-            ),
-            Route(
-                "POST",
-                f"{one}/test",
-                self.test,
-                write,
-                "Test a platform: connect, write a file, read it back, delete it",
-                (200, answers.PlatformTest),
-                faults=(404,),
-            ),
-        ]
-
+    @Route("POST", ALL, "platforms:write", (201, answers.RegisteredPlatform), body=answers.NewPlatform)
     async def create(self, request: web.Request, caller: Caller) -> web.Response:
         """Register a platform."""
         body = await parse_body(request, answers.NewPlatform)
@@ -97,24 +43,24 @@ class PlatformRoutes:
             )
         )
         headers = {"Location": f"{PREFIX}/exports/platforms/{made.id}"}
-        return web.json_response(text=answers.registered(made).text(), status=201, headers=headers)
+        return respond(answers.registered(made), 201, headers)
 
-    async def list(self, request: web.Request, caller: Caller) -> web.Response:
-        """A page of platforms."""
+    @Route("GET", ALL, "platforms:read", (200, answers.PlatformPage), parameters=LIST_PARAMETERS, faults=(422,))
+    async def list(self, request: web.Request, caller: Caller) -> answers.PlatformPage:
+        """List platforms, newest first."""
         wanted = requested_page(request.query)
         found = await self._delivery.platforms(caller.tenant, wanted.limit, wanted.cursor)
-        page = answers.PlatformPage(
-            items=[answers.platform(one) for one in found.platforms], next_cursor=found.next_page_token or None
-        )
-        return web.json_response(text=page.text())
+        items = [answers.platform(one) for one in found.platforms]
+        return answers.PlatformPage(items=items, next_cursor=found.next_page_token or None)
 
-    async def get(self, request: web.Request, caller: Caller) -> web.Response:
-        """One platform."""
-        found = await self._delivery.platform(caller.tenant, id_in_path(request, "platform"))
-        return web.json_response(text=answers.platform(found).text())
+    @Route("GET", ONE, "platforms:read", (200, answers.Platform), faults=(404,))
+    async def get(self, request: web.Request, caller: Caller) -> answers.Platform:
+        """Get a platform."""
+        return answers.platform(await self._delivery.platform(caller.tenant, id_in_path(request, "platform")))
 
-    async def change(self, request: web.Request, caller: Caller) -> web.Response:
-        """Change the given fields."""
+    @Route("PATCH", ONE, "platforms:write", (200, answers.Platform), body=answers.PlatformChange, faults=(404, 409))
+    async def change(self, request: web.Request, caller: Caller) -> answers.Platform:
+        """Change a platform."""
         platform_id = id_in_path(request, "platform")
         body = await parse_body(request, answers.PlatformChange)
         change = pb.UpdatePlatformRequest(tenant=caller.tenant, platform_id=platform_id)
@@ -124,10 +70,15 @@ class PlatformRoutes:
             change.config_json = json.dumps(body.config)
         if body.is_active is not None:
             change.is_active = body.is_active
-        return web.json_response(text=answers.platform(await self._delivery.update_platform(change)).text())
+        return answers.platform(await self._delivery.update_platform(change))
 
-    async def delete(self, request: web.Request, caller: Caller) -> web.Response:
-        """Delete a platform, unless schedules deliver to it."""
+    @Route("DELETE", ONE, "platforms:write", (204, None), parameters=[FORCE], faults=(404, 409, 422))
+    async def delete(self, request: web.Request, caller: Caller) -> None:
+        """Delete a platform.
+
+        Raises:
+            PlatformInUse: schedules deliver to it, and `force` is not true.
+        """
         platform_id = id_in_path(request, "platform")
         force = request.query.get(FORCE.name, "false")
         if force not in ("true", "false"):
@@ -138,9 +89,11 @@ class PlatformRoutes:
                 names = [f"{one.schedule_name!r} ({one.id})" for one in users.schedules]
                 raise PlatformInUse(names, more=bool(users.next_page_token))
         await self._delivery.delete_platform(caller.tenant, platform_id)
-        return web.Response(status=204)
 
-    async def test(self, request: web.Request, caller: Caller) -> web.Response:
-        """Test a platform; a failed step is part of the result, not an error."""
-        found = await self._delivery.test_platform(caller.tenant, id_in_path(request, "platform"))
-        return web.json_response(text=answers.test(found).text())
+    @Route("POST", f"{ONE}/test", "platforms:write", (200, answers.PlatformTest), faults=(404,))
+    async def test(self, request: web.Request, caller: Caller) -> answers.PlatformTest:
+        """Test a platform: connect, write a file, read it back, delete it.
+
+        A failed step is part of the result, not an error.
+        """
+        return answers.test(await self._delivery.test_platform(caller.tenant, id_in_path(request, "platform")))

@@ -12,9 +12,10 @@ from services.gateway.http.bodies import json_object, parse_body
 from services.gateway.http.idempotency import KEY_PARAMETER, idempotency_key
 from services.gateway.http.ids import id_in_path
 from services.gateway.http.pages import LIST_PARAMETERS, check_parameters, requested_page, whole_number
-from services.gateway.http.route import PREFIX, Caller, Parameter, Route
+from services.gateway.http.route import PREFIX, Caller, Parameter, Route, respond
 from services.wire import scheduler_pb2 as pb
 
+ALL, ONE = "/exports/schedules", "/exports/schedules/{schedule_id}"
 DEFAULT_TIMES, MAX_TIMES = 10, 100
 COUNT_PARAMETERS = (
     Parameter("count", "How many.", {"type": "integer", "minimum": 1, "maximum": MAX_TIMES, "default": DEFAULT_TIMES}),
@@ -27,84 +28,7 @@ class ScheduleRoutes:
     def __init__(self, scheduler: SchedulerClient) -> None:
         self._scheduler = scheduler
 
-    def routes(self) -> list[Route]:
-        """All of them; `preview` must come before the paths with an id."""
-        all_, one = "/exports/schedules", "/exports/schedules/{schedule_id}"
-        read, write = "schedules:read", "schedules:write"
-        lists, shown = LIST_PARAMETERS, answers.Schedule
-        return [
-            Route(
-                "POST",
-                all_,
-                self.create,
-                write,
-                "Create a schedule",
-                (201, answers.MadeSchedule),
-                body=answers.NewSchedule,
-            ),
-            Route(
-                "GET",
-                all_,
-                self.list,
-                read,
-                "List schedules, newest first",
-                (200, answers.SchedulePage),
-                parameters=lists,
-                faults=(422,),
-            ),
-            Route(
-                "POST",
-                f"{all_}/preview",
-                self.preview,
-                read,
-                "The next fire times of an expression",
-                (200, answers.Upcoming),
-                body=answers.Preview,
-            ),
-            Route("GET", one, self.get, read, "Get a schedule", (200, shown), faults=(404,)),
-            Route(
-                "PATCH",
-                one,
-                self.change,
-                write,
-                "Change a schedule",
-                (200, shown),
-                body=answers.ScheduleChange,
-                faults=(404, 409),
-            ),
-            Route("DELETE", one, self.delete, write, "Delete a schedule", (204, None), faults=(404,)),
-            Route(
-                "POST",
-                f"{one}/run",
-                self.run,
-                write,
-                "Run a schedule now",
-                (202, answers.Run),
-                parameters=[KEY_PARAMETER],
-                faults=(404, 422),
-            ),
-            Route(
-                "GET",
-                f"{one}/runs",
-                self.runs,
-                read,
-                "List a schedule's runs, newest first",
-                (200, answers.RunPage),
-                parameters=lists,
-                faults=(404, 422),
-            ),
-            Route(
-                "GET",
-                f"{one}/upcoming",
-                self.upcoming,
-                read,
-                "The next fire times of a schedule",
-                (200, answers.Upcoming),
-                parameters=COUNT_PARAMETERS,
-                faults=(404, 422),
-            ),
-        ]
-
+    @Route("POST", ALL, "schedules:write", (201, answers.MadeSchedule), body=answers.NewSchedule)
     async def create(self, request: web.Request, caller: Caller) -> web.Response:
         """Create a schedule."""
         body = await parse_body(request, answers.NewSchedule)
@@ -125,30 +49,31 @@ class ScheduleRoutes:
             )
         )
         headers = {"Location": f"{PREFIX}/exports/schedules/{found.id}"}
-        return web.json_response(text=answers.made(found).text(), status=201, headers=headers)
+        return respond(answers.made(found), 201, headers)
 
-    async def list(self, request: web.Request, caller: Caller) -> web.Response:
-        """A page of schedules."""
+    @Route("GET", ALL, "schedules:read", (200, answers.SchedulePage), parameters=LIST_PARAMETERS, faults=(422,))
+    async def list(self, request: web.Request, caller: Caller) -> answers.SchedulePage:
+        """List schedules, newest first."""
         wanted = requested_page(request.query)
         found = await self._scheduler.list(caller.tenant, wanted.limit, wanted.cursor)
-        page = answers.SchedulePage(
-            items=[answers.schedule(one) for one in found.schedules], next_cursor=found.next_page_token or None
-        )
-        return web.json_response(text=page.text())
+        items = [answers.schedule(one) for one in found.schedules]
+        return answers.SchedulePage(items=items, next_cursor=found.next_page_token or None)
 
-    async def preview(self, request: web.Request, caller: Caller) -> web.Response:  # noqa: ARG002  the same for every tenant
+    # Before the routes with an id in their path.
+    @Route("POST", f"{ALL}/preview", "schedules:read", (200, answers.Upcoming), body=answers.Preview)
+    async def preview(self, request: web.Request, caller: Caller) -> answers.Upcoming:  # noqa: ARG002  the same for every tenant
         """The next fire times of an expression."""
         body = await parse_body(request, answers.Preview)
-        found = await self._scheduler.preview(body.cron_expression, body.timezone, body.count)
-        return web.json_response(text=answers.upcoming(found).text())
+        return answers.upcoming(await self._scheduler.preview(body.cron_expression, body.timezone, body.count))
 
-    async def get(self, request: web.Request, caller: Caller) -> web.Response:
-        """One schedule."""
-        found = await self._scheduler.get(caller.tenant, id_in_path(request, "schedule"))
-        return web.json_response(text=answers.schedule(found).text())
+    @Route("GET", ONE, "schedules:read", (200, answers.Schedule), faults=(404,))
+    async def get(self, request: web.Request, caller: Caller) -> answers.Schedule:
+        """Get a schedule."""
+        return answers.schedule(await self._scheduler.get(caller.tenant, id_in_path(request, "schedule")))
 
-    async def change(self, request: web.Request, caller: Caller) -> web.Response:
-        """Change the given fields."""
+    @Route("PATCH", ONE, "schedules:write", (200, answers.Schedule), body=answers.ScheduleChange, faults=(404, 409))
+    async def change(self, request: web.Request, caller: Caller) -> answers.Schedule:
+        """Change a schedule."""
         schedule_id = id_in_path(request, "schedule")
         body = await parse_body(request, answers.ScheduleChange)
         fields = body.model_dump(exclude_none=True, exclude={"options", "misfire", "overlap", "jitter_seconds"})
@@ -161,36 +86,38 @@ class ScheduleRoutes:
             change.jitter.FromSeconds(body.jitter_seconds)
         if body.options is not None:
             change.options_json = _options(await json_object(request))
-        return web.json_response(text=answers.schedule(await self._scheduler.update(change)).text())
+        return answers.schedule(await self._scheduler.update(change))
 
-    async def delete(self, request: web.Request, caller: Caller) -> web.Response:
+    @Route("DELETE", ONE, "schedules:write", (204, None), faults=(404,))
+    async def delete(self, request: web.Request, caller: Caller) -> None:
         """Delete a schedule."""
         await self._scheduler.delete(caller.tenant, id_in_path(request, "schedule"))
-        return web.Response(status=204)
 
-    async def run(self, request: web.Request, caller: Caller) -> web.Response:
-        """Run a schedule now, also if it is paused."""
+    @Route("POST", f"{ONE}/run", "schedules:write", (202, answers.Run), [KEY_PARAMETER], faults=(404, 422))
+    async def run(self, request: web.Request, caller: Caller) -> answers.Run:
+        """Run a schedule now.
+
+        A paused schedule runs too.
+        """
         request_id = idempotency_key(request) or uuid.uuid4().hex
-        found = await self._scheduler.run(caller.tenant, id_in_path(request, "schedule"), request_id)
-        return web.json_response(text=answers.run(found).text(), status=202)
+        return answers.run(await self._scheduler.run(caller.tenant, id_in_path(request, "schedule"), request_id))
 
-    async def runs(self, request: web.Request, caller: Caller) -> web.Response:
-        """A page of runs."""
+    @Route("GET", f"{ONE}/runs", "schedules:read", (200, answers.RunPage), LIST_PARAMETERS, faults=(404, 422))
+    async def runs(self, request: web.Request, caller: Caller) -> answers.RunPage:
+        """List a schedule's runs, newest first."""
         schedule_id = id_in_path(request, "schedule")
         wanted = requested_page(request.query)
         found = await self._scheduler.runs(caller.tenant, schedule_id, wanted.limit, wanted.cursor)
-        page = answers.RunPage(
-            items=[answers.run(one) for one in found.runs], next_cursor=found.next_page_token or None
-        )
-        return web.json_response(text=page.text())
+        items = [answers.run(one) for one in found.runs]
+        return answers.RunPage(items=items, next_cursor=found.next_page_token or None)
 
-    async def upcoming(self, request: web.Request, caller: Caller) -> web.Response:
+    @Route("GET", f"{ONE}/upcoming", "schedules:read", (200, answers.Upcoming), COUNT_PARAMETERS, faults=(404, 422))
+    async def upcoming(self, request: web.Request, caller: Caller) -> answers.Upcoming:
         """The next fire times of a schedule."""
         schedule_id = id_in_path(request, "schedule")
         check_parameters(request.query, COUNT_PARAMETERS)
         count = whole_number(request.query, "count", DEFAULT_TIMES, MAX_TIMES)
-        found = await self._scheduler.upcoming(caller.tenant, schedule_id, count)
-        return web.json_response(text=answers.upcoming(found).text())
+        return answers.upcoming(await self._scheduler.upcoming(caller.tenant, schedule_id, count))
 
 
 def _options(body: str) -> str:
