@@ -10,13 +10,14 @@ from services.callers import RULES
 from services.chassis import loops
 from services.chassis.blobs.contract import BlobStore
 from services.chassis.jetstream import Inbox
+from services.chassis.networks import parse_networks
 from services.chassis.service_runtime import Running, instance_id, service_runtime
 from services.delivery.deliveries.completions import ACK_WAIT, EVENTS, Completions, Watermark
 from services.delivery.deliveries.fan_out import FanOut, FanOutStore
 from services.delivery.deliveries.store import DeliveryStore
 from services.delivery.deliveries.worker import Worker
 from services.delivery.destinations import destinations
-from services.delivery.destinations.egress import Egress, Rules, parse_networks
+from services.delivery.destinations.egress import Egress, Rules
 from services.delivery.exporter_client import ExporterClient
 from services.delivery.platforms.registry import PlatformRegistry
 from services.delivery.platforms.secrets import Vault, vault_of

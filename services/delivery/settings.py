@@ -2,8 +2,8 @@
 
 from pydantic import Field, SecretStr, field_validator
 
+from services.chassis.networks import Networks
 from services.chassis.settings import RpcSettings
-from services.delivery.destinations.egress import parse_networks
 from services.delivery.platforms.secrets import parse_master_keys
 from services.limits import LimitSettings
 
@@ -33,7 +33,7 @@ class DeliverySettings(LimitSettings, VaultSettings):
         default="file:///var/lib/catalog-exports/artifacts",
         description="Where the exporter keeps finished files: file:///folder or s3://bucket/prefix.",
     )
-    egress_allow: str = Field(
+    egress_allow: Networks = Field(
         default="",
         description="Networks that deliveries may reach besides the public internet: `10.1.0.0/16, 192.168.7.4`.",
     )
@@ -56,9 +56,3 @@ class DeliverySettings(LimitSettings, VaultSettings):
         default=300.0, gt=0, description="How far these checks look back from the last completion seen."
     )
     history_days: float = Field(default=90.0, gt=0, description="How long finished deliveries are kept.")
-
-    @field_validator("egress_allow")
-    @classmethod
-    def _networks(cls, text: str) -> str:
-        parse_networks(text)
-        return text

@@ -15,9 +15,9 @@ from aiohttp import web
 
 from services.chassis import mongo
 from services.chassis.blobs import open_store
+from services.chassis.networks import parse_networks
 from services.chassis.rpc import client as rpc_client
 from services.chassis.rpc import tls
-from services.gateway.auth.addresses import parse_networks
 from services.gateway.auth.authenticator import Authenticator
 from services.gateway.auth.key_cache import KeyCache
 from services.gateway.auth.key_store import KeyStore

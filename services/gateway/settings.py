@@ -1,8 +1,8 @@
 """Environment variables of the gateway."""
 
-from pydantic import Field, SecretStr, field_validator
+from pydantic import Field, SecretStr
 
-from services.gateway.auth.addresses import parse_networks
+from services.chassis.networks import Networks
 from services.limits import LimitSettings
 
 
@@ -38,7 +38,7 @@ class GatewaySettings(LimitSettings):
     attempt_limit: int = Field(
         default=60, ge=1, description="Unknown API keys per minute and client address, on each replica."
     )
-    trusted_proxies: str = Field(
+    trusted_proxies: Networks = Field(
         default="", description="Networks of proxies whose X-Forwarded-For is trusted: `10.0.0.0/8, 192.168.7.4`."
     )
     max_body_bytes: int = Field(default=1024 * 1024, ge=1024, description="Largest request body.")
@@ -55,9 +55,3 @@ class GatewaySettings(LimitSettings):
     stall_seconds: float = Field(
         default=60.0, gt=0, description="Time after which a download is aborted if the client stops reading."
     )
-
-    @field_validator("trusted_proxies")
-    @classmethod
-    def _networks(cls, text: str) -> str:
-        parse_networks(text)
-        return text

@@ -17,12 +17,12 @@ import structlog
 from aiohttp import AddrInfoType, TCPConnector
 from aiohttp.abc import AbstractResolver, ResolveResult
 
+from services.chassis.networks import Network
 from services.delivery.destinations.threads import DaemonThreads
 
 log = structlog.get_logger()
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
-Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 Lookup = Callable[[str, int], Awaitable[Sequence[str]]]
 
 RESOLVE_SECONDS = 10.0
@@ -104,15 +104,6 @@ def _unwrapped(address: Address) -> Address:
         if address in _NAT64:
             return ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
     return address
-
-
-def parse_networks(text: str) -> tuple[Network, ...]:
-    """Networks of a comma-separated list such as `10.0.0.0/8, 127.0.0.1`.
-
-    Raises:
-        ValueError: one of them is not a network.
-    """
-    return tuple(ipaddress.ip_network(part.strip(), strict=False) for part in text.split(",") if part.strip())
 
 
 @cache

@@ -5,7 +5,6 @@ import concurrent.futures
 import queue
 import threading
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from typing import TypeVar
 
@@ -46,10 +45,10 @@ class DaemonThreads:
 
 
 @cache
-def _key_threads() -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(KEY_THREADS, thread_name_prefix="keys")
+def _key_threads() -> DaemonThreads:
+    return DaemonThreads(KEY_THREADS, "keys")
 
 
 async def in_key_thread(work: Callable[[], T]) -> T:
     """Call work that reads private keys."""
-    return await asyncio.get_running_loop().run_in_executor(_key_threads(), work)
+    return await _key_threads().run(work)

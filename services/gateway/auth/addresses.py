@@ -1,20 +1,12 @@
 """The address a request comes from, also behind proxies. Pure."""
 
 from collections.abc import Sequence
-from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
+from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 
-Network = IPv4Network | IPv6Network
+from services.chassis.networks import Network
+
 IPV6_PREFIX = 64
 """An IPv6 client has a whole network of this size to itself."""
-
-
-def parse_networks(text: str) -> tuple[Network, ...]:
-    """Comma-separated networks or addresses.
-
-    Raises:
-        ValueError: one of them is neither.
-    """
-    return tuple(ip_network(part.strip(), strict=False) for part in text.split(",") if part.strip())
 
 
 def client_address(peer: str | None, forwarded_for: Sequence[str], trusted: Sequence[Network]) -> str:

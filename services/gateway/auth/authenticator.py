@@ -8,7 +8,8 @@ import structlog
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
-from services.gateway.auth.addresses import Network, client_address
+from services.chassis.networks import Network
+from services.gateway.auth.addresses import client_address
 from services.gateway.auth.key_cache import KeyCache
 from services.gateway.auth.links import Signer
 from services.gateway.auth.rate import Allowance, RateLimiter

@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
+from services.chassis.networks import parse_networks
 from services.delivery.destinations.contract import DestinationError, RemoteFile, Session
-from services.delivery.destinations.egress import Egress, Rules, parse_networks, system_lookup
+from services.delivery.destinations.egress import Egress, Rules, system_lookup
 from services.delivery.destinations.ftp.destination import FtpConfig, FtpDestination
 from services.delivery.destinations.kit.timeouts import Timeouts
 from tests.contract.destinations.payloads import File, MemoryNotes

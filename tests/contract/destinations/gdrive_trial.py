@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
+from services.chassis.networks import parse_networks
 from services.delivery.destinations.contract import DestinationError, RemoteFile
-from services.delivery.destinations.egress import Egress, Rules, parse_networks
+from services.delivery.destinations.egress import Egress, Rules
 from services.delivery.destinations.gdrive.destination import DriveConfig
 from services.delivery.destinations.gdrive.session import NOTE, DriveSession
 from services.delivery.destinations.gdrive.upload import GRAIN

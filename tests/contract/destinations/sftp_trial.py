@@ -7,8 +7,9 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from typing import Any
 
+from services.chassis.networks import parse_networks
 from services.delivery.destinations.contract import Payload, Session
-from services.delivery.destinations.egress import Egress, Rules, parse_networks
+from services.delivery.destinations.egress import Egress, Rules
 from services.delivery.destinations.kit.timeouts import Timeouts
 from services.delivery.destinations.sftp.destination import Sftp, SftpConfig
 

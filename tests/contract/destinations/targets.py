@@ -5,8 +5,9 @@ from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from typing import Any
 
+from services.chassis.networks import parse_networks
 from services.delivery.destinations.contract import Destination, RemoteFile, Session
-from services.delivery.destinations.egress import Egress, Rules, parse_networks
+from services.delivery.destinations.egress import Egress, Rules
 from tests.contract.destinations.payloads import File, MemoryNotes, Seen
 from tests.contract.destinations.rigs import Line, Rig
 

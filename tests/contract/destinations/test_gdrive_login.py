@@ -10,8 +10,9 @@ from pydantic import ValidationError
 
 from deploy.local.servers import free_port
 from services.chassis.faults import BadRequest
+from services.chassis.networks import parse_networks
 from services.delivery.destinations.contract import DestinationError, InvalidField
-from services.delivery.destinations.egress import Egress, Rules, parse_networks
+from services.delivery.destinations.egress import Egress, Rules
 from services.delivery.destinations.gdrive.destination import DriveConfig, Endpoints, GoogleDrive
 from services.delivery.destinations.gdrive.http import DriveTimeouts
 from services.delivery.platforms.config import checked, prepared, split

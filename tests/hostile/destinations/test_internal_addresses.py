@@ -6,9 +6,10 @@ from typing import Any
 
 import pytest
 
+from services.chassis.networks import parse_networks
 from services.delivery.destinations import destinations
 from services.delivery.destinations.contract import DestinationError
-from services.delivery.destinations.egress import Egress, Rules, parse_networks
+from services.delivery.destinations.egress import Egress, Rules
 from tests.contract.destinations.payloads import MemoryNotes
 
 ADDRESS = "127.0.0.9"

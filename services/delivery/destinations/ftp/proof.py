@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from services.delivery.destinations.contract import Payload, Step
 from services.delivery.destinations.ftp.client import Client
 from services.delivery.destinations.ftp.errors import Refused, translate_errors
-from services.delivery.destinations.kit.blocks import at_most
+from services.delivery.destinations.kit.blocks import at_most, hexdigest
 from services.delivery.destinations.kit.timeouts import Timeouts
 
 _STRONGEST_FIRST = (("sha256", "SHA-256"), ("sha512", "SHA-512"), ("sha1", "SHA-1"), ("md5", "MD5"))
@@ -109,11 +109,8 @@ class Prover:
         return known.found_in(answer)
 
     async def _read_back(self, name: str, size: int) -> str:
-        digest = hashlib.sha256()
         async with aclosing(at_most(content(self._client, name), size)) as blocks:
-            async for block in blocks:
-                await asyncio.to_thread(digest.update, block)
-        return digest.hexdigest()
+            return await hexdigest(blocks, hashlib.sha256())
 
     async def _source_hash(self, payload: Payload, algorithm: str) -> str:
         """The payload's hash by another algorithm; meanwhile NOOP keeps the connection open."""

@@ -13,6 +13,7 @@ from services.delivery.destinations.contract import DestinationError, NameTaken,
 from services.delivery.destinations.gdrive.api import DriveApi, DriveFile, drive_file
 from services.delivery.destinations.gdrive.http import translate_errors
 from services.delivery.destinations.gdrive.upload import Ended, IdTaken, Target, Transfer, Uploaded, begin, cancel
+from services.delivery.destinations.kit.blocks import hexdigest
 
 NOTE = "upload"
 MAX_SESSIONS = 4
@@ -160,14 +161,8 @@ async def _same(found: RemoteFile, payload: Payload, md5: str = "") -> bool:
         return False
     if sha256 and not md5:
         return True
-    return found.reported.get("md5") == (md5 or await _md5(payload))
-
-
-async def _md5(payload: Payload) -> str:
-    digest = hashlib.md5(usedforsecurity=False)
-    async for chunk in payload.read(0):
-        digest.update(chunk)
-    return digest.hexdigest()
+    sent = md5 or await hexdigest(payload.read(0), hashlib.md5(usedforsecurity=False))
+    return found.reported.get("md5") == sent
 
 
 def _kept(payload: Payload) -> Kept | None:

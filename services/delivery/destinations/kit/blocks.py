@@ -1,5 +1,6 @@
-"""Cuts a file's bytes into the blocks that a protocol sends."""
+"""The bytes of a file as a stream: cut into the blocks that a protocol sends, limited, or hashed."""
 
+import hashlib
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
 
@@ -22,6 +23,13 @@ async def blocks(chunks: AsyncIterator[bytes], size: int) -> AsyncGenerator[byte
             rest = rest[room:]
     if held:
         yield bytes(held)
+
+
+async def hexdigest(chunks: AsyncIterator[bytes], digest: "hashlib._Hash") -> str:
+    """The hash of all chunks, in hex."""
+    async for chunk in chunks:
+        digest.update(chunk)
+    return digest.hexdigest()
 
 
 async def at_most(chunks: AsyncGenerator[bytes, None], size: int) -> AsyncGenerator[bytes, None]:

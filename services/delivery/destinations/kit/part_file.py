@@ -5,7 +5,7 @@ set aside under a hidden name; if that is interrupted, the next attempt finishes
 """
 
 from collections.abc import AsyncGenerator, Mapping
-from contextlib import aclosing, suppress
+from contextlib import suppress
 from typing import Protocol
 
 from services.delivery.destinations.contract import DestinationError, NameTaken, Payload, RemoteFile, Step
@@ -78,11 +78,9 @@ class FolderSession:
             await self._rename(part, name)
         return RemoteFile(self._folder.path(name), payload.size, reported)
 
-    async def read(self, name: str) -> AsyncGenerator[bytes, None]:
+    def read(self, name: str) -> AsyncGenerator[bytes, None]:
         """The bytes of a file."""
-        async with aclosing(self._folder.read(_checked(name))) as chunks:
-            async for chunk in chunks:
-                yield chunk
+        return self._folder.read(_checked(name))
 
     async def remove(self, name: str) -> None:
         """Delete a file."""

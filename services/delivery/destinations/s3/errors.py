@@ -14,6 +14,7 @@ from botocore.exceptions import (
     SSLError,
 )
 
+from services.chassis.blobs.s3_errors import code_of
 from services.delivery.destinations.contract import DestinationError, Step
 from services.delivery.destinations.kit.error_rules import Fault, find_egress_error, printable
 from services.delivery.destinations.s3.client import ATTEMPTS
@@ -112,11 +113,6 @@ _CODES = {
     "NoSuchKey 404": Fault("no_such_file", "The object does not exist."),
 }
 FAULTS = {code: fault for codes, fault in _CODES.items() for code in codes.split()}
-
-
-def code_of(exc: ClientError) -> str:
-    """S3's error code; the HTTP status where the answer has no body (HEAD)."""
-    return str(exc.response.get("Error", {}).get("Code", ""))
 
 
 @asynccontextmanager

@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 
+from services.chassis.blobs.s3_errors import code_of
 from services.delivery.destinations.contract import DestinationError, Payload, RemoteFile, Step
 from services.delivery.destinations.kit.timeouts import extend
 from services.delivery.destinations.s3.client import Access
-from services.delivery.destinations.s3.errors import code_of, translate_errors
+from services.delivery.destinations.s3.errors import translate_errors
 
 if TYPE_CHECKING:
     from types_aiobotocore_s3 import S3Client
@@ -27,7 +28,7 @@ _ENDLESS = f"The server lists the parts of an upload on more than {MAX_PAGES} pa
 _MISSING = ("404", "NoSuchKey", "NotFound")
 _UNEXPLAINED = ("400", "403")
 """Statuses of HEAD whose reason is missing, because its answer has no body."""
-_MD5 = re.compile(r"[0-9a-f]{32}")
+MD5 = re.compile(r"[0-9a-f]{32}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +53,7 @@ class Piece:
         if reported.get("ChecksumSHA256"):
             return bool(reported["ChecksumSHA256"] == self.sha256)
         etag = reported["ETag"].strip('"')
-        if _MD5.fullmatch(etag) and not reported.get("ServerSideEncryption"):
+        if MD5.fullmatch(etag) and not reported.get("ServerSideEncryption"):
             return bool(etag == hashlib.md5(self.data, usedforsecurity=False).hexdigest())
         return True
 

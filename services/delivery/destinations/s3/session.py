@@ -1,16 +1,13 @@
 """A session at a bucket. Objects only appear when they are complete, so nothing is renamed."""
 
 import hashlib
-import re
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
 
 from services.delivery.destinations.contract import DestinationError, NameTaken, Payload, RemoteFile, Step
-from services.delivery.destinations.kit.blocks import at_most
-from services.delivery.destinations.s3.objects import Objects, Piece
+from services.delivery.destinations.kit.blocks import at_most, hexdigest
+from services.delivery.destinations.s3.objects import MD5, Objects, Piece
 from services.delivery.destinations.s3.upload import Upload, abort, pieces, require_same
-
-_MD5 = re.compile(r"[0-9a-f]{32}")
 
 
 class S3Session:
@@ -36,11 +33,11 @@ class S3Session:
             return found.reported["sha256"] == payload.sha256
         etag = found.reported.get("etag", "")
         # Only equality proves something: the ETag of an encrypted object is not an MD5.
-        if _MD5.fullmatch(etag) and await _hash(payload.read(0), hashlib.md5(usedforsecurity=False)) == etag:
+        if MD5.fullmatch(etag) and await hexdigest(payload.read(0), hashlib.md5(usedforsecurity=False)) == etag:
             return True
         key = found.remote.split("/", 3)[3]
         content = at_most(self._objects.read(key), payload.size)
-        return await _hash(content, hashlib.sha256()) == payload.sha256
+        return await hexdigest(content, hashlib.sha256()) == payload.sha256
 
     async def send(self, name: str, payload: Payload, *, replace: bool) -> RemoteFile:
         """See the contract."""
@@ -59,11 +56,9 @@ class S3Session:
         await abort(self._objects, payload)
         return await self._verified(key, etag, payload)
 
-    async def read(self, name: str) -> AsyncGenerator[bytes, None]:
+    def read(self, name: str) -> AsyncGenerator[bytes, None]:
         """The bytes of an object."""
-        async with aclosing(self._objects.read(self._objects.key(name))) as chunks:
-            async for chunk in chunks:
-                yield chunk
+        return self._objects.read(self._objects.key(name))
 
     async def remove(self, name: str) -> None:
         """Delete an object."""
@@ -132,9 +127,3 @@ def _is_this_delivery(found: RemoteFile, payload: Payload) -> bool:
 def _changed(what: str) -> DestinationError:
     text = f"The object {what}, a moment after it was written; another client may write this name too."
     return DestinationError(Step.WRITE, "changed_meanwhile", text, transient=True)
-
-
-async def _hash(chunks: AsyncIterator[bytes], digest: "hashlib._Hash") -> str:
-    async for chunk in chunks:
-        digest.update(chunk)
-    return digest.hexdigest()

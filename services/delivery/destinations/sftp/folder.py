@@ -14,7 +14,7 @@ import asyncssh
 from asyncssh.constants import FILEXFER_TYPE_DIRECTORY, FXF_CREAT, FXF_READ, FXF_WRITE
 
 from services.delivery.destinations.contract import DestinationError, Payload, RemoteFile, Step
-from services.delivery.destinations.kit.blocks import blocks
+from services.delivery.destinations.kit.blocks import blocks, hexdigest
 from services.delivery.destinations.sftp import transfer
 from services.delivery.destinations.sftp.errors import MISSING, translate_errors
 
@@ -170,9 +170,7 @@ class SftpFolder:
 
     async def _hash(self, name: str, start: int, end: int, digest: "hashlib._Hash") -> str:
         async with aclosing(self._read(name, start, end)) as pieces:
-            async for piece in pieces:
-                digest.update(piece)
-        return digest.hexdigest()
+            return await hexdigest(pieces, digest)
 
     @asynccontextmanager
     async def _opened(self, name: str, flags: int, step: Step) -> AsyncIterator[asyncssh.SFTPClientFile]:

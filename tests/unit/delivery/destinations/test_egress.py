@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import aiohttp
 import pytest
 
+from services.chassis.networks import parse_networks
 from services.delivery.destinations import egress as rules_of
 from services.delivery.destinations.egress import (
     Egress,
@@ -15,7 +16,6 @@ from services.delivery.destinations.egress import (
     Unencrypted,
     Unresolved,
     checked_connector,
-    parse_networks,
     refusal,
 )
 

@@ -2,7 +2,8 @@
 
 import pytest
 
-from services.gateway.auth.addresses import client_address, parse_networks
+from services.chassis.networks import parse_networks
+from services.gateway.auth.addresses import client_address
 
 TRUSTED = parse_networks("10.0.0.0/8, 192.168.7.4, fd00::/8")
 
