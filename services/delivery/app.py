@@ -9,10 +9,9 @@ from prometheus_client import Gauge
 from services.callers import RULES
 from services.chassis import loops
 from services.chassis.blobs.contract import BlobStore
-from services.chassis.jetstream import Inbox
 from services.chassis.networks import parse_networks
 from services.chassis.service_runtime import Running, instance_id, service_runtime
-from services.delivery.deliveries.completions import ACK_WAIT, EVENTS, Completions, Watermark
+from services.delivery.deliveries.completions import Completions, Watermark
 from services.delivery.deliveries.fan_out import FanOut, FanOutStore
 from services.delivery.deliveries.store import DeliveryStore
 from services.delivery.deliveries.worker import Worker
@@ -25,6 +24,7 @@ from services.delivery.platforms.store import PlatformStore
 from services.delivery.platforms.targets import TargetResolver
 from services.delivery.service import DeliveryService
 from services.delivery.settings import DeliverySettings
+from services.export_events import event_inbox
 from services.limits import Limits
 from services.wire import delivery_pb2_grpc
 
@@ -51,7 +51,7 @@ async def build(settings: DeliverySettings) -> AsyncIterator[Running]:
         targets = TargetResolver(known, platforms, vault, Egress(Rules(parse_networks(settings.egress_allow))))
         worker = _worker(settings, deliveries, platforms, targets, blobs, vault)
         fan_out = FanOut(fan_outs, platforms, deliveries, max_attempts=settings.max_attempts, wake=worker.wake)
-        inbox = Inbox(runtime.jetstream, EVENTS, "delivery", ack_wait=ACK_WAIT)
+        inbox = event_inbox(runtime.jetstream, "delivery")
         completions = Completions(exporter, fan_out, watermark, inbox, lookback=settings.lookback_seconds)
         await runtime.run_in_background(*_background(settings, completions, deliveries, worker))
         limits = Limits(settings)

@@ -7,7 +7,6 @@ from datetime import datetime
 
 import grpc
 
-from services.chassis.faults import Fault, Kind
 from services.chassis.rpc.client import Caller
 from services.wire import exporter_pb2 as pb
 from services.wire import exporter_pb2_grpc
@@ -23,12 +22,8 @@ class ExporterClient:
     async def job_file(self, tenant: str, job_id: str) -> pb.JobFile | None:
         """A job with the location of its file; None when there is no such job."""
         request = pb.GetJobFileRequest(tenant=tenant, job_id=job_id)
-        try:
-            return (await self._caller.call(self._stub.GetJobFile, request)).file
-        except Fault as fault:
-            if fault.kind is Kind.NOT_FOUND:
-                return None
-            raise
+        found = await self._caller.find(self._stub.GetJobFile, request)
+        return None if found is None else found.file
 
     async def completions(self, since: datetime) -> AsyncIterator[pb.JobFile]:
         """Jobs completed at `since` or later, in the order of their completion, page by page."""

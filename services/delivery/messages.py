@@ -1,9 +1,8 @@
 """Platforms and deliveries to the messages of delivery.proto."""
 
 import json
-from collections.abc import Iterable
 
-from services.chassis.faults import BadRequest, ErrorInfo, Violation
+from services.chassis.faults import ErrorInfo
 from services.chassis.timestamps import to_duration, to_timestamp
 from services.delivery.deliveries.delivery import Delivery, DeliveryState, PastAttempt, Receipt
 from services.delivery.platforms.config import masked
@@ -94,15 +93,3 @@ def _attempt(past: PastAttempt) -> pb.Attempt:
 
 def _error(error: ErrorInfo | None) -> errors_pb2.ErrorInfo | None:
     return None if error is None else errors_pb2.ErrorInfo(code=error.code, message=error.message, step=error.step)
-
-
-def from_states(values: Iterable[pb.DeliveryState.ValueType]) -> list[DeliveryState]:
-    """The states in a filter.
-
-    Raises:
-        BadRequest: a number that is not a state.
-    """
-    chosen = list(values)
-    if unknown := [str(value) for value in chosen if value not in FROM_STATES]:
-        raise BadRequest([Violation("states", f"{', '.join(unknown)} is not a state of a delivery")])
-    return [FROM_STATES[value] for value in chosen]

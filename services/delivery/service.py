@@ -10,14 +10,15 @@ from typing import Any
 import structlog
 
 from services.chassis.paging import from_cursor, page_size
+from services.chassis.rpc.requests import known_values
 from services.delivery.deliveries.delivery import PLATFORM_DELETED, Delivery, DeliveryState
 from services.delivery.deliveries.fan_out import new_delivery
 from services.delivery.deliveries.store import DeliveryStore
 from services.delivery.deliveries.worker import Worker
 from services.delivery.destinations.contract import Destination, Step
-from services.delivery.errors import DeliveryNotFound, JobNotFound, PlatformNotFound, TooManyTests, WrongState
+from services.delivery.errors import DeliveryNotFound, JobNotFound, TooManyTests, WrongState
 from services.delivery.exporter_client import ExporterClient
-from services.delivery.messages import delivery_message, from_states, platform_message, test_message
+from services.delivery.messages import FROM_STATES, delivery_message, platform_message, test_message
 from services.delivery.platforms.platform import Platform
 from services.delivery.platforms.probe import StepResult, probe
 from services.delivery.platforms.registry import Change, PlatformRegistry
@@ -153,7 +154,7 @@ class DeliveryService(delivery_pb2_grpc.DeliveryServiceServicer):
             request.tenant,
             job_id=request.job_id,
             platform_id=request.platform_id,
-            states=from_states(request.states),
+            states=known_values(request.states, FROM_STATES, "states", "a state of a delivery"),
             before=from_cursor(request.page_token),
             limit=size,
             brief=brief,
@@ -186,9 +187,7 @@ class DeliveryService(delivery_pb2_grpc.DeliveryServiceServicer):
             raise JobNotFound(request.job_id)
         if file.job.state != exporter_pb2.JOB_STATE_COMPLETED:
             raise WrongState("job_has_no_file", "Only a completed export whose file is still kept can be delivered.")
-        platform = await self._platforms.get(request.tenant, request.platform_id)
-        if platform is None:
-            raise PlatformNotFound(request.platform_id)
+        platform = await self._registry.get(request.tenant, request.platform_id)
         if not platform.is_active:
             raise WrongState("platform_inactive", "The platform is not active; activate it first.")
         wanted = new_delivery(file, platform.id, platform, self._max_attempts)

@@ -1,7 +1,6 @@
 """Jobs to and from the messages of exporter.proto."""
 
 import json
-from collections.abc import Iterable
 from datetime import UTC, datetime
 
 from services.chassis import json_text
@@ -18,18 +17,6 @@ FROM_STATES = {value: state for state, value in STATES.items()}
 STAGES: dict[str, pb.JobStage.ValueType] = {stage: pb.JobStage.Value(f"JOB_STAGE_{stage.name}") for stage in Stage}
 PLATFORM_IDS = "platform_ids"
 """The option that holds the selection of platforms in stored jobs and in REST; in messages it has its own field."""
-
-
-def from_states(values: Iterable[pb.JobState.ValueType]) -> list[JobState]:
-    """The states in a filter.
-
-    Raises:
-        BadRequest: a number that is not a state.
-    """
-    chosen = list(values)
-    if unknown := [str(value) for value in chosen if value not in FROM_STATES]:
-        raise BadRequest([Violation("states", f"{', '.join(unknown)} is not a state of a job")])
-    return [FROM_STATES[value] for value in chosen]
 
 
 def options_of(request: pb.CreateJobRequest) -> str:

@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import uuid
 from collections.abc import AsyncIterator, Mapping
 from contextlib import suppress
 from typing import Any
@@ -14,6 +13,7 @@ from services.chassis.blobs.contract import BlobError, BlobStore
 from services.chassis.faults import BadRequest, Unavailable, Violation
 from services.chassis.mongo import Document
 from services.chassis.paging import from_cursor, page_size
+from services.chassis.rpc.requests import chosen_id, known_values
 from services.chassis.telemetry import request_context, tracing
 from services.chassis.timestamps import from_timestamp
 from services.exporter.catalogue.column_store import ColumnStore, request_key
@@ -25,7 +25,7 @@ from services.exporter.jobs.dispatch import Dispatcher
 from services.exporter.jobs.job import ENDED, Job, NewJob, id_for_key
 from services.exporter.jobs.store import JobStore
 from services.exporter.messages import (
-    from_states,
+    FROM_STATES,
     options_of,
     refuse_selection,
     to_file_message,
@@ -122,7 +122,7 @@ class ExporterService(exporter_pb2_grpc.ExporterServiceServicer):
         size = page_size(request.page_size)
         found = await self._store.page(
             request.tenant,
-            states=from_states(request.states),
+            states=known_values(request.states, FROM_STATES, "states", "a state of a job"),
             form=request.format,
             schedule_id=request.schedule_id,
             before=from_cursor(request.page_token),
@@ -240,12 +240,7 @@ def _chosen_id(request: pb.CreateJobRequest) -> str:
         if request.job_id:
             raise BadRequest([Violation("job_id", "must be empty where there is an idempotency_key")])
         return id_for_key(request.tenant, request.idempotency_key)
-    if not request.job_id:
-        return str(uuid.uuid4())
-    try:
-        return str(uuid.UUID(request.job_id))
-    except ValueError as exc:
-        raise BadRequest([Violation("job_id", "is not a UUID")]) from exc
+    return chosen_id(request.job_id, "job_id")
 
 
 def _description(form: Format) -> pb.FormatDescription:

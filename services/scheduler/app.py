@@ -7,12 +7,11 @@ from functools import partial
 
 from services.callers import RULES
 from services.chassis import loops
-from services.chassis.jetstream import Inbox
 from services.chassis.service_runtime import Running, service_runtime
+from services.export_events import event_inbox
 from services.limits import Limits
-from services.scheduler.delivery_client import DeliveryClient
-from services.scheduler.exporter_client import ExporterClient
-from services.scheduler.runs.outcomes import ACK_WAIT, EVENTS, Outcomes
+from services.scheduler.clients import DeliveryClient, ExporterClient
+from services.scheduler.runs.outcomes import Outcomes
 from services.scheduler.runs.store import RunStore
 from services.scheduler.runs.submit import Submitter
 from services.scheduler.runs.tick import Ticker
@@ -41,7 +40,7 @@ async def build(settings: SchedulerSettings) -> AsyncIterator[Running]:
         outcomes = Outcomes(
             runs,
             exporter,
-            Inbox(runtime.jetstream, EVENTS, "scheduler", ack_wait=ACK_WAIT),
+            event_inbox(runtime.jetstream, "scheduler"),
             follow=settings.follow_seconds,
             batch=settings.tick_batch,
             concurrency=settings.run_concurrency,

@@ -1,6 +1,7 @@
 """Schedules and runs to and from the messages of scheduler.proto."""
 
 from collections.abc import Iterable
+from typing import Any
 
 from services.chassis.faults import BadRequest, Violation
 from services.chassis.timestamps import to_duration, to_timestamp
@@ -83,52 +84,28 @@ def times_message(times: Iterable[Upcoming]) -> list[pb.FireTime]:
     ]
 
 
-def spec_for_create(request: pb.CreateScheduleRequest) -> ScheduleSpec:
-    """The fields of a new schedule; empty ones have their default, where there is one."""
+def spec_of(request: pb.CreateScheduleRequest | pb.UpdateScheduleRequest) -> ScheduleSpec:
+    """The fields that a request sets. Those that a new schedule must have are set in every CreateScheduleRequest.
+
+    Raises:
+        BadRequest: the jitter is not in whole seconds.
+    """
+    given: dict[str, Any] = {field.name: value for field, value in request.ListFields()}
+    if isinstance(request, pb.CreateScheduleRequest):
+        given = {"platform_id": "", "schedule_name": "", "cron_expression": "", **given}
+    misfire, overlap, jitter = given.get("misfire"), given.get("overlap"), given.get("jitter")
+    if jitter is not None and jitter.nanos:
+        raise BadRequest([Violation("jitter", "must be whole seconds")])
     return ScheduleSpec(
-        platform_id=request.platform_id,
-        name=request.schedule_name,
-        cron_expression=request.cron_expression,
-        timezone=request.timezone or None,
-        is_active=request.is_active if request.HasField("is_active") else None,
-        format=request.format or None,
-        options_json=request.options_json or None,
-        misfire=_misfire(request.misfire) if request.misfire else None,
-        overlap=_overlap(request.overlap) if request.overlap else None,
-        jitter_seconds=_jitter(request),
+        platform_id=given.get("platform_id"),
+        name=given.get("schedule_name"),
+        cron_expression=given.get("cron_expression"),
+        timezone=given.get("timezone"),
+        is_active=given.get("is_active"),
+        format=given.get("format"),
+        options_json=given.get("options_json"),
+        # An unknown number is not a policy, and is refused with the other invalid fields.
+        misfire=None if misfire is None else FROM_MISFIRES.get(misfire, str(misfire)),
+        overlap=None if overlap is None else FROM_OVERLAPS.get(overlap, str(overlap)),
+        jitter_seconds=None if jitter is None else jitter.seconds,
     )
-
-
-def spec_for_update(request: pb.UpdateScheduleRequest) -> ScheduleSpec:
-    """The fields that an update changes."""
-
-    def given(name: str) -> bool:
-        return request.HasField(name)  # type: ignore[arg-type]  # the stub wants a literal
-
-    return ScheduleSpec(
-        platform_id=request.platform_id if given("platform_id") else None,
-        name=request.schedule_name if given("schedule_name") else None,
-        cron_expression=request.cron_expression if given("cron_expression") else None,
-        timezone=request.timezone if given("timezone") else None,
-        is_active=request.is_active if given("is_active") else None,
-        format=request.format if given("format") else None,
-        options_json=request.options_json if given("options_json") else None,
-        misfire=_misfire(request.misfire) if given("misfire") else None,
-        overlap=_overlap(request.overlap) if given("overlap") else None,
-        jitter_seconds=_jitter(request) if given("jitter") else None,
-    )
-
-
-def _misfire(value: pb.MisfirePolicy.ValueType) -> str:
-    """The policy's name; that of an unknown number is not a policy, and is refused with the other invalid fields."""
-    return FROM_MISFIRES.get(value, str(value))
-
-
-def _overlap(value: pb.OverlapPolicy.ValueType) -> str:
-    return FROM_OVERLAPS.get(value, str(value))
-
-
-def _jitter(request: pb.CreateScheduleRequest | pb.UpdateScheduleRequest) -> int:
-    if request.jitter.nanos:
-        raise BadRequest([Violation("jitter_seconds", "must be whole seconds")])
-    return request.jitter.seconds

@@ -12,7 +12,7 @@ from services.chassis.paging import from_cursor, page_size
 from services.chassis.telemetry import tracing
 from services.limits import Limits
 from services.scheduler.cron import preview
-from services.scheduler.messages import run_message, schedule_message, spec_for_create, spec_for_update, times_message
+from services.scheduler.messages import run_message, schedule_message, spec_of, times_message
 from services.scheduler.runs.store import RunStore
 from services.scheduler.schedules.registry import ScheduleRegistry
 from services.scheduler.schedules.schedule import Run, RunState, Schedule, manual_run_id
@@ -37,7 +37,7 @@ class SchedulerService(scheduler_pb2_grpc.SchedulerServiceServicer):
 
     async def CreateSchedule(self, request: pb.CreateScheduleRequest, context: Any) -> pb.CreateScheduleResponse:
         """Create a schedule."""
-        created = await self._registry.create(request.tenant, spec_for_create(request), request.schedule_id)
+        created = await self._registry.create(request.tenant, spec_of(request), request.schedule_id)
         log.info("schedule_created", action="create", schedule_id=created.id, tenant=created.tenant)
         return pb.CreateScheduleResponse(schedule=schedule_message(created, None))
 
@@ -62,7 +62,7 @@ class SchedulerService(scheduler_pb2_grpc.SchedulerServiceServicer):
 
     async def UpdateSchedule(self, request: pb.UpdateScheduleRequest, context: Any) -> pb.UpdateScheduleResponse:
         """Change the fields that are present."""
-        changed = await self._registry.update(request.tenant, request.schedule_id, spec_for_update(request))
+        changed = await self._registry.update(request.tenant, request.schedule_id, spec_of(request))
         return pb.UpdateScheduleResponse(schedule=await self._message(changed))
 
     async def DeleteSchedule(self, request: pb.DeleteScheduleRequest, context: Any) -> pb.DeleteScheduleResponse:

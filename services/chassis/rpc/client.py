@@ -9,6 +9,7 @@ from typing import Any, TypeVar, cast
 
 import grpc
 
+from services.chassis.faults import Fault, Kind
 from services.chassis.rpc import tracing as rpc_tracing
 from services.chassis.rpc.errors import from_error
 from services.chassis.rpc.renewed_channel import RenewedChannel
@@ -95,3 +96,12 @@ class Caller:
             return await method(request, timeout=deadline or self._deadline, metadata=metadata)
         except grpc.aio.AioRpcError as exc:
             raise from_error(exc, self._service) from exc
+
+    async def find(self, method: grpc.aio.UnaryUnaryMultiCallable[Any, Answer], request: object) -> Answer | None:
+        """The same, but None where the service answers that it does not exist."""
+        try:
+            return await self.call(method, request)
+        except Fault as fault:
+            if fault.kind is Kind.NOT_FOUND:
+                return None
+            raise

@@ -1,9 +1,9 @@
 """What every request is checked for before a service sees it: it can be decoded, and its ids are canonical UUIDs."""
 
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from functools import cache
-from typing import Any
+from typing import Any, TypeVar
 
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from google.protobuf.message import DecodeError, Message
@@ -11,6 +11,7 @@ from google.protobuf.message import DecodeError, Message
 from services.chassis.faults import BadRequest, Fault, Kind, Violation
 
 REQUIRED = "tenant"
+Value = TypeVar("Value")
 
 
 def canonical_id(text: str) -> str:
@@ -19,6 +20,30 @@ def canonical_id(text: str) -> str:
         return str(uuid.UUID(text))
     except ValueError:
         return text
+
+
+def chosen_id(text: str, field: str) -> str:
+    """The id that a caller chose for something new, in canonical form; a new one if it chose none.
+
+    Raises:
+        BadRequest: it is not a UUID; names `field`.
+    """
+    try:
+        return str(uuid.UUID(text) if text else uuid.uuid4())
+    except ValueError as exc:
+        raise BadRequest([Violation(field, "is not a UUID")]) from exc
+
+
+def known_values(values: Iterable[int], known: Mapping[int, Value], field: str, what: str) -> list[Value]:
+    """The values that the numbers of an enum stand for.
+
+    Raises:
+        BadRequest: a number is not `what`; names `field`.
+    """
+    chosen = list(values)
+    if unknown := [str(value) for value in chosen if value not in known]:
+        raise BadRequest([Violation(field, f"{', '.join(unknown)} is not {what}")])
+    return [known[value] for value in chosen]
 
 
 def decoder(decode: Callable[[bytes], Any] | None) -> Callable[[bytes], Any]:

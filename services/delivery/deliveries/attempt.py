@@ -4,11 +4,9 @@ import time
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from contextlib import aclosing, suppress
 from dataclasses import dataclass
-from datetime import UTC
 
 import structlog
 
-from services.chassis import file_names
 from services.chassis.blobs.contract import BlobError, BlobMissing, BlobStore
 from services.chassis.leasing.leases import LeaseLost
 from services.chassis.telemetry import tracing
@@ -27,6 +25,7 @@ from services.delivery.destinations.contract import (
 from services.delivery.destinations.kit.timeouts import attempt_deadline
 from services.delivery.errors import SourceError
 from services.delivery.platforms.targets import Target
+from services.file_names import file_name
 
 log = structlog.get_logger()
 
@@ -153,18 +152,17 @@ async def _found(session: Session, name: str) -> RemoteFile | None:
 
 def wanted_name(config: DestinationConfig, delivery: Delivery) -> str:
     """The name from the platform's template; without one, the job's file name."""
+    file = delivery.file
     if config.file_name is None:
-        return delivery.file.name
-    at = delivery.file.created_at.astimezone(UTC)
-    values = {
-        "format": delivery.file.format,
-        "date": at.strftime("%Y-%m-%d"),
-        "time": at.strftime("%H%M%S"),
-        "schedule": delivery.file.schedule_name,
-        "job": delivery.job_id,
-    }
-    extension = delivery.file.extension
-    return file_names.filled(config.file_name, values, extension=extension, fallback=delivery.file.format)
+        return file.name
+    return file_name(
+        config.file_name,
+        extension=file.extension,
+        form=file.format,
+        job_id=delivery.job_id,
+        schedule=file.schedule_name,
+        created_at=file.created_at,
+    )
 
 
 def numbered(name: str, number: int) -> str:

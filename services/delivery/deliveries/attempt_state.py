@@ -7,24 +7,22 @@ from contextlib import suppress
 from services.chassis.leasing.leases import LeaseLost
 from services.delivery.deliveries.delivery import Delivery
 from services.delivery.deliveries.store import DeliveryStore, Lease
+from services.delivery.destinations.contract import MemoryNotes
 from services.delivery.platforms.secrets import Owner, Sealed, Unsealable, Vault
 
 
-class DeliveryNotes:
+class DeliveryNotes(MemoryNotes):
     """The notes of one delivery; a note that can no longer be decrypted is ignored."""
 
     def __init__(self, lease: Lease, store: DeliveryStore, vault: Vault) -> None:
+        known: dict[str, str] = {}
+        for name, text in lease.delivery.notes.items():
+            with suppress(Unsealable):
+                known[name] = vault.open(unpacked(text), note_owner(lease.delivery, name))
+        super().__init__(known)
         self._lease = lease
         self._store = store
         self._vault = vault
-        self._known: dict[str, str] = {}
-        for name, text in lease.delivery.notes.items():
-            with suppress(Unsealable):
-                self._known[name] = vault.open(unpacked(text), note_owner(lease.delivery, name))
-
-    def get(self, name: str) -> str | None:
-        """The value, if there is one."""
-        return self._known.get(name)
 
     async def keep(self, name: str, value: str | None) -> None:
         """Store the value; None removes it.
@@ -36,10 +34,7 @@ class DeliveryNotes:
         kept = None if value is None else packed(self._vault.seal(value, owner))
         if not await self._store.keep_note(self._lease, name, kept):
             raise LeaseLost
-        if value is None:
-            self._known.pop(name, None)
-        else:
-            self._known[name] = value
+        await super().keep(name, value)
 
 
 def note_owner(delivery: Delivery, name: str) -> Owner:

@@ -3,23 +3,18 @@
 from datetime import UTC, datetime, timedelta
 
 import structlog
-from google.protobuf.message import DecodeError
 from nats.aio.msg import Msg
 from pymongo import ReturnDocument
 
-from services.chassis.jetstream import Inbox, Stream
+from services.chassis.jetstream import Inbox
 from services.chassis.mongo import Database, insert_or_get, translate_errors
 from services.chassis.mongo_expressions import NOW
 from services.delivery.deliveries.fan_out import FanOut
 from services.delivery.exporter_client import ExporterClient
-from services.wire import events_pb2
+from services.export_events import parse_event
 from services.wire import exporter_pb2 as pb
 
 log = structlog.get_logger()
-
-# As in the exporter, which publishes the events; the first of both creates the stream.
-EVENTS = Stream("EXPORT_EVENTS", "exports.events.*", work_queue=False)
-ACK_WAIT = 30.0
 
 
 class Watermark:
@@ -99,13 +94,8 @@ class Completions:
         return created
 
     async def _handle(self, message: Msg) -> None:
-        event = events_pb2.ExportFinished()
-        try:
-            event.ParseFromString(message.data)
-        except DecodeError:
-            log.warning("event_unreadable", action="listen", subject=message.subject)
-            return
-        if event.state != pb.JOB_STATE_COMPLETED:
+        event = parse_event(message)
+        if event is None or event.state != pb.JOB_STATE_COMPLETED:
             return
         file = await self._exporter.job_file(event.tenant, event.job_id)
         if file is not None:

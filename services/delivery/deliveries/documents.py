@@ -38,25 +38,17 @@ def new_document(delivery_id: str, delivery: NewDelivery) -> dict[str, Any]:
     """The fields of a new delivery, without its times."""
     return {
         "_id": delivery_id,
-        "tenant": delivery.tenant,
-        "job_id": delivery.job_id,
-        "platform_id": delivery.platform_id,
-        "platform_name": delivery.platform_name,
-        "platform_type": delivery.platform_type,
-        "file": asdict(delivery.file),
+        **asdict(delivery),
         "state": DeliveryState.PENDING.value,
         "bytes_sent": 0,
         "fence": 0,
         "attempt": 0,
-        "max_attempts": delivery.max_attempts,
-        "request_id": delivery.request_id,
-        "traceparent": delivery.traceparent,
     }
 
 
 def error_document(error: ErrorInfo) -> dict[str, str]:
     """An error as stored."""
-    return {"code": error.code, "message": error.message, "step": error.step}
+    return asdict(error)
 
 
 def receipt_document(receipt: Receipt) -> dict[str, Any]:

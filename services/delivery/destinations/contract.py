@@ -104,6 +104,24 @@ class Notes(Protocol):
         """Store a value; None deletes it."""
 
 
+class MemoryNotes:
+    """Notes that last as long as this object."""
+
+    def __init__(self, known: Mapping[str, str] | None = None) -> None:
+        self._known = dict(known or {})
+
+    def get(self, name: str) -> str | None:
+        """The value, if there is one."""
+        return self._known.get(name)
+
+    async def keep(self, name: str, value: str | None) -> None:
+        """Store the value; None deletes it."""
+        if value is None:
+            self._known.pop(name, None)
+        else:
+            self._known[name] = value
+
+
 @dataclass(frozen=True, slots=True)
 class Payload:
     """The file to send.

@@ -7,12 +7,11 @@ from typing import Any
 from pydantic import SecretStr, ValidationError
 
 from services.chassis.faults import BadRequest, Violation, violations_of
-from services.chassis.file_names import template_problem
 from services.delivery.destinations.contract import DestinationConfig, InvalidField
+from services.file_names import template_problem
 
 MASK = "********"
 """Shown instead of a secret. A client that sends it back leaves the secret unchanged."""
-PLACEHOLDERS = ("format", "date", "time", "schedule", "job")
 
 
 def parse_object(text: str) -> dict[str, Any]:
@@ -45,7 +44,7 @@ def checked(model: type[DestinationConfig], values: Mapping[str, Any]) -> Destin
     masked = sorted(name for name, value in _secrets(config).items() if value == MASK)
     if masked:
         raise BadRequest([Violation(f"config.{name}", "is masked; send the secret itself") for name in masked])
-    problem = template_problem(config.file_name, PLACEHOLDERS) if config.file_name is not None else None
+    problem = template_problem(config.file_name) if config.file_name is not None else None
     if problem is not None:
         raise BadRequest([Violation("config.file_name", problem)])
     return config

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import structlog
 
 from services.chassis.leasing.leases import INTERNAL_ERROR
-from services.delivery.destinations.contract import DestinationError, Payload, Session, Step
+from services.delivery.destinations.contract import DestinationError, MemoryNotes, Payload, Session, Step
 from services.delivery.destinations.egress import Forbidden, Unresolved
 from services.delivery.destinations.kit.blocks import at_most
 from services.delivery.destinations.kit.error_rules import egress_error
@@ -33,24 +33,6 @@ class StepResult:
     seconds: float
     code: str = ""
     message: str = ""
-
-
-class _MemoryNotes:
-    """Notes that last as long as the test."""
-
-    def __init__(self) -> None:
-        self._kept: dict[str, str] = {}
-
-    def get(self, name: str) -> str | None:
-        """The value, if there is one."""
-        return self._kept.get(name)
-
-    async def keep(self, name: str, value: str | None) -> None:
-        """Store the value; None removes it."""
-        if value is None:
-            self._kept.pop(name, None)
-        else:
-            self._kept[name] = value
 
 
 async def probe(target: Target) -> list[StepResult]:
@@ -144,5 +126,5 @@ def _payload(probe_id: str, data: bytes) -> Payload:
         read=read,
         progress=lambda _: None,
         verifying=lambda: None,
-        notes=_MemoryNotes(),
+        notes=MemoryNotes(),
     )

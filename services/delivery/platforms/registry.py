@@ -1,6 +1,5 @@
 """Registers, changes and removes platforms: validates requests and encrypts secrets."""
 
-import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -8,6 +7,7 @@ from functools import partial
 from typing import Any
 
 from services.chassis.faults import BadRequest, Violation
+from services.chassis.rpc.requests import chosen_id
 from services.delivery.destinations.contract import Destination
 from services.delivery.destinations.threads import in_key_thread
 from services.delivery.errors import IdReused, PlatformNotFound, TooManyPlatforms, WrongState
@@ -60,7 +60,7 @@ class PlatformRegistry:
             IdReused: another platform has this id.
             TooManyPlatforms: the tenant has reached the limit.
         """
-        chosen, named = _checked_id(platform_id), checked_name(name)
+        chosen, named = chosen_id(platform_id, "platform_id"), checked_name(name)
         if await self._store.get(tenant, chosen) is None:
             await self._check_limit(tenant)
         plain, sealed = await self._sealed(tenant, chosen, kind, parse_object(config_json))
@@ -153,13 +153,6 @@ def checked_name(name: str) -> str:
     if not stripped or len(stripped) > MAX_NAME or not stripped.isprintable():
         raise BadRequest([Violation("name", f"must be 1 to {MAX_NAME} printable characters")])
     return stripped
-
-
-def _checked_id(text: str) -> str:
-    try:
-        return str(uuid.UUID(text)) if text else str(uuid.uuid4())
-    except ValueError as exc:
-        raise BadRequest([Violation("platform_id", "is not a UUID")]) from exc
 
 
 def _now() -> datetime:

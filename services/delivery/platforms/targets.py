@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from services.chassis.faults import AttemptError, BadRequest
-from services.delivery.destinations.contract import Destination, DestinationConfig, Notes
+from services.delivery.destinations.contract import Destination, DestinationConfig, MemoryNotes, Notes
 from services.delivery.destinations.egress import Egress
 from services.delivery.platforms.config import checked
 from services.delivery.platforms.platform import Platform
@@ -70,19 +70,15 @@ class TargetResolver:
         return Target(destination, config, self._egress, _PlatformPins(platform, self._store))
 
 
-class _PlatformPins:
+class _PlatformPins(MemoryNotes):
     """What a platform remembers of its peer, such as a host key; only a change of the platform removes a value."""
 
     def __init__(self, platform: Platform, store: PlatformStore) -> None:
+        super().__init__(platform.pins)
         self._platform_id = platform.id
         self._store = store
-        self._known = dict(platform.pins)
-
-    def get(self, name: str) -> str | None:
-        """The value, if there is one."""
-        return self._known.get(name)
 
     async def keep(self, name: str, value: str | None) -> None:
         """Store the value, unless another one was stored since the platform was read; None changes nothing."""
         if value is not None:
-            self._known[name] = await self._store.pin(self._platform_id, name, value, known=self.get(name))
+            await super().keep(name, await self._store.pin(self._platform_id, name, value, known=self.get(name)))

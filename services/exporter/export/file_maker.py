@@ -17,10 +17,10 @@ from services.exporter.export.attempt import Attempt, Progress, Written
 from services.exporter.export.plan import Plan
 from services.exporter.formats.contract import ExportOptions, Format
 from services.exporter.jobs.artifacts import artifact_key
-from services.exporter.jobs.file_names import file_name
 from services.exporter.jobs.job import Artifact, FinishedFile, Job
 from services.exporter.requests.filters import to_query
 from services.exporter.requests.request import FILTERED_SHEET, CheckedRequest, check_request
+from services.file_names import file_name
 
 log = structlog.get_logger()
 

@@ -8,6 +8,7 @@ import structlog
 from services.chassis.faults import Unavailable
 from services.chassis.jetstream import JetStream, Stream
 from services.chassis.telemetry import tracing
+from services.export_events import EVENTS
 from services.exporter.jobs.job import Job
 from services.exporter.jobs.store import JobStore
 from services.wire import events_pb2, exporter_pb2
@@ -15,7 +16,6 @@ from services.wire import events_pb2, exporter_pb2
 log = structlog.get_logger()
 
 EXPORTS = Stream("EXPORTS", "exports.jobs", work_queue=True)
-EVENTS = Stream("EXPORT_EVENTS", "exports.events.*", work_queue=False)
 
 TENANT_HEADER = "Tenant"
 """Of a wake-up: whose job it is for."""

@@ -12,8 +12,8 @@ from pydantic import ValidationError
 from services.chassis.faults import BadRequest, Violation, violations_of
 from services.exporter.errors import UnknownFormat
 from services.exporter.formats.contract import ExportOptions, Format
-from services.exporter.jobs.file_names import template_problem
 from services.exporter.requests.filters import Filter, FilterError, parse_filter
+from services.file_names import template_problem
 
 FILTERED_SHEET = "products"
 """The collection that fields and filters apply to; other sheets are exported whole."""

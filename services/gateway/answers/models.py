@@ -30,6 +30,17 @@ class Answer(BaseModel):
         return self.model_dump_json(exclude_none=True)
 
 
+class WithOptions(Answer):
+    """Base of bodies with options."""
+
+    options: JsonObject = Field(description="The options of the format, as they were sent.")
+
+    def text(self) -> str:
+        """The body, with the options as they were sent."""
+        shown = self.model_dump_json(exclude_none=True, exclude={"options"})
+        return f'{shown.removesuffix("}")},"options":{self.options}}}'
+
+
 Item = TypeVar("Item", bound=Answer)
 
 
@@ -83,7 +94,7 @@ class JobDelivery(Answer):
     error: Notice | None = None
 
 
-class Job(Accepted):
+class Job(Accepted, WithOptions):
     """A job; fields that do not apply to its status are absent."""
 
     stage: Stage | None = Field(default=None, description="While processing.")
@@ -102,12 +113,6 @@ class Job(Accepted):
     error: Notice | None = Field(default=None, description="Why it failed, or why the last attempt did.")
     schedule_id: str | None = None
     deliveries: list[JobDelivery] | None = Field(default=None, description="Where the file goes, once it is completed.")
-    options: JsonObject = Field(description="The request's own options, as they came.")
-
-    def text(self) -> str:
-        """The body, with the options as they were sent."""
-        shown = self.model_dump_json(exclude_none=True, exclude={"options"})
-        return f'{shown.removesuffix("}")},"options":{self.options}}}'
 
 
 class JobPage(Page[Job]):

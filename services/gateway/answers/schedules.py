@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from services.gateway.answers.jobs import at, optional_at
-from services.gateway.answers.models import Answer, Instant, JsonObject, Page
+from services.gateway.answers.models import Answer, Instant, Page, WithOptions
 from services.gateway.answers.platforms import Active, Body, PlatformId
 from services.wire import scheduler_pb2 as pb
 
@@ -107,7 +107,7 @@ class Run(Answer):
     skipped: int | None = Field(default=None, description="How many missed times a skipped run stands for.")
 
 
-class Schedule(MadeSchedule):
+class Schedule(MadeSchedule, WithOptions):
     """A schedule."""
 
     platform_id: str
@@ -117,12 +117,6 @@ class Schedule(MadeSchedule):
     jitter_seconds: int
     updated_at: Instant
     last_run: Run | None = None
-    options: JsonObject = Field(description="As they came.")
-
-    def text(self) -> str:
-        """The body, with the options in it as they came."""
-        shown = self.model_dump_json(exclude_none=True, exclude={"options"})
-        return f'{shown.removesuffix("}")},"options":{self.options}}}'
 
 
 class SchedulePage(Page[Schedule]):

@@ -30,7 +30,7 @@ class ExporterClient:
 
     def __init__(self, channel: grpc.aio.Channel, deadline: float) -> None:
         self._stub = exporter_pb2_grpc.ExporterServiceStub(channel)
-        self._caller = RestCaller("exporter", deadline=deadline)
+        self._caller = RestCaller("exporter", deadline=deadline, names={"options_json": "body"})
 
     async def create(self, tenant: str, form: str, options_json: str, *, key: str, job_id: str) -> pb.Job:
         """Create a job; repeated calls with the same key, or else the same id, return the same job.

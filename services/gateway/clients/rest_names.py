@@ -2,6 +2,7 @@
 
 from __future__ import annotations  # grpcio's classes take type arguments in its stubs only
 
+from collections.abc import Mapping
 from typing import Any
 
 import grpc
@@ -9,13 +10,21 @@ import grpc
 from services.chassis.faults import BadRequest, Fault, Violation
 from services.chassis.rpc.client import Answer, Caller
 
-NAMES = {"page_token": "cursor", "page_size": "limit", "options_json": "body"}
+PAGE_NAMES = {"page_token": "cursor", "page_size": "limit"}
 BRIEF_DEADLINE = 2.0
 """Seconds, for calls whose result is only a part of the response and may be missing."""
 
 
 class RestCaller(Caller):
-    """A `Caller` for requests that a REST client made."""
+    """A `Caller` for requests that a REST client made.
+
+    Args:
+        names: how REST calls fields that have another name in the service's messages.
+    """
+
+    def __init__(self, service: str, *, deadline: float, names: Mapping[str, str] | None = None) -> None:
+        super().__init__(service, deadline=deadline)
+        self._names = {**PAGE_NAMES, **(names or {})}
 
     async def call(
         self, method: grpc.aio.UnaryUnaryMultiCallable[Any, Answer], request: object, *, deadline: float | None = None
@@ -28,7 +37,11 @@ class RestCaller(Caller):
         try:
             return await super().call(method, request, deadline=deadline)
         except Fault as fault:
-            if any(violation.field in NAMES for violation in fault.violations):
-                renamed = [Violation(NAMES.get(v.field, v.field), v.message) for v in fault.violations]
+            renamed = tuple(Violation(self._renamed(v.field), v.message) for v in fault.violations)
+            if renamed != fault.violations:
                 raise BadRequest(renamed, code=fault.code) from fault
             raise
+
+    def _renamed(self, path: str) -> str:
+        field, dot, rest = path.partition(".")
+        return f"{self._names.get(field, field)}{dot}{rest}"

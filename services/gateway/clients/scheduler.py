@@ -10,13 +10,15 @@ from services.gateway.clients.rest_names import BRIEF_DEADLINE, RestCaller
 from services.wire import scheduler_pb2 as pb
 from services.wire import scheduler_pb2_grpc
 
+NAMES = {"options_json": "options", "jitter": "jitter_seconds"}
+
 
 class SchedulerClient:
     """Calls SchedulerService. Every method raises the Fault that the service returns, or Unavailable."""
 
     def __init__(self, channel: grpc.aio.Channel, deadline: float) -> None:
         self._stub = scheduler_pb2_grpc.SchedulerServiceStub(channel)
-        self._caller = RestCaller("scheduler", deadline=deadline)
+        self._caller = RestCaller("scheduler", deadline=deadline, names=NAMES)
 
     async def create(self, request: pb.CreateScheduleRequest) -> pb.Schedule:
         """Create a schedule; repeated calls with the same id create one."""

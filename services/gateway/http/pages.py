@@ -5,10 +5,10 @@ from dataclasses import dataclass
 
 from multidict import MultiMapping
 
+from services.chassis.paging import DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE
 from services.gateway.errors import BadQuery
 from services.gateway.http.route import Parameter
 
-DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE = 50, 200
 LIST_PARAMETERS = (
     Parameter(
         "limit",

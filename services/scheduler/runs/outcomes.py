@@ -3,23 +3,19 @@
 from datetime import UTC, datetime
 
 import structlog
-from google.protobuf.message import DecodeError
 from nats.aio.msg import Msg
 from prometheus_client import Counter
 
 from services.chassis import loops
-from services.chassis.jetstream import Inbox, Stream
-from services.scheduler.exporter_client import ExporterClient
+from services.chassis.jetstream import Inbox
+from services.export_events import parse_event
+from services.scheduler.clients import ExporterClient
 from services.scheduler.runs.store import RunStore
 from services.scheduler.schedules.schedule import Run, RunState
-from services.wire import events_pb2
 from services.wire import exporter_pb2 as pb
 
 log = structlog.get_logger()
 
-# As in the exporter, which publishes the events; the first to start creates the stream.
-EVENTS = Stream("EXPORT_EVENTS", "exports.events.*", work_queue=False)
-ACK_WAIT = 30.0
 MAX_REASON_LENGTH = 1_000
 JOB_DELETED = "job_deleted: The job was deleted before its outcome was seen."
 
@@ -79,20 +75,13 @@ class Outcomes:
         return False
 
     async def _handle(self, message: Msg) -> None:
-        event = events_pb2.ExportFinished()
-        try:
-            event.ParseFromString(message.data)
-            at = event.finished_at.ToDatetime(UTC)
-        except (DecodeError, ValueError, OverflowError):
-            log.warning("event_unreadable", action="listen", subject=message.subject)
-            return
-        state = STATES.get(event.state)
-        if not event.schedule_id or state is None:
+        event = parse_event(message)
+        if event is None or not event.schedule_id or (state := STATES.get(event.state)) is None:
             return
         job = None
         if state is RunState.FAILED:  # the event has no reason
             job = await self._exporter.job(event.tenant, event.job_id)
-        await self._finish(event.job_id, event.schedule_id, state, _reason(job), at)
+        await self._finish(event.job_id, event.schedule_id, state, _reason(job), event.finished_at.ToDatetime(UTC))
 
     async def _finish(self, run_id: str, schedule_id: str, state: RunState, reason: str, at: datetime | None) -> None:
         if await self._runs.ended(run_id, state, reason, at) is None:

@@ -10,7 +10,7 @@ from prometheus_client import Gauge, Histogram
 from services.chassis import loops
 from services.chassis.faults import Fault, Kind
 from services.chassis.telemetry import tracing
-from services.scheduler.exporter_client import ExporterClient
+from services.scheduler.clients import ExporterClient
 from services.scheduler.runs.outcomes import MAX_REASON_LENGTH, Outcomes
 from services.scheduler.runs.store import RunStore
 from services.scheduler.runs.tick import LATE, SKIPPED

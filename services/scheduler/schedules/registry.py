@@ -2,17 +2,16 @@
 
 import asyncio
 import json
-import uuid
 from dataclasses import replace
 from datetime import UTC, datetime
 
 from services.chassis.faults import BadRequest, Fault, Kind, Violation
+from services.chassis.rpc.requests import chosen_id
 from services.limits import Limits
+from services.scheduler.clients import DeliveryClient, ExporterClient
 from services.scheduler.cron import time_zones
 from services.scheduler.cron.misfire import Policy
-from services.scheduler.delivery_client import DeliveryClient
 from services.scheduler.errors import IdReused, ScheduleChanging, ScheduleNotFound, TooManySchedules
-from services.scheduler.exporter_client import ExporterClient
 from services.scheduler.schedules.schedule import Overlap, Schedule
 from services.scheduler.schedules.spec import ScheduleSpec, changes, cron_of
 from services.scheduler.schedules.store import ScheduleStore
@@ -20,8 +19,8 @@ from services.scheduler.schedules.store import ScheduleStore
 MAX_TRIES = 5
 MAX_OPTIONS_BYTES = 256 * 1024
 """Lists and the tick hold the options of hundreds of schedules in memory."""
-# Fields of the exporter's request whose name differs from a path in the schedule's options.
-NAMES = {"options_json": "options", "tenant": "tenant"}
+# Fields of the exporter's request; its other violations name a path in the options.
+REQUEST_FIELDS = ("options_json", "tenant")
 
 
 class ScheduleRegistry:
@@ -43,7 +42,7 @@ class ScheduleRegistry:
             TooManySchedules: the tenant has reached the limit.
             IdReused: the id belongs to a different schedule.
         """
-        chosen = _checked_id(schedule_id)
+        chosen = chosen_id(schedule_id, "schedule_id")
         if await self._store.get(tenant, chosen) is None:
             await self._check_limit(tenant)
         now = await self._store.now()
@@ -140,19 +139,16 @@ class ScheduleRegistry:
 
     async def _option_problems(self, new: Schedule) -> list[Violation]:
         if len(new.options_json.encode()) > MAX_OPTIONS_BYTES:
-            return [Violation("options", f"must be at most {MAX_OPTIONS_BYTES} bytes of JSON")]
+            return [Violation("options_json", f"must be at most {MAX_OPTIONS_BYTES} bytes of JSON")]
         try:
             options = json.loads(new.options_json)
         except (ValueError, RecursionError) as exc:
-            return [Violation("options", f"is not JSON: {exc}")]
+            return [Violation("options_json", f"is not JSON: {exc}")]
         if not isinstance(options, dict):
-            return [Violation("options", "must be a JSON object")]
+            return [Violation("options_json", "must be a JSON object")]
         if "platform_ids" in options:
-            return [
-                Violation(
-                    "options.platform_ids", "is not allowed: a scheduled export is delivered to its schedule's platform"
-                )
-            ]
+            message = "is not allowed: a scheduled export is delivered to its schedule's platform"
+            return [Violation("options_json.platform_ids", message)]
         try:
             await self._exporter.check(new.tenant, new.format, new.options_json)
         except Fault as fault:
@@ -160,7 +156,10 @@ class ScheduleRegistry:
                 return [Violation("format", fault.message)]
             if fault.kind is not Kind.INVALID:
                 raise
-            return [Violation(NAMES.get(v.field, f"options.{v.field}"), v.message) for v in fault.violations]
+            return [
+                v if v.field in REQUEST_FIELDS else Violation(f"options_json.{v.field}", v.message)
+                for v in fault.violations
+            ]
         return []
 
 
@@ -175,10 +174,3 @@ def _requested(schedule: Schedule) -> Schedule:
     return replace(
         schedule, created_at=then, updated_at=then, planned_until=then, next_fire_at=None, rules="", version=1
     )
-
-
-def _checked_id(text: str) -> str:
-    try:
-        return str(uuid.UUID(text)) if text else str(uuid.uuid4())
-    except ValueError as exc:
-        raise BadRequest([Violation("schedule_id", "is not a UUID")]) from exc

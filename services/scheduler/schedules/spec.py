@@ -50,7 +50,7 @@ def changes(spec: ScheduleSpec, problems: list[Violation]) -> dict[str, Any]:
     if spec.jitter_seconds is not None:
         found["jitter_seconds"] = spec.jitter_seconds
         if not 0 <= spec.jitter_seconds <= MAX_JITTER_SECONDS:
-            problems.append(Violation("jitter_seconds", f"must be 0 to {MAX_JITTER_SECONDS}"))
+            problems.append(Violation("jitter", f"must be 0 to {MAX_JITTER_SECONDS}"))
     return found
 
 

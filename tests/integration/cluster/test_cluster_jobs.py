@@ -24,7 +24,8 @@ from pymongo.errors import OperationFailure
 from deploy.local.servers import free_port, mongod_program, nats_program
 from services.chassis import jetstream
 from services.chassis.jetstream import Inbox, Stream
-from services.exporter.jobs.dispatch import EVENTS, EXPORTS
+from services.export_events import EVENTS
+from services.exporter.jobs.dispatch import EXPORTS
 from tests.system import ROOT, eventually
 
 COMPONENTS = ROOT / "deploy" / "k8s" / "components"

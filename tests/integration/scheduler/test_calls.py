@@ -32,18 +32,22 @@ BAD: dict[str, tuple[dict[str, Any], str, str]] = {
     "a date that never comes": ({"cron_expression": "0 0 30 2 *"}, "cron_expression", "never"),
     "an unknown zone": ({"timezone": "Mars/Base"}, "timezone", "Mars/Base"),
     "an unknown format": ({"format": "pdf"}, "format", "csv"),
-    "options that are no JSON": ({"options_json": "{"}, "options", "JSON"),
-    "options that are very long": ({"options_json": f'{{"file_name": "{"x" * 262_144}"}}'}, "options", "262144"),
-    "options that are no object": ({"options_json": "[]"}, "options", "object"),
-    "an option of no meaning": ({"options_json": '{"colour": 1}'}, "options.colour", "not an option"),
-    "a delimiter there is none of": ({"options_json": '{"delimiter": "x"}'}, "options.delimiter", ""),
-    "a number that is none": ({"options_json": '{"filters": {"price": NaN}}'}, "options", "NaN"),
-    "a filter with a dollar": ({"options_json": '{"filters": {"$where": "1"}}'}, "options.filters.$where", ""),
-    "platforms in options": ({"options_json": '{"platform_ids": []}'}, "options.platform_ids", "schedule's platform"),
+    "options that are no JSON": ({"options_json": "{"}, "options_json", "JSON"),
+    "options that are very long": ({"options_json": f'{{"file_name": "{"x" * 262_144}"}}'}, "options_json", "262144"),
+    "options that are no object": ({"options_json": "[]"}, "options_json", "object"),
+    "an option of no meaning": ({"options_json": '{"colour": 1}'}, "options_json.colour", "not an option"),
+    "a delimiter there is none of": ({"options_json": '{"delimiter": "x"}'}, "options_json.delimiter", ""),
+    "a number that is none": ({"options_json": '{"filters": {"price": NaN}}'}, "options_json", "NaN"),
+    "a filter with a dollar": ({"options_json": '{"filters": {"$where": "1"}}'}, "options_json.filters.$where", ""),
+    "platforms in options": (
+        {"options_json": '{"platform_ids": []}'},
+        "options_json.platform_ids",
+        "schedule's platform",
+    ),
     "an unknown policy": ({"misfire": 99}, "misfire", "latest or skip or all"),
     "an unknown overlap": ({"overlap": 99}, "overlap", "skip or queue"),
-    "a delay of more than an hour": ({"jitter_seconds": 3_601}, "jitter_seconds", "3600"),
-    "a negative delay": ({"jitter_seconds": -1}, "jitter_seconds", "0"),
+    "a delay of more than an hour": ({"jitter_seconds": 3_601}, "jitter", "3600"),
+    "a negative delay": ({"jitter_seconds": -1}, "jitter", "0"),
 }
 
 
@@ -68,7 +72,7 @@ async def test_an_invalid_field_is_rejected_on_create_and_on_update(undone: Sche
 async def test_all_invalid_fields_are_reported_together(undone: Scheduler) -> None:
     async with refused(INVALID, "invalid_request") as told:
         await undone.create("x", schedule_name="", platform_id="x", options_json="1", misfire=99, jitter_seconds=-1)
-    fields = {"cron_expression", "schedule_name", "platform_id", "options", "misfire", "jitter_seconds"}
+    fields = {"cron_expression", "schedule_name", "platform_id", "options_json", "misfire", "jitter"}
     assert set(told.fields) == fields
 
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.exporter.jobs.file_names import MAX_NAME_LENGTH, file_name, template_problem
+from services.file_names import MAX_NAME_LENGTH, file_name, template_problem
 
 AT = datetime(2026, 3, 15, 9, 5, 7, tzinfo=UTC)
 
