@@ -21,18 +21,12 @@ class JobNotFound(ExporterError):
 
     def __init__(self, job_id: str) -> None:
         super().__init__("job_not_found", f"There is no job {job_id}.")
-        self.job_id = job_id
 
 
 class WrongState(ExporterError):
     """The call is not possible in the job's current state."""
 
     kind = Kind.CONFLICT
-
-    def __init__(self, job_id: str, state: str, *, code: str, message: str) -> None:
-        super().__init__(code, message)
-        self.job_id = job_id
-        self.state = state
 
 
 class RequestReused(ExporterError):

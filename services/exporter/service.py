@@ -145,7 +145,7 @@ class ExporterService(exporter_pb2_grpc.ExporterServiceServicer):
         if job is None:
             state = (await self._found(request.tenant, request.job_id)).state
             message = f"The job is already {state.value}; only a waiting or running job can be cancelled."
-            raise WrongState(request.job_id, state, code="job_ended", message=message)
+            raise WrongState("job_ended", message)
         log.info("job_cancelled", action="cancel", job_id=job.id, tenant=job.tenant)
         return pb.CancelJobResponse(job=to_message(job))
 
@@ -156,7 +156,7 @@ class ExporterService(exporter_pb2_grpc.ExporterServiceServicer):
         if job is None:
             state = (await self._found(request.tenant, request.job_id)).state
             message = f"The job is {state.value}; only a failed or cancelled job can be restarted."
-            raise WrongState(request.job_id, state, code="job_not_retriable", message=message)
+            raise WrongState("job_not_retriable", message)
         log.info("job_retried", action="retry", job_id=job.id, tenant=job.tenant)
         self._wake(job.id)
         return pb.RetryJobResponse(job=to_message(job))
@@ -167,7 +167,7 @@ class ExporterService(exporter_pb2_grpc.ExporterServiceServicer):
         if job is None:
             state = (await self._found(request.tenant, request.job_id)).state
             message = f"The job is {state.value}; cancel it before you delete it."
-            raise WrongState(request.job_id, state, code="job_not_ended", message=message)
+            raise WrongState("job_not_ended", message)
         if job.artifact is not None:
             try:
                 await self._blobs.delete(job.artifact.key)

@@ -69,7 +69,6 @@ class MissingScope(Fault):
 
     def __init__(self, scope: str) -> None:
         super().__init__("missing_scope", f"This API key does not have the scope {scope}.")
-        self.scope = scope
 
 
 class RateLimited(Fault):

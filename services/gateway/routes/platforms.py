@@ -63,13 +63,10 @@ class PlatformRoutes:
         """Change a platform."""
         platform_id = id_in_path(request, "platform")
         body = await parse_body(request, answers.PlatformChange)
-        change = pb.UpdatePlatformRequest(tenant=caller.tenant, platform_id=platform_id)
-        if body.name is not None:
-            change.name = body.name
+        fields = body.model_dump(exclude_none=True, exclude={"config"})
+        change = pb.UpdatePlatformRequest(tenant=caller.tenant, platform_id=platform_id, **fields)
         if body.config is not None:
             change.config_json = json.dumps(body.config)
-        if body.is_active is not None:
-            change.is_active = body.is_active
         return answers.platform(await self._delivery.update_platform(change))
 
     @Route("DELETE", ONE, "platforms:write", (204, None), parameters=[FORCE], faults=(404, 409, 422))
