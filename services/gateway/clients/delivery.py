@@ -54,10 +54,6 @@ class DeliveryClient:
         request = pb.GetPlatformUsageRequest(tenant=tenant)
         return await self._caller.call(self._stub.GetPlatformUsage, request, deadline=BRIEF_DEADLINE)
 
-    async def types(self) -> pb.ListPlatformTypesResponse:
-        """The types and the schemas of their configurations."""
-        return await self._caller.call(self._stub.ListPlatformTypes, pb.ListPlatformTypesRequest())
-
     async def deliveries(self, job: exporter_pb2.Job, limit: int, cursor: str) -> pb.ListDeliveriesResponse:
         """A page of a job's deliveries."""
         request = _deliveries_of(job, page_size=limit, page_token=cursor)

@@ -4,7 +4,6 @@ from __future__ import annotations  # grpcio's classes take type arguments in it
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import grpc
 
@@ -12,17 +11,6 @@ from services.chassis import json_text
 from services.gateway.clients.rest_names import BRIEF_DEADLINE, RestCaller
 from services.wire import exporter_pb2 as pb
 from services.wire import exporter_pb2_grpc
-
-
-@dataclass(frozen=True, slots=True)
-class Listing:
-    """The filters and the page of a list of jobs."""
-
-    states: Sequence[pb.JobState.ValueType]
-    form: str
-    schedule_id: str
-    limit: int
-    cursor: str
 
 
 class ExporterClient:
@@ -58,16 +46,8 @@ class ExporterClient:
         request = pb.GetJobFileRequest(tenant=tenant, job_id=job_id)
         return (await self._caller.call(self._stub.GetJobFile, request)).file
 
-    async def list(self, tenant: str, listing: Listing) -> pb.ListJobsResponse:
+    async def list(self, request: pb.ListJobsRequest) -> pb.ListJobsResponse:
         """A page of jobs."""
-        request = pb.ListJobsRequest(
-            tenant=tenant,
-            states=listing.states,
-            format=listing.form,
-            schedule_id=listing.schedule_id,
-            page_size=listing.limit,
-            page_token=listing.cursor,
-        )
         return await self._caller.call(self._stub.ListJobs, request)
 
     async def cancel(self, tenant: str, job_id: str) -> pb.Job:

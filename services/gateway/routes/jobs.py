@@ -12,7 +12,7 @@ from services.gateway.answers import jobs as job_answers
 from services.gateway.answers import models as answers
 from services.gateway.auth.links import Signer
 from services.gateway.clients.delivery import DeliveryClient
-from services.gateway.clients.exporter import ExporterClient, Listing
+from services.gateway.clients.exporter import ExporterClient
 from services.gateway.errors import BadQuery
 from services.gateway.http.ids import job_id_in_path, job_path
 from services.gateway.http.pages import LIST_PARAMETERS, requested_page
@@ -43,7 +43,7 @@ class JobRoutes:
     @Route("GET", ALL, "exports:read", (200, answers.JobPage), parameters=JOB_LIST_PARAMETERS, faults=(422,))
     async def list(self, request: web.Request, caller: Caller) -> answers.JobPage:
         """List jobs, newest first."""
-        page = await self._exporter.list(caller.tenant, _listing(request.query))
+        page = await self._exporter.list(_list_request(caller.tenant, request.query))
         items = [job_answers.shown(job, self._file_url(request, caller, job)) for job in page.jobs]
         return answers.JobPage(items=items, next_cursor=page.next_page_token or None)
 
@@ -99,19 +99,20 @@ class JobRoutes:
         return respond(answer, status, headers)
 
 
-def _listing(query: MultiMapping[str]) -> Listing:
-    """The jobs that a list asks for.
+def _list_request(tenant: str, query: MultiMapping[str]) -> pb.ListJobsRequest:
+    """The filters and the page that the query asks for.
 
     Raises:
         BadQuery: a parameter is unknown or has an invalid value.
     """
     wanted = requested_page(query, JOB_LIST_PARAMETERS)
-    return Listing(
+    return pb.ListJobsRequest(
+        tenant=tenant,
         states=_states(query.get("status")),
-        form=query.get("format", ""),
+        format=query.get("format", ""),
         schedule_id=_schedule(query.get("schedule")),
-        limit=wanted.limit,
-        cursor=wanted.cursor,
+        page_size=wanted.limit,
+        page_token=wanted.cursor,
     )
 
 

@@ -122,12 +122,6 @@ def translate_errors(step: Step) -> Iterator[None]:
         raise _error(step, exc) from exc
 
 
-def refused_error(step: Step, refused: Refused) -> DestinationError:
-    """What a server's refusal means."""
-    fault = find_fault(RULES, step, refused.code, refused.verb, refused.text)
-    return fault.error(step, f"The server answered {refused.verb} with: {refused.code} {refused.text}")
-
-
 def no_tls(refused: Refused) -> DestinationError:
     """The server refused to start TLS."""
     text = (
@@ -141,7 +135,8 @@ def no_tls(refused: Refused) -> DestinationError:
 def _error(step: Step, exc: Exception) -> DestinationError:
     match exc:
         case Refused():
-            return refused_error(step, exc)
+            fault = find_fault(RULES, step, exc.code, exc.verb, exc.text)
+            return fault.error(step, f"The server answered {exc.verb} with: {exc.code} {exc.text}")
         case Forbidden() | Unresolved():
             return egress_error(exc)
         case Unreachable():
