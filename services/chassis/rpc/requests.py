@@ -11,6 +11,7 @@ from google.protobuf.message import DecodeError, Message
 from services.chassis.faults import BadRequest, Fault, Kind, Violation
 
 REQUIRED = "tenant"
+Number = TypeVar("Number", bound=int)
 Value = TypeVar("Value")
 
 
@@ -34,7 +35,7 @@ def chosen_id(text: str, field: str) -> str:
         raise BadRequest([Violation(field, "is not a UUID")]) from exc
 
 
-def known_values(values: Iterable[int], known: Mapping[int, Value], field: str, what: str) -> list[Value]:
+def known_values(values: Iterable[Number], known: Mapping[Number, Value], field: str, what: str) -> list[Value]:
     """The values that the numbers of an enum stand for.
 
     Raises:

@@ -198,7 +198,7 @@ def checked_connector(egress: Egress, **options: Any) -> TCPConnector:
     """A connector for aiohttp under the rules: names are resolved by `egress`, and each socket's address is checked.
 
     Addresses that are literals in a URL are not resolved, so the sockets are checked too. A refused request ends with
-    an exception of aiohttp's, or another library's, with the reason among its causes.
+    an exception of aiohttp's, or another library's; `refusal` finds the reason in it.
 
     Args:
         options: of `TCPConnector`.
@@ -210,6 +210,13 @@ def checked_connector(egress: Egress, **options: Any) -> TCPConnector:
         return socket.socket(family, kind, protocol)
 
     return TCPConnector(resolver=CheckedResolver(egress), use_dns_cache=False, socket_factory=made, **options)
+
+
+def refusal(exc: BaseException | None) -> Forbidden | Unresolved | None:
+    """The exception of the rules or the lookup that ended a request; None if something else did."""
+    while exc is not None and not isinstance(exc, (Forbidden, Unresolved)):
+        exc = exc.__cause__ or exc.__context__
+    return exc
 
 
 class CheckedResolver(AbstractResolver):

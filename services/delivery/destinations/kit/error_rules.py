@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import structlog
 
 from services.delivery.destinations.contract import DestinationError, Step
-from services.delivery.destinations.egress import Forbidden, Unencrypted, Unresolved
+from services.delivery.destinations.egress import Forbidden, Unencrypted, Unresolved, refusal
 
 log = structlog.get_logger()
 
@@ -68,11 +68,10 @@ def find_fault(rules: Iterable[Rule], step: Step, status: str, subject: str, tex
     return next(rule.fault for rule in rules if rule.matches(step, status, subject, text))
 
 
-def find_egress_error(exc: BaseException | None) -> DestinationError | None:
+def find_egress_error(exc: BaseException) -> DestinationError | None:
     """The error if the egress rules, or the lookup of the name, ended a connection; None if something else did."""
-    while exc is not None and not isinstance(exc, (Forbidden, Unresolved)):
-        exc = exc.__cause__ or exc.__context__
-    return None if exc is None else egress_error(exc)
+    cause = refusal(exc)
+    return None if cause is None else egress_error(cause)
 
 
 def egress_error(cause: Forbidden | Unresolved) -> DestinationError:
