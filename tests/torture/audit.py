@@ -8,7 +8,7 @@ from typing import Any
 
 from tests.torture.account import DUPLICATED, LOST, ORPHANED, STUCK, WRONG, Account, Job
 from tests.torture.clients import Platform
-from tests.torture.orders import ENDED
+from tests.torture.orders import ENDED, References
 from tests.torture.rest import Rest
 
 QUIET_TIMEOUT = 180.0
@@ -29,12 +29,14 @@ class Audit:
         jobs: Sequence[Job],
         rests: Mapping[str, Rest],
         platforms: Mapping[str, Sequence[Platform]],
+        references: References,
         artifacts: Path,
     ) -> None:
         self._account = account
         self._jobs = {job.id: job for job in jobs}
         self._rests = rests
         self._platforms = platforms
+        self._references = references
         self._artifacts = artifacts
 
     def run(self) -> None:
@@ -93,8 +95,15 @@ class Audit:
         for job_id, job in expected.items():
             if job_id not in there:
                 self._account.found(LOST, f"job {job_id} is completed, and its file is gone")
-            elif hashlib.sha256(there[job_id].read_bytes()).hexdigest() != job.final["sha256"]:
-                self._account.found(WRONG, f"job {job_id}: its stored file has another hash")
+            else:
+                self._check_content(job, there[job_id].read_bytes())
+
+    def _check_content(self, job: Job, data: bytes) -> None:
+        self._account.count("stored files compared")
+        if hashlib.sha256(data).hexdigest() != job.final["sha256"]:
+            self._account.found(WRONG, f"job {job.id}: its stored file has another hash")
+        elif not self._references.is_right(job.order, data, int(job.final["total_records"])):
+            self._account.found(WRONG, f"job {job.id}: its stored file is not what was ordered: {job.order.name}")
 
     def _stored(self) -> list[tuple[Path, str]]:
         """All files of the artifact store, and the job that each belongs to: `tenant/job/fence/file`."""

@@ -22,7 +22,7 @@ from deploy.local.servers.mongod import REPLICA_SET
 from deploy.local.services import GATEWAY, SERVICES
 from tests.tcp_proxy import TcpProxy
 from tests.torture.disk import Disk
-from tests.torture.plan import MEMBERS, RECEIVERS
+from tests.torture.plan import RECEIVERS, numbered
 from tests.torture.processes import FAKETIME, Member, Nats, Receiver, ServiceProcess, Tortured, initiate, module
 
 LEASE = 5.0
@@ -41,6 +41,7 @@ PACE = {
     "EGRESS_ALLOW": "127.0.0.0/8",
 }
 START_TIMEOUT = 300.0
+COULD_NOT_START = '"event": "cannot_start"'
 
 
 class Cluster:
@@ -50,10 +51,11 @@ class Cluster:
 
     Args:
         replicas: processes of each service.
+        mongods: members of the replica set.
         report: receives a message for each process that ended by itself.
     """
 
-    def __init__(self, folder: Path, replicas: int, report: Callable[[str], None]) -> None:
+    def __init__(self, folder: Path, replicas: int, mongods: int, report: Callable[[str], None]) -> None:
         self.folder = folder
         self.disk = Disk(folder / "artifacts", folder / "artifacts.img")
         self.processes: dict[str, Tortured] = {}
@@ -61,12 +63,14 @@ class Cluster:
         self.gateways: list[str] = []
         self.crashes: list[str] = []
         """Processes that ended by themselves, with the end of their logs."""
+        self.failed_starts = 0
         self.down: set[str] = set()
         """Processes that a fault has ended and will start again."""
         self.ports: dict[str, int] = {}
         self.mongodb_uri = ""
         self._logs = folder / "logs"
         self._replicas = replicas
+        self._members = numbered("mongod", mongods)
         self._report = report
         self._held = contextlib.ExitStack()
 
@@ -111,9 +115,17 @@ class Cluster:
         for name, process in self.processes.items():
             process.trim_log()
             if process.pid is None and name not in self.down:
-                self.crashes.append(f"{name} {process.exit_status}:\n{process.tail()}")
-                self._report(self.crashes[-1])
+                self._ended(process)
                 self.launch(name)
+
+    def _ended(self, process: Tortured) -> None:
+        """A service that finds no database when it starts ends and is started again, as by every supervisor."""
+        end = process.tail()
+        self._report(f"{process.name} {process.exit_status}:\n{end}")
+        if COULD_NOT_START in end:
+            self.failed_starts += 1
+        else:
+            self.crashes.append(f"{process.name} {process.exit_status}:\n{end}")
 
     def launch(self, name: str) -> None:
         """Launch a process; if its port is still taken, `check` tries again."""
@@ -140,7 +152,7 @@ class Cluster:
 
     def _start_servers(self, held: contextlib.ExitStack) -> None:
         addresses = []
-        for number, name in enumerate(MEMBERS, 1):
+        for number, name in enumerate(self._members, 1):
             port = free_port()
             addresses.append(f"{HOST}:{self._proxy(held, name, port)}")
             self.processes[name] = Member(number, self.folder / name, port, addresses[-1], self._logs)
@@ -155,7 +167,7 @@ class Cluster:
         self._start(list(self.processes.values()))
         initiate(self.members)
         _wait("the replica set has a primary", lambda: self.primary is not None)
-        _wait("all members are ready", lambda: all(self.is_ready(name) for name in MEMBERS))
+        _wait("all members are ready", lambda: all(self.is_ready(name) for name in self._members))
 
     def _receiver(self, name: str) -> tuple[list[str | Path], int]:
         """The command of a destination, and its port."""

@@ -8,7 +8,6 @@ MEAN_GAP = 1.7
 """Seconds between the starts of two faults, on average: 1000 faults in half an hour."""
 SERVICES = ("gateway", "exporter", "exporter-worker", "delivery", "scheduler")
 RECEIVERS = ("sftp", "ftp", "s3")
-MEMBERS = ("mongod-1", "mongod-2", "mongod-3")
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,21 +36,27 @@ class Fault:
     amount: float = 0.0
 
 
-def kinds(replicas: int, lease: float) -> tuple[Kind, ...]:
+def numbered(name: str, count: int) -> tuple[str, ...]:
+    """The names of several processes of one program."""
+    return tuple(f"{name}-{number}" for number in range(1, count + 1))
+
+
+def kinds(replicas: int, mongods: int, lease: float) -> tuple[Kind, ...]:
     """All kinds, for a stack with so many processes of each service, whose leases last `lease` seconds."""
-    services = tuple(f"{name}-{number}" for name in SERVICES for number in range(1, replicas + 1))
+    services = tuple(process for name in SERVICES for process in numbered(name, replicas))
+    members = numbered("mongod", mongods)
     links = tuple(name for name in services if not name.startswith(("gateway", "exporter-worker")))
-    links = (*links, *MEMBERS, "nats-server", *RECEIVERS)
+    links = (*links, *members, "nats-server", *RECEIVERS)
     stopped = (1.3 * lease, 2.0 * lease)
     return (
         Kind("kill -9 of a service", 26, 0.1, 3.0, services),
         Kind("SIGSTOP of a service", 14, *stopped, services),
         Kind("wrong clock of a service", 7, 0.1, 1.0, services),
-        Kind("kill -9 of mongod", 6, 0.1, 4.0, MEMBERS),
-        Kind("SIGSTOP of mongod", 3, 2.0, 8.0, MEMBERS),
-        Kind("wrong clock of mongod", 2, 0.1, 1.0, MEMBERS),
+        Kind("kill -9 of mongod", 6, 0.1, 4.0, members),
+        Kind("SIGSTOP of mongod", 3, 2.0, 8.0, members),
+        Kind("wrong clock of mongod", 2, 0.1, 1.0, members),
         Kind("step-down of the primary", 5, 0.0, 0.0, ("primary",)),
-        Kind("stalled disk of mongod", 3, 2.0, 7.0, MEMBERS),
+        Kind("stalled disk of mongod", 3, 2.0, 7.0, members),
         Kind("kill -9 of nats-server", 4, 0.1, 4.0, ("nats-server",)),
         Kind("nats-server loses its store", 4, 0.1, 2.0, ("nats-server",)),
         Kind("connections cut", 12, 0.0, 0.0, links),

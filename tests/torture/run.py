@@ -24,11 +24,12 @@ DRAIN_TIMEOUT = 600.0
 class Size:
     """How much runs.
 
-    `replicas` of each service, `clients`, the mean `pause` of a client between two jobs, in seconds, and `tenants` with
-    their numbers of products.
+    `replicas` of each service, `mongods` in the replica set, `clients`, the mean `pause` of a client between two jobs, in
+    seconds, and `tenants` with their numbers of products.
     """
 
     replicas: int = 2
+    mongods: int = 3
     clients: int = 6
     pause: float = 1.0
     tenants: Mapping[str, int] = field(default_factory=lambda: TENANTS)
@@ -46,7 +47,7 @@ class Result:
 def tortured(folder: Path, count: int, seed: int, size: Size, report: Callable[[str], None]) -> Result:
     """Run `count` faults of a seed; the result says whether all promises were kept."""
     account, stop = Account(), threading.Event()
-    with Cluster(folder, size.replicas, report) as cluster, _set_at_exit(stop):
+    with Cluster(folder, size.replicas, size.mongods, report) as cluster, _set_at_exit(stop):
         for tenant, products in size.tenants.items():
             cluster.fill(tenant, products, SUPPLIERS)
         rests = {tenant: Rest(cluster.gateways, cluster.key(tenant), stop, account.defects) for tenant in size.tenants}
@@ -60,20 +61,21 @@ def tortured(folder: Path, count: int, seed: int, size: Size, report: Callable[[
         injector = Injector(cluster, report)
         with _clients(seed, size, rests, platforms, references, account) as finish:
             _let_work(cluster, account)
-            injector.run(plan.made(seed, count, plan.kinds(size.replicas, LEASE)))
+            injector.run(plan.made(seed, count, plan.kinds(size.replicas, size.mongods, LEASE)))
             report("all faults have ended; the last jobs go on")
             _let_work(cluster, account)
             finish()
         report("settling the account")
         last = schedules.paused(rests, watched)
         jobs = [*account.jobs.values(), *schedules.settled(rests, watched, last, account)]
-        Audit(account, jobs, rests, platforms, cluster.disk.folder).run()
+        Audit(account, jobs, rests, platforms, references, cluster.disk.folder).run()
         for late in injector.late:
             account.found(LATE, late)
         for defect in account.defects:
             account.found(DEFECT, defect)
         for crash in cluster.crashes:
             account.found(DEFECT, crash)
+        account.count("processes started again, since a server was down when they started", cluster.failed_starts)
     return Result(account, injector.caused, injector.skipped)
 
 
