@@ -24,8 +24,8 @@ DRAIN_TIMEOUT = 600.0
 class Size:
     """How much runs.
 
-    `replicas` of each service, `mongods` in the replica set, `clients`, the mean `pause` of a client between two jobs, in
-    seconds, and `tenants` with their numbers of products.
+    `replicas` of each service, `mongods` in the replica set, `clients`, the mean `pause` of a client between two jobs
+    (seconds), and `tenants` with their numbers of products.
     """
 
     replicas: int = 2
