@@ -6,6 +6,7 @@ of the replica set.
 
 import contextlib
 import shutil
+import signal
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -109,6 +110,14 @@ class Cluster:
     def lose_streams(self) -> None:
         """Delete the store of the NATS server, which does not run."""
         shutil.rmtree(self.folder / "nats-server" / "store", ignore_errors=True)
+
+    def heal(self) -> None:
+        """End every fault that may be left, such as a lock that a busy mongod took after it was released."""
+        for proxy in self.proxies.values():
+            proxy.heal()
+        for process in self.processes.values():
+            process.send(signal.SIGCONT)
+        _wait("no member is locked", lambda: all(member.unlock() for member in self.members))
 
     def check(self) -> None:
         """Start again what ended by itself."""

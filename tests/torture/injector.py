@@ -55,6 +55,7 @@ class Injector:
                 waiting.remove(fault)
                 self._cause(fault)
             time.sleep(0.02)
+        self._cluster.heal()
 
     def _cause(self, fault: Fault) -> None:
         if not self._possible(fault):
@@ -120,13 +121,15 @@ class Injector:
         elif kind.startswith("SIGSTOP"):
             cluster.processes[name].send(signal.SIGCONT)
         elif kind.startswith("stalled disk"):
-            cluster.member(name).command("fsyncUnlock")
+            cluster.member(name).unlock()
         elif kind == "connections stalled":
             cluster.proxies[name].heal()
         elif kind == "artifact disk full":
             cluster.disk.empty()
 
     def _has_recovered(self, fault: Fault) -> bool:
+        if fault.kind.startswith("stalled disk") and not self._cluster.member(fault.target).unlock():
+            return False
         if fault.target in self._cluster.processes:
             return self._cluster.is_ready(fault.target)
         if fault.kind.startswith("step-down"):

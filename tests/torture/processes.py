@@ -21,6 +21,8 @@ from deploy.local.services import Service, ServiceChild
 FAKETIME = next(Path("/usr/lib").glob("*/faketime/libfaketime.so.1"), None)
 """Of Debian's package `faketime`; without it, no clock is set wrong."""
 
+NOT_LOCKED = "called when not locked"
+
 
 class Tortured(Child):
     """A child that can be stopped, and whose clock is wrong by `clock` seconds from its next launch on."""
@@ -95,6 +97,17 @@ class Member(Tortured, Mongod):
         """Run a command of the database `admin`; what it answers does not matter."""
         with contextlib.suppress(PyMongoError), self.client() as client:
             client.admin.command(name, value, **more)
+
+    def unlock(self) -> bool:
+        """Let it write again; true once it answers that it is not locked. One call may undo a lock that came late."""
+        try:
+            with self.client() as client:
+                client.admin.command("fsyncUnlock")
+        except OperationFailure as exc:
+            return NOT_LOCKED in str(exc)
+        except PyMongoError:
+            return False
+        return False
 
 
 def initiate(members: Sequence[Member]) -> None:
