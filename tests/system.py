@@ -1,12 +1,14 @@
 """The whole system for tests: real mongod and nats-server, and the services as processes that can be killed."""
 
+import asyncio
 import base64
 import contextlib
 import os
 import signal
-import subprocess
 import sys
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,9 @@ from pymongo import MongoClient
 from deploy.local.processes.children import ROOT, Child
 from deploy.local.servers import Mongod, NatsServer, free_port
 from deploy.local.services import http_is_ready, rpc_is_ready
+from services.chassis import mongo
+from services.gateway.auth.api_keys import ApiKey, check_scopes, digest, new_secret
+from services.gateway.auth.key_store import KeyStore
 from tests import copies
 from tests.rest import Rest
 from tests.waiting import eventually
@@ -134,12 +139,20 @@ class System:
             logs = "\n".join(process.output[-3000:] for process in self._processes)
             raise AssertionError(f"{exc}\n{logs}") from exc
 
-    def key(self, tenant: str, scopes: str = "*", *more: str) -> str:
-        """A new API key."""
-        command = [sys.executable, "-m", "services.gateway.auth.keys", "create", "--tenant", tenant, "--scopes", scopes]
-        env = {**os.environ, "MONGODB_URI": self.mongod.uri}
-        command += ["--name", "tests", "--quiet", *more]
-        return subprocess.run(command, cwd=ROOT, env=env, check=True, capture_output=True, text=True).stdout.strip()
+    def key(self, tenant: str, scopes: str = "*") -> str:
+        """A new API key, stored as the `keys` command does, but without its process, which takes half a second."""
+        secret, now = new_secret(), datetime.now(UTC)
+        key = ApiKey(secret.id, tenant, "tests", check_scopes(scopes), digest(secret.secret), now)
+        with ThreadPoolExecutor(1) as thread:  # the caller may run in an event loop
+            thread.submit(asyncio.run, self._store(key)).result()
+        return str(secret)
+
+    async def _store(self, key: ApiKey) -> None:
+        client = mongo.connect(self.mongod.uri, app="tests")
+        try:
+            await KeyStore(client["gateway"]).add(key)
+        finally:
+            client.close()
 
     def client(self, tenant: str) -> Rest:
         """A REST client with a new key."""
@@ -157,11 +170,9 @@ class System:
         """
         with self.mongo() as client:
             catalogue = client[f"catalogue_{tenant}"][collection]
-            for start in range(0, len(documents), 10_000):
-                batch = documents[start : start + 10_000]
-                known = catalogue.distinct("_id", {"_id": {"$in": [one["_id"] for one in batch if "_id" in one]}})
-                if new := [one for one in batch if one.get("_id") not in known]:
-                    catalogue.insert_many(new)
+            known = set(catalogue.distinct("_id")) if catalogue.find_one() else set()
+            if new := [one for one in documents if one.get("_id") not in known]:
+                catalogue.insert_many(new)
 
     def fill_wide(self, tenant: str) -> None:
         """Fill a tenant's catalogue with 100,000 wide products."""

@@ -146,7 +146,10 @@ class Scheduler:
 
     async def fire(self, schedule: pb.Schedule, minutes_ago: int) -> str:
         """Let exactly one fire time be due, so many minutes ago; returns the id of its run."""
-        at = datetime.now(UTC).replace(second=0, microsecond=0) - timedelta(minutes=minutes_ago)
+        return await self.fire_at(schedule, this_minute() - timedelta(minutes=minutes_ago))
+
+    async def fire_at(self, schedule: pb.Schedule, at: datetime) -> str:
+        """Let exactly this fire time be due, a whole minute that has come; returns the id of its run."""
         await self._plan_again(schedule, at - timedelta(seconds=1), cron_expression=f"{at.minute} {at.hour} * * *")
         return run_id(schedule.id, at)
 
@@ -173,6 +176,16 @@ class Scheduler:
             return await self.schedules.find_one({"_id": schedule.id, "due_at": {"$lte": datetime.now(UTC)}}) is None
 
         await eventually("the schedule is planned", reached, within)
+
+
+def this_minute() -> datetime:
+    """The minute that has begun last."""
+    return datetime.now(UTC).replace(second=0, microsecond=0)
+
+
+def every_tenth_minute() -> str:
+    """A cron expression whose next fire time is five minutes away, so that it cannot come during a test."""
+    return f"{(datetime.now(UTC).minute + 5) % 10}-59/10 * * * *"
 
 
 @asynccontextmanager

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import AsyncExitStack, closing
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import aioboto3
 from aiobotocore.config import AioConfig
@@ -15,10 +15,13 @@ from botocore.session import Session
 from services.chassis.blobs.contract import CHUNK, PART, BlobMissing, BlobStat, check_key, is_key
 from services.chassis.blobs.s3_errors import code_of, translate_errors
 from services.chassis.blobs.s3_writer import S3Writer, abort_uploads
+from services.chassis.s3_models import s3_models
 
 if TYPE_CHECKING:
     from types_aiobotocore_s3 import S3Client
     from types_aiobotocore_s3.type_defs import GetObjectOutputTypeDef, GetObjectRequestTypeDef
+
+AnySession = TypeVar("AnySession", bound=Session)
 
 # botocore itself reads only AWS_DEFAULT_REGION; EKS sets AWS_REGION, which other SDKs read first.
 _VARIABLES = {"region": ("region", ["AWS_REGION", "AWS_DEFAULT_REGION"], None, None)}
@@ -156,7 +159,7 @@ async def open_bucket(bucket: str, prefix: str) -> S3Store:
         try:
             if prefix:
                 check_key(prefix)
-            session = aioboto3.Session(botocore_session=AioSession(session_vars=_VARIABLES))
+            session = aioboto3.Session(botocore_session=_with_models(AioSession(session_vars=_VARIABLES)))
             config = AioConfig(**_CLIENT_OPTIONS, max_pool_connections=_MAX_READS)
             client = await connections.enter_async_context(session.client("s3", config=config))
             thread_client = await asyncio.to_thread(_thread_client)
@@ -169,4 +172,9 @@ async def open_bucket(bucket: str, prefix: str) -> S3Store:
 
 def _thread_client() -> Any:
     config = Config(**_CLIENT_OPTIONS, max_pool_connections=_MAX_WRITERS)
-    return Session(session_vars=_VARIABLES).create_client("s3", config=config)
+    return _with_models(Session(session_vars=_VARIABLES)).create_client("s3", config=config)
+
+
+def _with_models(session: AnySession) -> AnySession:
+    session.register_component("data_loader", s3_models())
+    return session

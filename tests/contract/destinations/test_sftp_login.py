@@ -1,7 +1,6 @@
 """SFTP: logins and the verification of the host key."""
 
 import asyncio
-import contextlib
 import socket
 from collections.abc import Iterator
 from pathlib import Path
@@ -225,8 +224,8 @@ async def test_a_connection_that_is_reset_immediately_is_a_transient_error(rig: 
 
 
 async def test_sessions_leave_no_connection_behind(rig: SftpRig) -> None:
-    for config in (rig.config(), rig.wrong_credentials()):
-        with contextlib.suppress(DestinationError):
-            async with session(config) as opened:
-                await opened.send("a", Source(b"x").payload(), replace=True)
+    async with session(rig.config()) as opened:
+        await opened.send("a", Source(b"x").payload(), replace=True)
+        assert rig.connections == 1
+    assert (await failure(rig.wrong_credentials())).code == "wrong_credentials"
     await asyncio.to_thread(eventually, "the server has no connection", lambda: not rig.connections)

@@ -12,6 +12,7 @@ from deploy.local.servers import NatsServer, free_port
 from services.chassis.faults import Unavailable
 from services.chassis.jetstream import Inbox, JetStream, Stream, connecting
 from tests.integration.exporting import eventually
+from tests.waiting import DEADLINE
 
 
 @pytest.fixture
@@ -50,7 +51,7 @@ async def test_messages_arrive_in_order_and_the_first_user_creates_the_stream(
     assert [await received(inbox) for _ in range(3)] == [b"1", b"2", b"3"]
     asked = time.monotonic()
     assert await inbox.next() is None
-    assert 0.5 < time.monotonic() - asked < 5.0
+    assert time.monotonic() - asked > 0.5  # it waits for one, and does not spin
 
 
 async def test_an_unacknowledged_message_is_redelivered(connection: JetStream, stream: Stream) -> None:
@@ -76,7 +77,7 @@ async def test_an_inbox_mends_what_was_deleted_without_spinning(
         asked, calls = time.monotonic(), 0
         while (message := await inbox.next()) is None:
             calls += 1
-            assert time.monotonic() - asked < 15
+            assert time.monotonic() - asked < DEADLINE
         await message.ack()
         assert calls <= 2 + 5 * (time.monotonic() - asked)
     await client.close()
@@ -84,12 +85,10 @@ async def test_an_inbox_mends_what_was_deleted_without_spinning(
 
 async def test_publishing_without_a_server_is_unavailable_immediately(stream: Stream) -> None:
     async with connecting(f"nats://127.0.0.1:{free_port()}", name="tests") as connection:
-        asked = time.monotonic()
         with pytest.raises(Unavailable):
-            await connection.publish(stream, stream.subjects, b"1")
+            connection.publish(stream, stream.subjects, b"1").send(None)  # fails in its first step, without any wait
         inbox = Inbox(connection, stream, "w", ack_wait=5.0)
         assert await inbox.next() is None
-        assert time.monotonic() - asked < 1.0
 
 
 async def test_the_second_of_two_servers_is_found(nats_url: str, stream: Stream) -> None:

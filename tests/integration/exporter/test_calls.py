@@ -11,7 +11,8 @@ import pytest
 from google.protobuf.timestamp_pb2 import Timestamp
 from prometheus_client import REGISTRY
 
-from services.exporter.jobs.job import id_for_key
+from services.exporter.jobs.job import Job, id_for_key
+from services.exporter.jobs.store import JobStore
 from services.wire import exporter_pb2 as pb
 from tests.integration.exporting import DEADLINE, LIVE, Exporter, eventually, new_tenant, products, refused
 
@@ -347,21 +348,32 @@ async def test_completions_refuse_what_is_no_time_cursor_or_limit(idle: Exporter
 # Watching
 
 
-async def test_a_watch_shows_the_job_at_once_and_at_every_change_until_its_end(idle: Exporter, tenant: str) -> None:
+async def test_a_watch_shows_the_job_at_once_and_at_every_change_until_its_end(
+    idle: Exporter, tenant: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     job = await idle.create(tenant)
     states: list[int] = []
+    reads: list[str] = []
+    get = JobStore.get
+
+    async def noted(store: JobStore, of: str, job_id: str) -> Job | None:
+        reads.append(job_id)
+        return await get(store, of, job_id)
+
+    monkeypatch.setattr(JobStore, "get", noted)
 
     async def watch() -> None:
         async for change in idle.stub.WatchJob(pb.WatchJobRequest(tenant=tenant, job_id=job.id), timeout=DEADLINE):
             states.append(change.job.state)
 
-    async def seen() -> bool:
-        return bool(states)
+    async def has_read(times: int) -> bool:
+        return len(reads) >= times
 
     watching = asyncio.create_task(watch())
-    await eventually("the first state is shown", seen)
+    await eventually("it looks again after the first state", lambda: has_read(2))
     await idle.jobs.update_one({"_id": job.id}, [{"$set": {"updated_at": "$$NOW"}}])  # as a wake-up does: nothing shows
-    await asyncio.sleep(0.6)
+    before = len(reads)
+    await eventually("it has looked since", lambda: has_read(before + 2))
     assert states == [pb.JOB_STATE_ACCEPTED]
     await idle.cancel(job)
     await asyncio.wait_for(watching, 10)

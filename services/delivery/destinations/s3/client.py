@@ -5,15 +5,15 @@ import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from functools import cache, partial
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import aiohttp
 from aiobotocore.config import AioConfig
 from aiobotocore.httpsession import AIOHTTPSession
 from aiobotocore.session import AioSession
-from botocore.loaders import Loader, create_loader
 
+from services.chassis.s3_models import s3_models
 from services.delivery.destinations.egress import CONNECT_SECONDS, Egress, checked_connector
 
 if TYPE_CHECKING:
@@ -69,7 +69,7 @@ async def client_for(access: Access, egress: Egress, silence: float, attempts: i
         response_checksum_validation="when_required",
     )
     session = AioSession(session_vars=_NO_LOCAL_CONFIG)
-    session.register_component("data_loader", _models())
+    session.register_component("data_loader", s3_models())
     made = session.create_client(
         "s3",
         region_name=access.region,
@@ -82,12 +82,6 @@ async def client_for(access: Access, egress: Egress, silence: float, attempts: i
     )
     async with made as client:
         yield client
-
-
-@cache
-def _models() -> Loader:
-    """botocore's service descriptions, shared by all clients: reading them takes 150 ms of CPU time."""
-    return create_loader()
 
 
 class _CheckedSession(AIOHTTPSession):

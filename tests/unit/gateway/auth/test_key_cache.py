@@ -1,6 +1,8 @@
 """Reads of API keys: cached, and limited per address for keys that do not exist."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
 from typing import cast
 
 import pytest
@@ -65,6 +67,20 @@ async def test_an_unknown_key_is_read_once(store: CountedStore, cache: KeyCache)
     secret = new_secret()
     assert {await outcome(cache, secret) for _ in range(100)} == {"invalid_key"}
     assert store.reads == 1
+
+
+async def test_a_revoked_key_is_rejected_after_two_seconds_and_not_later(
+    store: CountedStore, cache: KeyCache, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = SimpleNamespace(now=100.0)
+    monkeypatch.setattr(key_cache, "time", SimpleNamespace(monotonic=lambda: clock.now))
+    secret = store.add()
+    assert await outcome(cache, secret) == "ok"
+    store.keys[secret.id] = replace(store.keys[secret.id], revoked_at=NOW)
+    clock.now += 1.9
+    assert await outcome(cache, secret) == "ok"
+    clock.now += 0.2
+    assert await outcome(cache, secret) == "key_revoked"
 
 
 async def test_existing_keys_do_not_count_as_attempts(store: CountedStore, cache: KeyCache) -> None:
