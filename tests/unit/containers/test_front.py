@@ -1,4 +1,4 @@
-"""The gateway's Service: new connections go to pods that are ready, those that are open stay where they are."""
+"""The stand-in for the gateway's Service: new connections go to ready pods, open connections stay with their pod."""
 
 import contextlib
 import socket
@@ -14,7 +14,7 @@ PODS = ("127.0.0.2", "127.0.0.3")
 
 
 class Echo:
-    """A pod that answers what it is sent after its own address, until the client has said all."""
+    """A pod that echoes what it receives, preceded by its own address."""
 
     def __init__(self, address: str, port: int) -> None:
         self._address = address
@@ -54,33 +54,33 @@ def connect(front: Front) -> socket.socket:
     return socket.create_connection(("127.0.0.1", front.port), timeout=10)
 
 
-def asked(connection: socket.socket, what: str) -> str:
-    connection.sendall(what.encode())
+def echo(connection: socket.socket, text: str) -> str:
+    connection.sendall(text.encode())
     answer = b""
     while not answer.endswith(b";"):
         chunk = connection.recv(4096)
-        assert chunk, "cut"
+        assert chunk, "the connection was closed"
         answer += chunk
     return answer.decode()
 
 
-def test_connections_are_shared_out_among_the_pods(front: Front) -> None:
+def test_connections_are_distributed_among_the_pods(front: Front) -> None:
     front.send_to(PODS)
     with connect(front) as one, connect(front) as other:
-        assert {asked(one, "a"), asked(other, "a")} == {f"{address} a;" for address in PODS}
+        assert {echo(one, "a"), echo(other, "a")} == {f"{address} a;" for address in PODS}
 
 
-def test_an_open_connection_stays_with_a_pod_that_is_going_and_new_ones_go_elsewhere(front: Front) -> None:
+def test_an_open_connection_stays_with_a_terminating_pod_and_new_ones_go_elsewhere(front: Front) -> None:
     front.send_to(PODS[:1])
     with connect(front) as old:
-        assert asked(old, "a") == f"{PODS[0]} a;"
+        assert echo(old, "a") == f"{PODS[0]} a;"
         front.send_to(PODS[1:])
         with connect(front) as new:
-            assert asked(new, "b") == f"{PODS[1]} b;"
-        assert asked(old, "c") == f"{PODS[0]} c;"
+            assert echo(new, "b") == f"{PODS[1]} b;"
+        assert echo(old, "c") == f"{PODS[0]} c;"
 
 
-def test_the_end_of_a_request_reaches_the_pod_and_the_end_of_the_answer_the_client(front: Front) -> None:
+def test_both_directions_of_a_connection_can_be_closed_separately(front: Front) -> None:
     front.send_to(PODS[:1])
     with connect(front) as connection:
         connection.sendall(b"a")
@@ -93,6 +93,6 @@ def test_without_a_pod_a_connection_is_closed(front: Front) -> None:
         assert connection.recv(1) == b""
 
 
-def test_a_taken_port_is_an_error(front: Front) -> None:
+def test_a_port_that_is_in_use_is_an_error(front: Front) -> None:
     with pytest.raises(OSError, match="taken"):
         Front(front.port, 1).start()

@@ -1,4 +1,4 @@
-"""What podman is given of the manifests: all of the overlay is decided about, and nothing is lost without a reason."""
+"""The manifests for podman: every object of the overlay is either used or left out explicitly."""
 
 from typing import Any
 
@@ -47,12 +47,12 @@ def test_every_workload_of_the_overlay_is_played(manifests: list[dict[str, Any]]
     assert {"gateway", "exporter", "exporter-worker", "delivery", "scheduler", "mongodb", "nats"} <= wanted
 
 
-def test_a_kind_that_nobody_has_decided_about_is_an_error() -> None:
+def test_an_unknown_kind_is_an_error() -> None:
     with pytest.raises(Unplayable, match="CronJob nightly"):
         playable([{"kind": "CronJob", "metadata": {"name": "nightly"}}])
 
 
-def test_what_is_left_out_is_there_in_the_overlay(manifests: list[dict[str, Any]]) -> None:
+def test_everything_that_is_left_out_exists_in_the_overlay(manifests: list[dict[str, Any]]) -> None:
     assert set(LEFT_OUT) <= {one["kind"] for one in manifests}
     specs = [one["spec"]["template"]["spec"] for one in manifests if one["kind"] == "Deployment"]
     assert set(LEFT_OUT_OF_PODS) <= {field for spec in specs for field in spec}
@@ -61,7 +61,7 @@ def test_what_is_left_out_is_there_in_the_overlay(manifests: list[dict[str, Any]
 @pytest.mark.parametrize(
     "workload", ["gateway", "exporter", "exporter-worker", "delivery", "scheduler", "mongodb", "nats"]
 )
-def test_the_rights_and_limits_of_a_pod_are_those_of_the_manifest(overlay: Playable, workload: str) -> None:
+def test_a_pod_has_the_security_context_and_limits_of_the_manifest(overlay: Playable, workload: str) -> None:
     before = overlay.workloads[workload]
     spec, only = played(overlay, workload)["spec"], container(overlay, workload)
     assert spec["securityContext"] == before.template["spec"]["securityContext"]
@@ -78,13 +78,13 @@ def test_a_pod_listens_on_its_own_address_only(overlay: Playable) -> None:
     assert container(overlay, "nats")["command"][:2] == ["nats-server", f"--addr={ADDRESS}"]
 
 
-def test_secrets_are_handed_over_decoded_and_by_reference(overlay: Playable) -> None:
+def test_secrets_are_passed_decoded_and_by_reference(overlay: Playable) -> None:
     reference = environment(overlay, "gateway")["MONGODB_URI"]["valueFrom"]["configMapKeyRef"]
     [settings] = [one for one in overlay.settings if one["metadata"]["name"] == reference["name"]]
     assert settings["data"][reference["key"]] == "mongodb://mongodb:27017/?replicaSet=rs0"
 
 
-def test_volumes_are_the_pods_own_or_shared_by_their_claims_name(overlay: Playable) -> None:
+def test_volumes_belong_to_the_pod_or_are_shared_by_the_name_of_their_claim(overlay: Playable) -> None:
     volumes = {volume["name"]: volume for volume in played(overlay, "exporter")["spec"]["volumes"]}
     assert "emptyDir" in volumes["exporter-2-tmp"]
     assert volumes["exporter-2-artifacts"]["persistentVolumeClaim"]["claimName"] == "catalog-exports-artifacts"
@@ -94,12 +94,12 @@ def test_volumes_are_the_pods_own_or_shared_by_their_claims_name(overlay: Playab
     assert mounts["/etc/hosts"] == "exporter-2-hosts"
 
 
-def test_an_image_that_has_a_stand_in_is_taken_from_there(overlay: Playable) -> None:
+def test_an_image_is_replaced_by_its_stand_in(overlay: Playable) -> None:
     workload = overlay.workloads["mongodb"]
     images = {workload.container["image"]: "stand-in", "another": "image"}
     [only] = pod(workload, "mongodb-1", ADDRESS, "/somewhere/hosts", images)["spec"]["containers"]
     assert only["image"] == "stand-in"
 
 
-def test_making_a_pod_leaves_the_workload_as_it_is(overlay: Playable) -> None:
+def test_making_a_pod_does_not_change_the_workload(overlay: Playable) -> None:
     assert played(overlay, "gateway") == played(overlay, "gateway")

@@ -1,4 +1,4 @@
-"""Ways to break manifests, each with the rule that has to notice: a rule that notices nothing is no rule."""
+"""Ways to break manifests, each with the rule that must report it."""
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -12,11 +12,11 @@ Rule = Callable[[Sequence[Manifest]], Iterable[str]]
 
 @dataclass(frozen=True, slots=True)
 class Breakage:
-    """What is put, or taken away (None), at a path of an object of a rendering.
+    """A value that is set, or removed (None), at a path in a rendered object.
 
     Args:
-        path: keys, and numbers of list entries, from the object down; of a workload's pod for `pod`, of its first
-            container for `container`.
+        path: keys and list indexes, relative to the object. `pod` and `container` below take a path relative to a
+            workload's pod and to its first container.
     """
 
     rule: Rule
@@ -66,126 +66,157 @@ def spec(rule: Rule, case: str, kind: str, name: str, *path: str | int, to: Any 
 
 
 PODS = (
-    pod(pod_rules.without_rights, "securityContext", "runAsNonRoot"),
-    pod(pod_rules.without_rights, "securityContext", "runAsUser", to=0),
-    pod(pod_rules.without_rights, "securityContext", "seccompProfile", "type", to="Unconfined"),
-    pod(pod_rules.without_rights, "automountServiceAccountToken"),
-    pod(pod_rules.without_rights, "hostNetwork", to=True),
-    pod(pod_rules.without_rights, "volumes", 1, to={"name": "node", "hostPath": {"path": "/"}}),
-    container(pod_rules.without_rights, "securityContext", "readOnlyRootFilesystem", to=False),
-    container(pod_rules.without_rights, "securityContext", "allowPrivilegeEscalation"),
-    container(pod_rules.without_rights, "securityContext", "capabilities", "drop", to=[]),
-    container(pod_rules.without_rights, "securityContext", "runAsUser", to=0),
+    pod(pod_rules.unprivileged, "securityContext", "runAsNonRoot"),
+    pod(pod_rules.unprivileged, "securityContext", "runAsUser", to=0),
+    pod(pod_rules.unprivileged, "securityContext", "seccompProfile", "type", to="Unconfined"),
+    pod(pod_rules.unprivileged, "automountServiceAccountToken"),
+    pod(pod_rules.unprivileged, "hostNetwork", to=True),
+    pod(pod_rules.unprivileged, "volumes", 1, to={"name": "node", "hostPath": {"path": "/"}}),
+    container(pod_rules.unprivileged, "securityContext", "readOnlyRootFilesystem", to=False),
+    container(pod_rules.unprivileged, "securityContext", "allowPrivilegeEscalation"),
+    container(pod_rules.unprivileged, "securityContext", "capabilities", "drop", to=[]),
+    container(pod_rules.unprivileged, "securityContext", "runAsUser", to=0),
     container(pod_rules.bounded, "resources", "limits", "memory"),
     container(pod_rules.bounded, "resources", "requests", "cpu"),
     container(pod_rules.bounded, "resources"),
     pod(pod_rules.bounded, "volumes", 0, "emptyDir", to={"medium": "Memory"}),
-    container(pod_rules.looked_after, "readinessProbe"),
-    container(pod_rules.looked_after, "startupProbe", "grpc", "port", to=50099),
-    container(pod_rules.looked_after, "livenessProbe", name="mongodb", case="local"),
-    container(pod_rules.of_a_version, "image", to="catalog-exports/exporter:latest"),
-    container(pod_rules.of_a_version, "image", to="catalog-exports/exporter"),
-    container(pod_rules.of_a_version, "image", to="registry:5000/exporter"),
-    container(pod_rules.of_a_version, "image", to="catalog-exports/exporter:dev"),
-    container(pod_rules.of_a_version, "imagePullPolicy", to="Always"),
-    container(pod_rules.writing_where_it_may, "volumeMounts", 0),
-    pod(pod_rules.writing_where_it_may, "volumes", 0),
+    container(pod_rules.probed, "readinessProbe"),
+    container(pod_rules.probed, "startupProbe", "grpc", "port", to=50099),
+    container(pod_rules.probed, "livenessProbe", name="mongodb", case="local"),
+    container(pod_rules.versioned, "image", to="catalog-exports/exporter:latest"),
+    container(pod_rules.versioned, "image", to="catalog-exports/exporter"),
+    container(pod_rules.versioned, "image", to="registry:5000/exporter"),
+    container(pod_rules.versioned, "image", to="catalog-exports/exporter:dev"),
+    container(pod_rules.versioned, "imagePullPolicy", to="Always"),
+    container(pod_rules.with_writable_folders, "volumeMounts", 0),
+    pod(pod_rules.with_writable_folders, "volumes", 0),
 )
 
 MANY = "https://name:word@example.com/"
 ENVIRONMENT = (
-    container(environment_rules.understood, "env", 0, "name", to="GRPC_HOTS"),
-    container(environment_rules.understood, "env", 1, "name", to="GRPC_HOST"),
-    Breakage(environment_rules.understood, "base", "ConfigMap", "settings", ("data", "LOG_LEVLE"), "INFO"),
-    pod(environment_rules.understood, "enableServiceLinks"),
-    container(environment_rules.accepted, "env", 5, "value", to="65"),
-    container(environment_rules.accepted, "env", 7, name="gateway"),
-    Breakage(environment_rules.accepted, "base", "ConfigMap", "settings", ("data", "LOG_LEVEL"), "LOUD"),
-    container(environment_rules.referring_to_what_is_there, "env", 6, "valueFrom", "secretKeyRef", "key", to="MONGO"),
-    container(environment_rules.referring_to_what_is_there, "envFrom", 0, "configMapRef", "name", to="setings"),
+    container(environment_rules.with_known_variables, "env", 0, "name", to="GRPC_HOTS"),
+    container(environment_rules.with_known_variables, "env", 1, "name", to="GRPC_HOST"),
+    Breakage(environment_rules.with_known_variables, "base", "ConfigMap", "settings", ("data", "LOG_LEVLE"), "INFO"),
+    pod(environment_rules.with_known_variables, "enableServiceLinks"),
+    container(environment_rules.with_valid_settings, "env", 5, "value", to="65"),
+    container(environment_rules.with_valid_settings, "env", 7, name="gateway"),
+    Breakage(environment_rules.with_valid_settings, "base", "ConfigMap", "settings", ("data", "LOG_LEVEL"), "LOUD"),
+    container(environment_rules.with_existing_references, "env", 6, "valueFrom", "secretKeyRef", "key", to="MONGO"),
+    container(environment_rules.with_existing_references, "envFrom", 0, "configMapRef", "name", to="setings"),
     spec(
-        environment_rules.referring_to_what_is_there,
+        environment_rules.with_existing_references,
         "mtls",
         "Deployment",
         "exporter",
         *("template", "spec", "volumes", 1, "secret", "secretName"),
         to="exporter-tls",
     ),
-    container(environment_rules.keeping_secrets, "env", 6, to={"name": "MONGODB_URI", "value": "mongodb://m"}),
+    container(environment_rules.without_plain_secrets, "env", 6, to={"name": "MONGODB_URI", "value": "mongodb://m"}),
     container(
-        environment_rules.keeping_secrets, "env", 7, to={"name": "SIGNING_KEY", "value": "0" * 32}, name="gateway"
+        environment_rules.without_plain_secrets, "env", 7, to={"name": "SIGNING_KEY", "value": "0" * 32}, name="gateway"
     ),
-    Breakage(environment_rules.keeping_secrets, "base", "ConfigMap", "settings", ("data", "NATS_URL"), "nats://nats"),
-    Breakage(environment_rules.keeping_secrets, "base", "ConfigMap", "settings", ("data", "LOG_FORMAT"), MANY),
-    Breakage(environment_rules.keeping_secrets, "local", "Secret", "catalog-exports", ("metadata", "name"), "made"),
     Breakage(
-        environment_rules.with_names_for_scripts,
+        environment_rules.without_plain_secrets, "base", "ConfigMap", "settings", ("data", "NATS_URL"), "nats://nats"
+    ),
+    Breakage(environment_rules.without_plain_secrets, "base", "ConfigMap", "settings", ("data", "LOG_FORMAT"), MANY),
+    Breakage(
+        environment_rules.without_plain_secrets, "local", "Secret", "catalog-exports", ("metadata", "name"), "made"
+    ),
+    Breakage(
+        environment_rules.with_used_variables,
         "nats",
         "StatefulSet",
         "nats",
         (*FIRST, "env", 1, "name"),
         "NATS_LOGIN",
     ),
-    pod(environment_rules.named_accounts, "serviceAccountName", to="default"),
-    pod(environment_rules.named_accounts, "serviceAccountName"),
+    pod(environment_rules.with_service_accounts, "serviceAccountName", to="default"),
+    pod(environment_rules.with_service_accounts, "serviceAccountName"),
 )
 
 WIRING = (
-    spec(wiring_rules.selecting, "base", "Service", "exporter", "selector", "app.kubernetes.io/name", to="gateway"),
-    spec(wiring_rules.selecting, "base", "PodDisruptionBudget", "exporter", "selector", "matchLabels", to={"a": "b"}),
-    spec(wiring_rules.selecting, "base", "Deployment", "exporter", "template", "metadata", "labels", to={"a": "b"}),
-    container(wiring_rules.listening, "env", 1, "value", to="50059"),
-    container(wiring_rules.listening, "env", 2),
-    container(wiring_rules.listening, "env", 3),
-    container(wiring_rules.listening, "ports", 0, "containerPort", to=50052),
-    container(wiring_rules.listening, "ports", 3, to={"name": "other", "containerPort": 50052}),
-    container(wiring_rules.listening, "readinessProbe", "grpc", "port", to=50051),
-    container(wiring_rules.listening, "livenessProbe", "grpc", "service", to=""),
-    container(wiring_rules.listening, "livenessProbe", "httpGet", "path", to="/readyz", name="gateway"),
-    spec(wiring_rules.serving, "base", "Service", "exporter", "ports", 0, "port", to=50052),
-    spec(wiring_rules.serving, "base", "Service", "exporter", "ports", 0, "targetPort", to="rpc"),
-    spec(wiring_rules.serving, "base", "Service", "exporter", "clusterIP"),
-    container(wiring_rules.calling, "env", 3, "value", to="dns:///exporter:50052", name="gateway"),
-    container(wiring_rules.calling, "env", 3, "value", to="exporter:50051", name="gateway"),
-    spec(wiring_rules.calling, "base", "Service", "delivery", "ports", 0, "name", to="http"),
     spec(
-        wiring_rules.replaced_gently,
+        wiring_rules.with_matching_selectors,
+        "base",
+        "Service",
+        "exporter",
+        "selector",
+        "app.kubernetes.io/name",
+        to="gateway",
+    ),
+    spec(
+        wiring_rules.with_matching_selectors,
+        "base",
+        "PodDisruptionBudget",
+        "exporter",
+        "selector",
+        "matchLabels",
+        to={"a": "b"},
+    ),
+    spec(
+        wiring_rules.with_matching_selectors,
+        "base",
+        "Deployment",
+        "exporter",
+        "template",
+        "metadata",
+        "labels",
+        to={"a": "b"},
+    ),
+    container(wiring_rules.with_matching_ports, "env", 1, "value", to="50059"),
+    container(wiring_rules.with_matching_ports, "env", 2),
+    container(wiring_rules.with_matching_ports, "env", 3),
+    container(wiring_rules.with_matching_ports, "ports", 0, "containerPort", to=50052),
+    container(wiring_rules.with_matching_ports, "ports", 3, to={"name": "other", "containerPort": 50052}),
+    container(wiring_rules.with_matching_ports, "readinessProbe", "grpc", "port", to=50051),
+    container(wiring_rules.with_matching_ports, "livenessProbe", "grpc", "service", to=""),
+    container(wiring_rules.with_matching_ports, "livenessProbe", "httpGet", "path", to="/readyz", name="gateway"),
+    spec(wiring_rules.with_service_ports, "base", "Service", "exporter", "ports", 0, "port", to=50052),
+    spec(wiring_rules.with_service_ports, "base", "Service", "exporter", "ports", 0, "targetPort", to="rpc"),
+    spec(wiring_rules.with_service_ports, "base", "Service", "exporter", "clusterIP"),
+    container(wiring_rules.with_grpc_addresses, "env", 3, "value", to="dns:///exporter:50052", name="gateway"),
+    container(wiring_rules.with_grpc_addresses, "env", 3, "value", to="exporter:50051", name="gateway"),
+    spec(wiring_rules.with_grpc_addresses, "base", "Service", "delivery", "ports", 0, "name", to="http"),
+    spec(
+        wiring_rules.updated_without_downtime,
         "base",
         "Deployment",
         "exporter",
         *("strategy", "rollingUpdate", "maxUnavailable"),
         to=1,
     ),
-    spec(wiring_rules.replaced_gently, "base", "Deployment", "exporter", "revisionHistoryLimit"),
-    spec(wiring_rules.replaced_gently, "base", "PodDisruptionBudget", "exporter", "maxUnavailable", to="100%"),
-    pod(wiring_rules.replaced_gently, "topologySpreadConstraints", 0),
+    spec(wiring_rules.updated_without_downtime, "base", "Deployment", "exporter", "revisionHistoryLimit"),
+    spec(wiring_rules.updated_without_downtime, "base", "PodDisruptionBudget", "exporter", "maxUnavailable", to="100%"),
+    pod(wiring_rules.updated_without_downtime, "topologySpreadConstraints", 0),
     spec(
-        wiring_rules.scaling_what_is_there,
+        wiring_rules.with_existing_scale_targets,
         "autoscaling-hpa",
         "HorizontalPodAutoscaler",
         "exporter-worker",
         *("scaleTargetRef", "name"),
         to="worker",
     ),
-    spec(wiring_rules.scaling_what_is_there, "autoscaling-keda", "Deployment", "exporter-worker", "replicas", to=2),
-    spec(wiring_rules.leading_in, "ingress", "Ingress", "gateway", "rules", 0, "host", to="example.com"),
     spec(
-        wiring_rules.leading_in,
+        wiring_rules.with_existing_scale_targets, "autoscaling-keda", "Deployment", "exporter-worker", "replicas", to=2
+    ),
+    spec(wiring_rules.with_public_ingress, "ingress", "Ingress", "gateway", "rules", 0, "host", to="example.com"),
+    spec(
+        wiring_rules.with_public_ingress,
         "ingress",
         "Ingress",
         "gateway",
         *("rules", 0, "http", "paths", 0, "path"),
         to="/metrics",
     ),
-    spec(wiring_rules.leading_in, "ingress", "Service", "gateway", "ports", 0, "name", to="web"),
+    spec(wiring_rules.with_public_ingress, "ingress", "Service", "gateway", "ports", 0, "name", to="web"),
 )
 
 SHUTDOWN = (
-    pod(shutdown_rules.longer_than_the_drain, "terminationGracePeriodSeconds"),
-    pod(shutdown_rules.longer_than_the_drain, "terminationGracePeriodSeconds", to=40, name="delivery"),
-    pod(shutdown_rules.longer_than_the_drain, "terminationGracePeriodSeconds", to=69, name="gateway"),
-    Breakage(shutdown_rules.longer_than_the_drain, "base", "ConfigMap", "settings", ("data", "SHUTDOWN_GRACE"), "30"),
-    Breakage(shutdown_rules.longer_than_the_drain, "base", "ConfigMap", "settings", ("data", "SHUTDOWN_NOTICE"), "1"),
+    pod(shutdown_rules.with_enough_grace, "terminationGracePeriodSeconds"),
+    pod(shutdown_rules.with_enough_grace, "terminationGracePeriodSeconds", to=40, name="delivery"),
+    pod(shutdown_rules.with_enough_grace, "terminationGracePeriodSeconds", to=69, name="gateway"),
+    Breakage(shutdown_rules.with_enough_grace, "base", "ConfigMap", "settings", ("data", "SHUTDOWN_GRACE"), "30"),
+    Breakage(shutdown_rules.with_enough_grace, "base", "ConfigMap", "settings", ("data", "SHUTDOWN_NOTICE"), "1"),
 )
 
 KEDA = ("autoscaling-keda", "ScaledObject", "exporter-worker")
@@ -195,31 +226,50 @@ CUSTOM = (
     spec(custom_rules.with_known_fields, *KEDA, "scaleTargetRef"),
     Breakage(custom_rules.with_known_fields, *KEDA, ("apiVersion",), "keda.sh/v1"),
     spec(custom_rules.with_known_fields, "mtls-cert-manager", "Certificate", "exporter-mtls", "issuer", to="mtls"),
-    spec(custom_rules.scaled_by_what_is_there, *KEDA, "triggers", 1),
-    spec(custom_rules.scaled_by_what_is_there, *KEDA, "fallback", "replica", to=1),
-    spec(custom_rules.scaled_by_what_is_there, *KEDA, *LAG, "lagThreshold", to=4),
-    spec(custom_rules.scaled_by_what_is_there, *KEDA, *LAG, "accountName", to="$G"),
-    spec(custom_rules.scaled_by_what_is_there, *KEDA, *LAG, "account", to="$SYS"),
-    spec(custom_rules.scaled_by_what_is_there, *KEDA, *LAG, "stream", to="EXPORT"),
-    spec(custom_rules.scaled_by_what_is_there, *KEDA, *LAG, "consumer", to="workers"),
-    spec(custom_rules.scaled_by_what_is_there, "production", *KEDA[1:], *LAG, "natsServerMonitoringEndpoint", to="n:1"),
-    spec(custom_rules.scaled_by_what_is_there, *KEDA, *AGE, "format"),
-    spec(custom_rules.scaled_by_what_is_there, *KEDA, *AGE, "valueLocation", to="exporter_oldest_job_seconds"),
-    spec(custom_rules.scaled_by_what_is_there, *KEDA, *AGE, "url", to="http://exporter:9091/metrics"),
-    spec(custom_rules.scaled_by_what_is_there, "autoscaling-keda", "Service", "exporter", "ports", 1, "port", to=9099),
-    spec(custom_rules.certified, "mtls-cert-manager", "Certificate", "exporter-mtls", "dnsNames", 0),
-    spec(custom_rules.certified, "mtls-cert-manager", "Certificate", "exporter-mtls", "usages", 2),
-    spec(custom_rules.certified, "mtls-cert-manager", "Certificate", "exporter-mtls", "secretName", to="exporter"),
-    spec(custom_rules.certified, "mtls-cert-manager", "Certificate", "exporter-mtls", "issuerRef", "name", to="ca"),
+    spec(custom_rules.scaled_by_existing_metrics, *KEDA, "triggers", 1),
+    spec(custom_rules.scaled_by_existing_metrics, *KEDA, "fallback", "replica", to=1),
+    spec(custom_rules.scaled_by_existing_metrics, *KEDA, *LAG, "lagThreshold", to=4),
+    spec(custom_rules.scaled_by_existing_metrics, *KEDA, *LAG, "accountName", to="$G"),
+    spec(custom_rules.scaled_by_existing_metrics, *KEDA, *LAG, "account", to="$SYS"),
+    spec(custom_rules.scaled_by_existing_metrics, *KEDA, *LAG, "stream", to="EXPORT"),
+    spec(custom_rules.scaled_by_existing_metrics, *KEDA, *LAG, "consumer", to="workers"),
+    spec(
+        custom_rules.scaled_by_existing_metrics, "production", *KEDA[1:], *LAG, "natsServerMonitoringEndpoint", to="n:1"
+    ),
+    spec(custom_rules.scaled_by_existing_metrics, *KEDA, *AGE, "format"),
+    spec(custom_rules.scaled_by_existing_metrics, *KEDA, *AGE, "valueLocation", to="exporter_oldest_job_seconds"),
+    spec(custom_rules.scaled_by_existing_metrics, *KEDA, *AGE, "url", to="http://exporter:9091/metrics"),
+    spec(
+        custom_rules.scaled_by_existing_metrics, "autoscaling-keda", "Service", "exporter", "ports", 1, "port", to=9099
+    ),
+    spec(custom_rules.with_certificates, "mtls-cert-manager", "Certificate", "exporter-mtls", "dnsNames", 0),
+    spec(custom_rules.with_certificates, "mtls-cert-manager", "Certificate", "exporter-mtls", "usages", 2),
+    spec(
+        custom_rules.with_certificates, "mtls-cert-manager", "Certificate", "exporter-mtls", "secretName", to="exporter"
+    ),
+    spec(
+        custom_rules.with_certificates,
+        "mtls-cert-manager",
+        "Certificate",
+        "exporter-mtls",
+        "issuerRef",
+        "name",
+        to="ca",
+    ),
     Breakage(
-        custom_rules.certified, "mtls-cert-manager", "Certificate", "exporter-mtls", ("metadata", "name"), "worker-mtls"
+        custom_rules.with_certificates,
+        "mtls-cert-manager",
+        "Certificate",
+        "exporter-mtls",
+        ("metadata", "name"),
+        "worker-mtls",
     ),
     spec(custom_rules.scraped, "monitoring", "ServiceMonitor", "catalog-exports", "endpoints", 0),
     Breakage(custom_rules.scraped, "monitoring", "Service", "scheduler", ("metadata", "labels"), {}),
 )
 
 POLICIES = ("network-policy", "NetworkPolicy")
-CLOSED = network_rules.closed_but_for_what_is_needed
+CLOSED = network_rules.only_needed_flows
 NETWORK = (
     spec(CLOSED, *POLICIES, "default-deny", "policyTypes", 1),
     spec(CLOSED, *POLICIES, "gateway-calls", "egress", 0),
@@ -228,15 +278,17 @@ NETWORK = (
     spec(CLOSED, "production", POLICIES[1], "mongodb", "ingress", 0, "ports", 0, "port", to=27018),
     spec(CLOSED, "production", POLICIES[1], "nats", "egress", 0),
     spec(
-        network_rules.out_of_reach_of_metadata, *POLICIES, "destinations", "egress", 0, "to", 0, "ipBlock", "except", 0
+        network_rules.without_metadata_services, *POLICIES, "destinations", "egress", 0, "to", 0, "ipBlock", "except", 0
     ),
     spec(
-        network_rules.out_of_reach_of_metadata, *POLICIES, "artifact-store", "egress", 0, "to", 1, "ipBlock", "except"
+        network_rules.without_metadata_services, *POLICIES, "artifact-store", "egress", 0, "to", 1, "ipBlock", "except"
     ),
-    spec(network_rules.scraped_from_outside, *POLICIES, "exporter-metrics", "ingress", 0, "from", 1),
-    spec(network_rules.scraped_from_outside, *POLICIES, "scheduler-metrics", "ingress", 0, "ports", 0, "port", to=9091),
-    spec(network_rules.scraped_from_outside, *POLICIES, "gateway", "ingress", 0),
-    spec(network_rules.scraped_from_outside, *POLICIES, "names", "egress", 0, "ports", 1),
+    spec(network_rules.reachable_from_outside, *POLICIES, "exporter-metrics", "ingress", 0, "from", 1),
+    spec(
+        network_rules.reachable_from_outside, *POLICIES, "scheduler-metrics", "ingress", 0, "ports", 0, "port", to=9091
+    ),
+    spec(network_rules.reachable_from_outside, *POLICIES, "gateway", "ingress", 0),
+    spec(network_rules.reachable_from_outside, *POLICIES, "names", "egress", 0, "ports", 1),
 )
 
 BREAKAGES = (*PODS, *ENVIRONMENT, *WIRING, *SHUTDOWN, *CUSTOM, *NETWORK)

@@ -1,4 +1,4 @@
-"""One copy of deploy/ for all tests of manifests, rendered when somebody asks."""
+"""One copy of deploy/ for all tests of manifests; each case is rendered when a test first needs it."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Kinds of which kubernetes-validate has no schema: their fields, as the sources of those who read them have them.
+"""Rules for custom resources, for which kubernetes-validate has no schema. Their fields are from these sources:
 
 KEDA v2.20 (apis/keda/v1alpha1/scaledobject_types.go, pkg/scalers/nats_jetstream_scaler.go and metrics_api_scaler.go),
 cert-manager v1 (pkg/apis/certmanager/v1/types_certificate.go), Prometheus operator v1 (pkg/apis/monitoring/v1).
@@ -14,7 +14,7 @@ from services.exporter.jobs.dispatch import EXPORTS
 from tests.unit.k8s.manifests import Manifest, names, of_kind
 
 FIELDS: dict[str, tuple[str, set[str], set[str]]] = {
-    # kind: version, fields that must be there, fields that may
+    # kind: version, required fields, optional fields
     "ScaledObject": (
         "keda.sh/v1alpha1",
         {"scaleTargetRef", "triggers"},
@@ -30,7 +30,7 @@ FIELDS: dict[str, tuple[str, set[str], set[str]]] = {
     "PrometheusRule": ("monitoring.coreos.com/v1", {"groups"}, set()),
 }
 TRIGGERS: dict[str, tuple[set[str], set[str]]] = {
-    # type: fields of its metadata that must be there, fields that may
+    # type: required and optional fields of its metadata
     "nats-jetstream": (
         {"natsServerMonitoringEndpoint", "account", "stream", "consumer"},
         {"lagThreshold", "activationLagThreshold", "useHttps"},
@@ -44,11 +44,11 @@ FALLBACK = {"failureThreshold", "replicas", "behavior"}
 
 
 def with_known_fields(manifests: Sequence[Manifest]) -> Iterator[str]:
-    """No field that its reader does not read, and all that it needs."""
+    """All required fields, and no unknown ones."""
     for one in of_kind(manifests, *FIELDS):
         version, needed, allowed = FIELDS[one["kind"]]
         if one["apiVersion"] != version:
-            yield f"{one['kind']} is of {version}, not {one['apiVersion']}"
+            yield f"{one['kind']} should be {version}, not {one['apiVersion']}"
         yield from _fields(f"{one['kind']} {one['metadata']['name']}", one["spec"], needed, allowed)
 
 
@@ -56,21 +56,21 @@ def _fields(where: str, found: Mapping[str, Any], needed: set[str], allowed: set
     for name in sorted(needed - found.keys()):
         yield f"{where}: {name} is missing"
     for name in sorted(found.keys() - needed - allowed):
-        yield f"{where}: nobody reads {name}"
+        yield f"{where}: unknown field {name}"
 
 
-def scaled_by_what_is_there(manifests: Sequence[Manifest]) -> Iterator[str]:
-    """KEDA asks the exporter's stream, consumer and metric, where they are; metadata is text."""
+def scaled_by_existing_metrics(manifests: Sequence[Manifest]) -> Iterator[str]:
+    """KEDA reads the exporter's stream, consumer and metric at their addresses; metadata values are strings."""
     for one in of_kind(manifests, "ScaledObject"):
         if {trigger["type"] for trigger in one["spec"]["triggers"]} != TRIGGERS.keys():
-            yield "the lag alone does not see leased or lost work"
+            yield "both triggers are needed: the lag does not include work that is leased or whose message was lost"
         yield from _fields("fallback", one["spec"].get("fallback", {}), FALLBACK, set())
         for trigger in one["spec"]["triggers"]:
             yield from _fields(trigger["type"], trigger, {"type", "metadata"}, set())
             yield from _fields(trigger["type"], trigger["metadata"], *TRIGGERS[trigger["type"]])
             for name, value in trigger["metadata"].items():
                 if not isinstance(value, str):
-                    yield f"{trigger['type']}: {name} is no text"
+                    yield f"{trigger['type']}: {name} is not a string"
             ask = _asks_for_lag if trigger["type"] == "nats-jetstream" else _asks_for_age
             yield from ask(trigger["metadata"], manifests)
 
@@ -79,10 +79,10 @@ def _asks_for_lag(metadata: Mapping[str, str], manifests: Sequence[Manifest]) ->
     if metadata.get("stream") != EXPORTS.name:
         yield f"there is no stream {metadata.get('stream')}"
     if metadata.get("consumer") != worker.CONSUMER:
-        yield f"no worker is the consumer {metadata.get('consumer')}"
+        yield f"no worker uses the consumer {metadata.get('consumer')}"
     if metadata.get("account") != "$G":
-        yield "clients without an account of their own are in $G"
-    # Where NATS is not in the rendering it is said to be elsewhere.
+        yield "the account must be $G, which all clients without an account use"
+    # If NATS is not part of the rendering, it runs elsewhere.
     if "nats" in names(manifests, "Service"):
         yield from _leads_to(f"//{metadata.get('natsServerMonitoringEndpoint')}", "monitor", manifests)
 
@@ -91,7 +91,7 @@ def _asks_for_age(metadata: Mapping[str, str], manifests: Sequence[Manifest]) ->
     if metadata.get("valueLocation") != next(iter(sweep.OLDEST.describe())).name:
         yield f"the exporter has no metric {metadata.get('valueLocation')}"
     if metadata.get("format") != "prometheus" or urlsplit(metadata.get("url", "")).path != "/metrics":
-        yield "the exporter's metrics are Prometheus' text at /metrics"
+        yield "the exporter serves its metrics in the Prometheus format at /metrics"
     yield from _leads_to(metadata.get("url", ""), "metrics", manifests)
 
 
@@ -105,11 +105,11 @@ def _leads_to(url: str, port: str, manifests: Sequence[Manifest]) -> Iterator[st
     else:
         yield f"nothing listens at {url}"
     if namespace != "catalog-exports" or rest[0] != "svc":
-        yield f"{url} is no address that KEDA, in another namespace, can resolve"
+        yield f"KEDA, which runs in another namespace, cannot resolve {url}"
 
 
-def certified(manifests: Sequence[Manifest]) -> Iterator[str]:
-    """A certificate is for the name that callers use, for both ends of a connection, from an issuer that is there."""
+def with_certificates(manifests: Sequence[Manifest]) -> Iterator[str]:
+    """A certificate has the name that callers use, is valid for servers and clients, and its issuer exists."""
     issuers = names(manifests, "Issuer")
     deployments = names(manifests, "Deployment")
     for one in of_kind(manifests, "Certificate"):
@@ -120,11 +120,11 @@ def certified(manifests: Sequence[Manifest]) -> Iterator[str]:
             continue
         workload = name.removesuffix("-mtls")
         if spec["secretName"] != name or workload not in deployments:
-            yield f"{name} is nobody's"
+            yield f"{name} belongs to no workload"
         if spec.get("dnsNames", [None])[0] != workload:
-            yield f"{name} is not for {workload}"
+            yield f"{name} is not valid for {workload}"
         if not {"server auth", "client auth"} <= set(spec.get("usages", ())):
-            yield f"{name} serves one end only"
+            yield f"{name} is not valid for both servers and clients"
     if names(manifests, "Certificate"):
         for missing in deployments - {name.removesuffix("-mtls") for name in names(manifests, "Certificate")}:
             yield f"{missing} has no certificate"
@@ -142,4 +142,4 @@ def scraped(manifests: Sequence[Manifest]) -> Iterator[str]:
                 yield f"{service['metadata']['name']} is not scraped"
 
 
-RULES = (with_known_fields, scaled_by_what_is_there, certified, scraped)
+RULES = (with_known_fields, scaled_by_existing_metrics, with_certificates, scraped)

@@ -1,4 +1,4 @@
-"""What pods are told: by names their service reads, from ConfigMaps that are there and Secrets that are documented."""
+"""Rules for environment variables: services read them, ConfigMaps exist, and Secrets are documented."""
 
 import os
 import re
@@ -33,9 +33,9 @@ SETTINGS: dict[str, type[ProcessSettings]] = {
     "delivery": DeliverySettings,
     "scheduler": SchedulerSettings,
 }
-# Read by libraries: OpenTelemetry's, botocore's (docs/artifacts.md), and the user's name for asyncssh.
+# Variables that libraries read: OpenTelemetry, botocore (docs/artifacts.md) and asyncssh (the user's name).
 FOREIGN = re.compile(r"OTEL_[A-Z_]+|AWS_[A-Z0-9_]+|USER")
-# For a look at the other settings; the forms are those of the real ones.
+# Valid values in place of secrets, so that the other settings can be checked.
 EXAMPLES = {
     "MONGODB_URI": "mongodb://mongodb:27017/?replicaSet=rs0",
     "NATS_URL": "nats://nats:4222",
@@ -47,35 +47,35 @@ GENERATED = re.compile(r"-[a-z0-9]{10}$")
 ROW = re.compile(r"\| `([a-z0-9-]+)` \| (`[\w.]+`(?:, `[\w.]+`)*) \|")
 
 
-def understood(manifests: Sequence[Manifest]) -> Iterator[str]:
-    """Every variable of a service is one of its settings, or one that a library reads."""
+def with_known_variables(manifests: Sequence[Manifest]) -> Iterator[str]:
+    """Every variable of a service is one of its settings or is read by a library."""
     for pod, container, service in services_pods(manifests):
         known = {name.upper() for name in SETTINGS[service].model_fields}
         found = env_names(container, manifests)
         for name in found:
             if name not in known and not FOREIGN.fullmatch(name):
-                yield f"{pod.name}: {service} knows no {name}"
+                yield f"{pod.name}: {service} has no setting {name}"
         for name in {name for name in found if found.count(name) > 1} - shared(container, manifests).keys():
-            yield f"{pod.name} is told {name} twice"
+            yield f"{pod.name} sets {name} twice"
     for pod in pods(manifests):
         if pod.spec.get("enableServiceLinks") is not False:
             yield f"{pod.name} gets variables of every Service"
 
 
-def accepted(manifests: Sequence[Manifest]) -> Iterator[str]:
-    """The services start with what they are told."""
+def with_valid_settings(manifests: Sequence[Manifest]) -> Iterator[str]:
+    """The settings of every service are valid."""
     for pod, container, service in services_pods(manifests):
         try:
-            told(container, manifests, service)
+            settings_of(container, manifests, service)
         except ValidationError as exc:
             yield f"{pod.name}: {exc}"
 
 
-def told(container: Manifest, manifests: Sequence[Manifest], service: str) -> ProcessSettings:
-    """The settings of a service in this container, with examples of what is in Secrets.
+def settings_of(container: Manifest, manifests: Sequence[Manifest], service: str) -> ProcessSettings:
+    """The settings of a service in this container, with examples in place of secrets.
 
     Raises:
-        ValidationError: it would not start.
+        ValidationError: the service would not start.
     """
     secrets = {entry["name"] for entry in container["env"] if "secretKeyRef" in entry.get("valueFrom", {})}
     environment = shared(container, manifests) | values(container)
@@ -88,8 +88,8 @@ def told(container: Manifest, manifests: Sequence[Manifest], service: str) -> Pr
         return SETTINGS[service]()
 
 
-def referring_to_what_is_there(manifests: Sequence[Manifest]) -> Iterator[str]:
-    """ConfigMaps and keys that are rendered; Secrets that are rendered, made by cert-manager, or documented."""
+def with_existing_references(manifests: Sequence[Manifest]) -> Iterator[str]:
+    """ConfigMaps and their keys are rendered; Secrets are rendered, made by cert-manager, or documented."""
     made = {one["spec"]["secretName"] for one in of_kind(manifests, "Certificate")}
     written = {one["metadata"]["name"]: one.get("data", {}).keys() for one in of_kind(manifests, "Secret")}
     documented = documented_secrets()
@@ -99,11 +99,11 @@ def referring_to_what_is_there(manifests: Sequence[Manifest]) -> Iterator[str]:
                 found = config(manifests, name)
                 missing = not found or (key is not None and key not in found)
             else:
-                # A generated one has a hash at its end, and need not hold what is optional.
-                told_of = documented.get(GENERATED.sub("", name), ())
-                missing = name not in made and key not in {*written.get(name, ()), *told_of}
+                # The name of a generated Secret ends with a hash; optional keys may be missing.
+                documented_keys = documented.get(GENERATED.sub("", name), ())
+                missing = name not in made and key not in {*written.get(name, ()), *documented_keys}
             if missing:
-                yield f"{pod.name}: nobody makes {kind} {name}, key {key}"
+                yield f"{pod.name}: {kind} {name} with the key {key} does not exist"
 
 
 def _references(pod: Pod) -> Iterator[tuple[str, str, str | None]]:
@@ -126,7 +126,7 @@ def _references(pod: Pod) -> Iterator[tuple[str, str, str | None]]:
 
 
 def documented_secrets() -> dict[str, set[str]]:
-    """The keys of the Secrets an operator is told to make, from the tables of the READMEs."""
+    """The keys of the Secrets that operators create, from the tables of the READMEs."""
     found: dict[str, set[str]] = {}
     for page in sorted((ROOT / "deploy" / "k8s").rglob("README.md")):
         for name, keys in ROW.findall(page.read_text()):
@@ -134,11 +134,11 @@ def documented_secrets() -> dict[str, set[str]]:
     return found
 
 
-def keeping_secrets(manifests: Sequence[Manifest]) -> Iterator[str]:
-    """No Secret but the generated one, no secret setting with its value beside it, no password in an address."""
+def without_plain_secrets(manifests: Sequence[Manifest]) -> Iterator[str]:
+    """Only the generated Secret is rendered, and no secret value is in a manifest or an address."""
     for one in of_kind(manifests, "Secret"):
         if not re.fullmatch(r"catalog-exports-[a-z0-9]{10}", one["metadata"]["name"]):
-            yield f"Secret {one['metadata']['name']} is in clear"
+            yield f"Secret {one['metadata']['name']} is in plain text"
     secret = {
         name.upper()
         for settings in SETTINGS.values()
@@ -148,16 +148,16 @@ def keeping_secrets(manifests: Sequence[Manifest]) -> Iterator[str]:
     for pod in pods(manifests):
         for container in pod.containers:
             for name in sorted(secret & values(container).keys()):
-                yield f"{pod.name}: {name} is in clear"
+                yield f"{pod.name}: {name} is in plain text"
     for one in of_kind(manifests, "ConfigMap"):
         for name in sorted(secret & one.get("data", {}).keys()):
-            yield f"ConfigMap {one['metadata']['name']}: {name} is in clear"
+            yield f"ConfigMap {one['metadata']['name']}: {name} is in plain text"
         if any(PASSWORD_IN_URL.search(text) for text in one.get("data", {}).values()):
             yield f"ConfigMap {one['metadata']['name']}: an address with a password"
 
 
-def with_names_for_scripts(manifests: Sequence[Manifest]) -> Iterator[str]:
-    """What is no service of ours is told only what its script or configuration asks for."""
+def with_used_variables(manifests: Sequence[Manifest]) -> Iterator[str]:
+    """Other programs only get variables that their script or configuration uses."""
     ours = {pod.name for pod, _, _ in services_pods(manifests)}
     for pod in pods(manifests):
         if pod.name in ours:
@@ -167,11 +167,11 @@ def with_names_for_scripts(manifests: Sequence[Manifest]) -> Iterator[str]:
         for container in pod.containers:
             for name in env_names(container, manifests):
                 if not re.search(rf"\b{name}\b", asked):
-                    yield f"{pod.name}: nothing asks for {name}"
+                    yield f"{pod.name}: nothing uses {name}"
 
 
-def named_accounts(manifests: Sequence[Manifest]) -> Iterator[str]:
-    """An account of its own for every workload that lasts and is more than local."""
+def with_service_accounts(manifests: Sequence[Manifest]) -> Iterator[str]:
+    """Every service has a service account of its own."""
     accounts = names(manifests, "ServiceAccount")
     for pod in pods(manifests):
         account = pod.spec.get("serviceAccountName")
@@ -183,10 +183,10 @@ def named_accounts(manifests: Sequence[Manifest]) -> Iterator[str]:
 
 
 RULES = (
-    understood,
-    accepted,
-    referring_to_what_is_there,
-    keeping_secrets,
-    with_names_for_scripts,
-    named_accounts,
+    with_known_variables,
+    with_valid_settings,
+    with_existing_references,
+    without_plain_secrets,
+    with_used_variables,
+    with_service_accounts,
 )

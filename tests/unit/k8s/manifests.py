@@ -1,11 +1,11 @@
-"""Manifests as the rules look at them: what runs in pods, and what objects there are."""
+"""Queries on manifests for the rules: pods, containers, ports, variables and objects by kind."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 Manifest = dict[str, Any]
-"""One object of a rendering, as YAML has it: the subject of these tests is its very fields."""
+"""One rendered object as parsed from YAML; the tests check its fields."""
 
 NAME = "app.kubernetes.io/name"
 PART = "app.kubernetes.io/part-of"
@@ -14,7 +14,7 @@ WORKLOADS = ("Deployment", "StatefulSet", "Job")
 
 @dataclass(frozen=True, slots=True)
 class Pod:
-    """What a workload makes pods from."""
+    """The pod template of a workload."""
 
     kind: str
     name: str
@@ -23,12 +23,12 @@ class Pod:
 
     @property
     def containers(self) -> list[Manifest]:
-        """All of them, also those that run before the others."""
+        """All containers, including init containers."""
         return [*self.spec.get("initContainers", ()), *self.spec["containers"]]
 
     @property
-    def lasting(self) -> bool:
-        """Whether it serves until it is told to stop, and not only until it is done."""
+    def is_long_running(self) -> bool:
+        """Whether it runs until it is stopped, unlike a Job."""
         return self.kind != "Job"
 
 
@@ -47,7 +47,7 @@ def pods(manifests: Sequence[Manifest]) -> Iterator[Pod]:
 
 
 def services_pods(manifests: Sequence[Manifest]) -> Iterator[tuple[Pod, Manifest, str]]:
-    """Each pod that runs a service of ours, its container, and the service's name."""
+    """The pods that run our services, with their container and the name of the service."""
     for pod in pods(manifests):
         service = service_of(pod.spec["containers"][0]["image"])
         if pod.kind == "Deployment" and service is not None:
@@ -55,18 +55,18 @@ def services_pods(manifests: Sequence[Manifest]) -> Iterator[tuple[Pod, Manifest
 
 
 def service_of(image: str) -> str | None:
-    """The service an image of ours holds."""
+    """The service in one of our images; None for other images."""
     path = image.rsplit("@", 1)[0].rsplit(":", 1)[0]
     return path.rsplit("/", 1)[-1] if "catalog-exports/" in path else None
 
 
 def values(container: Manifest) -> dict[str, str]:
-    """The variables whose values are in the manifest."""
+    """The variables whose values are written in the manifest."""
     return {entry["name"]: entry["value"] for entry in container.get("env", ()) if "value" in entry}
 
 
 def env_names(container: Manifest, manifests: Sequence[Manifest]) -> list[str]:
-    """The names of all variables, those of whole ConfigMaps too."""
+    """The names of all variables, including those from ConfigMaps."""
     found = [entry["name"] for entry in container.get("env", ())]
     for source in container.get("envFrom", ()):
         found += config(manifests, source.get("configMapRef", {}).get("name"))
@@ -74,7 +74,7 @@ def env_names(container: Manifest, manifests: Sequence[Manifest]) -> list[str]:
 
 
 def shared(container: Manifest, manifests: Sequence[Manifest]) -> dict[str, str]:
-    """The variables of whole ConfigMaps."""
+    """The variables that come from whole ConfigMaps."""
     found: dict[str, str] = {}
     for source in container.get("envFrom", ()):
         found |= config(manifests, source.get("configMapRef", {}).get("name"))
@@ -82,7 +82,7 @@ def shared(container: Manifest, manifests: Sequence[Manifest]) -> dict[str, str]
 
 
 def config(manifests: Sequence[Manifest], name: str | None) -> dict[str, str]:
-    """What a ConfigMap holds; nothing when there is none of that name."""
+    """The data of a ConfigMap; empty if it does not exist."""
     for one in of_kind(manifests, "ConfigMap"):
         if one["metadata"]["name"] == name:
             return dict(one.get("data", {}))
@@ -90,7 +90,7 @@ def config(manifests: Sequence[Manifest], name: str | None) -> dict[str, str]:
 
 
 def port_of(container: Manifest, port: str | int) -> int | None:
-    """The number of a container's port by name or number; None when it has none such."""
+    """The number of a container's port, given its name or number; None if it does not exist."""
     for entry in container.get("ports", ()):
         if port in (entry["name"], entry["containerPort"]):
             return int(entry["containerPort"])
@@ -98,5 +98,5 @@ def port_of(container: Manifest, port: str | int) -> int | None:
 
 
 def selected(manifests: Sequence[Manifest], labels: dict[str, str]) -> list[Pod]:
-    """The pods that carry all these labels."""
+    """The pods with all these labels."""
     return [pod for pod in pods(manifests) if labels and labels.items() <= pod.labels.items()]

@@ -1,4 +1,4 @@
-"""With network policies: what has to talk can, at both ends, and nothing else can reach a service."""
+"""Rules for network policies: they allow exactly the connections that are needed, at both ends."""
 
 import ipaddress
 from collections.abc import Iterator, Sequence
@@ -11,12 +11,12 @@ Flow = tuple[str, str, int]
 """From a workload, to a workload, on a port."""
 
 DATA = {"MONGODB_URI": ("mongodb", 27017), "NATS_URL": ("nats", 4222)}
-# What only machines may ask: AWS, Google, Azure and all that copied them; Alibaba; Azure's host; Oracle; and IPv6.
+# Metadata services: AWS, Google and Azure; Alibaba; Azure's host; Oracle; and the IPv6 addresses of AWS and Google.
 METADATA = ("169.254.169.254", "100.100.100.200", "168.63.129.16", "192.0.0.192", "fd00:ec2::254", "fd20:ce::254")
 
 
 def needed(manifests: Sequence[Manifest]) -> set[Flow]:
-    """Flows within the namespace that addresses and URIs ask for, and those among members."""
+    """Flows within the namespace: those of addresses and URIs, and those between members of a cluster."""
     found = set(calls(manifests))
     for pod in pods(manifests):
         for container in pod.containers:
@@ -26,8 +26,8 @@ def needed(manifests: Sequence[Manifest]) -> set[Flow]:
     return found | {("mongodb", "mongodb", 27017), ("nats", "nats", 6222)}
 
 
-def closed_but_for_what_is_needed(manifests: Sequence[Manifest]) -> Iterator[str]:
-    """The flows both ends allow are those that are needed."""
+def only_needed_flows(manifests: Sequence[Manifest]) -> Iterator[str]:
+    """Both ends allow the flows that are needed, and no others."""
     policies = list(of_kind(manifests, "NetworkPolicy"))
     if not policies:
         return
@@ -36,13 +36,13 @@ def closed_but_for_what_is_needed(manifests: Sequence[Manifest]) -> Iterator[str
         for one in policies
         if not one["spec"].keys() & {"ingress", "egress"}
     ):
-        yield "nothing is denied"
+        yield "no policy denies everything by default"
     there = {pod.name for pod in pods(manifests)}
     wanted = {flow for flow in needed(manifests) if {flow[0], flow[1]} <= there}
     for way in ("egress", "ingress"):
         allowed = {flow for flow in _flows(policies, manifests, way) if {flow[0], flow[1]} <= there}
-        yield from (f"{flow} is needed, and {way} denies it" for flow in sorted(wanted - allowed))
-        yield from (f"{flow} is allowed as {way}, and nobody needs it" for flow in sorted(allowed - wanted))
+        yield from (f"{flow} is needed, but {way} denies it" for flow in sorted(wanted - allowed))
+        yield from (f"{flow} is allowed as {way}, but not needed" for flow in sorted(allowed - wanted))
 
 
 def _flows(policies: Sequence[Manifest], manifests: Sequence[Manifest], way: str) -> Iterator[Flow]:
@@ -57,7 +57,7 @@ def _flows(policies: Sequence[Manifest], manifests: Sequence[Manifest], way: str
 
 
 def _matching(selector: dict[str, Any] | None, manifests: Sequence[Manifest]) -> list[Pod]:
-    """The pods a selector of the two forms we use is about; none when there is no selector."""
+    """The pods that a selector matches; none if there is no selector. Only the two forms that we use are supported."""
     if selector is None:
         return []
     wanted = {selector.get("matchLabels", {}).get(NAME)}
@@ -67,8 +67,8 @@ def _matching(selector: dict[str, Any] | None, manifests: Sequence[Manifest]) ->
     return [pod for pod in pods(manifests) if not selector or pod.labels[NAME] in wanted]
 
 
-def out_of_reach_of_metadata(manifests: Sequence[Manifest]) -> Iterator[str]:
-    """What may go out may not go to where clouds hand out credentials."""
+def without_metadata_services(manifests: Sequence[Manifest]) -> Iterator[str]:
+    """Egress rules exclude the metadata services of clouds, which hand out credentials."""
     for policy in of_kind(manifests, "NetworkPolicy"):
         for rule in policy["spec"].get("egress", ()):
             for block in (peer["ipBlock"] for peer in rule.get("to", ()) if "ipBlock" in peer):
@@ -79,8 +79,8 @@ def out_of_reach_of_metadata(manifests: Sequence[Manifest]) -> Iterator[str]:
                         yield f"{policy['metadata']['name']}: {address} can be reached"
 
 
-def scraped_from_outside(manifests: Sequence[Manifest]) -> Iterator[str]:
-    """Prometheus reaches every port with metrics, KEDA the two it reads, clients the gateway, all of them names."""
+def reachable_from_outside(manifests: Sequence[Manifest]) -> Iterator[str]:
+    """Prometheus can reach all metrics, KEDA its two ports, and clients the gateway; all pods can reach DNS."""
     policies = list(of_kind(manifests, "NetworkPolicy"))
     if not policies:
         return
@@ -89,21 +89,21 @@ def scraped_from_outside(manifests: Sequence[Manifest]) -> Iterator[str]:
     if "nats" in {pod.name for pod in pods(manifests)}:
         asked.add(("keda", "nats", 8222))
     allowed = set(_from_namespaces(policies, manifests))
-    yield from (f"{one} is needed and denied" for one in sorted(asked - allowed))
-    yield from (f"{one} is allowed and not needed" for one in sorted(allowed - asked))
+    yield from (f"{one} is needed, but denied" for one in sorted(asked - allowed))
+    yield from (f"{one} is allowed, but not needed" for one in sorted(allowed - asked))
     if not any(
         rule == {"ports": [{"port": 8080}]}
         for policy in policies
         if policy["spec"]["podSelector"] == {"matchLabels": {NAME: "gateway"}}
         for rule in policy["spec"].get("ingress", ())
     ):
-        yield "clients do not reach the gateway"
+        yield "clients cannot reach the gateway"
     dns = [{"port": 53, "protocol": "UDP"}, {"port": 53, "protocol": "TCP"}]
     if not any(
         policy["spec"]["podSelector"] == {} and [rule["ports"] for rule in policy["spec"].get("egress", ())] == [dns]
         for policy in policies
     ):
-        yield "no name is resolved"
+        yield "pods cannot reach DNS"
 
 
 def _metrics(container: Manifest) -> int:
@@ -121,4 +121,4 @@ def _from_namespaces(policies: Sequence[Manifest], manifests: Sequence[Manifest]
                             yield space, pod.name, entry["port"]
 
 
-RULES = (closed_but_for_what_is_needed, out_of_reach_of_metadata, scraped_from_outside)
+RULES = (only_needed_flows, without_metadata_services, reachable_from_outside)

@@ -1,4 +1,4 @@
-"""What every pod has to be: without rights, bounded, looked after, and of a version that can be named."""
+"""Rules for all pods: no privileges, resource limits, probes, and images with a version."""
 
 import re
 from collections.abc import Iterator, Sequence
@@ -11,11 +11,11 @@ VERSIONED = re.compile(r"[^:@]+(:\d+\.\d+[\w.-]*|@sha256:[0-9a-f]{64})")
 BUILT_HERE = re.compile(r"localhost/catalog-exports/[a-z]+:dev")
 PULLED = "IfNotPresent"
 VOLUMES = {"configMap", "secret", "emptyDir", "persistentVolumeClaim"}
-"""Of those that restricted Pod Security allows, the ones we need."""
+"""The volume types that we use; the restricted Pod Security standard allows more."""
 
 
-def without_rights(manifests: Sequence[Manifest]) -> Complaints:
-    """The restricted Pod Security standard, and a root file system that nobody can write."""
+def unprivileged(manifests: Sequence[Manifest]) -> Complaints:
+    """The restricted Pod Security standard, and a read-only root file system."""
     for pod in pods(manifests):
         context = pod.spec.get("securityContext", {})
         if context.get("runAsNonRoot") is not True or context.get("runAsUser") != 10001:
@@ -23,7 +23,7 @@ def without_rights(manifests: Sequence[Manifest]) -> Complaints:
         if context.get("seccompProfile") != {"type": "RuntimeDefault"}:
             yield f"{pod.name} has no seccomp profile"
         if pod.spec.get("automountServiceAccountToken") is not False:
-            yield f"{pod.name} is given a token of the API server"
+            yield f"{pod.name} gets a token for the API server"
         for field in ("hostNetwork", "hostPID", "hostIPC"):
             if pod.spec.get(field):
                 yield f"{pod.name} has {field}"
@@ -31,24 +31,24 @@ def without_rights(manifests: Sequence[Manifest]) -> Complaints:
             if not volume.keys() - {"name"} <= VOLUMES:
                 yield f"{pod.name}: a volume of type {volume}"
         for container in pod.containers:
-            yield from _container_without_rights(pod, container)
+            yield from _unprivileged_container(pod, container)
 
 
-def _container_without_rights(pod: Pod, container: Manifest) -> Complaints:
+def _unprivileged_container(pod: Pod, container: Manifest) -> Complaints:
     context = container.get("securityContext", {})
     where = f"{pod.name}/{container['name']}"
     if context.get("readOnlyRootFilesystem") is not True:
         yield f"{where} can write its root file system"
     if context.get("allowPrivilegeEscalation") is not False or context.get("privileged"):
-        yield f"{where} may gain rights"
+        yield f"{where} may gain privileges"
     if context.get("capabilities") != {"drop": ["ALL"]}:
         yield f"{where} keeps capabilities"
     if context.keys() & {"runAsUser", "runAsNonRoot", "seccompProfile"}:
-        yield f"{where} overrides what its pod says"
+        yield f"{where} overrides the security context of its pod"
 
 
 def bounded(manifests: Sequence[Manifest]) -> Complaints:
-    """Requests and limits of both, and of every folder in memory or on the node."""
+    """Requests and limits for CPU and memory, and a size limit for every emptyDir."""
     for pod in pods(manifests):
         for container in pod.containers:
             for kind in ("requests", "limits"):
@@ -60,16 +60,16 @@ def bounded(manifests: Sequence[Manifest]) -> Complaints:
                 yield f"{pod.name}: {volume['name']} may fill the node"
 
 
-def looked_after(manifests: Sequence[Manifest]) -> Complaints:
-    """All three probes of what lasts, at ports the container has."""
+def probed(manifests: Sequence[Manifest]) -> Complaints:
+    """All pods except Jobs have all three probes, on ports that the container declares."""
     for pod in pods(manifests):
-        for container in pod.spec["containers"] if pod.lasting else ():
+        for container in pod.spec["containers"] if pod.is_long_running else ():
             for kind in ("startupProbe", "readinessProbe", "livenessProbe"):
                 probe = container.get(kind)
                 if probe is None:
                     yield f"{pod.name} has no {kind}"
                 elif port_of(container, _probed(probe)) is None:
-                    yield f"{pod.name}: {kind} asks a port that the container does not have"
+                    yield f"{pod.name}: {kind} uses a port that the container does not declare"
 
 
 def _probed(probe: Manifest) -> str | int:
@@ -78,19 +78,19 @@ def _probed(probe: Manifest) -> str | int:
     return port
 
 
-def of_a_version(manifests: Sequence[Manifest]) -> Complaints:
-    """A tag that names one version, or a digest; `latest` is neither, nor is no tag. Built here: `dev`."""
+def versioned(manifests: Sequence[Manifest]) -> Complaints:
+    """Images have a version tag or a digest; `dev` is allowed for images that are built locally."""
     for pod in pods(manifests):
         for container in pod.containers:
             image = container["image"]
             if not VERSIONED.fullmatch(image) and not BUILT_HERE.fullmatch(image):
-                yield f"{pod.name}: {image} names no version"
+                yield f"{pod.name}: {image} has no version"
             if container.get("imagePullPolicy") != PULLED:
                 yield f"{pod.name}: {image} is not pulled {PULLED}"
 
 
-def writing_where_it_may(manifests: Sequence[Manifest]) -> Complaints:
-    """With a root that is read-only, programs need a /tmp, and mounts need volumes."""
+def with_writable_folders(manifests: Sequence[Manifest]) -> Complaints:
+    """Every mount has a volume, and services have a writable /tmp beside the read-only root."""
     for pod in pods(manifests):
         volumes = {volume["name"] for volume in pod.spec.get("volumes", ())}
         if pod.kind == "StatefulSet":
@@ -100,10 +100,10 @@ def writing_where_it_may(manifests: Sequence[Manifest]) -> Complaints:
                 if mount["name"] not in volumes:
                     yield f"{pod.name}: there is no volume {mount['name']}"
         mounts = [mount["mountPath"] for mount in pod.spec["containers"][0].get("volumeMounts", ())]
-        if "catalog-exports/" in pod.spec["containers"][0]["image"] and pod.lasting and "/tmp" not in mounts:
+        if "catalog-exports/" in pod.spec["containers"][0]["image"] and pod.is_long_running and "/tmp" not in mounts:
             yield f"{pod.name} has no /tmp"
         if len(mounts) != len(set(mounts)):
-            yield f"{pod.name} mounts two volumes at one place"
+            yield f"{pod.name} mounts two volumes at one path"
 
 
-RULES = (without_rights, bounded, looked_after, of_a_version, writing_where_it_may)
+RULES = (unprivileged, bounded, probed, versioned, with_writable_folders)

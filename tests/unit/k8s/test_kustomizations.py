@@ -1,4 +1,4 @@
-"""What the files of deploy/k8s say beside the objects they render: versions, secrets, fields, pages."""
+"""The files in deploy/k8s apart from the rendered objects: versions, secrets, deprecated fields and README files."""
 
 import re
 import subprocess
@@ -16,18 +16,18 @@ from tests.unit.k8s.rendering import CASES, COMPONENTS, OVERLAYS, ROOT, Renderin
 K8S = ROOT / "deploy" / "k8s"
 FILES = sorted(path for path in K8S.rglob("*") if path.is_file() and path.name != "secrets.env")
 KUSTOMIZATIONS = [path for path in FILES if path.name == "kustomization.yaml"]
-# https://kubectl.docs.kubernetes.io/references/kustomize: what v5 still reads and will not for ever.
+# https://kubectl.docs.kubernetes.io/references/kustomize: fields that v5 still reads but deprecates.
 DEPRECATED = {"bases", "commonLabels", "imageTags", "patchesJson6902", "patchesStrategicMerge", "vars"}
 VERSION = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
 
 
-def test_there_is_something_to_look_at() -> None:
+def test_all_kustomizations_are_found() -> None:
     assert len(COMPONENTS) >= 11
     assert {path.parent.name for path in KUSTOMIZATIONS} == {"base", *OVERLAYS, *COMPONENTS}
 
 
 @pytest.mark.parametrize("path", KUSTOMIZATIONS, ids=lambda path: str(path.parent.name))
-def test_no_kustomization_has_fields_that_are_deprecated(path: Path) -> None:
+def test_no_kustomization_has_deprecated_fields(path: Path) -> None:
     found = yaml.safe_load(path.read_text())
     assert found.keys() & DEPRECATED == set()
     assert (found["kind"], found["apiVersion"]) == (
@@ -44,7 +44,7 @@ def test_every_component_has_a_short_page(component: str) -> None:
     assert 5 < len(lines) < 70
 
 
-def test_links_in_the_pages_lead_to_files() -> None:
+def test_links_in_the_pages_are_not_broken() -> None:
     missing = [
         (page.relative_to(ROOT), target)
         for page in FILES
@@ -56,7 +56,7 @@ def test_links_in_the_pages_lead_to_files() -> None:
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_images_of_ours_are_of_this_version(renderings: Renderings, case: str) -> None:
+def test_our_images_have_the_current_version(renderings: Renderings, case: str) -> None:
     ours = {c["image"] for pod in pods(renderings.of(case)) for c in pod.containers if "catalog-exports/" in c["image"]}
     services = ("gateway", "exporter", "delivery", "scheduler")
     prefix, tag = {
@@ -67,20 +67,20 @@ def test_images_of_ours_are_of_this_version(renderings: Renderings, case: str) -
 
 
 @pytest.mark.parametrize("case", [case for case in CASES if case != "local"])
-def test_no_secret_is_rendered_where_one_is_needed_for_earnest(renderings: Renderings, case: str) -> None:
+def test_secrets_are_rendered_only_for_local_use(renderings: Renderings, case: str) -> None:
     assert names(renderings.of(case), "Secret") == set()
 
 
-def test_no_file_holds_an_address_with_a_password() -> None:
+def test_no_file_contains_an_address_with_a_password() -> None:
     assert [path.name for path in FILES if re.search(PASSWORD_IN_URL, _without_variables(path.read_text()))] == []
 
 
 def _without_variables(text: str) -> str:
-    """Without `$name` of a shell, which stands for a word that is made when the command runs."""
+    """Replaces shell variables, which are not passwords."""
     return re.sub(r":\$\w+@", ":<word>@", text)
 
 
-def test_local_secrets_are_made_once_and_never_committed(renderings: Renderings) -> None:
+def test_local_secrets_are_created_once_and_never_committed(renderings: Renderings) -> None:
     folder = renderings.k8s / "overlays" / "local"
     made = dict(line.split("=", 1) for line in (folder / "secrets.env").read_text().splitlines())
     assert (folder / "secrets.env").stat().st_mode & 0o077 == 0
@@ -94,17 +94,17 @@ def test_local_secrets_are_made_once_and_never_committed(renderings: Renderings)
     assert re.findall(r"^(\w+)=(.*)$", example, re.MULTILINE) == [(name, "") for name in made]
 
 
-def test_the_local_secret_holds_what_the_services_read(renderings: Renderings) -> None:
+def test_the_local_secret_has_the_keys_that_services_read(renderings: Renderings) -> None:
     (secret,) = of_kind(renderings.of("local"), "Secret")
     assert secret["data"].keys() == {"MONGODB_URI", "NATS_URL", "SIGNING_KEY", "MASTER_KEYS"}
 
 
-def test_production_says_what_is_to_be_changed() -> None:
+def test_production_marks_what_must_be_changed() -> None:
     text = (K8S / "overlays" / "production" / "kustomization.yaml").read_text()
     assert len(re.findall(r"\bYours\b", text)) >= 5
 
 
-def test_the_cluster_of_nats_syncs_every_message() -> None:
+def test_nats_syncs_every_message() -> None:
     for place in ("components/nats", "overlays/local"):
         assert re.search(r"^\s*sync_interval: always$", (K8S / place / "nats.conf").read_text(), re.MULTILINE)
 
@@ -115,13 +115,13 @@ def test_mongodb_keeps_a_snapshot_for_an_hour(renderings: Renderings) -> None:
         assert "--setParameter=minSnapshotHistoryWindowInSeconds=3600" in pod.spec["containers"][0]["command"]
 
 
-def test_the_rule_for_the_operator_is_the_file_for_prometheus(renderings: Renderings) -> None:
+def test_the_prometheus_rule_equals_the_alerts_file(renderings: Renderings) -> None:
     (rule,) = of_kind(renderings.of("monitoring"), "PrometheusRule")
     alerts = yaml.safe_load((ROOT / "deploy" / "monitoring" / "alerts.yaml").read_text())
     assert rule["spec"] == alerts, "run deploy/k8s/components/monitoring/make-rule.sh"
 
 
-def test_the_dashboard_is_a_config_map_that_grafana_looks_for(renderings: Renderings) -> None:
+def test_the_dashboard_is_a_config_map_that_grafana_finds(renderings: Renderings) -> None:
     (found,) = [
         one for one in of_kind(renderings.of("monitoring"), "ConfigMap") if "dashboard" in one["metadata"]["name"]
     ]

@@ -1,4 +1,4 @@
-"""Every overlay and component renders, fits the schemas of a current Kubernetes, and keeps rules of our own."""
+"""Every overlay and component is valid for a current Kubernetes and follows our own rules."""
 
 import functools
 import json
@@ -28,19 +28,19 @@ RULES = (
 
 @functools.cache
 def validate(manifest: str) -> None:
-    """Most objects are the same in all renderings, and the schemas are large."""
+    """Cached, because most objects are the same in all renderings and the schemas are large."""
     kubernetes_validate.validate(json.loads(manifest), kubernetes_validate.latest_version(), strict=True)
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_every_object_fits_its_schema_of_the_newest_kubernetes(renderings: Renderings, case: str) -> None:
+def test_every_object_is_valid_for_the_newest_kubernetes(renderings: Renderings, case: str) -> None:
     for one in renderings.of(case):
         if one["kind"] not in custom_rules.FIELDS:
             validate(json.dumps(one))
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_every_object_is_in_the_namespace_and_there_once(renderings: Renderings, case: str) -> None:
+def test_every_object_is_in_the_namespace_and_unique(renderings: Renderings, case: str) -> None:
     objects = [one for one in renderings.of(case) if one["kind"] != "Namespace"]
     names = [(one["kind"], one["metadata"]["name"]) for one in objects]
     assert len(set(names)) == len(names)
@@ -48,7 +48,7 @@ def test_every_object_is_in_the_namespace_and_there_once(renderings: Renderings,
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_the_rules_are_kept(renderings: Renderings, case: str) -> None:
+def test_the_rules_are_followed(renderings: Renderings, case: str) -> None:
     manifests = renderings.of(case)
     complaints = {rule.__name__: list(rule(manifests)) for rule in RULES}
     assert {name: found for name, found in complaints.items() if found} == {}

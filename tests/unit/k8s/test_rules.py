@@ -1,4 +1,4 @@
-"""Every rule about manifests notices when they are broken."""
+"""Every rule reports manifests that break it."""
 
 import copy
 
@@ -10,11 +10,11 @@ from tests.unit.k8s.test_manifests import RULES
 
 
 @pytest.mark.parametrize("breakage", BREAKAGES, ids=str)
-def test_a_broken_manifest_is_noticed(renderings: Renderings, breakage: Breakage) -> None:
+def test_a_broken_manifest_is_reported(renderings: Renderings, breakage: Breakage) -> None:
     manifests = copy.deepcopy(renderings.of(breakage.case))
     breakage.break_(manifests)
     assert list(breakage.rule(manifests)) != []
 
 
-def test_every_rule_is_tried() -> None:
+def test_every_rule_is_tested() -> None:
     assert {breakage.rule for breakage in BREAKAGES} == set(RULES)

@@ -1,8 +1,9 @@
-"""Every metric the services define, read from their source: name, type, labels, help, and the folder it is in."""
+"""All metrics that the services define, read from their source code."""
 
 import ast
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import cache
 
 from tests.system import ROOT
 
@@ -11,7 +12,7 @@ TYPES = {"Counter", "Gauge", "Histogram", "Summary"}
 
 @dataclass(frozen=True)
 class Metric:
-    """One metric, as Prometheus names it."""
+    """One metric; `folder` is the package below `services` that defines it."""
 
     name: str
     type: str
@@ -21,14 +22,15 @@ class Metric:
 
     @property
     def series(self) -> set[str]:
-        """The names of what is scraped."""
+        """The names of its time series."""
         if self.type == "histogram":
             return {f"{self.name}_bucket", f"{self.name}_count", f"{self.name}_sum"}
         return {self.name}
 
 
-def metrics() -> dict[str, Metric]:
-    """By name."""
+@cache
+def metrics() -> Mapping[str, Metric]:
+    """All metrics by name."""
     found = [
         metric for path in sorted((ROOT / "services").rglob("*.py")) for metric in _in(path.read_text(), path.parts)
     ]

@@ -1,4 +1,4 @@
-"""What an expression of PromQL is made of, by a parser that knows types and functions as Prometheus does."""
+"""Parses PromQL expressions and lists the series, functions and labels that they use."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ import promql_parser as promql
 from tests.unit.monitoring.metrics_in_code import Metric, metrics
 
 PROCESS = {"process_resident_memory_bytes": "gauge", "process_cpu_seconds_total": "counter"}
-"""Of prometheus-client itself."""
+"""Metrics of prometheus-client itself, with their types."""
 SCRAPED = {"job", "instance", "namespace", "pod", "service"}
 """Labels that Prometheus adds."""
 OF_COUNTERS = {"rate", "irate", "increase"}
@@ -22,30 +22,30 @@ class Selected:
     series: str
     labels: frozenset[str]
     function: str
-    """What it is given to, without anything between; empty when that is none."""
+    """The function that is applied directly to it; empty if there is none."""
 
 
 def selections(expression: str) -> list[Selected]:
-    """All selections.
+    """All selections of series in an expression.
 
     Raises:
-        ValueError: it does not parse, or a function is given what it does not take.
+        ValueError: a syntax error, or an argument of the wrong type.
     """
     return list(_walk(promql.parse(expression), ""))
 
 
 def grouped(expression: str) -> set[str]:
-    """The labels that are grouped by."""
+    """The labels in the `by` clauses of an expression."""
     return {label for node in _nodes(promql.parse(expression)) for label in _grouping(node)}
 
 
 def metric_of(series: str) -> Metric | None:
-    """Whose series it is; None when no metric of the code has it."""
+    """The metric that has this series; None if the code defines none."""
     return next((metric for metric in metrics().values() if series in metric.series), None)
 
 
 def is_counted(series: str) -> bool:
-    """Whether it only grows, so that its value says nothing and its increase does."""
+    """Whether the series is a counter, so that only its increase is meaningful."""
     metric = metric_of(series)
     return metric.type != "gauge" if metric else PROCESS[series] == "counter"
 

@@ -1,6 +1,7 @@
-"""Every expression that alerts and dashboard show to Prometheus, and where it is."""
+"""The PromQL expressions of the alerts and the dashboard."""
 
 import json
+from functools import cache
 from typing import Any
 
 import yaml
@@ -10,6 +11,7 @@ from tests.system import ROOT
 FOLDER = ROOT / "deploy" / "monitoring"
 
 
+@cache
 def alerts() -> list[dict[str, Any]]:
     """The alerting rules."""
     groups = yaml.safe_load((FOLDER / "alerts.yaml").read_text())["groups"]
@@ -17,13 +19,14 @@ def alerts() -> list[dict[str, Any]]:
     return [rule for group in groups for rule in group["rules"]]
 
 
+@cache
 def dashboard() -> Any:
     """The dashboard as Grafana imports it."""
     return json.loads((FOLDER / "dashboard.json").read_text())
 
 
 def expressions() -> dict[str, str]:
-    """By what they are for; what Grafana puts in for a variable is put in."""
+    """Expressions by alert or panel, with a value in place of Grafana's variable."""
     found = {f"alert {rule['alert']}": rule["expr"] for rule in alerts()}
     for panel in dashboard()["panels"]:
         for target in panel.get("targets", ()):

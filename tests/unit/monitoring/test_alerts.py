@@ -1,4 +1,4 @@
-"""Alerts can be acted on: each has a name of its own, says what is the matter, and leads to its runbook."""
+"""Every alert has a unique name, a description and a section in the runbook."""
 
 import re
 from typing import Any
@@ -19,19 +19,19 @@ def test_names_are_unique() -> None:
 
 
 @EACH
-def test_an_alert_has_a_severity_and_says_what_is_the_matter(rule: dict[str, Any]) -> None:
+def test_an_alert_has_a_severity_and_a_description(rule: dict[str, Any]) -> None:
     assert set(rule) <= {"alert", "expr", "for", "labels", "annotations"}
     assert re.fullmatch(r"[A-Z][A-Za-z]+", rule["alert"])
     assert rule["labels"] in ({"severity": "warning"}, {"severity": "critical"})
     assert re.fullmatch(r"\d+[smh]", rule.get("for", "0s"))
-    told = rule["annotations"]
-    assert set(told) == {"summary", "description", "runbook_url"}
-    assert told["summary"].endswith(".") and "{{" not in told["summary"]
-    assert told["description"].endswith(".") and told["description"] != told["summary"]
+    annotations = rule["annotations"]
+    assert set(annotations) == {"summary", "description", "runbook_url"}
+    assert annotations["summary"].endswith(".") and "{{" not in annotations["summary"]
+    assert annotations["description"].endswith(".") and annotations["description"] != annotations["summary"]
 
 
 @EACH
-def test_an_alert_leads_to_its_section_of_the_runbook(rule: dict[str, Any]) -> None:
+def test_an_alert_links_to_its_section_of_the_runbook(rule: dict[str, Any]) -> None:
     anchor = rule["alert"].lower()
     assert rule["annotations"]["runbook_url"] == f"docs/operations.md#{anchor}"
     sections = {line.lstrip("# ").strip().lower() for line in RUNBOOK.read_text().splitlines() if line.startswith("#")}
@@ -39,7 +39,7 @@ def test_an_alert_leads_to_its_section_of_the_runbook(rule: dict[str, Any]) -> N
 
 
 @EACH
-def test_a_description_names_only_labels_that_are_left(rule: dict[str, Any]) -> None:
+def test_a_description_uses_only_labels_that_the_expression_keeps(rule: dict[str, Any]) -> None:
     named = set(re.findall(r"\$labels\.(\w+)", rule["annotations"]["description"]))
     there = {label for one in selections(rule["expr"]) if (metric := metric_of(one.series)) for label in metric.labels}
     assert named <= there | {"service"}

@@ -1,4 +1,4 @@
-"""The dashboard can be imported into any Grafana: nothing in it is of one installation, and no panel covers another."""
+"""The dashboard can be imported into any Grafana, and its panels do not overlap."""
 
 from itertools import combinations
 from typing import Any
@@ -15,7 +15,7 @@ def cells(panel: dict[str, Any]) -> set[tuple[int, int]]:
     return {(x, y) for x in range(at["x"], at["x"] + at["w"]) for y in range(at["y"], at["y"] + at["h"])}
 
 
-def test_the_data_source_is_chosen_at_the_import() -> None:
+def test_the_data_source_is_chosen_when_the_dashboard_is_imported() -> None:
     [variable] = dashboard()["templating"]["list"]
     assert (variable["name"], variable["type"], variable["query"]) == ("datasource", "datasource", "prometheus")
     for panel in dashboard()["panels"]:
@@ -26,7 +26,7 @@ def test_the_data_source_is_chosen_at_the_import() -> None:
     assert "id" not in dashboard() and "__inputs" not in dashboard()
 
 
-def test_panels_and_queries_have_ids_of_their_own() -> None:
+def test_panels_and_queries_have_unique_ids() -> None:
     panels = dashboard()["panels"]
     assert len({panel["id"] for panel in panels}) == len(panels)
     assert len({(panel["title"], panel["gridPos"]["y"]) for panel in panels}) == len(panels)
@@ -35,7 +35,7 @@ def test_panels_and_queries_have_ids_of_their_own() -> None:
         assert len(set(letters)) == len(letters)
 
 
-def test_no_panel_covers_another_or_leaves_the_grid() -> None:
+def test_panels_do_not_overlap_and_fit_in_the_grid() -> None:
     panels = dashboard()["panels"]
     assert all(0 <= x < WIDTH and y >= 0 for panel in panels for x, y in cells(panel))
     for one, other in combinations(panels, 2):

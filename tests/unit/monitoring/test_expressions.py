@@ -1,4 +1,4 @@
-"""What alerts and dashboard ask Prometheus parses, and asks for series and labels that the code has."""
+"""The expressions of alerts and dashboard are valid PromQL and use only series and labels that exist in the code."""
 
 import pytest
 
@@ -15,7 +15,7 @@ from tests.unit.monitoring.promql import (
 from tests.unit.monitoring.shown import expressions
 
 EACH = pytest.mark.parametrize("expression", expressions().values(), ids=expressions().keys())
-# Whether a metric is scraped at all, or was there before, is asked without a range.
+# Checks for a missing metric, or for an earlier value, need no range.
 ALSO_OF_COUNTERS = {"absent", ""}
 
 
@@ -27,7 +27,7 @@ def test_every_series_exists_in_the_code(expression: str) -> None:
 
 
 @EACH
-def test_every_label_is_one_of_the_metrics_asked_for(expression: str) -> None:
+def test_every_label_exists_in_the_metrics_of_the_expression(expression: str) -> None:
     found = selections(expression)
     there = set(SCRAPED)
     for one in found:
@@ -39,7 +39,7 @@ def test_every_label_is_one_of_the_metrics_asked_for(expression: str) -> None:
 
 
 @EACH
-def test_what_only_grows_is_asked_for_its_increase_and_nothing_else_is(expression: str) -> None:
+def test_rates_are_taken_of_counters_and_only_of_counters(expression: str) -> None:
     found = selections(expression)
     increases = {one.series for one in found if one.function in OF_COUNTERS}
     for one in found:
@@ -58,6 +58,6 @@ def test_every_metric_is_on_the_dashboard() -> None:
 @pytest.mark.parametrize(
     "wrong", ["sum(", "rate(exporter_jobs)", "exporter_jobs[5m] > 1", "sum by state (exporter_jobs)"]
 )
-def test_the_parser_refuses_what_prometheus_would(wrong: str) -> None:
+def test_the_parser_rejects_what_prometheus_rejects(wrong: str) -> None:
     with pytest.raises(ValueError, match=r"."):
         selections(wrong)

@@ -1,6 +1,8 @@
-"""docs/metrics.md lists every metric of the code as it is, and nothing else; and metrics keep Prometheus' rules."""
+"""docs/metrics.md lists exactly the metrics of the code, and their names follow the conventions of Prometheus."""
 
 import re
+from collections.abc import Mapping
+from functools import cache
 
 import pytest
 
@@ -10,13 +12,14 @@ from tests.unit.monitoring.metrics_in_code import Metric, metrics
 PAGE = ROOT / "docs" / "metrics.md"
 ROW = re.compile(r"\| `(?P<name>\w+)` \| (?P<type>\w+) \| (?P<labels>[^|]*) \| (?P<help>[^|]*) \|")
 HEADINGS = {"chassis": "Every process", "gateway": "Gateway", "exporter": "Exporter", "delivery": "Delivery"}
-# Identities are many; one that became a label would be a series each.
+# Labels with unlimited values would create a time series for each value.
 UNBOUNDED = ("id", "tenant", "path", "url", "user", "host", "address", "message", "reason_text", "name", "key")
 EACH = pytest.mark.parametrize("metric", metrics().values(), ids=lambda metric: metric.name)
 
 
-def listed() -> dict[str, tuple[str, str, tuple[str, ...], str]]:
-    """What the page says, by name: section, type, labels, help."""
+@cache
+def listed() -> Mapping[str, tuple[str, str, tuple[str, ...], str]]:
+    """Section, type, labels and help of every metric on the page, by name."""
     section, found = "", {}
     for line in PAGE.read_text().splitlines():
         section = line.removeprefix("## ") if line.startswith("## ") else section
@@ -32,14 +35,14 @@ def test_the_page_lists_the_metrics_of_the_code_and_nothing_else() -> None:
 
 
 @EACH
-def test_the_page_says_of_each_what_the_code_says(metric: Metric) -> None:
+def test_the_page_describes_each_metric_as_the_code_does(metric: Metric) -> None:
     section, kind, labels, text = listed()[metric.name]
     assert (kind, labels, text) == (metric.type, metric.labels, metric.help)
     assert section == HEADINGS.get(metric.folder, metric.folder.capitalize())
 
 
 @EACH
-def test_names_keep_the_rules_of_prometheus(metric: Metric) -> None:
+def test_names_follow_the_conventions_of_prometheus(metric: Metric) -> None:
     assert re.fullmatch(r"[a-z][a-z0-9_]+", metric.name)
     assert metric.name.endswith("_total") is (metric.type == "counter")
     if metric.type == "histogram":
@@ -50,7 +53,7 @@ def test_names_keep_the_rules_of_prometheus(metric: Metric) -> None:
 
 
 @EACH
-def test_no_label_has_values_without_bound(metric: Metric) -> None:
+def test_no_label_has_an_unlimited_number_of_values(metric: Metric) -> None:
     assert not [label for label in metric.labels if label in UNBOUNDED or label.endswith("_id")]
     assert "le" not in metric.labels
 
