@@ -174,14 +174,16 @@ class System:
             if new := [one for one in documents if one.get("_id") not in known]:
                 catalogue.insert_many(new)
 
-    def fill_wide(self, tenant: str) -> None:
-        """Fill a tenant's catalogue with 100,000 wide products."""
+    def fill_wide(self) -> str:
+        """A tenant with WIDE products; all tests share its catalogue, and each has its own jobs."""
         with self.mongo() as client:
-            copies.fill(client, tenant, WIDE_PRODUCT, 100_000)
+            copies.fill(client, "wide", WIDE_PRODUCT, WIDE)
+        return "wide"
 
 
+WIDE = 40_000
 WIDE_PRODUCT = {f"text{column}": "x" * 20 for column in range(60)}
-"""A product of 60 columns: an Excel export of 100,000 takes seconds, so a test can act in the middle of it."""
+"""A product of 60 columns: an Excel export of so many takes seconds, so a test can act in the middle of it."""
 
 
 @contextlib.contextmanager

@@ -14,7 +14,7 @@ import pytest
 from bson import Decimal128, Int64
 
 from tests.rest import Rest
-from tests.system import System, eventually
+from tests.system import WIDE, System, eventually
 
 FORMATS = ("csv", "json", "excel", "zip")
 AT = datetime(2026, 3, 15, 9, 0, tzinfo=UTC)
@@ -234,8 +234,7 @@ def test_a_job_can_be_listed_and_deleted(shop: Rest, system: System) -> None:
 
 
 def test_a_running_export_is_cancelled(system: System) -> None:
-    system.fill_wide("long")
-    client = system.client("long")
+    client = system.client(system.fill_wide())
     job_id = client.export("excel").json["id"]
     eventually("reading", lambda: client.job(job_id)["stage"] == "reading", every=0.01)
     assert client.call("POST", f"/exports/jobs/{job_id}/cancel").json["status"] == "cancelled"
@@ -243,7 +242,7 @@ def test_a_running_export_is_cancelled(system: System) -> None:
     assert client.download(job_id).status == 409
     assert client.call("POST", f"/exports/jobs/{job_id}/cancel").status == 409
     assert client.call("POST", f"/exports/jobs/{job_id}/retry").status == 202
-    assert client.ended(job_id)["total_records"] == 100_000
+    assert client.ended(job_id)["total_records"] == WIDE
 
 
 def test_a_column_that_first_appears_late_is_included_and_the_next_export_has_the_same_order(system: System) -> None:

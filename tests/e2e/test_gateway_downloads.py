@@ -162,8 +162,7 @@ def test_an_unavailable_store_is_a_transient_fault(system: System, shop: Rest) -
 
 def test_the_download_of_a_job_without_a_file_says_why(system: System) -> None:
     system.fill("downloads-wide", [{"_id": 1, **{f"c{n}": n for n in range(10_001)}}])
-    system.fill_wide("downloads-long")
-    wide, long = system.client("downloads-wide"), system.client("downloads-long")
+    wide, long = system.client("downloads-wide"), system.client(system.fill_wide())
     failed = wide.ended(wide.export("csv").json["id"])
     assert failed["status"] == "failed"
     problem(wide.download(failed["id"]), 409, failed["error"]["code"], words=failed["error"]["message"])

@@ -159,8 +159,7 @@ def test_a_job_in_every_status_is_as_documented(system: System, document: dict[s
     wide = system.client("openapi-wide")
     check_job(document, wide.ended(wide.export("csv").json["id"]), "failed")
 
-    system.fill_wide("openapi-long")
-    long = system.client("openapi-long")
+    long = system.client(system.fill_wide())
     job_id = long.export("excel").json["id"]
     eventually("reading", lambda: long.job(job_id)["stage"] == "reading", every=0.01)
     check_job(document, long.job(job_id), "processing")

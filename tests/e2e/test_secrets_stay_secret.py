@@ -21,7 +21,7 @@ from tests.contract.destinations.rigs.minio import MinioRig
 from tests.contract.destinations.rigs.s3 import S3Rig
 from tests.contract.destinations.rigs.sftp import SftpRig
 from tests.rest import Answer, Rest
-from tests.system import System, eventually, running
+from tests.system import System, eventually
 
 CANARY = "canary-31415926535897932384626"
 TENANT = "canary"
@@ -48,13 +48,14 @@ def metrics_port() -> int:
 @pytest.fixture(scope="module")
 def system(tmp_path_factory: pytest.TempPathFactory, metrics_port: int) -> Iterator[System]:
     """A separate system at log level DEBUG whose delivery service exposes its metrics."""
-    with running(tmp_path_factory.mktemp("canary"), with_delivery=True, LOG_LEVEL="DEBUG", MAX_ATTEMPTS="2") as started:
-        started.delivery.end()
-        env = {"GRPC_PORT": str(started.delivery_port), "METRICS_PORT": str(metrics_port), "RETRY_SECONDS": "0.1"}
-        started.delivery = started.service("tests.delivery_process", "delivery", **env)
-        started.delivery.start()
-        started.wait_ready()
-        yield started
+    made = System(tmp_path_factory.mktemp("canary"), with_delivery=True, LOG_LEVEL="DEBUG", MAX_ATTEMPTS="2")
+    env = {"GRPC_PORT": str(made.delivery_port), "METRICS_PORT": str(metrics_port), "RETRY_SECONDS": "0.1"}
+    made.delivery = made.service("tests.delivery_process", "delivery", **env)
+    try:
+        made.start()
+        yield made
+    finally:
+        made.stop()
 
 
 @pytest.fixture(scope="module")

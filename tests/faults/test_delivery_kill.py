@@ -149,7 +149,7 @@ def test_many_kills_at_random_moments_leave_one_whole_file_each(system: System, 
 
 
 @pytest.mark.timeout(600)
-@pytest.mark.parametrize("exports", [60, pytest.param(500, marks=pytest.mark.full)])
+@pytest.mark.parametrize("exports", [20, pytest.param(500, marks=pytest.mark.full)])
 @pytest.mark.parametrize("rig", ["s3"], indirect=True)
 def test_exports_completed_while_delivery_was_away_and_events_were_lost_are_delivered_once(
     system: System, rig: S3Rig, exports: int

@@ -49,6 +49,10 @@ class Command:
         return self._process.pid
 
     @property
+    def has_ended(self) -> bool:
+        return self._process.poll() is not None
+
+    @property
     def output(self) -> str:
         return self._output.read_text()
 

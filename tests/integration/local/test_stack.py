@@ -38,34 +38,21 @@ def up(tmp_path: Path) -> Iterator[Upper]:
 
 
 @pytest.fixture(scope="module")
-def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Up]:
-    """A running stack for the tests that do not stop it."""
-    one = Up(tmp_path_factory.mktemp("stack") / "local", LEASE_SECONDS="2", DISPATCH_SECONDS="1")
-    try:
-        yield one.filled()
-    finally:
+def stacks(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Up]]:
+    """The stacks that the tests of this module have shared, the last one running; killed at the end."""
+    started: list[Up] = []
+    yield started
+    for one in started:
         one.kill()
 
 
-def test_it_prints_address_key_and_a_curl_that_works_and_sigint_ends_it_in_order(up: Upper) -> None:
-    stack = up().filled()
-    url = stack.state["url"]
-    assert f"{url}/api/v1" in stack.output
-    assert stack.key in stack.output
-    assert (stack.folder / "api-key").stat().st_mode & 0o777 == 0o600
-    curl = re.search(r"curl -X POST (\S+) \\\n.*\$\(cat '(.*)'\)", stack.output)
-    assert curl is not None
-    assert curl[1] == f"{url}/api/v1/exports/csv/products"
-    assert Path(curl[2]).read_text().strip() == stack.key
-    assert Rest(url, stack.key).export("csv").status == 202
-    running = children(stack.pid)
-    assert len(running) == len(SERVERS + SERVICES), running
-
-    assert stack.end(signal.SIGINT) == 0
-    assert not [pid for pid in running if is_alive(pid)]
-    for service in ("gateway", "scheduler", "delivery", "exporter-worker", "exporter"):
-        assert json.loads(stack.log(service).splitlines()[-1])["event"] == "stopped"
-    assert '"exitCode":0' in stack.log("mongod").splitlines()[-1]
+@pytest.fixture
+def stack(stacks: list[Up], tmp_path_factory: pytest.TempPathFactory) -> Up:
+    """A running stack; a test that ends it makes the next one start another."""
+    if not stacks or stacks[-1].has_ended:
+        folder = tmp_path_factory.mktemp("stack") / "local"
+        stacks.append(Up(folder, LEASE_SECONDS="2", DISPATCH_SECONDS="1").filled())
+    return stacks[-1]
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
@@ -196,6 +183,27 @@ def test_keys_are_made_listed_and_revoked_on_the_running_stack(stack: Up) -> Non
     assert f"{key_id}  tenant shop" in ran("deploy.local.key", "list", **local).stdout
     assert ran("deploy.local.key", "revoke", key_id, **local).returncode == 0
     eventually("the key is rejected", lambda: rest.export("csv").status == 401)
+
+
+def test_it_prints_address_key_and_a_curl_that_works_and_sigint_ends_it_in_order(stack: Up) -> None:
+    """After the tests that share the stack, as it ends it."""
+    url = stack.state["url"]
+    assert f"{url}/api/v1" in stack.output
+    assert stack.key in stack.output
+    assert (stack.folder / "api-key").stat().st_mode & 0o777 == 0o600
+    curl = re.search(r"curl -X POST (\S+) \\\n.*\$\(cat '(.*)'\)", stack.output)
+    assert curl is not None
+    assert curl[1] == f"{url}/api/v1/exports/csv/products"
+    assert Path(curl[2]).read_text().strip() == stack.key
+    assert Rest(url, stack.key).export("csv").status == 202
+    running = children(stack.pid)
+    assert len(running) == len(SERVERS + SERVICES), running
+
+    assert stack.end(signal.SIGINT) == 0
+    assert not [pid for pid in running if is_alive(pid)]
+    for service in ("gateway", "scheduler", "delivery", "exporter-worker", "exporter"):
+        assert json.loads(stack.log(service).splitlines()[-1])["event"] == "stopped"
+    assert '"exitCode":0' in stack.log("mongod").splitlines()[-1]
 
 
 def test_keys_without_a_stack_say_what_to_do(tmp_path: Path) -> None:
