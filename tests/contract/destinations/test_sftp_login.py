@@ -3,6 +3,7 @@
 import asyncio
 import socket
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,12 @@ def rig(server: SftpRig) -> SftpRig:
     server.clear()
     server.change_host_keys(asyncssh.generate_private_key("ssh-ed25519"))
     return server
+
+
+@cache
+def key_of(kind: str) -> asyncssh.SSHKey:
+    """One private key of each kind, as an RSA key takes long to make."""
+    return asyncssh.generate_private_key(kind)
 
 
 def without_pin(rig: SftpRig) -> dict[str, Any]:
@@ -92,14 +99,13 @@ async def test_a_key_kept_for_another_host_is_not_used(rig: SftpRig) -> None:
 @pytest.mark.parametrize("kind", ["ssh-ed25519", "ecdsa-sha2-nistp256", "ssh-rsa"])
 @pytest.mark.parametrize("whole", [False, True], ids=["fingerprint", "key"])
 async def test_any_of_a_hosts_keys_may_be_the_pinned_one(rig: SftpRig, kind: str, whole: bool) -> None:
-    keys = {name: asyncssh.generate_private_key(name) for name in ("ssh-ed25519", "ecdsa-sha2-nistp256", "ssh-rsa")}
-    rig.change_host_keys(*keys.values())
-    pin = keys[kind].export_public_key().decode() if whole else keys[kind].get_fingerprint()
+    rig.change_host_keys(*map(key_of, ("ssh-ed25519", "ecdsa-sha2-nistp256", "ssh-rsa")))
+    pin = key_of(kind).export_public_key().decode() if whole else key_of(kind).get_fingerprint()
     await enter({**rig.config(), "host_key": pin})
 
 
 async def test_a_kept_key_is_requested_even_if_the_host_gets_more_keys(rig: SftpRig) -> None:
-    first = asyncssh.generate_private_key("ssh-rsa")
+    first = key_of("ssh-rsa")
     rig.change_host_keys(first)
     pins = MemoryNotes()
     await enter(without_pin(rig), pins)
@@ -143,7 +149,7 @@ def with_key(rig: SftpRig, text: str, **more: str) -> dict[str, Any]:
 
 @pytest.mark.parametrize("kind", ["ssh-ed25519", "ssh-rsa", "ecdsa-sha2-nistp384"])
 async def test_login_with_a_private_key(rig: SftpRig, kind: str) -> None:
-    key = asyncssh.generate_private_key(kind)
+    key = key_of(kind)
     rig.keys.add(key.get_fingerprint())
     await enter(with_key(rig, key.export_private_key().decode()))
 

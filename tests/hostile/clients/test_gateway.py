@@ -17,6 +17,7 @@ from tests.gateways import Gateway, gateway
 from tests.problems import problem
 from tests.rest import Rest
 from tests.system import System, eventually
+from tests.waiting import DEADLINE
 
 TIMEOUT = 1
 ATTEMPTS = 5
@@ -101,13 +102,13 @@ def test_a_client_that_sends_its_headers_slowly_is_disconnected(strict: Gateway)
         slow.sendall(b"GET /api/v1/exports/jobs HTTP/1.1\r\nHost: x\r\n")
         started = time.monotonic()
         with contextlib.suppress(ConnectionError):
-            while time.monotonic() - started < 15:
+            while time.monotonic() - started < DEADLINE:
                 slow.sendall(b"X-Slow: 1\r\n")
                 slow.settimeout(0.2)
                 with contextlib.suppress(TimeoutError):
                     assert slow.recv(1_000) == b""
                     break
-        assert time.monotonic() - started < 15
+        assert time.monotonic() - started < DEADLINE
 
 
 def test_a_client_that_sends_its_body_slowly_is_rejected(strict: Gateway, shop: Rest) -> None:

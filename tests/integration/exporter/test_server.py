@@ -91,7 +91,7 @@ async def test_an_open_watch_does_not_hold_the_end_up(clean_uri: str, nats_url: 
         watching = running.stub.WatchJob(pb.WatchJobRequest(tenant=tenant, job_id=job.id))
         await watching.read()
         left = time.monotonic()
-    assert time.monotonic() - left < 10
+    assert time.monotonic() - left < 60.0  # the grace
 
 
 async def test_a_leaving_worker_gives_its_jobs_back_and_another_has_them_at_once(

@@ -91,10 +91,10 @@ def test_a_key_with_too_many_rounds_is_refused_without_decrypting_it() -> None:
     text = (
         f"-----BEGIN OPENSSH PRIVATE KEY-----\n{base64.encodebytes(body).decode()}-----END OPENSSH PRIVATE KEY-----\n"
     )
-    began = time.monotonic()
+    began = time.process_time()
     assert "needs more than 64 rounds" in problem(private_key=text, passphrase="open sesame")
     assert "more than the key" in problem(private_key=LOCKED + text, passphrase="open sesame")
-    assert time.monotonic() - began < 5
+    assert time.process_time() - began < 5
 
 
 def test_the_error_for_an_encrypted_key_of_another_format_says_how_to_convert_it() -> None:

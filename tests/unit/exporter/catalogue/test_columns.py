@@ -94,11 +94,11 @@ def test_there_are_no_names_similar_to_nonsense() -> None:
 
 def test_thousands_of_fields_are_selected_quickly() -> None:
     names = tuple(f"attributes.field_{n}" for n in range(5_000))
-    started = time.perf_counter()
+    started = time.thread_time()
     chosen = Selection(names)
     assert chosen.header(reversed(names)) == names
     assert chosen.missing(names) == ()
     assert len(projection(chosen) or ()) == 5_001
     assert len(merged_order(names, names)) == 5_000
     assert all(chosen.accepts(name) for name in names)
-    assert time.perf_counter() - started < 2  # comparing all pairs takes over ten seconds
+    assert time.thread_time() - started < 2  # comparing all pairs takes over ten seconds

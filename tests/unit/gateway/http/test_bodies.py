@@ -25,16 +25,16 @@ JSON = {"Content-Type": "application/json"}
 
 
 async def post(raw: bytes, *, slots: int = 1, timeout: float = 10.0) -> tuple[int, str, float]:
-    """Status, body and seconds of a response to this body."""
+    """Status, body and CPU seconds on the event loop of a response to this body."""
 
     async def handle(request: web.Request) -> web.Response:
-        started = time.perf_counter()
+        started = time.thread_time()
         try:
             status, text = 200, await json_object(request)
         except Fault as fault:
             response = problems.from_fault(fault)
             status, text = response.status, response.text or ""
-        return web.Response(status=status, text=text, headers={"Seconds": str(time.perf_counter() - started)})
+        return web.Response(status=status, text=text, headers={"Seconds": str(time.thread_time() - started)})
 
     app = web.Application(client_max_size=MIB)
     app[BODY_TIMEOUT] = timeout
