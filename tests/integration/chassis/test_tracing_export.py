@@ -142,7 +142,7 @@ def test_a_collector_that_is_away_holds_up_neither_requests_nor_the_end(
         assert _status(f"{url}/api/v1/exports/jobs") == 401
         started = time.monotonic()
         process.end(signal.SIGTERM)
-        assert time.monotonic() - started < SHUTDOWN_TIMEOUT + 15  # the SDK itself would wait for longer
+        assert time.monotonic() - started < SHUTDOWN_TIMEOUT + 15
         assert '"event": "stopped"' in process.output
 
 
