@@ -1,10 +1,23 @@
-"""Real servers for all tests, started once."""
+"""Real servers for all tests, started once, and the number of examples in property tests.
 
+`make test` tries few examples, the same in every run; `make test-full` tries more of them, and
+`HYPOTHESIS_PROFILE=thorough` many new ones.
+"""
+
+import os
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from deploy.local.servers import Mongod, NatsServer
+
+# The documents are large on purpose, and a busy machine must not fail a test.
+_PATIENT = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+settings.register_profile("quick", _PATIENT, max_examples=30, derandomize=True)
+settings.register_profile("full", _PATIENT, max_examples=150, derandomize=True)
+settings.register_profile("thorough", _PATIENT, max_examples=5_000)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "quick"))
 
 
 @pytest.fixture(scope="session")

@@ -285,7 +285,7 @@ def assert_found_as_the_rules_say(
         assert found_by(products, wanted) == [document["_id"] for document in expected], (wanted, stored)
 
 
-bounded = settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+bounded = settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 @bounded
