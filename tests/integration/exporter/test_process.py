@@ -21,8 +21,12 @@ from deploy.local.servers import Mongod, free_port
 from services.wire import exporter_pb2 as pb
 from services.wire import exporter_pb2_grpc
 from tests import copies
-from tests.integration.exporting import products
+from tests.integration.exporting import new_tenant, products
 from tests.system import ROOT, eventually
+from tests.tcp_proxy import CHUNK, TcpProxy
+from tests.waiting import DEADLINE
+
+MIB = 1024 * 1024
 
 
 @contextmanager
@@ -72,7 +76,7 @@ def test_a_signal_ends_it_while_it_is_still_waiting_for_its_database(fine: dict[
     with process(log, **{**fine, "MONGODB_URI": nobody, "LOG_LEVEL": "DEBUG"}) as child:
         eventually("it can take signals", lambda: catches_sigterm(child.pid))
         child.send_signal(signal.SIGTERM)
-        assert child.wait(60) == 0
+        assert child.wait(DEADLINE) == 0
     assert [line["event"] for line in lines(log)][-1] == "stopped"
 
 
@@ -82,40 +86,35 @@ def catches_sigterm(pid: int) -> bool:
     return bool(int(mask, 16) & 1 << signal.SIGTERM - 1)
 
 
-def test_a_catalogue_that_hangs_keeps_neither_the_process_nor_its_job(fine: dict[str, str], tmp_path: Path) -> None:
-    log, port = tmp_path / "log", free_port()
-    catalogue = Mongod(tmp_path / "catalogue", free_port())
-    catalogue.start()
-    try:
-        with MongoClient[dict[str, Any]](catalogue.uri) as client:
-            copies.fill(client, "hang", products(1)[0], 400_000)
-        settings = {**fine, "CATALOGUE_URI": catalogue.uri, "GRPC_PORT": str(port)}
+def test_a_catalogue_that_hangs_keeps_neither_the_process_nor_its_job(
+    fine: dict[str, str], mongod: Mongod, tmp_path: Path
+) -> None:
+    log, port, tenant = tmp_path / "log", free_port(), new_tenant()
+    with (
+        TcpProxy("127.0.0.1", mongod.port) as proxy,
+        MongoClient[dict[str, Any]](fine["MONGODB_URI"]) as client,
+    ):
+        copies.fill(client, tenant, products(1)[0], 40_000)
+        catalogue = f"mongodb://127.0.0.1:{proxy.port}/?directConnection=true"
         with (
-            process(log, **settings) as child,
+            process(log, **fine, CATALOGUE_URI=catalogue, GRPC_PORT=str(port)) as child,
             grpc.insecure_channel(f"127.0.0.1:{port}") as channel,
-            MongoClient[dict[str, Any]](fine["MONGODB_URI"]) as client,
         ):
-            grpc.channel_ready_future(channel).result(30)
-            request = pb.CreateJobRequest(tenant="hang", format="excel")
+            grpc.channel_ready_future(channel).result(DEADLINE)
+            until = proxy.up + proxy.down + MIB - CHUNK
+            proxy.stall_after(MIB)
+            request = pb.CreateJobRequest(tenant=tenant, format="json")  # its only pass writes the file
             job = exporter_pb2_grpc.ExporterServiceStub(channel).CreateJob(request, timeout=30).job
+            eventually("the catalogue hangs", lambda: proxy.up + proxy.down > until)
             jobs = client["exporter"]["jobs"]
-            # The file is begun with the pass that writes it, a fraction of a second before that pass is over.
-            artifacts = tmp_path / "artifacts" / "hang"
-            eventually("it is being read", lambda: list(artifacts.rglob("*.part")), every=0.005)
-            assert catalogue.pid is not None
-            os.kill(catalogue.pid, signal.SIGSTOP)
             beats = Heartbeats(jobs, job.id)
             eventually("the reader has run dry", beats.show_no_progress)
             child.send_signal(signal.SIGTERM)
-            assert child.wait(20) == 0
+            assert child.wait(DEADLINE) == 0
             left = jobs.find_one({"_id": job.id})
             assert left is not None
             assert (left["state"], left["attempt"]) == ("accepted", 0)
             jobs.delete_one({"_id": job.id})
-    finally:
-        if catalogue.pid is not None:
-            os.kill(catalogue.pid, signal.SIGCONT)
-        catalogue.stop()
 
 
 class Heartbeats:
