@@ -51,8 +51,8 @@ def stack(stacks: list[Up], tmp_path_factory: pytest.TempPathFactory) -> Up:
     """A running stack; a test that ends it makes the next one start another."""
     if not stacks or stacks[-1].has_ended:
         folder = tmp_path_factory.mktemp("stack") / "local"
-        stacks.append(Up(folder, LEASE_SECONDS="2", DISPATCH_SECONDS="1").filled())
-    return stacks[-1]
+        stacks.append(Up(folder, LEASE_SECONDS="2", DISPATCH_SECONDS="1"))
+    return stacks[-1].filled()
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
