@@ -6,7 +6,17 @@ import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from benchmarks import deliveries, fairness, memory, schedules, side_by_side, small_export, status, throughput
+from benchmarks import (
+    accepting,
+    deliveries,
+    fairness,
+    memory,
+    schedules,
+    side_by_side,
+    small_export,
+    status,
+    throughput,
+)
 from benchmarks.report import Report
 from benchmarks.system import System, running
 
@@ -19,6 +29,7 @@ BENCHMARKS: Mapping[str, Callable[[System, Report], None]] = {
     "schedules": schedules.measure,
     "deliveries": deliveries.measure,
     "fairness": fairness.measure,
+    "accepting": accepting.measure,
 }
 
 

@@ -22,6 +22,7 @@ MASKS = (
     (re.compile(r"\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}(\.\d{3})?(Z|[+-]\d{2}:\d{2})"), "<time>"),
     (re.compile(r"http://[^/\s\"]+"), "<address>"),
     (re.compile(r"key=[0-9a-f]{12}&expires=\d+"), "key=<id>&expires=<number>"),
+    (re.compile(r'("key_id": ?)"[0-9a-f]{12}"'), r"\1<id>"),
     (re.compile(r"\b([qrt])=\d+"), r"\1=<number>"),
     (re.compile(r'("(?:seconds|bytes_per_second)": ?)[\d.]+'), r"\1<number>"),
     (re.compile(r'("(?:used|limit|left)": ?)\d+'), r"\1<number>"),

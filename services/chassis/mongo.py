@@ -206,6 +206,7 @@ async def page(
     by: str = "created_at",
     newest_first: bool = True,
     without: Sequence[str] = (),
+    max_ms: int | None = None,
 ) -> Page[Document]:
     """The documents that meet `where`, ordered by the time `by` and `_id`, from the position `after` on.
 
@@ -213,6 +214,7 @@ async def page(
 
     Args:
         without: fields that are not read.
+        max_ms: how long the server may search, in milliseconds.
     """
     if after is not None:
         at, last = after
@@ -221,7 +223,7 @@ async def page(
     order = DESCENDING if newest_first else ASCENDING
     options = collection.codec_options
     raw = collection.with_options(codec_options=options.with_options(document_class=RawBSONDocument))
-    cursor = raw.find(where, dict.fromkeys(without, 0)).sort([(by, order), ("_id", order)])
+    cursor = raw.find(where, dict.fromkeys(without, 0), max_time_ms=max_ms).sort([(by, order), ("_id", order)])
     found: list[Document] = []
     size = 0
     async for document in cursor.limit(limit + 1).batch_size(PAGE_BATCH):

@@ -9,7 +9,7 @@ from __future__ import annotations  # grpcio's classes take type arguments in it
 import os
 import socket
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -17,6 +17,9 @@ from functools import partial
 import grpc
 
 from services.chassis import jetstream, loops, mongo
+from services.chassis.audit.calls import CallRecorder, IdOf
+from services.chassis.audit.entry import Action
+from services.chassis.audit.log import audit_log
 from services.chassis.blobs import open_store
 from services.chassis.blobs.contract import BlobStore
 from services.chassis.jetstream import JetStream
@@ -77,11 +80,20 @@ class ServiceRuntime:
         """Run these loops until the service stops."""
         await self.stack.enter_async_context(loops.running(*repeated))
 
-    async def serve(self, register: Callable[[grpc.aio.Server], None], service: str, rules: Rules) -> Running:
+    async def serve(
+        self,
+        register: Callable[[grpc.aio.Server], None],
+        service: str,
+        rules: Rules,
+        actions: Mapping[str, Action],
+        ids: Mapping[str, IdOf] | None = None,
+    ) -> Running:
         """Serve metrics and the gRPC service with this full name, which `register` adds to the server.
 
         Args:
             rules: who may call what, with mTLS.
+            actions: the methods that the audit log records.
+            ids: what the methods with an idempotency key create.
 
         Raises:
             OSError: an address cannot be bound.
@@ -89,6 +101,7 @@ class ServiceRuntime:
         settings, ready = self._settings, partial(mongo.answers, self.client)
         serving_metrics = metrics.serving(settings.metrics_host, settings.metrics_port)
         metrics_port = await self.stack.enter_async_context(serving_metrics)
+        audit = await self.stack.enter_async_context(audit_log(self.client))
         serving = rpc_server.serving(
             settings,
             register,
@@ -96,6 +109,7 @@ class ServiceRuntime:
             ready=ready,
             certificates=self._certificates,
             callers=Callers(rules, parse_callers(settings.grpc_callers)),
+            recorder=CallRecorder(audit, actions, ids or {}),
         )
         ports = await self.stack.enter_async_context(serving)
         return Running(ports.rpc, metrics_port, ports.health)

@@ -6,6 +6,7 @@ from functools import partial
 
 from prometheus_client import Gauge
 
+from services.audited import METHODS
 from services.callers import RULES
 from services.chassis import loops
 from services.chassis.blobs.contract import BlobStore
@@ -68,7 +69,7 @@ async def build(settings: DeliverySettings) -> AsyncIterator[Running]:
             max_attempts=settings.max_attempts,
         )
         yield await runtime.serve(
-            partial(delivery_pb2_grpc.add_DeliveryServiceServicer_to_server, service), SERVICE, RULES
+            partial(delivery_pb2_grpc.add_DeliveryServiceServicer_to_server, service), SERVICE, RULES, METHODS
         )
 
 

@@ -6,6 +6,7 @@ from functools import partial
 
 from pymongo import MongoClient
 
+from services.audited import METHODS
 from services.callers import RULES
 from services.chassis import loops, mongo
 from services.chassis.blobs.contract import BlobStore
@@ -17,6 +18,7 @@ from services.exporter.export.file_maker import FileMaker
 from services.exporter.export.worker import Worker
 from services.exporter.formats import formats
 from services.exporter.jobs.dispatch import Dispatcher
+from services.exporter.jobs.job import id_for_key
 from services.exporter.jobs.store import JobStore
 from services.exporter.jobs.store_owner import StoreOwner
 from services.exporter.jobs.sweep import Sweeper
@@ -71,7 +73,11 @@ async def build(settings: ExporterSettings) -> AsyncIterator[Running]:
         )
         runtime.stack.push_async_callback(service.settled)
         running = await runtime.serve(
-            partial(exporter_pb2_grpc.add_ExporterServiceServicer_to_server, service), SERVICE, RULES
+            partial(exporter_pb2_grpc.add_ExporterServiceServicer_to_server, service),
+            SERVICE,
+            RULES,
+            METHODS,
+            {"CreateJob": lambda request: ("job", id_for_key(request.tenant, request.idempotency_key))},
         )
         runtime.stack.callback(service.leave)
         yield running

@@ -13,7 +13,9 @@ import grpc
 import structlog
 from aiohttp import web
 
-from services.chassis import mongo
+from services.chassis import loops, mongo
+from services.chassis.audit.log import audit_log
+from services.chassis.audit.store import AuditStore
 from services.chassis.blobs import open_store
 from services.chassis.networks import parse_networks
 from services.chassis.rpc import client as rpc_client
@@ -29,6 +31,7 @@ from services.gateway.clients.scheduler import SchedulerClient
 from services.gateway.http.bodies import BODY_TIMEOUT, LARGE_BODY_SLOTS
 from services.gateway.http.middleware import add_headers, middleware
 from services.gateway.http.route import PREFIX, Route, routes_of
+from services.gateway.routes.audit import AuditRoutes
 from services.gateway.routes.deliveries import DeliveryRoutes
 from services.gateway.routes.downloads import DownloadRoutes, DownloadSlots
 from services.gateway.routes.exports import ExportRoutes
@@ -44,6 +47,9 @@ log = structlog.get_logger()
 
 MAX_LARGE_BODIES = 32
 """Bodies of up to 1 MiB that are received at the same time; limits memory while clients send slowly."""
+
+PREPARE_SECONDS = 3_600.0
+"""How often the indexes of the audit log and the time that it is kept are checked."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +80,7 @@ async def build(settings: GatewaySettings) -> AsyncIterator[Running]:
         blobs = await open_store(settings.artifacts_url)
         stack.push_async_callback(blobs.close)
 
+        audit_store = AuditStore(client)
         signer = _signer(settings)
         slots = DownloadSlots(settings.max_downloads, settings.max_downloads_per_key)
         resources: list[object] = [
@@ -81,6 +88,7 @@ async def build(settings: GatewaySettings) -> AsyncIterator[Running]:
             ExportRoutes(exporter),
             JobRoutes(exporter, signer, delivery),
             DownloadRoutes(exporter, blobs, slots, settings.stall_seconds),
+            AuditRoutes(audit_store),
         ]
         if delivery is not None:
             resources += [PlatformRoutes(delivery, scheduler), DeliveryRoutes(exporter, delivery)]
@@ -92,7 +100,12 @@ async def build(settings: GatewaySettings) -> AsyncIterator[Running]:
         system = SystemRoutes(exporter, checks, routes)
         keys = KeyCache(KeyStore(client["gateway"]), RateLimiter(settings.attempt_limit))
         proxies = parse_networks(settings.trusted_proxies)
-        authenticator = Authenticator(keys, RateLimiter(settings.rate_limit), Limits(settings), signer, proxies)
+        limiter = RateLimiter(settings.rate_limit)
+        audit = await stack.enter_async_context(audit_log(client))
+        # In the background, since the gateway starts without MongoDB.
+        prepare = loops.repeat("audit_indexes", PREPARE_SECONDS, partial(audit_store.prepare, settings.audit_days))
+        await stack.enter_async_context(loops.running(prepare))
+        authenticator = Authenticator(keys, limiter, Limits(settings), signer, proxies, audit)
         app = _application(routes, authenticator, system, settings)
         yield Running(await stack.enter_async_context(_listening(app, system, settings)))
 

@@ -55,3 +55,6 @@ class GatewaySettings(LimitSettings):
     stall_seconds: float = Field(
         default=60.0, gt=0, description="Time after which a download is aborted if the client stops reading."
     )
+    audit_days: float = Field(
+        default=365.0, gt=0, le=20_000, description="How long the entries of the audit log are kept, of all services."
+    )

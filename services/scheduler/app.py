@@ -5,6 +5,7 @@ from contextlib import asynccontextmanager
 from datetime import timedelta
 from functools import partial
 
+from services.audited import METHODS
 from services.callers import RULES
 from services.chassis import loops
 from services.chassis.service_runtime import Running, service_runtime
@@ -16,6 +17,7 @@ from services.scheduler.runs.store import RunStore
 from services.scheduler.runs.submit import Submitter
 from services.scheduler.runs.tick import Ticker
 from services.scheduler.schedules.registry import ScheduleRegistry
+from services.scheduler.schedules.schedule import manual_run_id
 from services.scheduler.schedules.store import ScheduleStore
 from services.scheduler.service import SchedulerService
 from services.scheduler.settings import SchedulerSettings
@@ -61,7 +63,12 @@ async def build(settings: SchedulerSettings) -> AsyncIterator[Running]:
         registry = ScheduleRegistry(schedules, exporter, delivery, limits)
         service = SchedulerService(registry, schedules, runs, limits)
         yield await runtime.serve(
-            partial(scheduler_pb2_grpc.add_SchedulerServiceServicer_to_server, service), SERVICE, RULES
+            partial(scheduler_pb2_grpc.add_SchedulerServiceServicer_to_server, service),
+            SERVICE,
+            RULES,
+            METHODS,
+            # A run has the id of its job.
+            {"RunSchedule": lambda request: ("job", manual_run_id(request.schedule_id, request.idempotency_key))},
         )
 
 

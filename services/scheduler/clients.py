@@ -14,7 +14,7 @@ class ExporterClient:
 
     def __init__(self, channel: grpc.aio.Channel, deadline: float) -> None:
         self._stub = exporter_pb2_grpc.ExporterServiceStub(channel)
-        self._caller = Caller("exporter", deadline=deadline)
+        self._caller = Caller("exporter", deadline=deadline, name="scheduler")
 
     async def check(self, tenant: str, form: str, options_json: str) -> None:
         """Check a request without creating a job."""

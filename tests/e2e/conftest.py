@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.e2e.audit_trail import assert_recorded, observed
 from tests.system import System, running
 
 
@@ -15,3 +16,11 @@ def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
     """
     with running(tmp_path_factory.mktemp("system"), with_scheduler=True) as started:
         yield started
+
+
+@pytest.fixture(scope="module", autouse=True)
+def audit_trail(system: System) -> Iterator[None]:
+    """Every change that a module makes is in the audit log."""
+    with observed() as answers:
+        yield
+    assert_recorded(system, answers)

@@ -139,6 +139,9 @@ def provoked(client: Rest, rigs: dict[str, Rig]) -> Iterator[tuple[str, Answer]]
         assert tried.json["ok"] is False, tried
         yield kind, tried
     yield "list", client.call("GET", "/exports/platforms?limit=200")
+    audit = client.call("GET", "/audit?limit=200")
+    assert {"ok", "refused"} <= {entry["result"] for entry in audit.json["items"]}
+    yield "audit", audit
 
 
 def test_a_canary_secret_appears_nowhere(system: System, rigs: dict[str, Rig], metrics_port: int) -> None:
@@ -202,4 +205,5 @@ def _search_databases(system: System) -> None:
                 for batch in batches:
                     assert_clean(f"{name}.{collection}", batch)
                     seen += len(batch)
+        assert client["audit"]["entries"].count_documents({"tenant": TENANT, "action": "platform.create"}) > 100
     assert seen > 10_000

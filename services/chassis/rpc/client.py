@@ -10,6 +10,7 @@ from typing import Any, TypeVar, cast
 import grpc
 
 from services.chassis.faults import Fault, Kind
+from services.chassis.rpc import origin
 from services.chassis.rpc import tracing as rpc_tracing
 from services.chassis.rpc.errors import from_error
 from services.chassis.rpc.renewed_channel import RenewedChannel
@@ -77,11 +78,13 @@ class Caller:
     Args:
         service: the peer's name, for codes such as `exporter_unavailable`.
         deadline: seconds a unary call may take.
+        name: of this process, for the audit log of a service without TLS.
     """
 
-    def __init__(self, service: str, *, deadline: float) -> None:
+    def __init__(self, service: str, *, deadline: float, name: str = "") -> None:
         self._service = service
         self._deadline = deadline
+        self._name = name
 
     async def call(
         self, method: grpc.aio.UnaryUnaryMultiCallable[Any, Answer], request: object, *, deadline: float | None = None
@@ -91,7 +94,7 @@ class Caller:
         Raises:
             Fault: the service's answer, or `Unavailable` if there was none.
         """
-        metadata = ((request_context.HEADER, request_context.current()),)
+        metadata = ((request_context.HEADER, request_context.current()), *origin.metadata(self._name))
         try:
             return await method(request, timeout=deadline or self._deadline, metadata=metadata)
         except grpc.aio.AioRpcError as exc:

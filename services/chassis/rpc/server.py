@@ -4,13 +4,14 @@ from __future__ import annotations  # grpcio's classes take type arguments in it
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import grpc
 import structlog
+from google.protobuf.message import Message
 from grpc_health.v1 import health, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 from prometheus_client import Histogram
@@ -40,6 +41,24 @@ _OPTIONS: list[tuple[str, Any]] = [
 ]
 
 
+Check = Callable[[Message | None], Message]
+"""Returns a request that may be carried out, or raises a fault; None is a request that cannot be decoded."""
+
+
+class Recorder(Protocol):
+    """Records the calls that change something (`audit.calls`)."""
+
+    async def call(
+        self,
+        method: str,
+        metadata: Mapping[str, str],
+        request: Message | None,
+        check: Check,
+        handle: Callable[[Message], Awaitable[Any]],
+    ) -> Any:
+        """The answer of `handle` to the request that `check` returns."""
+
+
 class CallInterceptor(grpc.aio.ServerInterceptor):
     """Binds request id and caller, checks both caller and request, measures, and translates exceptions to statuses.
 
@@ -47,8 +66,9 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         callers: who may call what; None without TLS, where everyone may.
     """
 
-    def __init__(self, callers: Callers | None) -> None:
+    def __init__(self, callers: Callers | None, recorder: Recorder) -> None:
         self._callers = callers
+        self._recorder = recorder
 
     async def intercept_service(
         self,
@@ -75,29 +95,36 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
 
     def _unary(self, handle: Any, method: str) -> Any:
         async def call(request: Any, context: Any) -> Any:
-            async with self._guarded(method, request, context) as checked:
-                return await handle(checked, context)
+            async with self._measured(method, context) as (metadata, check):
+                return await self._recorder.call(
+                    method, metadata, request, check, lambda checked: handle(checked, context)
+                )
 
         return call
 
     def _stream(self, handle: Any, method: str) -> Any:
         async def call(request: Any, context: Any) -> AsyncIterator[Any]:
-            async with self._guarded(method, request, context) as checked:
-                async for answer in handle(checked, context):
+            async with self._measured(method, context) as (_, check):
+                async for answer in handle(check(request), context):
                     yield answer
 
         return call
 
     @asynccontextmanager
-    async def _guarded(self, method: str, request: Any, context: Any) -> AsyncIterator[Any]:
+    async def _measured(self, method: str, context: Any) -> AsyncIterator[tuple[dict[str, str], Check]]:
+        """The span and the measurement of a call, with its metadata and what checks its caller and request."""
         metadata = dict(context.invocation_metadata() or ())
         caller = UNAUTHENTICATED if self._callers is None else self._callers.identify(context)
         request_context.begin(metadata.get(request_context.HEADER), caller=caller)
+
+        def check(request: Message | None) -> Message:
+            if self._callers is not None:
+                self._callers.check(caller, method, request)
+            return requests.checked(request)
+
         with rpc_tracing.serving(method, metadata):
             async with _measured(method, context):
-                if self._callers is not None:
-                    self._callers.check(caller, method, request)
-                yield requests.checked(request)
+                yield metadata, check
 
 
 @asynccontextmanager
@@ -140,6 +167,7 @@ async def serving(
     ready: Callable[[], Awaitable[bool]],
     certificates: Certificates | None,
     callers: Callers,
+    recorder: Recorder,
 ) -> AsyncIterator[Ports]:
     """Serve what `register` adds; only to `callers` with a certificate, or to everyone if `certificates` is None.
 
@@ -151,7 +179,7 @@ async def serving(
         OSError: an address cannot be bound.
     """
     checks = HealthServicer(ready, frozenset(["", *services]))
-    interceptor = CallInterceptor(callers if certificates is not None else None)
+    interceptor = CallInterceptor(callers if certificates is not None else None, recorder)
     server = grpc.aio.server(interceptors=[interceptor], options=_OPTIONS)
     health_pb2_grpc.add_HealthServicer_to_server(checks, server)
     register(server)

@@ -9,8 +9,10 @@ IPV6_PREFIX = 64
 """An IPv6 client has a whole network of this size to itself."""
 
 
-def client_address(peer: str | None, forwarded_for: Sequence[str], trusted: Sequence[Network]) -> str:
-    """The client's address; for IPv6, its network.
+def client_address(
+    peer: str | None, forwarded_for: Sequence[str], trusted: Sequence[Network]
+) -> IPv4Address | IPv6Address | None:
+    """The client's address; None if the server does not know it.
 
     Args:
         peer: address of the other end of the connection.
@@ -22,6 +24,11 @@ def client_address(peer: str | None, forwarded_for: Sequence[str], trusted: Sequ
         if address is None or not any(address in network for network in trusted):
             break
         address = _parse(hop.strip()) or address
+    return address
+
+
+def client_network(address: IPv4Address | IPv6Address | None) -> str:
+    """What counts as one client: an address, or for IPv6 its network."""
     if isinstance(address, IPv6Address):
         return str(ip_network((address, IPV6_PREFIX), strict=False))
     return str(address)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 SCOPES = (
+    "audit:read",
     "exports:read",
     "exports:write",
     "platforms:read",

@@ -8,11 +8,15 @@ import structlog
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
+from services.chassis.audit.log import AuditLog
 from services.chassis.networks import Network
-from services.gateway.auth.addresses import client_address
+from services.chassis.rpc import origin
+from services.gateway.auth.addresses import client_address, client_network
+from services.gateway.auth.api_keys import ApiKey
 from services.gateway.auth.key_cache import KeyCache
 from services.gateway.auth.links import Signer
 from services.gateway.auth.rate import Allowance, RateLimiter
+from services.gateway.auth.refusals import recorded_refusals
 from services.gateway.errors import BadKey, MissingScope, RateLimited
 from services.gateway.http.ids import job_id_in_path
 from services.gateway.http.middleware import RESPONSE_HEADERS
@@ -32,9 +36,16 @@ class Authenticator:
     """
 
     def __init__(
-        self, keys: KeyCache, limiter: RateLimiter, limits: Limits, signer: Signer, proxies: Sequence[Network]
+        self,
+        keys: KeyCache,
+        limiter: RateLimiter,
+        limits: Limits,
+        signer: Signer,
+        proxies: Sequence[Network],
+        audit: AuditLog,
     ) -> None:
         self._proxies = proxies
+        self._audit = audit
         self._keys = keys
         self._limiter = limiter
         self._limits = limits
@@ -44,11 +55,15 @@ class Authenticator:
         """The route as a handler for aiohttp."""
 
         async def handle(request: web.Request) -> web.StreamResponse:
+            origin.begin(None)
             if route.allows_link and "signature" in request.query:
-                caller = await self._link_caller(request)
+                answer = await route.handle(request, await self._link_caller(request))
             else:
-                caller = await self._key_caller(request, route.scope)
-            answer = await route.handle(request, caller)
+                key = await self._admit(request)
+                with recorded_refusals(self._audit, route, request, key.tenant):
+                    if not key.allows(route.scope):
+                        raise MissingScope(route.scope)
+                    answer = await route.handle(request, Caller(key.tenant, key.id))
             if isinstance(answer, web.StreamResponse):
                 return answer
             status, _ = route.answer
@@ -62,18 +77,18 @@ class Authenticator:
         await self._keys.check_link(caller.key_id)
         return caller
 
-    async def _key_caller(self, request: web.Request, scope: str) -> Caller:
+    async def _admit(self, request: web.Request) -> ApiKey:
+        """The key of a request, which may make one more."""
         address = client_address(request.remote, request.headers.getall("X-Forwarded-For", ()), self._proxies)
-        key = await self._keys.check(_bearer(request), address)
+        key = await self._keys.check(_bearer(request), client_network(address))
         structlog.contextvars.bind_contextvars(tenant=key.tenant, key_id=key.id)
+        origin.begin(origin.Client(key.id, str(address or "")))
         allowance = self._limiter.take(key.id, time.monotonic(), self._limits.of(key.tenant).rate_limit)
         request[ALLOWANCE] = allowance
         request[RESPONSE_HEADERS].update(self._headers(allowance))
         if not allowance.allowed:
             raise RateLimited(allowance.limit, allowance.retry_after)
-        if not key.allows(scope):
-            raise MissingScope(scope)
-        return Caller(key.tenant, key.id)
+        return key
 
     def _headers(self, allowance: Allowance) -> dict[str, str]:
         """As in draft-ietf-httpapi-ratelimit-headers-10."""

@@ -2,15 +2,25 @@
 
 import argparse
 import asyncio
+import getpass
+import os
 import re
+import socket
 import sys
-from collections.abc import Awaitable, Callable
+import uuid
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+from services.audited import KEY_CREATE, KEY_REVOKE
 from services.chassis import mongo
+from services.chassis.audit.entry import Entry, Origin, Result, resources_of, result_of
+from services.chassis.audit.log import AuditLog, audit_log
 from services.chassis.faults import Fault
+from services.chassis.mongo import Database
 from services.chassis.settings import ProcessSettings
+from services.chassis.telemetry import logs
 from services.gateway.auth.api_keys import ApiKey, check_scopes, digest, new_secret, parse
 from services.gateway.auth.key_cache import check_key
 from services.gateway.auth.key_store import KeyStore
@@ -18,6 +28,58 @@ from services.gateway.auth.key_store import KeyStore
 # As in the exporter: the tenant is part of the name of a database.
 _TENANT = re.compile(r"[a-z0-9][a-z0-9_-]{0,37}")
 SELECTION_MS = 5_000
+
+
+class RecordedKeys(KeyStore):
+    """Keys whose changes are in the audit log, with the operator as the caller."""
+
+    def __init__(self, database: Database, audit: AuditLog) -> None:
+        super().__init__(database)
+        self._audit = audit
+
+    async def add(self, key: ApiKey) -> None:
+        """Store a new key."""
+        named = ("scopes", *(("name",) if key.name else ()), *(("expires_at",) if key.expires_at else ()))
+        async with self._recorded(KEY_CREATE, key, named):
+            await super().add(key)
+
+    async def revoke(self, key_id: str, at: datetime) -> ApiKey | None:
+        """Revoke a key; None: there is no such key."""
+        key = await self.get(key_id)
+        if key is None:
+            return None
+        async with self._recorded(KEY_REVOKE, key, ()):
+            return await super().revoke(key_id, at)
+
+    @asynccontextmanager
+    async def _recorded(self, action: str, key: ApiKey, fields: tuple[str, ...]) -> AsyncIterator[None]:
+        entry = Entry(
+            id=str(uuid.uuid4()),
+            at=self._audit.now(),
+            tenant=key.tenant,
+            action=action,
+            origin=Origin("operator", request_id=uuid.uuid4().hex, address=_operator()),
+            resources=resources_of([("key", key.id)]),
+            fields=fields,
+        )
+        await self._audit.record(entry)
+        result, code = Result.OK, ""
+        try:
+            yield
+        except Exception as exc:
+            result, code = result_of(exc)
+            raise
+        finally:
+            self._audit.note(entry.ended(result, code, self._audit.now()), is_end=True)
+
+
+def _operator() -> str:
+    """Who runs the command, as far as the system knows: user and host."""
+    try:
+        user = getpass.getuser()
+    except (KeyError, OSError):  # a container's user may have no name
+        user = str(os.getuid())
+    return f"{user}@{socket.gethostname()}"
 
 
 async def create(store: KeyStore, args: argparse.Namespace) -> int:
@@ -136,7 +198,8 @@ def parser() -> argparse.ArgumentParser:
 async def _act(act: Callable[[KeyStore, argparse.Namespace], Awaitable[int]], args: argparse.Namespace) -> int:
     client = mongo.connect(ProcessSettings().mongodb_uri, app="keys", selection_ms=SELECTION_MS)
     try:
-        return await act(KeyStore(client["gateway"]), args)
+        async with audit_log(client) as audit:
+            return await act(RecordedKeys(client["gateway"], audit), args)
     except Fault as exc:
         return _fail(f"{exc.message} (MONGODB_URI says where MongoDB is)")
     finally:
@@ -146,6 +209,7 @@ async def _act(act: Callable[[KeyStore, argparse.Namespace], Awaitable[int]], ar
 def main() -> int:
     """Exit code 0; 1 on failure; 2 for a wrong command line."""
     args = parser().parse_args()
+    logs.configure("keys", level="WARNING", form="console")  # to stderr: stdout is for the key
     return asyncio.run(_act(args.act, args))
 
 

@@ -47,6 +47,7 @@ class Route:
         scope: the scope that the caller's key must have; empty: every key may call it.
         answer: status and model of a successful response; None: no body, or a file.
         faults: statuses of this route's problems, besides those of every route or of every body.
+        action: what the audit log records of a call; empty: it changes nothing.
         summary: the first sentence of the method's docstring.
     """
 
@@ -63,6 +64,7 @@ class Route:
     is_file: bool = False
     allows_link: bool = False
     """A signed link is accepted instead of a key."""
+    action: str = ""
     summary: str = ""
     handle: Handle = _unbound
 

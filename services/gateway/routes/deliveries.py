@@ -30,7 +30,15 @@ class DeliveryRoutes:
         items = [answers.delivery(one) for one in found.deliveries]
         return answers.DeliveryPage(items=items, next_cursor=found.next_page_token or None)
 
-    @Route("POST", PATH, "exports:write", (202, answers.Delivery), body=answers.NewDelivery, faults=(404, 409))
+    @Route(
+        "POST",
+        PATH,
+        "exports:write",
+        (202, answers.Delivery),
+        body=answers.NewDelivery,
+        faults=(404, 409),
+        action="job.deliver",
+    )
     async def deliver(self, request: web.Request, caller: Caller) -> answers.Delivery:
         """Deliver a job's file again, or to another platform."""
         job_id = job_id_in_path(request)

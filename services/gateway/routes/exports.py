@@ -31,6 +31,7 @@ class ExportRoutes:
         parameters=[KEY_PARAMETER],
         takes_options=True,
         faults=(404,),
+        action="job.create",
     )
     async def create(self, request: web.Request, caller: Caller) -> web.Response:
         """Export products."""

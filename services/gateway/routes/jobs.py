@@ -53,18 +53,18 @@ class JobRoutes:
         job = await self._exporter.get(caller.tenant, job_id_in_path(request))
         return self._shown(request, caller, job, deliveries=await self._deliveries(job))
 
-    @Route("POST", f"{ONE}/cancel", "exports:write", (200, answers.Job), faults=(404, 409))
+    @Route("POST", f"{ONE}/cancel", "exports:write", (200, answers.Job), faults=(404, 409), action="job.cancel")
     async def cancel(self, request: web.Request, caller: Caller) -> web.Response:
         """Cancel a job."""
         return self._shown(request, caller, await self._exporter.cancel(caller.tenant, job_id_in_path(request)))
 
-    @Route("POST", f"{ONE}/retry", "exports:write", (202, answers.Job), faults=(404, 409))
+    @Route("POST", f"{ONE}/retry", "exports:write", (202, answers.Job), faults=(404, 409), action="job.retry")
     async def retry(self, request: web.Request, caller: Caller) -> web.Response:
         """Retry a failed or cancelled job."""
         job = await self._exporter.retry(caller.tenant, job_id_in_path(request))
         return self._shown(request, caller, job, status=202)
 
-    @Route("DELETE", ONE, "exports:write", (204, None), faults=(404, 409))
+    @Route("DELETE", ONE, "exports:write", (204, None), faults=(404, 409), action="job.delete")
     async def delete(self, request: web.Request, caller: Caller) -> None:
         """Delete an ended job and its file."""
         await self._exporter.delete(caller.tenant, job_id_in_path(request))

@@ -28,7 +28,14 @@ class PlatformRoutes:
         self._delivery = delivery
         self._scheduler = scheduler
 
-    @Route("POST", ALL, "platforms:write", (201, answers.RegisteredPlatform), body=answers.NewPlatform)
+    @Route(
+        "POST",
+        ALL,
+        "platforms:write",
+        (201, answers.RegisteredPlatform),
+        body=answers.NewPlatform,
+        action="platform.create",
+    )
     async def create(self, request: web.Request, caller: Caller) -> web.Response:
         """Register a platform."""
         body = await parse_body(request, answers.NewPlatform)
@@ -58,7 +65,15 @@ class PlatformRoutes:
         """Get a platform."""
         return answers.platform(await self._delivery.platform(caller.tenant, id_in_path(request, "platform")))
 
-    @Route("PATCH", ONE, "platforms:write", (200, answers.Platform), body=answers.PlatformChange, faults=(404, 409))
+    @Route(
+        "PATCH",
+        ONE,
+        "platforms:write",
+        (200, answers.Platform),
+        body=answers.PlatformChange,
+        faults=(404, 409),
+        action="platform.update",
+    )
     async def change(self, request: web.Request, caller: Caller) -> answers.Platform:
         """Change a platform."""
         platform_id = id_in_path(request, "platform")
@@ -69,7 +84,15 @@ class PlatformRoutes:
             change.config_json = json.dumps(body.config)
         return answers.platform(await self._delivery.update_platform(change))
 
-    @Route("DELETE", ONE, "platforms:write", (204, None), parameters=[FORCE], faults=(404, 409, 422))
+    @Route(
+        "DELETE",
+        ONE,
+        "platforms:write",
+        (204, None),
+        parameters=[FORCE],
+        faults=(404, 409, 422),
+        action="platform.delete",
+    )
     async def delete(self, request: web.Request, caller: Caller) -> None:
         """Delete a platform.
 
@@ -87,7 +110,7 @@ class PlatformRoutes:
                 raise PlatformInUse(names, more=bool(users.next_page_token))
         await self._delivery.delete_platform(caller.tenant, platform_id)
 
-    @Route("POST", f"{ONE}/test", "platforms:write", (200, answers.PlatformTest), faults=(404,))
+    @Route("POST", f"{ONE}/test", "platforms:write", (200, answers.PlatformTest), faults=(404,), action="platform.test")
     async def test(self, request: web.Request, caller: Caller) -> answers.PlatformTest:
         """Test a platform: connect, write a file, read it back, delete it.
 

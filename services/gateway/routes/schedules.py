@@ -28,7 +28,9 @@ class ScheduleRoutes:
     def __init__(self, scheduler: SchedulerClient) -> None:
         self._scheduler = scheduler
 
-    @Route("POST", ALL, "schedules:write", (201, answers.MadeSchedule), body=answers.NewSchedule)
+    @Route(
+        "POST", ALL, "schedules:write", (201, answers.MadeSchedule), body=answers.NewSchedule, action="schedule.create"
+    )
     async def create(self, request: web.Request, caller: Caller) -> web.Response:
         """Create a schedule."""
         body = await parse_body(request, answers.NewSchedule)
@@ -71,7 +73,15 @@ class ScheduleRoutes:
         """Get a schedule."""
         return answers.schedule(await self._scheduler.get(caller.tenant, id_in_path(request, "schedule")))
 
-    @Route("PATCH", ONE, "schedules:write", (200, answers.Schedule), body=answers.ScheduleChange, faults=(404, 409))
+    @Route(
+        "PATCH",
+        ONE,
+        "schedules:write",
+        (200, answers.Schedule),
+        body=answers.ScheduleChange,
+        faults=(404, 409),
+        action="schedule.update",
+    )
     async def change(self, request: web.Request, caller: Caller) -> answers.Schedule:
         """Change a schedule."""
         schedule_id = id_in_path(request, "schedule")
@@ -88,12 +98,20 @@ class ScheduleRoutes:
             change.options_json = _options(await json_object(request))
         return answers.schedule(await self._scheduler.update(change))
 
-    @Route("DELETE", ONE, "schedules:write", (204, None), faults=(404,))
+    @Route("DELETE", ONE, "schedules:write", (204, None), faults=(404,), action="schedule.delete")
     async def delete(self, request: web.Request, caller: Caller) -> None:
         """Delete a schedule."""
         await self._scheduler.delete(caller.tenant, id_in_path(request, "schedule"))
 
-    @Route("POST", f"{ONE}/run", "schedules:write", (202, answers.Run), [KEY_PARAMETER], faults=(404, 422))
+    @Route(
+        "POST",
+        f"{ONE}/run",
+        "schedules:write",
+        (202, answers.Run),
+        [KEY_PARAMETER],
+        faults=(404, 422),
+        action="schedule.run",
+    )
     async def run(self, request: web.Request, caller: Caller) -> answers.Run:
         """Run a schedule now.
 
