@@ -128,7 +128,8 @@ def test_the_pages_hold_every_entry_once_newest_first(shop: Rest) -> None:
     for _ in range(5):
         shop.call("POST", f"/exports/jobs/{uuid.uuid4()}/cancel")
     assert len(entries(shop, "action=job.cancel&limit=200", count=5)) == 5
-    seen, cursor = list[dict[str, Any]](), ""
+    seen: list[dict[str, Any]] = []
+    cursor: str | None = ""
     while cursor is not None:
         page = shop.call("GET", f"/audit?action=job.cancel&limit=2{cursor and f'&cursor={cursor}'}").json
         seen += page["items"]

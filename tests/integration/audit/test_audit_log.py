@@ -15,6 +15,7 @@ from services.chassis.audit import store as audit_store
 from services.chassis.audit.entry import Entry, Origin, Resource, Result
 from services.chassis.audit.log import AuditLog, audit_log
 from services.chassis.audit.store import AuditStore, EntryFilter
+from services.chassis.paging import from_cursor
 from services.wire import exporter_pb2 as pb
 from services.wire import exporter_pb2_grpc
 from tests.certificates import Authority
@@ -110,7 +111,7 @@ async def test_filters_and_pages(client: mongo.Client, monkeypatch: pytest.Monke
             pages += 1
             if not page.next_cursor:
                 return [[one.id for one in made].index(each.id) for each in found]
-            before = audit_store.from_cursor(page.next_cursor)
+            before = from_cursor(page.next_cursor)
 
     assert await ids() == await ids(limit=1) == [5, 4, 3, 2, 1, 0]
     assert await ids(since=start + timedelta(seconds=1), until=start + timedelta(seconds=4)) == [3, 2, 1]
