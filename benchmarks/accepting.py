@@ -21,7 +21,7 @@ from services.wire import exporter_pb2 as pb
 from services.wire import exporter_pb2_grpc
 
 ROUNDS = 5
-CALLS = 200
+CALLS = 100
 """Per round and exporter."""
 CLIENTS = (1, 8, 64)
 UNRECORDED = """
