@@ -94,6 +94,20 @@ class FailingStore:
         return fail
 
 
+class HangingStore:
+    """A store whose heartbeats are never answered."""
+
+    def __init__(self, store: LeaseStore[Any, Any, Any]) -> None:
+        self._store = store
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._store, name)
+
+    async def heartbeat(self, *_: object) -> bool:
+        await forever()
+        return True
+
+
 class Lab:
     """Leased work on a bench, with metrics of its own."""
 
@@ -200,6 +214,12 @@ class LeasedWorkContract:
         assert (outcome, work.was_stopped) == (Outcome.FENCED, True)
         assert (lab.attempts(), lab.lost()) == ({"fenced": 1}, {"unrenewed": 1})
         assert store.left < 1_000 - 2
+
+    async def test_work_is_stopped_when_a_heartbeat_hangs_for_longer_than_the_lease(self, bench: Bench) -> None:
+        lab = Lab(bench, HangingStore(bench.store), lease=0.3)
+        outcome, work = await lab.outcome(forever)
+        assert (outcome, work.was_stopped) == (Outcome.FENCED, True)
+        assert lab.lost() == {"unrenewed": 1}
 
     async def test_a_few_failed_heartbeats_do_not_lose_the_lease(self, bench: Bench) -> None:
         store = FailingStore(bench.store, "heartbeat", RuntimeError("a defect"), times=2)

@@ -166,18 +166,22 @@ class LeasedWork(Generic[LeaseT, ProgressT, ResultT]):
                 task.cancel()
 
     async def _keep_alive(self, lease: LeaseT, work: Work[ProgressT, ResultT]) -> str:
-        """Renew the lease until it is lost; returns the reason."""
-        renewed = time.monotonic()
+        """Renew the lease until it is lost; returns the reason.
+
+        A heartbeat that hangs does not outlast the lease, because another process may do the work from then on.
+        """
+        ends = time.monotonic() + self.lease
         while True:
             await asyncio.sleep(min(self.heartbeat, self.lease / 3))
             now = time.monotonic()
             try:
-                if not await self.store.heartbeat(lease, work.progress, self.lease):
-                    return "gone"
-                renewed = now
+                async with asyncio.timeout(ends - now):
+                    if not await self.store.heartbeat(lease, work.progress, self.lease):
+                        return "gone"
+                ends = now + self.lease
             except Exception as exc:  # noqa: BLE001  no error may end the heartbeat while the lease lasts
                 log.warning("heartbeat_failed", action="work", reason=repr(exc)[:500])
-                if now - renewed >= self.lease:
+                if time.monotonic() >= ends:
                     return "unrenewed"
 
     async def _failed(self, claim: Claim[LeaseT], error: ErrorInfo, *, transient: bool) -> Outcome:
