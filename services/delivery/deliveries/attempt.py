@@ -86,6 +86,17 @@ class Attempt:
             was_there=outcome.was_there,
         )
 
+    async def tidy(self) -> None:
+        """Remove what this attempt left at the destination, once another one has ended the delivery.
+
+        Raises:
+            DestinationError: the destination cannot be reached.
+        """
+        target = self._target
+        if self._name is not None:
+            async with target.destination.open(target.config, target.egress, target.pins) as session:
+                await self._tidy(session, self._name)
+
     async def _outcome(self, session: Session) -> "_Outcome":
         wanted = wanted_name(self._target.config, self._delivery)
         earlier = self._name

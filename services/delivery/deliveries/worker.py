@@ -1,6 +1,7 @@
 """Claims deliveries that are due and makes them under a lease."""
 
 import asyncio
+import time
 from collections import Counter
 from collections.abc import Mapping
 from contextlib import suppress
@@ -12,13 +13,21 @@ from services.chassis.blobs.contract import BlobStore
 from services.chassis.faults import Unavailable
 from services.chassis.leasing.fair_claims import Claimed, FairClaims
 from services.chassis.leasing.leased_work import LeasedWork
-from services.chassis.leasing.leases import ATTEMPTS_EXHAUSTED
+from services.chassis.leasing.leases import ATTEMPTS_EXHAUSTED, LeaseLost, Outcome
 from services.chassis.telemetry.tracing import Attribute
 from services.delivery.deliveries.attempt import Attempt
 from services.delivery.deliveries.attempt_state import DeliveryNotes
-from services.delivery.deliveries.delivery import PLATFORM_DELETED, PLATFORM_INACTIVE, Progress, Receipt
+from services.delivery.deliveries.delivery import (
+    ENDED,
+    PLATFORM_DELETED,
+    PLATFORM_INACTIVE,
+    Delivery,
+    Progress,
+    Receipt,
+)
 from services.delivery.deliveries.outcomes import BYTES, METRICS, SECONDS, claim_of
 from services.delivery.deliveries.store import DeliveryStore, Lease
+from services.delivery.destinations.contract import DestinationError
 from services.delivery.platforms.secrets import Vault
 from services.delivery.platforms.store import PlatformStore
 from services.delivery.platforms.targets import TargetResolver, UnusablePlatform
@@ -28,6 +37,9 @@ log = structlog.get_logger()
 POLL_SECONDS = 0.5
 """Between two queries for due deliveries, unless the worker is woken."""
 HEARTBEAT_SECONDS = 1.0
+TIDY_LEASES = 3
+"""How long an attempt that lost its lease waits for the end of the delivery."""
+TIDY_SECONDS = 60.0
 
 
 class Worker:
@@ -68,6 +80,7 @@ class Worker:
         self._platform_slots = platform_slots
         self._running: dict[asyncio.Task[None], Claimed[Lease]] = {}
         self._woken = asyncio.Event()
+        self._lease = lease
         self._leased = LeasedWork[Lease, Progress, Receipt](
             store,
             METRICS,
@@ -127,7 +140,24 @@ class Worker:
             tenant=delivery.tenant,
             platform_id=delivery.platform_id,
         )
-        await self._leased.run(claim_of(lease), _Delivering(self, lease))
+        delivering = _Delivering(self, lease)
+        if await self._leased.run(claim_of(lease), delivering) is Outcome.FENCED and delivering.made is not None:
+            self._leased.start(self._tidy_late(delivery, delivering.made))
+
+    async def _tidy_late(self, delivery: Delivery, attempt: Attempt) -> None:
+        """Remove what a slow attempt wrote after a faster one had delivered the file and removed its own parts.
+
+        While the delivery is live, its next attempt uses or removes them, so nothing may be touched.
+        """
+        deadline = time.monotonic() + TIDY_LEASES * self._lease
+        while time.monotonic() < deadline and not self._leased.is_shutting_down:
+            found = await self._store.get(delivery.tenant, delivery.id)
+            if found is None or found.state in ENDED:
+                with suppress(DestinationError, LeaseLost, TimeoutError):
+                    async with asyncio.timeout(TIDY_SECONDS):
+                        await attempt.tidy()
+                return
+            await asyncio.sleep(POLL_SECONDS)
 
     async def attempt(self, lease: Lease, progress: Progress) -> Attempt:
         """An attempt at the delivery, with its platform as it is configured now.
@@ -150,11 +180,13 @@ class _Delivering:
 
     def __init__(self, worker: Worker, lease: Lease) -> None:
         self.progress = Progress()
+        self.made: Attempt | None = None
         self._worker = worker
         self._lease = lease
 
     async def run(self) -> Receipt:
-        return await (await self._worker.attempt(self._lease, self.progress)).run()
+        self.made = await self._worker.attempt(self._lease, self.progress)
+        return await self.made.run()
 
     def completed(self, receipt: Receipt, _: float) -> Mapping[str, Attribute]:
         kind = self._lease.delivery.platform_type

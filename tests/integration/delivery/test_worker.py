@@ -327,6 +327,21 @@ async def test_an_upload_stops_when_its_lease_is_lost(open_shop: OpenShop, sftp_
         assert shop.rig.files() == {done.file_name: await shop.file(job)}
 
 
+async def test_an_upload_that_was_overtaken_leaves_no_part(open_shop: OpenShop, sftp_server: SftpRig) -> None:
+    async with open_shop(rows=MANY) as shop:
+        with TcpProxy("127.0.0.1", sftp_server.port) as proxy:
+            await shop.platform({"port": proxy.port})
+            proxy.stall_after(MIDDLE)
+            job = await shop.export()
+            sending = await shop.deliverer.until(job, pb.DELIVERY_STATE_SENDING)
+            await eventually("the upload is in the middle", lambda: _answer(sftp_server.leftovers()))
+            # Another process claims and delivers it, and its part is gone before this upload's part appears.
+            overtaken = {"$inc": {"fence": 1}, "$set": {"state": "delivered"}, "$unset": {"due_at": "", "notes": ""}}
+            await shop.deliverer.database["deliveries"].update_one({"_id": sending.id}, overtaken)
+            proxy.heal()
+            await eventually("the part is removed", lambda: _answer(not sftp_server.leftovers()))
+
+
 async def _answer(value: object) -> object:
     return value
 
