@@ -27,6 +27,7 @@ from pymongo.errors import (
     WriteConcernError,
 )
 from pymongo.monitoring import ConnectionCheckOutFailedEvent, ConnectionPoolListener, PoolClearedEvent
+from pymongo.read_concern import ReadConcern
 
 from services.chassis.faults import Unavailable
 from services.chassis.mongo_expressions import Expression, literal
@@ -154,6 +155,19 @@ def translate_errors(call: Callable[P, Awaitable[T]]) -> Callable[P, Awaitable[T
             raise Unavailable("database_unavailable", "The database does not answer; try again shortly.") from exc
 
     return translate
+
+
+async def find_current(collection: Collection, where: Document) -> Document | None:
+    """The document that `where` identifies by its `_id`; None only if there is none now.
+
+    A primary that was just elected may not know yet that a majority has a write, and reads with concern majority miss
+    it. So what seems missing is read again with concern linearizable, for which a majority confirms the primary.
+    """
+    found = await collection.find_one(where)
+    if found is None:
+        linearizable = collection.with_options(read_concern=ReadConcern("linearizable"))
+        found = await linearizable.find_one(where, max_time_ms=SELECTION_MS)
+    return found
 
 
 async def insert_or_get(collection: Collection, new: Document, computed: Expression | None = None) -> Document:

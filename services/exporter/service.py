@@ -205,7 +205,7 @@ class ExporterService(exporter_pb2_grpc.ExporterServiceServicer):
         )
 
     async def _found(self, tenant: str, job_id: str) -> Job:
-        job = await self._store.get(tenant, job_id)
+        job = await self._store.get_current(tenant, job_id)
         if job is None:
             raise JobNotFound(job_id)
         return job

@@ -110,7 +110,7 @@ class DeliveryStore:
     @translate_errors
     async def get(self, tenant: str, delivery_id: str) -> Delivery | None:
         """A tenant's delivery."""
-        document = await self._deliveries.find_one({"_id": delivery_id, "tenant": tenant})
+        document = await mongo.find_current(self._deliveries, {"_id": delivery_id, "tenant": tenant})
         return None if document is None else from_document(document)
 
     @translate_errors

@@ -7,7 +7,7 @@ from typing import Any
 from pymongo import ASCENDING, DESCENDING, ReturnDocument
 
 from services.chassis import mongo
-from services.chassis.mongo import Database, Document, insert_or_get, load, translate_errors
+from services.chassis.mongo import Database, Document, find_current, insert_or_get, load, translate_errors
 from services.chassis.mongo_expressions import difference
 from services.chassis.paging import Page, Position
 from services.delivery.platforms.platform import Platform
@@ -34,8 +34,8 @@ class PlatformStore:
 
     @translate_errors
     async def get(self, tenant: str, platform_id: str) -> Platform | None:
-        """A tenant's platform."""
-        document = await self._platforms.find_one({"_id": platform_id, "tenant": tenant})
+        """A tenant's platform; None only if it certainly does not exist, even just after an election."""
+        document = await find_current(self._platforms, {"_id": platform_id, "tenant": tenant})
         return None if document is None else _platform(document)
 
     @translate_errors

@@ -72,7 +72,7 @@ class Admission:
                 found = await self._store.admit(job)
             else:
                 await asyncio.sleep(POLL_SECONDS)
-                found = await self._store.get(job.tenant, job.id)
+                found = await self._store.get_current(job.tenant, job.id)
             if found is None:
                 raise TooManyJobs(self._limits.of(job.tenant).max_live_jobs)
             job = found

@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from datetime import datetime
 
+from pymongo.read_concern import ReadConcern
+
 from services.chassis import mongo
 from services.chassis.mongo import Database, Document, translate_errors
 from services.chassis.mongo_expressions import NOW, among, seconds_since
@@ -25,6 +27,19 @@ class JobQueries:
     async def get(self, tenant: str, job_id: str) -> Job | None:
         """A tenant's job."""
         document = await self._jobs.find_one({"_id": job_id, "tenant": tenant})
+        return None if document is None else from_document(document)
+
+    @translate_errors
+    async def get_current(self, tenant: str, job_id: str) -> Job | None:
+        """A tenant's job; None only if it certainly does not exist, even just after an election."""
+        document = await mongo.find_current(self._jobs, {"_id": job_id, "tenant": tenant})
+        return None if document is None else from_document(document)
+
+    @translate_errors
+    async def linearized(self, job_id: str) -> Job | None:
+        """A job as a majority of the members has it now, without its options; slower than the other reads."""
+        linearizable = self._jobs.with_options(read_concern=ReadConcern("linearizable"))
+        document = await linearizable.find_one({"_id": job_id}, WITHOUT_OPTIONS, max_time_ms=mongo.SELECTION_MS)
         return None if document is None else from_document(document)
 
     @translate_errors

@@ -77,7 +77,8 @@ class Sweeper:
         refs = {key: ref for key in keys if (ref := parse_key(key)) is not None}
         jobs = await self._store.by_ids(sorted({ref.job_id for ref in refs.values()}))
         for key, ref in refs.items():
-            if is_garbage(key, jobs.get(ref.job_id)):
+            # Just after an election, the first look may miss that a job exists or has ended again.
+            if is_garbage(key, jobs.get(ref.job_id)) and is_garbage(key, await self._store.linearized(ref.job_id)):
                 await self._blobs.delete(key)
                 SWEPT.labels("garbage").inc()
                 log.info("file_swept", action="sweep", job_id=ref.job_id, fence=ref.fence)

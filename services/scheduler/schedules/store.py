@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from pymongo import ASCENDING, DESCENDING, ReturnDocument, UpdateOne
 
 from services.chassis import mongo
-from services.chassis.mongo import Client, Database, Document, insert_or_get, translate_errors
+from services.chassis.mongo import Client, Database, Document, find_current, insert_or_get, translate_errors
 from services.chassis.mongo_expressions import NOW, difference, is_due
 from services.chassis.paging import Page, Position
 from services.scheduler.schedules.documents import (
@@ -83,8 +83,8 @@ class ScheduleStore:
 
     @translate_errors
     async def get(self, tenant: str, schedule_id: str) -> Schedule | None:
-        """A tenant's schedule."""
-        document = await self._schedules.find_one({"_id": schedule_id, "tenant": tenant})
+        """A tenant's schedule; None only if it certainly does not exist, even just after an election."""
+        document = await find_current(self._schedules, {"_id": schedule_id, "tenant": tenant})
         return None if document is None else schedule_from(document)
 
     @translate_errors

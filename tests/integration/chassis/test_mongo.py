@@ -8,7 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from motor.motor_asyncio import AsyncIOMotorClient
 from pymongo import MongoClient, UpdateOne
+from pymongo.monitoring import CommandFailedEvent, CommandListener, CommandStartedEvent, CommandSucceededEvent
 
 from deploy.local.servers import Mongod
 from services.chassis import mongo
@@ -116,3 +118,30 @@ async def test_pages_in_sequence_are_the_whole_list_also_at_equal_times(
         seen += [one["_id"] for one in page]
         after = (page[-1]["at"], page[-1]["_id"])
     assert seen == sorted((f"{n:02}" for n in range(10)), reverse=newest_first)
+
+
+class Concerns(CommandListener):
+    """The read concerns of all queries."""
+
+    def __init__(self) -> None:
+        self.levels: list[str] = []
+
+    def started(self, event: CommandStartedEvent) -> None:
+        if event.command_name == "find":
+            self.levels.append(event.command.get("readConcern", {}).get("level", ""))
+
+    def succeeded(self, event: CommandSucceededEvent) -> None: ...
+
+    def failed(self, event: CommandFailedEvent) -> None: ...
+
+
+async def test_only_a_document_that_seems_missing_is_read_again_as_a_majority_has_it(mongo_uri: str) -> None:
+    concerns = Concerns()
+    client: mongo.Client = AsyncIOMotorClient(mongo_uri, readConcernLevel="majority", event_listeners=[concerns])
+    things = client["find_current"]["things"]
+    await things.replace_one({"_id": 1}, {"_id": 1}, upsert=True)
+    assert await mongo.find_current(things, {"_id": 1}) == {"_id": 1}
+    assert concerns.levels == ["majority"]
+    assert await mongo.find_current(things, {"_id": 2}) is None
+    assert concerns.levels == ["majority", "majority", "linearizable"]
+    client.close()

@@ -111,6 +111,24 @@ class SlowLooks(JobStore):
         return found
 
 
+class StaleLooks(JobStore):
+    """A store whose first look misses all jobs, as on a primary that was elected a moment ago."""
+
+    async def by_ids(self, job_ids: Sequence[str]) -> dict[str, Job]:
+        return {}
+
+
+async def test_the_file_of_a_job_that_a_new_primary_does_not_show_yet_is_kept(
+    store: JobStore, database: Database, blobs: LocalStore
+) -> None:
+    await store.accept(NEW)
+    lease = await claimed(store)
+    done = await write(blobs, lease.job)
+    await completed(store, lease, done)
+    await Sweeper(StaleLooks(database), blobs, history=YEAR).round()
+    assert await kept(blobs) == {done}
+
+
 async def test_a_job_taken_over_and_completed_after_the_look_keeps_its_file(
     store: JobStore, database: Database, blobs: LocalStore
 ) -> None:
