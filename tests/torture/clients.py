@@ -164,6 +164,10 @@ class Client(threading.Thread):
 
     def _downloaded(self, rest: Rest, job: Job) -> None:
         answer = rest.call("GET", f"/exports/jobs/{job.id}/download")
+        deadline = time.monotonic() + JOB_DEADLINE
+        while answer.code == "job_not_finished" and time.monotonic() < deadline:  # a primary that was just elected
+            time.sleep(POLL)
+            answer = rest.call("GET", f"/exports/jobs/{job.id}/download")
         self._account.count("downloads compared")
         if answer.status != 200:
             self._unexpected(job, "download", answer)

@@ -42,7 +42,7 @@ class Answer:
     @property
     def code(self) -> str:
         """The code of a problem."""
-        return str(self.json.get("code", "")) if self.body.startswith(b"{") else ""
+        return str(self.json.get("code", "")) if self.status >= 400 and self.body.startswith(b"{") else ""
 
 
 class Rest:
