@@ -52,7 +52,7 @@ def created(rests: Mapping[str, Rest], platforms: Mapping[str, Sequence[Platform
 
 def paused(rests: Mapping[str, Rest], watched: Sequence[Watched]) -> datetime:
     """Pause all, away from the full minute; returns the last fire time that must have a run."""
-    while not 10 <= datetime.now(UTC).second <= 40:
+    while not 3 <= datetime.now(UTC).second <= 45:
         time.sleep(0.5)
     last = datetime.now(UTC).replace(second=0, microsecond=0)
     for one in watched:
