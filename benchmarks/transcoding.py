@@ -42,7 +42,7 @@ def steps(transcoders: Transcoders, columns: tuple[str, ...]) -> dict[str, Step]
 def main() -> int:
     """Always exits with 0: the numbers are for information."""
     batch = b"".join(bson.encode(product) for product in products(DOCUMENTS))
-    seen: dict[str, None] = {}
+    seen: dict[str, bool] = {}
     discover(batch, Selection(), seen)
     columns = Selection().header(seen)
     report, plain, compiled = Report(), steps(PLAIN, columns), steps(compiled_transcoders(), columns)

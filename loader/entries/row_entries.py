@@ -16,17 +16,22 @@ from loader.values.cells import changed, new, shows, unquoted
 from loader.values.identity import Key, key_of_cell
 from loader.values.kinds import ColumnTypes
 from loader.values.paths import MISSING, at, drop, put
+from services.exporter.catalogue.columns import parents_of
 from services.exporter.transcode.values import Document, as_object, parts, text
 
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """A column of the file, and the path of its values in a product."""
+    """A column of the file, and the path of its values in a product.
+
+    `has_columns_below`: an empty object here is an empty cell.
+    """
 
     place: int
     name: str
     path: tuple[str, ...]
     types: ColumnTypes
+    has_columns_below: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +50,10 @@ class Layout:
     @staticmethod
     def of(header: tuple[str, ...], types: Callable[[str], ColumnTypes], ids: ColumnTypes) -> "Layout":
         """The layout of a header of unquoted names; `ids` are the types of the products' ids."""
-        columns = [Column(i, name, tuple(parts(name)), types(name)) for i, name in enumerate(header) if name]
+        parents = parents_of(header)
+        columns = [
+            Column(i, name, tuple(parts(name)), types(name), name in parents) for i, name in enumerate(header) if name
+        ]
         keys = [replace(column, types=ids) if len(column.path) == 1 else column for column in columns]
         return Layout(
             id=tuple(column for column in keys if column.path[0] == "id"),
@@ -156,7 +164,7 @@ def _edited(old: Document, cells: tuple[str, ...], columns: tuple[Column, ...]) 
         if as_object(present) is not None:
             if cell:
                 values.append((column, _named(column, new, cell, column.types)))
-        elif shows(cell, present):
+        elif shows(cell, present) or (not cell and present == {} and column.has_columns_below):
             continue
         elif not cell:
             drop(document, column.path)

@@ -58,6 +58,7 @@ _EXTENDED_KEYS = frozenset(
         "$symbol",
     ]
 )
+_EXTENDED_COMPANIONS = frozenset(["$type", "$options", "$scope"])
 
 
 def integer(text: str) -> int | Decimal128:
@@ -142,8 +143,8 @@ def _object(pairs: list[tuple[str, Any]]) -> Any:
     if len(found) < len(pairs):
         keys = [key for key, _ in pairs]
         raise BadRecord(f"the key {next(key for key in keys if keys.count(key) > 1)!r} occurs twice")
-    if _EXTENDED_KEYS.isdisjoint(found):
-        return found
+    if _EXTENDED_KEYS.isdisjoint(found) or not found.keys() <= _EXTENDED_KEYS | _EXTENDED_COMPANIONS:
+        return found  # Extended JSON has no other keys beside its own, so these are names of fields
     try:
         return json_util.object_hook(found, _EXTENDED)
     except (TypeError, ValueError, KeyError, BSONError, decimal.DecimalException) as exc:

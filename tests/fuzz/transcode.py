@@ -105,7 +105,7 @@ def outcome(encode: Encode, batch: bytes) -> tuple[Any, Any]:
 
 def transcoders(implementation: ModuleType, documents: list[bytes]) -> list[Encode]:
     """A transcoder of every kind, with the columns of the documents."""
-    seen: dict[str, None] = {}
+    seen: dict[str, bool] = {}
     for document in documents[:50]:
         reference.discover(document, Selection(), seen)
     names = tuple(seen)

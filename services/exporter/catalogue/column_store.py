@@ -25,8 +25,8 @@ _NO_WIDTHS: Mapping[str, int] = {}
 class RememberedColumns:
     """What is known about one collection before it is read.
 
-    `order`: all names ever seen, in first-seen order. `last`: the names that the same request found last time, or None.
-    `widths`: the widths of the columns in `last`, in characters, if they were determined.
+    `order`: all names ever seen, in first-seen order. `last`: the columns that the same request found last time, or
+    None. `widths`: the widths of those columns, in characters, if they were determined.
     """
 
     order: tuple[str, ...] = ()
@@ -64,23 +64,27 @@ class ColumnStore:
         tenant: str,
         collection: str,
         key: str,
-        names: Sequence[str],
+        columns: Sequence[str],
         widths: Mapping[str, int] = _NO_WIDTHS,
         *,
-        extends_order: bool,
+        order: Sequence[str],
     ) -> None:
-        """Store what a request found; `extends_order` appends new names to the collection's order.
+        """Store the columns that a request found; new names in `order` are appended to the collection's order.
 
-        Names that do not fit into a stored document are dropped. Widths are given for all names, or for none.
+        Names that do not fit into a stored document are dropped. Widths are given for all columns, or for none.
         """
         whole = f"{tenant}/{collection}"
-        fitting = _fitting(names)
-        kept = {"$literal": fitting}
-        found = {"names": kept, "widths": [widths[name] for name in fitting] if widths else [], "used_at": "$$NOW"}
+        fitting = _fitting(columns)
+        found = {
+            "names": {"$literal": fitting},
+            "widths": [widths[name] for name in fitting] if widths else [],
+            "used_at": "$$NOW",
+        }
         with suppress(DuplicateKeyError):  # another export of the same request was faster
             await self._columns.update_one({"_id": f"{whole}/{key}"}, [{"$set": found}], upsert=True)
-            if extends_order:
-                await self._columns.update_one({"_id": whole}, [{"$set": {"names": _joined(kept)}}], upsert=True)
+            if order:
+                joined = _joined({"$literal": _fitting(order)})
+                await self._columns.update_one({"_id": whole}, [{"$set": {"names": joined}}], upsert=True)
 
 
 def _joined(names: Document) -> Document:

@@ -5,8 +5,9 @@ Pure. The rules are in docs/values.md.
 
 import difflib
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 
 # A key of a name with the dot after it; inside a key, backslashes escape dots.
 _KEY = re.compile(r"((?:[^.\\]|\\.)*)\.")
@@ -72,10 +73,29 @@ class Selection:
         return tuple(asked for asked in self.include or () if asked not in there)
 
 
+def parents_of(names: Iterable[str]) -> frozenset[str]:
+    """The names that have one of these names below them."""
+    return frozenset(parent for name in names for parent in islice(lineage(name), 1, None))
+
+
+def with_columns(seen: Mapping[str, bool]) -> Collection[str]:
+    """The names that have a column, as a set in the same order.
+
+    An empty object has no column where other documents have fields below it.
+
+    Args:
+        seen: names of leaves; False: only empty objects were found there.
+    """
+    if all(seen.values()):
+        return seen.keys()
+    parents = parents_of(seen)
+    return {name: None for name, has_value in seen.items() if has_value or name not in parents}.keys()
+
+
 def merged_order(known: Sequence[str], seen: Iterable[str]) -> tuple[str, ...]:
-    """`seen` in the order of `known`, then new names in first-seen order, so that exports keep the same order."""
+    """`seen` in the order of `known`, so that exports keep the same order; new names at the end of their group."""
     found = dict.fromkeys(seen)
-    return tuple(dict.fromkeys([*(name for name in known if name in found), *found]))
+    return tuple(name for name in grouped(dict.fromkeys([*known, *found])) if name in found)
 
 
 class _Group:

@@ -56,8 +56,11 @@ class Written:
     sha256: str
     records: Mapping[str, int]
     seen: Mapping[str, tuple[str, ...]]
+    """Names of the leaves that were found, by sheet, in the order of the columns."""
+    columns: Mapping[str, tuple[str, ...]]
+    """Those of `seen` that have a column."""
     widths: Mapping[str, Mapping[str, int]]
-    """Of the columns in `seen`, by sheet; empty for formats without widths."""
+    """Of `columns`; empty for formats without widths."""
     warnings: tuple[ErrorInfo, ...]
 
 
@@ -160,13 +163,14 @@ class Attempt:
         except BaseException:
             writer.abort()
             raise
-        seen = {sheet: headers.ordered(sheet, names) for sheet, names in tally.seen.items()}
+        columns = {sheet: headers.found(sheet, names) for sheet, names in tally.seen.items()}
         return Written(
             size=size,
             sha256=digest.hexdigest(),
             records=dict(tally.records),
-            seen=seen,
-            widths={sheet: {name: widths[name] for name in seen[sheet]} for sheet, widths in tally.widths.items()},
+            seen={sheet: headers.ordered(sheet, names) for sheet, names in tally.seen.items()},
+            columns=columns,
+            widths={sheet: {name: widths[name] for name in columns[sheet]} for sheet, widths in tally.widths.items()},
             warnings=found,
         )
 

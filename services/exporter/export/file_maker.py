@@ -104,13 +104,13 @@ class FileMaker:
     async def _remember(self, plan: Plan, written: Written) -> None:
         if not plan.format.flat:
             return
-        for sheet, names in written.seen.items():
+        for sheet, columns in written.columns.items():
             widths = written.widths.get(sheet, {})
-            if names != plan.remembered[sheet].last or widths not in ({}, plan.remembered[sheet].widths):
-                whole = plan.selection(sheet).include is None
+            if columns != plan.remembered[sheet].last or widths not in ({}, plan.remembered[sheet].widths):
+                order = written.seen[sheet] if plan.selection(sheet).include is None else ()
                 key = _columns_key(plan.options, sheet)
                 try:
-                    await self._columns.remember(plan.tenant, sheet, key, names, widths, extends_order=whole)
+                    await self._columns.remember(plan.tenant, sheet, key, columns, widths, order=order)
                 except Unavailable as exc:  # remembered columns are only a hint: do not fail a finished file over them
                     log.warning("columns_not_remembered", action="remember", sheet=sheet, reason=exc.message)
 

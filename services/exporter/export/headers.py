@@ -7,7 +7,7 @@ determined by reading all documents once. While the rows are written, it turns o
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
-from services.exporter.catalogue.columns import Selection, merged_order
+from services.exporter.catalogue.columns import Selection, merged_order, with_columns
 from services.exporter.export.plan import Plan
 from services.exporter.formats.contract import TooManyColumns
 from services.exporter.prefetch import Prefetch
@@ -43,7 +43,7 @@ class Headers:
         remembered, with_widths = self._plan.remembered[sheet], self._plan.options.shows_widths
         if remembered.last is None or (with_widths and not remembered.widths):
             return self.determine(sheet)
-        columns = self._columns(sheet, remembered.last)
+        columns = self._columns(sheet, dict.fromkeys(remembered.last, True))
         widths = {name: remembered.widths.get(name, column_width(len(name))) for name in columns}
         return Header(columns, widths if with_widths else {})
 
@@ -53,39 +53,45 @@ class Headers:
         Raises:
             TooManyColumns: there are more than the plan allows.
         """
-        seen: dict[str, None] = {}
+        seen: dict[str, bool] = {}
         selection = self._plan.selection(sheet)
         probe = ColumnProbe(selection, seen) if self._plan.options.shows_widths else None
         discovery = probe or transcoders().discovery(selection, seen)
         with self._batches(sheet) as batches:
             for batch in batches:
                 discovery.note(batch)
-                if len(seen) > self._plan.max_columns:
-                    raise TooManyColumns(len(seen), self._plan.max_columns)
-        return Header(self._columns(sheet, seen), probe.widths if probe else {})
+                if len(seen) > self._plan.max_columns and (count := len(with_columns(seen))) > self._plan.max_columns:
+                    raise TooManyColumns(count, self._plan.max_columns)
+        columns = self._columns(sheet, seen)
+        return Header(columns, probe.widths_of(columns) if probe else {})
 
     def needed(self, sheet: str, tally: Tally) -> Header:
         """The header that fits the rows which were written."""
-        return Header(self._columns(sheet, tally.seen.get(sheet, ())), tally.widths.get(sheet, {}))
+        return Header(self._columns(sheet, tally.seen.get(sheet, {})), tally.widths.get(sheet, {}))
 
     def ordered(self, sheet: str, seen: Iterable[str]) -> tuple[str, ...]:
         """Names in the order of earlier exports: of the whole catalogue first, then of the same request."""
         remembered = self._plan.remembered[sheet]
         return merged_order((*remembered.order, *(remembered.last or ())), seen)
 
-    def _columns(self, sheet: str, seen: Iterable[str]) -> tuple[str, ...]:
-        return self._plan.selection(sheet).header(self.ordered(sheet, seen)) or ("id",)
+    def found(self, sheet: str, seen: Mapping[str, bool]) -> tuple[str, ...]:
+        """Those of the ordered names that have a column."""
+        shown = with_columns(seen)
+        return tuple(name for name in self.ordered(sheet, seen) if name in shown)
+
+    def _columns(self, sheet: str, seen: Mapping[str, bool]) -> tuple[str, ...]:
+        return self._plan.selection(sheet).header(self.found(sheet, seen)) or ("id",)
 
 
 class ColumnProbe:
     """Finds the leaves of documents, like `Discovery`, and the widths that their columns need.
 
     Args:
-        seen: receives the selected names in first-seen order.
+        seen: as in `Discovery`.
     """
 
-    def __init__(self, selection: Selection, seen: dict[str, None]) -> None:
-        self.widths: dict[str, int] = {}
+    def __init__(self, selection: Selection, seen: dict[str, bool]) -> None:
+        self._widths: dict[str, int] = {}
         self._selection = selection
         self._seen = seen
         self._discovery = transcoders().discovery(selection, seen)
@@ -93,14 +99,18 @@ class ColumnProbe:
 
     def note(self, batch: bytes) -> None:
         """Take a batch into account."""
-        known = len(self._seen)
+        known = (len(self._seen), sum(self._seen.values()))
         self._discovery.note(batch)
-        if len(self._seen) > known:
+        if (len(self._seen), sum(self._seen.values())) != known:
             self._restart()
         self._rows.encode(batch, 2)
         for name, width in column_widths(self._columns, self._rows.longest()).items():
-            self.widths[name] = max(width, self.widths.get(name, 0))
+            self._widths[name] = max(width, self._widths.get(name, 0))
+
+    def widths_of(self, columns: Iterable[str]) -> dict[str, int]:
+        """The widths of these columns, in characters; a column that no document has is missing."""
+        return {name: self._widths[name] for name in columns if name in self._widths}
 
     def _restart(self) -> None:
-        self._columns = self._selection.header(self._seen)
+        self._columns = self._selection.header(with_columns(self._seen))
         self._rows = transcoders().sheet_rows("", self._columns, self._selection, Tally(), first_style=0)

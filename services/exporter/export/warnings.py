@@ -42,7 +42,7 @@ def _unknown_fields(missing: Sequence[str], known: Sequence[str]) -> Iterator[Er
 
 def _sampled_names(view: Snapshot) -> tuple[str, ...]:
     """The names in the first products. Columns of earlier exports are not used: they may no longer exist."""
-    seen: dict[str, None] = {}
+    seen: dict[str, bool] = {}
     for batch in islice(view.batches(FILTERED_SHEET, {}, None), SAMPLED_BATCHES):
         discover(batch, ALL_FIELDS, seen)
     return tuple(seen)

@@ -69,7 +69,7 @@ class CatalogueSample:
 
     def sampled_names(self) -> tuple[tuple[str, ...], bool]:
         """The names of the leaves in the first documents, and whether those are all documents of the collection."""
-        seen: dict[str, None] = {}
+        seen: dict[str, bool] = {}
         count = 0
         for batch in self._sample({}, None):
             discover(batch, Selection(), seen)

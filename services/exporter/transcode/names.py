@@ -5,7 +5,7 @@ from typing import Any
 
 from bson import DBRef
 
-from services.exporter.catalogue.columns import Selection
+from services.exporter.catalogue.columns import Selection, parents_of
 from services.exporter.transcode.tally import UnforeseenColumn
 from services.exporter.transcode.values import Document, as_object, escaped
 
@@ -14,21 +14,25 @@ UNDECIDED = -2
 
 
 class Node:
-    """One key at one place: its dotted name (None: the document), the keys below it, and the column of its leaf."""
+    """One key at one place: its dotted name, the keys below it, and its column.
 
-    __slots__ = ("below", "column", "name")
+    `column` is for values, `column_of_empty` for empty objects. `prefix` begins the names below.
+    """
 
-    def __init__(self, name: str | None) -> None:
+    __slots__ = ("below", "column", "column_of_empty", "name", "prefix")
+
+    def __init__(self, name: str, prefix: str) -> None:
         self.name = name
+        self.prefix = prefix
         self.below: dict[str, Node] = {}
-        self.column = UNDECIDED
+        self.column = self.column_of_empty = UNDECIDED
 
     def child(self, key: str) -> "Node":
         """The node of a key below this one."""
         node = self.below.get(key)
         if node is None:
-            part = escaped(key)
-            node = self.below[key] = Node(part if self.name is None else f"{self.name}.{part}")
+            name = self.prefix + escaped(key)
+            node = self.below[key] = Node(name, f"{name}.")
         return node
 
 
@@ -37,40 +41,58 @@ class Names:
 
     Args:
         columns: the header; None: every accepted name is new (discovery, or JSON, which has no header).
-        seen: collects the accepted names in first-seen order.
+        seen: collects the accepted names in first-seen order; False: only empty objects were found there.
     """
 
-    def __init__(self, sheet: str, columns: Sequence[str] | None, selection: Selection, seen: dict[str, None]) -> None:
+    def __init__(self, sheet: str, columns: Sequence[str] | None, selection: Selection, seen: dict[str, bool]) -> None:
         self._sheet = sheet
         self._columns = None if columns is None else {name: at for at, name in enumerate(columns)}
+        self._parents: frozenset[str] | None = None
         self._selection = selection
         self._seen = seen
         # `_id` is exported as `id` unless the document has an `id`: with a tree for each case, no lookup has to check.
-        self._plain, self._own_id = Node(None), Node(None)
-        self._plain.below["_id"] = Node("id")
+        self._plain, self._own_id = Node("", ""), Node("", "")
+        self._plain.below["_id"] = Node("id", "id.")
 
     def root(self, document: Document) -> Node:
         """The tree that names this document's keys."""
         return self._own_id if "id" in document else self._plain
 
     def decide(self, node: Node) -> int:
-        """The column of a leaf that is seen for the first time, or `IGNORED`.
+        """The column of a value at a place that has none so far, or `IGNORED`.
 
         Raises:
-            UnforeseenColumn: the leaf is selected and the header does not have it.
+            UnforeseenColumn: the place is selected and the header does not have it.
         """
-        if node.name is None or not self._selection.accepts(node.name):
-            node.column = IGNORED
-            return IGNORED
-        if self._columns is None:
-            column = 0
-        elif node.name in self._columns:
-            column = self._columns[node.name]
-        else:
+        column = self._column(node.name)
+        if column is None:
             raise UnforeseenColumn(self._sheet, node.name)
-        self._seen.setdefault(node.name)
+        if column != IGNORED:
+            self._seen[node.name] = True
         node.column = column
         return column
+
+    def decide_empty(self, node: Node) -> int:
+        """The same for an empty object, which is not written if the header has columns below it."""
+        is_above = self._is_above_columns(node.name)
+        column = self._column(node.name)
+        if column is None and not is_above:
+            raise UnforeseenColumn(self._sheet, node.name)
+        if column != IGNORED:
+            self._seen.setdefault(node.name, False)
+        node.column_of_empty = IGNORED if column is None or is_above else column
+        return node.column_of_empty
+
+    def _is_above_columns(self, name: str) -> bool:
+        if self._parents is None:
+            self._parents = parents_of(self._columns or ())
+        return name in self._parents
+
+    def _column(self, name: str) -> int | None:
+        """The column with this name, None if the header does not have it, or `IGNORED` if it is not selected."""
+        if not self._selection.accepts(name):
+            return IGNORED
+        return 0 if self._columns is None else self._columns.get(name)
 
     def note(self, document: Document, node: Node) -> None:
         """Decide on every leaf of a document without writing it."""
@@ -79,6 +101,9 @@ class Names:
             inner = as_object(value)
             if inner is not None:
                 self.note(dict(inner), below)
+            elif value.__class__ is dict:
+                if below.column_of_empty == UNDECIDED:
+                    self.decide_empty(below)
             elif below.column == UNDECIDED:
                 self.decide(below)
 
@@ -87,14 +112,19 @@ class Names:
         for key, value in document.items():
             below = node.below.get(key) or node.child(key)
             kind = value.__class__
-            if kind is dict and value:
-                self.fill(row, value, below)
-                continue
-            if kind is DBRef:
+            if kind is dict:
+                if value:
+                    self.fill(row, value, below)
+                    continue
+                column = below.column_of_empty
+                if column == UNDECIDED:
+                    column = self.decide_empty(below)
+            elif kind is DBRef:
                 self.fill(row, dict(value.as_doc()), below)
                 continue
-            column = below.column
-            if column == UNDECIDED:
-                column = self.decide(below)
+            else:
+                column = below.column
+                if column == UNDECIDED:
+                    column = self.decide(below)
             if column != IGNORED:
                 row[column] = value

@@ -24,10 +24,10 @@ class Discovery:
     """Finds the leaves of documents.
 
     Args:
-        seen: receives the selected names in first-seen order.
+        seen: receives the selected names in first-seen order; False: only empty objects were found there.
     """
 
-    def __init__(self, selection: Selection, seen: dict[str, None]) -> None:
+    def __init__(self, selection: Selection, seen: dict[str, bool]) -> None:
         self._names = Names("", None, selection, seen)
 
     def note(self, batch: bytes) -> None:
@@ -36,8 +36,8 @@ class Discovery:
             self._names.note(document, self._names.root(document))
 
 
-def discover(batch: bytes, selection: Selection, seen: dict[str, None]) -> None:
-    """Add the selected names of one batch's leaves to `seen`, in first-seen order."""
+def discover(batch: bytes, selection: Selection, seen: dict[str, bool]) -> None:
+    """Add the selected names of one batch's leaves to `seen`, as `Discovery` does."""
     Discovery(selection, seen).note(batch)
 
 

@@ -9,8 +9,8 @@ class Tally:
 
     records: dict[str, int] = field(default_factory=dict)
     """Rows written, by sheet."""
-    seen: dict[str, dict[str, None]] = field(default_factory=dict)
-    """Names of the selected leaves, by sheet, in first-seen order (an ordered set)."""
+    seen: dict[str, dict[str, bool]] = field(default_factory=dict)
+    """Names of the selected leaves, by sheet, in first-seen order; False: only empty objects were found there."""
     widths: dict[str, dict[str, int]] = field(default_factory=dict)
     """The widths that the columns need, by sheet, for formats that write widths. If the file was started with other
     widths, it is written again."""

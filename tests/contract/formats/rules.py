@@ -80,6 +80,12 @@ def leaves(document: Document) -> dict[str, Any]:
     return {dotted(path): value for path, value in paths(named(document)).items()}
 
 
+def written(document: Document, columns: Sequence[str]) -> dict[str, Any]:
+    """The leaves that are written to a file with these columns: no empty object above one of them."""
+    above = {keys_of(name)[:length] for name in columns for length in range(1, len(keys_of(name)))}
+    return {name: value for name, value in leaves(document).items() if value != {} or keys_of(name) not in above}
+
+
 # Columns
 
 
@@ -98,22 +104,23 @@ def together(seen: Sequence[tuple[str, ...]]) -> list[tuple[str, ...]]:
 
 def columns(documents: Sequence[Document], include: Sequence[str] | None, exclude: Sequence[str]) -> list[str]:
     """The header of a flat format without remembered columns."""
-    seen = together(list(dict.fromkeys(path for document in documents for path in paths(named(document)))))
     if include is not None:
+        seen = shown([paths(named(document)) for document in documents])
         chosen = [[path for path in seen if is_below(path, keys_of(asked))] or [keys_of(asked)] for asked in include]
         return list(dict.fromkeys(dotted(path) for group in chosen for path in group))
     excluded = [keys_of(parent) for parent in exclude]
-    kept = together(
-        list(
-            dict.fromkeys(
-                path
-                for document in documents
-                for path in paths(named(document))
-                if not any(is_below(path, parent) for parent in excluded)
-            )
-        )
-    )
-    return [dotted(path) for path in sorted(kept, key=lambda path: path != ("id",))]
+    kept = [
+        {path: value for path, value in paths(named(document)).items() if not any(is_below(path, p) for p in excluded)}
+        for document in documents
+    ]
+    return [dotted(path) for path in sorted(shown(kept), key=lambda path: path != ("id",))]
+
+
+def shown(found: Sequence[Mapping[tuple[str, ...], Any]]) -> list[tuple[str, ...]]:
+    """The paths that have a column: an empty object has none where other documents have fields below it."""
+    seen = together(list(dict.fromkeys(path for each in found for path in each)))
+    with_values = {path for each in found for path, value in each.items() if value != {}}
+    return [path for path in seen if path in with_values or sum(is_below(other, path) for other in seen) == 1]
 
 
 def selected(document: Document, include: Sequence[str] | None, exclude: Sequence[str]) -> dict[str, Any]:

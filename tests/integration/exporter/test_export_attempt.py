@@ -231,6 +231,51 @@ def test_leaves_of_an_included_parent_keep_the_order_of_the_last_export(bench: B
     assert bench.finds.count == 1
 
 
+EMPTY_FIRST: list[Document] = [{"_id": 1, "a": {}, "b": 1}, {"_id": 2, "b": {}, "a": {"x": 1}}, {"_id": 3, "c": {}}]
+
+
+@pytest.mark.parametrize("form", ["csv", "excel"])
+def test_an_empty_object_has_no_column_where_other_documents_have_fields_below_it(bench: Bench, form: str) -> None:
+    bench.fill(EMPTY_FIRST)
+    first = bench.run(form)
+    file = bench.file
+    assert (first.seen, first.columns) == (
+        {"products": ("id", "a", "a.x", "b", "c")},
+        {"products": ("id", "a.x", "b", "c")},
+    )
+    again = bench.run(
+        form, order=first.seen["products"], last=first.columns["products"], widths=first.widths.get("products")
+    )
+    assert (bench.finds.count, again, bench.file) == (1, first, file)
+    if form == "csv":
+        assert bench.table == [["id", "a.x", "b", "c"], ["1", "", "1", ""], ["2", "1", "{}", ""], ["3", "", "", "{}"]]
+
+
+def test_columns_of_empty_objects_that_an_older_version_remembered_are_left_out(bench: Bench) -> None:
+    bench.fill(EMPTY_FIRST)
+    names = ("id", "a", "b", "a.x", "c")
+    bench.run(order=names, last=names)
+    assert bench.table[0] == ["id", "a.x", "b", "c"]
+    assert bench.finds.count == 2
+
+
+def test_an_empty_object_gets_a_column_when_the_fields_below_it_are_gone(bench: Bench) -> None:
+    bench.fill([{"_id": 1, "a": {}, "b": 1}])
+    bench.run(order=("id", "a", "a.x", "b"), last=("id", "a.x", "b"))
+    assert bench.table == [["id", "a", "b"], ["1", "{}", "1"]]
+    bench.products.insert_one({"_id": 2, "a": {"y": 2}})
+    bench.run(order=("id", "a", "a.x", "b"), last=("id", "a", "b"))
+    assert bench.table == [["id", "a.y", "b"], ["1", "", "1"], ["2", "2", ""]]
+
+
+def test_widths_are_those_of_the_columns_after_an_empty_object_lost_its_column(bench: Bench) -> None:
+    bench.fill([{"_id": n, "long_name_of_an_object": {}} for n in range(BATCH)])
+    bench.fill([{"_id": BATCH, "long_name_of_an_object": {"a": 1}}])
+    written = bench.run("excel")
+    assert bench.finds.count == 2  # one to determine the header, one to write
+    assert written.widths == {"products": {"id": 8, "long_name_of_an_object.a": 30}}
+
+
 def test_fields_called_id_keep_their_names_when_they_are_included(bench: Bench) -> None:
     bench.fill([{"_id": {"x": 1}, "id": 5}, {"_id": {"x": 2}, "id": {"x": 6}}, {"_id": 7}])
     bench.run(options={"include_fields": ["_id.x", "id.x", "id"]})

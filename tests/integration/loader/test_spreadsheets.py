@@ -31,7 +31,14 @@ SPECIAL: list[Document] = [
     {"released": None, "ratio": 1.2345671e-07, "exact": Decimal128("12345678901234567.890"), "big": Int64(7)},
     {"ratio": -2 / 3, "exact": Decimal128("1E+3"), "flags": {"sold": True, "new": False}, "empty": {}, "list": []},
     {"ratio": 1e22, "exact": Decimal128("0.10"), "flags": {"sold": False}, "empty": {"a": 1}, "list": ["one"]},
-    {"ratio": 5e-324, "exact": Decimal128("NaN"), "flags": {}, "list": [{"a": [1, None]}], "text": "2026-03-15"},
+    {
+        "ratio": 5e-324,
+        "exact": Decimal128("NaN"),
+        "flags": {},
+        "list": [{"a": [1, None]}],
+        "empty": "x",
+        "text": "2026-03-15",
+    },
     {"ratio": -0.0, "text": " two\nlines ", "list": [True], "released": datetime(1899, 12, 31, 1)},
 ]
 SOFFICE = shutil.which("soffice")

@@ -41,6 +41,7 @@ cdef class Leaves(Engine):
             if key == NONE:
                 continue
             self.tree.nodes[key].column = below.column
+            self.tree.nodes[key].column_of_empty = below.column_of_empty
             inner = as_object(value)
             if inner is not None:
                 self.copy(dict(inner), below, key)

@@ -15,7 +15,8 @@ cdef struct Node:
     int length  # of the key
     int label_length
     char* key  # with its NUL, followed by the label: the key as JSON, with its colon
-    int column
+    int column  # of values
+    int column_of_empty  # of empty objects
     int first  # the first key of the last object at this node
     int after  # the key that followed this one last time
     int field  # the selected field at this node; NONE: not selected
@@ -116,7 +117,8 @@ cdef int add_node(
     node.key = <char*> realloc(label.bytes, label.size)
     if node.key == NULL:
         node.key = label.bytes
-    node.column, node.first, node.after, node.items, node.field = UNDECIDED, NONE, NONE, NONE, NONE
+    node.column = node.column_of_empty = UNDECIDED
+    node.first = node.after = node.items = node.field = NONE
     node.may_be_dbref = length == 4 and memcmp(key, <const char*> b"$ref", 4) == 0
     slot = node.hash & tree.mask
     while tree.table[slot] != NONE:

@@ -45,7 +45,7 @@ cdef int fill(Tree* tree, Row* row, int node, const unsigned char* at, Py_ssize_
             if code:
                 return code
         else:
-            column = key.column
+            column = key.column_of_empty if kind == OBJECT else key.column
             if column == UNDECIDED:
                 return UNKNOWN
             if column == IGNORED or row.width == 0:

@@ -6,7 +6,7 @@ import bson
 import pytest
 from bson import DBRef
 
-from services.exporter.catalogue.columns import Selection
+from services.exporter.catalogue.columns import Selection, with_columns
 from services.exporter.transcode import UnforeseenColumn
 from services.exporter.transcode.names import Names
 from services.exporter.transcode.reference import discover
@@ -26,10 +26,14 @@ def rows(columns: list[str], *stored: dict[str, Any], selection: Selection | Non
 
 
 def seen(*stored: dict[str, Any], selection: Selection | None = None) -> list[str]:
-    found: dict[str, None] = {}
+    return list(found(*stored, selection=selection))
+
+
+def found(*stored: dict[str, Any], selection: Selection | None = None) -> dict[str, bool]:
+    names: dict[str, bool] = {}
     for document in stored:
-        discover(bson.encode(document), selection or Selection(), found)
-    return list(found)
+        discover(bson.encode(document), selection or Selection(), names)
+    return names
 
 
 def test_leaves_are_found_in_first_seen_order() -> None:
@@ -53,7 +57,25 @@ def test_documents_with_and_without_a_field_called_id_may_be_mixed() -> None:
 
 def test_a_key_may_hold_a_plain_value_in_one_document_and_an_object_in_another() -> None:
     filled = rows(["a", "a.b", "a.b.c"], {"a": 1}, {"a": {"b": 2}}, {"a": {"b": {"c": 3}}}, {"a": {}})
-    assert filled == [[1, MISSING, MISSING], [MISSING, 2, MISSING], [MISSING, MISSING, 3], [{}, MISSING, MISSING]]
+    assert filled == [[1, MISSING, MISSING], [MISSING, 2, MISSING], [MISSING, MISSING, 3], [MISSING] * 3]
+
+
+def test_an_empty_object_is_not_written_where_the_header_has_columns_below_it() -> None:
+    assert rows(["a.b.c"], {"a": {"b": {"c": 1}}}, {"a": {"b": {}}}, {"a": {}}) == [[1], [MISSING], [MISSING]]
+    filled = rows(["a", "a.b"], {"a": {}}, {"a": {"b": 1}}, {"a": "text"})
+    assert filled == [[MISSING, MISSING], [MISSING, 1], ["text", MISSING]]
+    assert rows(["a", "ab"], {"a": {}}) == [[{}, MISSING]]
+    with pytest.raises(UnforeseenColumn):
+        rows(["a.b", "ab"], {"a": {"b": 1}}, {"a": "text"})
+    with pytest.raises(UnforeseenColumn):
+        rows(["ab", "a\\.b"], {"a": {}})
+
+
+def test_places_where_only_empty_objects_were_found_are_known() -> None:
+    stored: list[dict[str, Any]] = [{"a": {}}, {"a": {"b": {}}}, {"a": {"b": "x", "c": {}}}, {"a": {"b": {}}}]
+    assert found(*stored) == {"a": False, "a.b": True, "a.c": False}
+    assert [*with_columns(found(*stored))] == ["a.b", "a.c"]
+    assert [*with_columns(found(stored[0], selection=Selection(None, ("a.b",))))] == ["a"]
 
 
 def test_a_dbref_fills_its_columns_after_a_plain_value_at_the_same_place() -> None:

@@ -5,7 +5,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from bson import Decimal128, Int64, ObjectId
+from bson import Decimal128, Int64, ObjectId, Regex
 from bson.datetime_ms import DatetimeMS
 from hypothesis import given
 from hypothesis import strategies as st
@@ -74,6 +74,8 @@ def test_every_instant_of_bson_is_read_back(millis: int) -> None:
         ('{"$numberLong": "7"}', Int64(7)),
         ('{"$numberDecimal": "1.50"}', Decimal128("1.50")),
         ('{"$date": "2026-03-15T09:00:00Z"}', datetime(2026, 3, 15, 9)),
+        ('{"$date": "soon", "sku": "a"}', {"$date": "soon", "sku": "a"}),
+        ('{"$regex": "a|b", "$options": "i"}', Regex("a|b", "i")),
     ],
 )
 def test_numbers_dates_and_extended_json_have_their_types(text: str, value: Any) -> None:
