@@ -8,6 +8,7 @@ from pathlib import Path
 
 from benchmarks import (
     accepting,
+    beyond_cache,
     deliveries,
     fairness,
     memory,
@@ -23,6 +24,7 @@ from benchmarks.system import System, running
 BENCHMARKS: Mapping[str, Callable[[System, Report], None]] = {
     "small_export": small_export.measure,
     "throughput": throughput.measure,
+    "beyond_cache": beyond_cache.measure,
     "status": status.measure,
     "memory": memory.measure,
     "side_by_side": side_by_side.measure,

@@ -139,7 +139,8 @@ class Attempt:
 
     def _batches(self, view: catalogue.Snapshot, sheet: str) -> Prefetch:
         fields = projection(self._plan.selection(sheet))
-        return Prefetch(view.batches(sheet, self._plan.query_of(sheet), fields), self._stop, name="export-read")
+        found = view.batches(sheet, self._plan.query_of(sheet), fields, self._plan.sort_of(sheet))
+        return Prefetch(found, self._stop, name="export-read")
 
     def _write(self, view: catalogue.Snapshot, headers: Headers, chosen: Mapping[str, Header]) -> Written | None:
         """Write the file; None when the header turned out to be wrong."""

@@ -99,7 +99,8 @@ class FileMaker:
         remembered: dict[str, RememberedColumns] = {}
         for sheet in request.format.sheets(options):
             remembered[sheet] = await self._columns.recall(job.tenant, sheet, _columns_key(options, sheet))
-        return Plan(job.tenant, request.format, options, to_query(request.filter), remembered, self._max_columns)
+        query = to_query(request.filter)
+        return Plan(job.tenant, request.format, options, query, remembered, self._max_columns, request.sort)
 
     async def _remember(self, plan: Plan, written: Written) -> None:
         if not plan.format.flat:

@@ -1,6 +1,6 @@
 """Everything an attempt at a file needs to know before it reads the catalogue."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,6 +23,8 @@ class Plan:
     remembered: Mapping[str, RememberedColumns]
     """By sheet."""
     max_columns: int
+    sort: Sequence[tuple[str, int]] = ()
+    """The order of the products; empty: as stored."""
 
     def selection(self, sheet: str) -> Selection:
         """The requested fields of a sheet; sheets other than products are exported whole."""
@@ -31,3 +33,7 @@ class Plan:
     def query_of(self, sheet: str) -> Mapping[str, Any]:
         """The MongoDB query for a sheet; sheets other than products are exported whole."""
         return self.query if sheet == FILTERED_SHEET else {}
+
+    def sort_of(self, sheet: str) -> Sequence[tuple[str, int]]:
+        """MongoDB's sort for a sheet; sheets other than products are in stored order."""
+        return self.sort if sheet == FILTERED_SHEET else ()

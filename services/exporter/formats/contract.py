@@ -24,6 +24,8 @@ Flag = Annotated[bool, Field(strict=True)]
 _LONE_BACKSLASH = re.compile(r"(?<!\\)(?:\\\\)*\\(?![\\.])")
 FieldName = Annotated[str, Field(strict=True, min_length=1, max_length=1024)]
 FieldNames = Annotated[tuple[FieldName, ...], Field(min_length=1, max_length=5000)]
+MAX_ORDER_FIELDS = 16
+"""MongoDB allows 32 in an index or a sort."""
 
 
 class ExportOptions(BaseModel):
@@ -42,6 +44,11 @@ class ExportOptions(BaseModel):
     exclude_fields: FieldNames | None = Field(
         default=None, description="Columns to leave out; a parent means all below it."
     )
+    order_by: Annotated[tuple[FieldName, ...], Field(min_length=1, max_length=MAX_ORDER_FIELDS)] | None = Field(
+        default=None,
+        description="The order of the products: fields, with `-` in front for descending; absent: as stored.",
+        examples=[["brand", "-price"]],
+    )
     platform_ids: tuple[UUID, ...] | None = Field(
         default=None,
         max_length=100,
@@ -56,12 +63,15 @@ class ExportOptions(BaseModel):
 
     @model_validator(mode="after")
     def _fields_are_sane(self) -> "ExportOptions":
-        for name in ("include_fields", "exclude_fields"):
-            names: tuple[str, ...] = getattr(self, name) or ()
+        for option, names in (
+            ("include_fields", self.include_fields or ()),
+            ("exclude_fields", self.exclude_fields or ()),
+            ("order_by", tuple(name for name, _ in self.order)),
+        ):
             if odd := [n for n in names if _LONE_BACKSLASH.search(n)]:
-                raise ValueError(f"{name} has {odd[0]!r}: a backslash in a key is written \\\\, a dot in a key \\.")
+                raise ValueError(f"{option} has {odd[0]!r}: a backslash in a key is written \\\\, a dot in a key \\.")
             if twice := sorted(n for n, times in Counter(names).items() if times > 1):
-                raise ValueError(f"{name} names {', '.join(twice)} more than once; name each field once")
+                raise ValueError(f"{option} names {', '.join(twice)} more than once; name each field once")
         if self.include_fields and self.exclude_fields:
             raise ValueError("give include_fields or exclude_fields, not both")
         return self
@@ -70,6 +80,11 @@ class ExportOptions(BaseModel):
     def selection(self) -> Selection:
         """The requested columns of the products."""
         return Selection(self.include_fields, self.exclude_fields or ())
+
+    @property
+    def order(self) -> tuple[tuple[str, int], ...]:
+        """The fields to order by, each with 1, or -1 for descending; empty: as stored."""
+        return tuple((name.removeprefix("-"), -1 if name[0] == "-" else 1) for name in self.order_by or ())
 
     @property
     def shows_widths(self) -> bool:

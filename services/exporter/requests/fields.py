@@ -51,15 +51,16 @@ def check_fields(
 
 
 def _check_names(sample: CatalogueSample, request: CheckedRequest, known: tuple[str, ...]) -> None:
-    """Every filtered field must exist, and at least one of the included ones."""
+    """Every field to filter or order by must exist, and at least one of the included ones."""
     there = _with_parents(known)
-    filtered = [name for name in fields(request.filter) if name not in there]
+    named = [(place(name), name) for name in fields(request.filter)]
+    named += [("order_by", name) for name, _ in request.options.order]
     asked = request.options.include_fields or ()
-    if not filtered and (not asked or not there.isdisjoint(asked)):
+    if all(name in there for _, name in named) and (not asked or not there.isdisjoint(asked)):
         return
     sampled, is_whole = sample.sampled_names()
     there |= _with_parents(sampled)
-    unknown = [(place(name), name) for name in filtered if name not in there and not sample.has_any([name])]
+    unknown = [(where, name) for where, name in named if name not in there and not sample.has_any([name])]
     # Names that MongoDB has no path for can only be checked in the sample.
     if asked and there.isdisjoint(asked) and (is_whole or _all_reachable(asked)) and not sample.has_any(asked):
         unknown += [("include_fields", name) for name in asked]

@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from services.chassis.faults import BadRequest, Violation, violations_of
 from services.exporter.errors import UnknownFormat
 from services.exporter.formats.contract import ExportOptions, Format
-from services.exporter.requests.filters import Filter, FilterError, parse_filter
+from services.exporter.requests.filters import Filter, FilterError, name_problem, parse_filter, paths, shown
 from services.file_names import template_problem
 
 FILTERED_SHEET = "products"
@@ -28,6 +28,8 @@ class CheckedRequest:
     format: Format
     options: ExportOptions
     filter: Filter
+    sort: tuple[tuple[str, int], ...]
+    """MongoDB's paths and directions; ends with `_id`, so that the order is always the same. Empty: as stored."""
     hash: str
     """Of format and options; equal for equal requests."""
 
@@ -54,8 +56,17 @@ def check_request(formats: Mapping[str, Format], name: str, options_json: str) -
         filters = parse_filter(options.filters)
     except FilterError as exc:
         raise BadRequest([Violation(where, what) for where, what in exc.problems]) from exc
+    unknown = [name for name, _ in options.order if name_problem(name) is not None]
+    if unknown:
+        text = f"MongoDB has no path for {shown(unknown[0])!r}, so products cannot be ordered by it"
+        raise BadRequest([Violation("order_by", text)])
     canonical = json.dumps([name, body], sort_keys=True, default=repr, separators=(",", ":"))
-    return CheckedRequest(form, options, filters, hashlib.sha256(canonical.encode()).hexdigest())
+    return CheckedRequest(form, options, filters, _sort(options), hashlib.sha256(canonical.encode()).hexdigest())
+
+
+def _sort(options: ExportOptions) -> tuple[tuple[str, int], ...]:
+    keys = {paths(name)[-1]: direction for name, direction in options.order}
+    return tuple((keys | ({} if "_id" in keys else {"_id": 1})).items()) if keys else ()
 
 
 def _parse(options_json: str) -> dict[str, Any]:

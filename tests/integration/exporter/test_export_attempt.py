@@ -35,6 +35,7 @@ from services.exporter.export.plan import Plan
 from services.exporter.formats import excel, formats
 from services.exporter.jobs.job import Stage
 from services.exporter.prefetch import Stopped
+from services.exporter.requests.request import check_request
 from tests.system import eventually
 
 Document = dict[str, Any]
@@ -111,7 +112,8 @@ class Bench:
         remembered = {sheet: RememberedColumns() for sheet in made.sheets(chosen)} | {
             "products": RememberedColumns(order, last, widths or {})
         }
-        plan = Plan(self.tenant, made, chosen, query or {}, remembered, max_columns)
+        sort = check_request(formats(), form, json.dumps(options or {})).sort
+        plan = Plan(self.tenant, made, chosen, query or {}, remembered, max_columns, sort)
 
         def open_writer() -> BlobWriter:
             self.opened += 1
@@ -279,7 +281,7 @@ def test_widths_are_those_of_the_columns_after_an_empty_object_lost_its_column(b
 def test_fields_called_id_keep_their_names_when_they_are_included(bench: Bench) -> None:
     bench.fill([{"_id": {"x": 1}, "id": 5}, {"_id": {"x": 2}, "id": {"x": 6}}, {"_id": 7}])
     bench.run(options={"include_fields": ["_id.x", "id.x", "id"]})
-    assert bench.table == [["_id.x", "id.x", "id"], ["", "", "7"], ["1", "", "5"], ["2", "6", ""]]
+    assert bench.table == [["_id.x", "id.x", "id"], ["1", "", "5"], ["2", "6", ""], ["", "", "7"]]
 
 
 def test_json_needs_only_one_pass(bench: Bench) -> None:
@@ -342,11 +344,54 @@ def test_size_and_hash_are_those_of_the_file(bench: Bench) -> None:
         assert written.sha256 == hashlib.sha256(bench.file).hexdigest()
 
 
-def test_rows_are_ordered_by_id_also_with_a_filter(bench: Bench) -> None:
+SHUFFLED: list[Document] = [{"_id": n, "group": n % 2, "rank": 7 - n} for n in (5, 3, 1, 4, 2)]
+
+
+def test_rows_are_in_stored_order_and_new_ones_come_last(bench: Bench) -> None:
+    bench.fill(SHUFFLED)
+    bench.run()
+    file = bench.file
+    assert [row[0] for row in bench.table[1:]] == ["5", "3", "1", "4", "2"]
+    bench.run()
+    assert bench.file == file
+    bench.products.delete_one({"_id": 3})
+    bench.products.update_one({"_id": 1}, {"$set": {"rank": 2**40}})
+    bench.fill([{"_id": 0}])
+    bench.run()
+    assert [row[0] for row in bench.table[1:]] == ["5", "1", "4", "2", "0"]
+
+
+@pytest.mark.parametrize(
+    ("order_by", "ids"),
+    [
+        (["id"], "12345"),
+        (["-id"], "54321"),
+        (["group", "-rank"], "24135"),
+        (["-group"], "13524"),
+        (["rank", "id"], "54321"),
+    ],
+)
+def test_rows_are_in_the_requested_order(bench: Bench, order_by: list[str], ids: str) -> None:
+    bench.fill(SHUFFLED)
+    bench.run(options={"order_by": order_by})
+    assert "".join(row[0] for row in bench.table[1:]) == ids
     bench.products.create_index("group")
-    bench.fill([{"_id": n, "group": 7 - n} for n in (5, 3, 1, 4, 2)])
-    bench.run(query={"group": {"$gte": 3}})
-    assert [row[0] for row in bench.table[1:]] == ["1", "2", "3", "4"]
+    bench.run(options={"order_by": order_by}, query={"group": {"$gte": 0}})
+    assert "".join(row[0] for row in bench.table[1:]) == ids
+
+
+def test_a_sort_that_needs_more_memory_than_mongodb_allows_is_done_on_disk(
+    bench: Bench, client: MongoClient[Document]
+) -> None:
+    limit = "internalQueryMaxBlockingSortMemoryUsageBytes"
+    before = client.admin.command({"setParameter": 1, limit: 100_000})["was"]
+    try:
+        bench.fill([{"_id": n, "text": f"{(n * 7919) % 2000:04}{'x' * 1_000}"} for n in range(2000)])
+        bench.run(options={"order_by": ["text"]})
+    finally:
+        client.admin.command({"setParameter": 1, limit: before})
+    texts = [row[1] for row in bench.table[1:]]
+    assert (len(texts), texts) == (2000, sorted(texts))
 
 
 def test_a_workbook_has_more_sheets_for_more_rows_and_for_all_suppliers(
@@ -377,7 +422,7 @@ def test_a_filter_on_an_indexed_field_reads_only_matching_documents(bench: Bench
     database.command("profile", 2)
     bench.run(query={"sku": {"$in": ["S7", "S4000"]}}, last=("id", "sku"))
     database.command("profile", 0)
-    assert [row[0] for row in bench.table[1:]] == ["7", "4000"]
+    assert [row[0] for row in bench.table[1:]] == ["4000", "7"]  # in the order of the index
     [find] = database["system.profile"].find({"op": "query", "command.find": "products"})
     assert find["docsExamined"] == 2
 
@@ -388,7 +433,7 @@ def test_a_catalogue_may_be_a_view(bench: Bench) -> None:
         {"create": "products", "viewOn": "everything", "pipeline": [{"$project": {"cost": 0}}]}
     )
     written = bench.run()
-    assert bench.table == [["id", "sku"], *([str(n), f"S{n}"] for n in range(2 * BATCH))]
+    assert bench.table == [["id", "sku"], *([str(n), f"S{n}"] for n in reversed(range(2 * BATCH)))]
     assert written.records == {"products": 2 * BATCH}
 
 
