@@ -12,7 +12,7 @@ from tests.torture.plan import Fault
 MAX_AT_ONCE = 4
 LOOK_AHEAD = 12
 """Faults that are due and may overtake one whose target is not free."""
-READY_TIMEOUT = 120.0
+READY_TIMEOUT = 300.0
 """Seconds until a process serves again; longer is a finding."""
 STEP_DOWN_SECONDS = 5
 
