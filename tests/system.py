@@ -18,8 +18,9 @@ from deploy.local.processes.children import ROOT, Child
 from deploy.local.servers import Mongod, NatsServer, free_port
 from deploy.local.services import http_is_ready, rpc_is_ready
 from services.chassis import mongo
+from services.chassis.audit.log import audit_log
 from services.gateway.auth.api_keys import ApiKey, check_scopes, digest, new_secret
-from services.gateway.auth.key_store import KeyStore
+from services.gateway.auth.keys import RecordedKeys
 from tests import copies
 from tests.rest import Rest
 from tests.waiting import eventually
@@ -150,7 +151,8 @@ class System:
     async def _store(self, key: ApiKey) -> None:
         client = mongo.connect(self.mongod.uri, app="tests")
         try:
-            await KeyStore(client["gateway"]).add(key)
+            async with audit_log(client) as audit:
+                await RecordedKeys(client["gateway"], audit).add(key)
         finally:
             client.close()
 
