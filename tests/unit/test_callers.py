@@ -44,6 +44,10 @@ def test_the_methods_that_show_no_tenants_data_have_no_tenant() -> None:
     assert without == harmless | {"ListCompletions"}, "decide about a method without a tenant"
 
 
+def test_no_method_has_a_request_stream_whose_tenant_would_not_be_checked() -> None:
+    assert [path for path, method in methods() if method.client_streaming] == []
+
+
 @pytest.mark.parametrize("service", CLIENTS)
 def test_a_service_may_call_what_it_calls_and_no_more(service: str) -> None:
     sources = [file.read_text() for file in ROOT.glob(CLIENTS[service])]

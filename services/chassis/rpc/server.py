@@ -91,7 +91,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
                 request_deserializer=requests.decoder(handler.request_deserializer),
                 response_serializer=handler.response_serializer,
             )
-        return handler
+        raise TypeError(f"{method} has a request stream, whose caller and requests nobody would check")
 
     def _unary(self, handle: Any, method: str) -> Any:
         async def call(request: Any, context: Any) -> Any:

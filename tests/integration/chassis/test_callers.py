@@ -16,7 +16,7 @@ from services.wire import exporter_pb2 as pb
 from services.wire import exporter_pb2_grpc
 from tests.certificates import Authority
 from tests.integration.chassis.certified import Services, channel, fill
-from tests.integration.exporting import DEADLINE, new_tenant
+from tests.integration.exporting import DEADLINE, Exporter, new_tenant, products
 
 DENIED, OK = grpc.StatusCode.PERMISSION_DENIED, grpc.StatusCode.OK
 
@@ -98,6 +98,12 @@ async def test_each_caller_makes_only_its_own_calls_for_its_own_tenants(
         assert (await by_gateway.GetJob(get, timeout=DEADLINE)).job.state == pb.JOB_STATE_ACCEPTED
 
 
+async def test_without_tls_the_caller_is_unauthenticated(idle: Exporter) -> None:
+    tenant = new_tenant()
+    await idle.fill(tenant, products(1))
+    assert await _logged_callers(idle.stub, tenant) == ["unauthenticated"]
+
+
 async def test_the_caller_is_in_the_logs_of_a_call(services: Services, authority: Authority, clean_uri: str) -> None:
     tenant = new_tenant()
     await fill(clean_uri, tenant)
@@ -106,9 +112,14 @@ async def test_the_caller_is_in_the_logs_of_a_call(services: Services, authority
         channel(running.rpc_port, authority, authority.issue(name="scheduler")) as opened,
     ):
         stub = exporter_pb2_grpc.ExporterServiceStub(opened)
-        with capture_logs(processors=[structlog.contextvars.merge_contextvars]) as logs:
-            await stub.CreateJob(pb.CreateJobRequest(tenant=tenant, format="csv"), timeout=DEADLINE)
-        assert [line.get("caller") for line in logs if line["event"] == "job_accepted"] == ["scheduler"]
+        assert await _logged_callers(stub, tenant) == ["scheduler"]
+
+
+async def _logged_callers(stub: Any, tenant: str) -> list[Any]:
+    """The callers in the log of a call."""
+    with capture_logs(processors=[structlog.contextvars.merge_contextvars]) as logs:
+        await stub.CreateJob(pb.CreateJobRequest(tenant=tenant, format="csv"), timeout=DEADLINE)
+    return [line.get("caller") for line in logs if line["event"] == "job_accepted"]
 
 
 @pytest.mark.parametrize("on", [True, False])
