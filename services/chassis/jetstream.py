@@ -244,6 +244,7 @@ async def connecting(url: str, *, name: str, ca_file: Path | None = None) -> Asy
 
     Args:
         url: `nats://host:port`, or `tls://` for TLS; several are separated by commas.
+        name: of the service, also for its inbox.
         ca_file: PEM of the CAs for TLS; None: those of the system.
 
     Raises:
@@ -286,6 +287,8 @@ async def _connect(client: Client, servers: list[str], name: str, trust: ssl.SSL
             await client.connect(
                 servers=servers,
                 name=name,
+                # Answers to this service only: a server with users lets each subscribe to its own (docs/security.md).
+                inbox_prefix=f"_INBOX.{name}",
                 tls=trust,
                 connect_timeout=2,
                 reconnect_time_wait=1,

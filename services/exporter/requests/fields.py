@@ -38,7 +38,10 @@ def check_fields(
     """
     try:
         database = client[database_name(tenant)]
-        if not database.list_collection_names(filter={"name": FILTERED_SHEET}, maxTimeMS=MAX_LIST_MILLIS):
+        # With `authorizedCollections`, the right to read the collection is enough.
+        if not database.list_collection_names(
+            filter={"name": FILTERED_SHEET}, authorizedCollections=True, maxTimeMS=MAX_LIST_MILLIS
+        ):
             text = f"tenant {tenant!r} has no catalogue yet; load products first"
             raise BadRequest([Violation("tenant", text)], code="catalogue_missing")
         sample = CatalogueSample(database[FILTERED_SHEET], seconds)

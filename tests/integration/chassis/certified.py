@@ -2,8 +2,9 @@
 
 from __future__ import annotations  # grpcio's classes take type arguments in its stubs only
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,8 @@ from services.delivery.settings import DeliverySettings
 from services.exporter import app as exporter_app
 from services.exporter.settings import ExporterSettings
 from services.gateway import app as gateway_app
+from services.gateway.auth.api_keys import ApiKey, digest, new_secret
+from services.gateway.auth.key_store import KeyStore
 from services.gateway.settings import GatewaySettings
 from services.scheduler import app as scheduler_app
 from services.scheduler.settings import SchedulerSettings
@@ -50,13 +53,25 @@ def scheduler_method(channel: grpc.aio.Channel) -> tuple[Method, Message]:
 
 
 class Services:
-    """Builds the services against the tests' servers, each with a certificate of its own."""
+    """Builds the services against the tests' servers, each with a certificate of its own.
 
-    def __init__(self, mongo_uri: str, nats_url: str, folder: Path, authority: Authority) -> None:
+    Args:
+        logins: settings of single services.
+    """
+
+    def __init__(
+        self,
+        mongo_uri: str,
+        nats_url: str,
+        folder: Path,
+        authority: Authority,
+        logins: Mapping[str, Mapping[str, Any]] | None = None,
+    ) -> None:
         self.mounts = {name: Mount(folder / name) for name in ("gateway", "exporter", "delivery", "scheduler")}
         for name, mount in self.mounts.items():
             mount.write(authority.issue(name=name), authority.pem)
         self._shared: dict[str, Any] = {"mongodb_uri": mongo_uri, "nats_url": nats_url}
+        self._logins = logins or {}
         self._store = {"artifacts_url": (folder / "artifacts").as_uri()}
         self._ports: dict[str, Any] = {"grpc_port": 0, "metrics_port": 0, "shutdown_grace": 1.0}
 
@@ -64,8 +79,8 @@ class Services:
         settings = {**self._of("exporter"), **self._store, **self._ports, "worker_jobs": 0, **more}
         return exporter_app.build(ExporterSettings(**settings))
 
-    def delivery(self, exporter_port: int = 1) -> AbstractAsyncContextManager[Running]:
-        settings = {**self._of("delivery"), **self._store, **self._ports, "master_keys": master_keys(1)}
+    def delivery(self, exporter_port: int = 1, **more: Any) -> AbstractAsyncContextManager[Running]:
+        settings = {**self._of("delivery"), **self._store, **self._ports, "master_keys": master_keys(1), **more}
         return delivery_app.build(DeliverySettings(exporter_address=f"127.0.0.1:{exporter_port}", **settings))
 
     def scheduler(self, exporter_port: int = 1, delivery_port: int = 1) -> AbstractAsyncContextManager[Running]:
@@ -80,7 +95,7 @@ class Services:
         )
 
     def _of(self, name: str) -> dict[str, Any]:
-        return {**self._shared, **self.mounts[name].settings}
+        return {**self._shared, **self.mounts[name].settings, **self._logins.get(name, {})}
 
 
 @asynccontextmanager
@@ -106,3 +121,13 @@ async def fill(uri: str, tenant: str) -> None:
     client = mongo.connect(uri, app="tests")
     await client[f"catalogue_{tenant}"]["products"].insert_many(products(1))
     client.close()
+
+
+async def api_key(uri: str, tenant: str) -> str:
+    """A new API key."""
+    client = mongo.connect(uri, app="tests")
+    secret = new_secret()
+    key = ApiKey(secret.id, tenant, "tests", frozenset("*"), digest(secret.secret), datetime.now(UTC), None)
+    await KeyStore(client["gateway"]).add(key)
+    client.close()
+    return str(secret)

@@ -4,7 +4,6 @@ from __future__ import annotations  # grpcio's classes take type arguments in it
 
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -12,18 +11,16 @@ import aiohttp
 import grpc
 import pytest
 
-from services.chassis import mongo
 from services.chassis.faults import Unavailable
 from services.chassis.rpc import client as rpc_client
 from services.chassis.rpc import tls
 from services.chassis.rpc.client import Caller
 from services.chassis.settings import ProcessSettings
-from services.gateway.auth.api_keys import ApiKey, digest, new_secret
-from services.gateway.auth.key_store import KeyStore
 from tests.certificates import Authority, Mount
 from tests.integration.chassis.certified import (
     Ask,
     Services,
+    api_key,
     channel,
     delivery_method,
     exporter_method,
@@ -91,7 +88,7 @@ async def test_every_service_reaches_those_it_calls(services: Services, clean_ur
         ) as gateway,
         aiohttp.ClientSession(
             f"http://127.0.0.1:{gateway.port}/api/v1/",
-            headers={"Authorization": f"Bearer {await _key(clean_uri, tenant)}"},
+            headers={"Authorization": f"Bearer {await api_key(clean_uri, tenant)}"},
         ) as session,
     ):
 
@@ -113,16 +110,6 @@ async def test_every_service_reaches_those_it_calls(services: Services, clean_ur
         assert (status, refused["errors"][0]["field"]) == (422, "options.delimiter"), refused
         status, made = await post("exports/schedules", schedule)
         assert status == 201, made
-
-
-async def _key(uri: str, tenant: str) -> str:
-    """A new API key."""
-    client = mongo.connect(uri, app="tests")
-    secret = new_secret()
-    key = ApiKey(secret.id, tenant, "tests", frozenset("*"), digest(secret.secret), datetime.now(UTC), None)
-    await KeyStore(client["gateway"]).add(key)
-    client.close()
-    return str(secret)
 
 
 async def test_a_server_whose_certificate_is_for_another_name_is_not_talked_to(

@@ -229,8 +229,8 @@ CUSTOM = (
     spec(custom_rules.scaled_by_existing_metrics, *KEDA, "triggers", 1),
     spec(custom_rules.scaled_by_existing_metrics, *KEDA, "fallback", "replica", to=1),
     spec(custom_rules.scaled_by_existing_metrics, *KEDA, *LAG, "lagThreshold", to=4),
-    spec(custom_rules.scaled_by_existing_metrics, *KEDA, *LAG, "accountName", to="$G"),
-    spec(custom_rules.scaled_by_existing_metrics, *KEDA, *LAG, "account", to="$SYS"),
+    spec(custom_rules.scaled_by_existing_metrics, *KEDA, *LAG, "accountName", to="EXPORTS"),
+    spec(custom_rules.scaled_by_existing_metrics, *KEDA, *LAG, "account", to="$G"),
     spec(custom_rules.scaled_by_existing_metrics, *KEDA, *LAG, "stream", to="EXPORT"),
     spec(custom_rules.scaled_by_existing_metrics, *KEDA, *LAG, "consumer", to="workers"),
     spec(

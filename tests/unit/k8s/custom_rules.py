@@ -24,7 +24,16 @@ FIELDS: dict[str, tuple[str, set[str], set[str]]] = {
     "Certificate": (
         "cert-manager.io/v1",
         {"secretName", "issuerRef"},
-        {"isCA", "commonName", "dnsNames", "duration", "renewBefore", "usages", "privateKey"},
+        {
+            "isCA",
+            "commonName",
+            "dnsNames",
+            "duration",
+            "renewBefore",
+            "usages",
+            "privateKey",
+            "additionalOutputFormats",
+        },
     ),
     "ServiceMonitor": ("monitoring.coreos.com/v1", {"selector", "endpoints"}, {"jobLabel", "namespaceSelector"}),
     "PrometheusRule": ("monitoring.coreos.com/v1", {"groups"}, set()),
@@ -80,8 +89,8 @@ def _asks_for_lag(metadata: Mapping[str, str], manifests: Sequence[Manifest]) ->
         yield f"there is no stream {metadata.get('stream')}"
     if metadata.get("consumer") != worker.CONSUMER:
         yield f"no worker uses the consumer {metadata.get('consumer')}"
-    if metadata.get("account") != "$G":
-        yield "the account must be $G, which all clients without an account use"
+    if metadata.get("account") != "EXPORTS":
+        yield "the account must be EXPORTS, which the services use"
     # If NATS is not part of the rendering, it runs elsewhere.
     if "nats" in names(manifests, "Service"):
         yield from _leads_to(f"//{metadata.get('natsServerMonitoringEndpoint')}", "monitor", manifests)
@@ -112,6 +121,7 @@ def with_certificates(manifests: Sequence[Manifest]) -> Iterator[str]:
     """A certificate has the name that callers use, is valid for servers and clients, and its issuer exists."""
     issuers = names(manifests, "Issuer")
     deployments = names(manifests, "Deployment")
+    members = {"mongodb", "nats"}  # these may run elsewhere
     for one in of_kind(manifests, "Certificate"):
         spec, name = one["spec"], one["metadata"]["name"]
         if spec["issuerRef"]["name"] not in issuers:
@@ -119,7 +129,7 @@ def with_certificates(manifests: Sequence[Manifest]) -> Iterator[str]:
         if spec.get("isCA"):
             continue
         workload = name.removesuffix("-mtls")
-        if spec["secretName"] != name or workload not in deployments:
+        if spec["secretName"] != name or workload not in deployments | members:
             yield f"{name} belongs to no workload"
         if spec.get("dnsNames", [None])[0] != workload:
             yield f"{name} is not valid for {workload}"

@@ -44,7 +44,7 @@ EXAMPLES = {
 }
 PASSWORD_IN_URL = re.compile(r"://[^/\s:@<>]+:[^/\s@<>]+@")
 GENERATED = re.compile(r"-[a-z0-9]{10}$")
-ROW = re.compile(r"\| `([a-z0-9-]+)` \| (`[\w.]+`(?:, `[\w.]+`)*) \|")
+ROW = re.compile(r"\| `([a-z0-9-]+)` \| (`[\w.-]+`(?:, `[\w.-]+`)*) \|")
 
 
 def with_known_variables(manifests: Sequence[Manifest]) -> Iterator[str]:
@@ -130,7 +130,7 @@ def documented_secrets() -> dict[str, set[str]]:
     found: dict[str, set[str]] = {}
     for page in sorted((ROOT / "deploy" / "k8s").rglob("README.md")):
         for name, keys in ROW.findall(page.read_text()):
-            found.setdefault(name, set()).update(re.findall(r"`([\w.]+)`", keys))
+            found.setdefault(name, set()).update(re.findall(r"`([\w.-]+)`", keys))
     return found
 
 
@@ -144,11 +144,13 @@ def without_plain_secrets(manifests: Sequence[Manifest]) -> Iterator[str]:
         for settings in SETTINGS.values()
         for name, field in settings.model_fields.items()
         if SecretStr in (field.annotation, *get_args(field.annotation))
-    } | {"MONGODB_URI", "NATS_URL", "CATALOGUE_URI", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "NATS_PASSWORD"}
+    } | {"MONGODB_URI", "NATS_URL", "CATALOGUE_URI", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"}
+    logins = re.compile(r"\w+_(MONGODB_URI|NATS_URL)|NATS_\w+_(PASSWORD|URL)")
     for pod in pods(manifests):
         for container in pod.containers:
-            for name in sorted(secret & values(container).keys()):
-                yield f"{pod.name}: {name} is in plain text"
+            for name in sorted(values(container)):
+                if name in secret or logins.fullmatch(name):
+                    yield f"{pod.name}: {name} is in plain text"
     for one in of_kind(manifests, "ConfigMap"):
         for name in sorted(secret & one.get("data", {}).keys()):
             yield f"ConfigMap {one['metadata']['name']}: {name} is in plain text"

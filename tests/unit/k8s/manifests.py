@@ -9,7 +9,7 @@ Manifest = dict[str, Any]
 
 NAME = "app.kubernetes.io/name"
 PART = "app.kubernetes.io/part-of"
-WORKLOADS = ("Deployment", "StatefulSet", "Job")
+WORKLOADS = ("Deployment", "StatefulSet", "Job", "CronJob")
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,8 +28,8 @@ class Pod:
 
     @property
     def is_long_running(self) -> bool:
-        """Whether it runs until it is stopped, unlike a Job."""
-        return self.kind != "Job"
+        """Whether it runs until it is stopped, unlike a Job or CronJob."""
+        return self.kind not in ("Job", "CronJob")
 
 
 def of_kind(manifests: Sequence[Manifest], *kinds: str) -> Iterator[Manifest]:
@@ -42,7 +42,8 @@ def names(manifests: Sequence[Manifest], *kinds: str) -> set[str]:
 
 def pods(manifests: Sequence[Manifest]) -> Iterator[Pod]:
     for one in of_kind(manifests, *WORKLOADS):
-        template = one["spec"]["template"]
+        spec = one["spec"]["jobTemplate"]["spec"] if one["kind"] == "CronJob" else one["spec"]
+        template = spec["template"]
         yield Pod(one["kind"], one["metadata"]["name"], template["metadata"]["labels"], template["spec"])
 
 

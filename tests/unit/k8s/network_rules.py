@@ -10,7 +10,7 @@ from tests.unit.k8s.wiring_rules import calls
 Flow = tuple[str, str, int]
 """From a workload, to a workload, on a port."""
 
-DATA = {"MONGODB_URI": ("mongodb", 27017), "NATS_URL": ("nats", 4222)}
+DATA = {"MONGODB_URI": ("mongodb", 27017), "GATEWAY_MONGODB_URI": ("mongodb", 27017), "NATS_URL": ("nats", 4222)}
 # Metadata services: AWS, Google and Azure; Alibaba; Azure's host; Oracle; and the IPv6 addresses of AWS and Google.
 METADATA = ("169.254.169.254", "100.100.100.200", "168.63.129.16", "192.0.0.192", "fd00:ec2::254", "fd20:ce::254")
 

@@ -9,8 +9,8 @@ import pytest
 import yaml
 
 from services.delivery.platforms.secrets import parse_master_keys
-from tests.unit.k8s.environment_rules import PASSWORD_IN_URL
-from tests.unit.k8s.manifests import names, of_kind, pods
+from tests.unit.k8s.environment_rules import PASSWORD_IN_URL, documented_secrets
+from tests.unit.k8s.manifests import names, of_kind, pods, services_pods, values
 from tests.unit.k8s.rendering import CASES, COMPONENTS, OVERLAYS, ROOT, Renderings
 
 K8S = ROOT / "deploy" / "k8s"
@@ -96,7 +96,51 @@ def test_local_secrets_are_created_once_and_never_committed(renderings: Renderin
 
 def test_the_local_secret_has_the_keys_that_services_read(renderings: Renderings) -> None:
     (secret,) = of_kind(renderings.of("local"), "Secret")
-    assert secret["data"].keys() == {"MONGODB_URI", "NATS_URL", "SIGNING_KEY", "MASTER_KEYS"}
+    uris = {f"{service}_MONGODB_URI" for service in ("GATEWAY", "EXPORTER", "DELIVERY", "SCHEDULER")}
+    uris |= {f"{service}_NATS_URL" for service in ("EXPORTER", "DELIVERY", "SCHEDULER")}
+    assert secret["data"].keys() == {*uris, "SIGNING_KEY", "MASTER_KEYS"}
+
+
+def test_no_service_is_told_the_login_of_another(renderings: Renderings) -> None:
+    for pod, container, service in services_pods(renderings.of("production")):
+        references = [entry.get("valueFrom", {}).get("secretKeyRef", {}).get("key", "") for entry in container["env"]]
+        logins = {key.split("_")[0].lower() for key in references if key.endswith(("_MONGODB_URI", "_NATS_URL"))}
+        assert logins == {service}, pod.name
+
+
+def test_production_uses_tls_to_mongodb_and_nats_and_has_a_user_for_each_service(renderings: Renderings) -> None:
+    manifests = renderings.of("production")
+    (mongod,) = [pod.spec["containers"][0]["command"] for pod in pods(manifests) if pod.name == "mongodb"]
+    assert {"--tlsMode=requireTLS", "--keyFile=/keyfile/keyfile"} <= set(mongod)
+    nats = (K8S / "components" / "nats" / "nats.conf").read_text()
+    assert re.findall(r"^ +user: (\w+)$", nats, re.MULTILINE) == [
+        "exporter",
+        "delivery",
+        "scheduler",
+        "streams",
+        "system",
+    ]
+    assert len(re.findall(r"^(?:  )?tls \{$", nats, re.MULTILINE)) == 2
+    for _, container, service in services_pods(manifests):
+        found = values(container)
+        assert service == "gateway" or found["NATS_CA_FILE"] == "/etc/catalog-exports/tls/ca.crt"
+        assert service == "gateway" or found.get("GRPC_REFLECTION", "false") == "false"
+
+
+def test_the_secrets_for_production_are_those_that_are_asked_for(renderings: Renderings) -> None:
+    script = renderings.k8s / "overlays" / "production" / "make-secrets.sh"
+    made = subprocess.run([script], capture_output=True, text=True, check=True).stdout
+    found = {one["metadata"]["name"]: one["stringData"] for one in yaml.safe_load_all(made)}
+    documented = documented_secrets()
+    optional = {"SIGNING_KEY_PREVIOUS", "CATALOGUE_URI"}
+    assert {name: documented[name] - optional for name in found} == {name: set(data) for name, data in found.items()}
+    assert parse_master_keys(found["catalog-exports"]["MASTER_KEYS"])
+    assert len(set(re.findall(r"://\w+:(\w+)@", made))) == 9  # four of MongoDB, five of NATS
+    for service, uri in ((key, uri) for key, uri in found["catalog-exports"].items() if key.endswith("_MONGODB_URI")):
+        assert "tls=true&tlsCAFile=/etc/catalog-exports/tls/ca.crt" in uri, service
+    for service in ("EXPORTER", "DELIVERY", "SCHEDULER"):
+        password = found["nats"][f"NATS_{service}_PASSWORD"]
+        assert f"tls://{service.lower()}:{password}@" in found["catalog-exports"][f"{service}_NATS_URL"]
 
 
 def test_production_marks_what_must_be_changed() -> None:

@@ -6,6 +6,7 @@ Runs as a Job in the cluster, and can be run again. The services do not change e
 import asyncio
 import logging
 import os
+import ssl
 import sys
 import time
 
@@ -44,7 +45,13 @@ async def keep(context: JetStreamContext, stream: StreamConfig, replicas: int) -
 
 async def keep_all(url: str, replicas: int) -> None:
     """Create or change all streams over one connection."""
-    client = await nats.connect(servers=url.split(","), allow_reconnect=False, connect_timeout=5)
+    client = await nats.connect(
+        servers=url.split(","),
+        tls=ssl.create_default_context(cafile=os.environ.get("NATS_CA_FILE")),
+        inbox_prefix="_INBOX.streams",
+        allow_reconnect=False,
+        connect_timeout=5,
+    )
     try:
         context = client.jetstream(timeout=10.0)
         for stream in STREAMS:
