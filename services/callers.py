@@ -31,7 +31,7 @@ _METHODS: dict[str, dict[str, set[str]]] = {
         "UpdatePlatform": {GATEWAY, INTERNAL},
         "DeletePlatform": {GATEWAY, INTERNAL},
         "TestPlatform": {GATEWAY, INTERNAL},
-        "ListPlatformTypes": {GATEWAY, INTERNAL},
+        "ListPlatformTypes": {INTERNAL},
         "GetPlatformUsage": {GATEWAY, INTERNAL},
         "ListDeliveries": {GATEWAY, INTERNAL},
         "GetDelivery": {INTERNAL},
