@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import nats.errors
@@ -19,7 +20,7 @@ from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.js import JetStreamContext
 from nats.js.api import AckPolicy, ConsumerConfig, DiscardPolicy, RetentionPolicy, StorageType, StreamConfig
-from nats.js.errors import NoStreamResponseError, NotFoundError
+from nats.js.errors import APIError, NoStreamResponseError, NotFoundError
 from opentelemetry.trace import SpanKind
 from prometheus_client import Gauge
 
@@ -32,6 +33,8 @@ CONNECTED = Gauge("nats_connected", "Whether this process is connected to NATS: 
 
 # What the client raises when the server is down, slow, restarting, or has lost its store.
 FAULTS = (nats.errors.Error, asyncio.TimeoutError, OSError)
+SUBJECT_IS_FULL = 10077
+"""The server's error code: the subject holds as many messages as it may."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,8 +44,31 @@ class Stream:
     name: str
     subjects: str
     work_queue: bool
+    one_per_subject: bool = False
+    """Publishing to a subject that has a message changes nothing."""
     max_age: float = 7 * 24 * 3600.0
     """Seconds."""
+
+    @property
+    def config(self) -> StreamConfig:
+        """As the stream is created."""
+        found = StreamConfig(
+            name=self.name,
+            retention=RetentionPolicy.WORK_QUEUE if self.work_queue else RetentionPolicy.LIMITS,
+            max_age=self.max_age,
+            storage=StorageType.FILE,
+        )
+        return found.evolve(**self.required)
+
+    @property
+    def required(self) -> dict[str, Any]:
+        """The part of the configuration that the services rely on; an operator may change the rest."""
+        return {
+            "subjects": [self.subjects],
+            "discard": DiscardPolicy.NEW if self.one_per_subject else DiscardPolicy.OLD,
+            "discard_new_per_subject": self.one_per_subject,
+            "max_msgs_per_subject": 1 if self.one_per_subject else -1,
+        }
 
 
 class JetStream:
@@ -58,16 +84,26 @@ class JetStream:
         return self._client.is_connected
 
     async def publish(
-        self, stream: Stream, subject: str, payload: bytes, headers: Mapping[str, str] | None = None
+        self,
+        stream: Stream,
+        subject: str,
+        payload: bytes,
+        headers: Mapping[str, str] | None = None,
+        *,
+        destination: str = "",
     ) -> None:
         """Publish a message with the current trace in its headers; creates the stream if it does not exist.
+
+        Args:
+            destination: the name that the span shows, if the subject is one of many.
 
         Raises:
             Unavailable: the server did not confirm; the message may or may not be stored.
         """
         if not self.is_connected:
             raise Unavailable("queue_unavailable", "The message queue is not connected.")
-        with tracing.span(f"send {subject}", kind=SpanKind.PRODUCER, attributes=span_attributes("send", subject)):
+        shown = destination or subject
+        with tracing.span(f"send {shown}", kind=SpanKind.PRODUCER, attributes=span_attributes("send", shown)):
             try:
                 await self._store(stream, subject, payload, headers or {})
             except FAULTS as exc:
@@ -78,10 +114,32 @@ class JetStream:
     async def _store(self, stream: Stream, subject: str, payload: bytes, headers: Mapping[str, str]) -> None:
         sent = {**headers, **tracing.headers()} or None
         try:
-            await self._context.publish(subject, payload, timeout=2.0, headers=sent)
-        except NoStreamResponseError:
-            await self.ensure(stream)
-            await self._context.publish(subject, payload, timeout=2.0, headers=sent)
+            try:
+                await self._context.publish(subject, payload, timeout=2.0, headers=sent)
+            except NoStreamResponseError:
+                await self.ensure(stream)
+                await self._context.publish(subject, payload, timeout=2.0, headers=sent)
+        except APIError as exc:
+            if not stream.one_per_subject or exc.err_code != SUBJECT_IS_FULL:
+                raise
+
+    async def remove(self, stream: Stream, subject: str) -> None:
+        """Remove the messages of a subject, also those that a consumer holds. A failure is not reported."""
+        if self.is_connected:
+            await _settle(self._context.purge_stream(stream.name, subject=subject))
+
+    async def count(self, stream: Stream) -> int:
+        """How many messages the stream holds.
+
+        Raises:
+            Unavailable: the server does not answer.
+        """
+        try:
+            return int((await self._context.stream_info(stream.name)).state.messages)
+        except NotFoundError:
+            return 0
+        except FAULTS as exc:
+            raise Unavailable("queue_unavailable", f"The message queue did not answer: {exc!r}") from exc
 
     async def listen(self, subject: str, handle: Callable[[Msg], Awaitable[None]]) -> None:
         """Call `handle` with every message published to `subject` from now on, until the connection is closed.
@@ -99,20 +157,19 @@ class JetStream:
             ) from exc
 
     async def ensure(self, stream: Stream) -> None:
-        """Create the stream if it does not exist; one that an operator created or changed is left as it is."""
-        config = StreamConfig(
-            name=stream.name,
-            subjects=[stream.subjects],
-            retention=RetentionPolicy.WORK_QUEUE if stream.work_queue else RetentionPolicy.LIMITS,
-            discard=DiscardPolicy.OLD,
-            max_age=stream.max_age,
-            storage=StorageType.FILE,
-        )
+        """Create the stream, or change what the services rely on in one that an older version created."""
         try:
-            await self._context.stream_info(stream.name)
+            found = (await self._context.stream_info(stream.name)).config
         except NotFoundError:
-            await self._context.add_stream(config)
+            await self._context.add_stream(stream.config)
             log.info("stream_created", action="jetstream", stream=stream.name)
+            return
+        if not stream.one_per_subject or all(getattr(found, name) == value for name, value in stream.required.items()):
+            return
+        await self._context.update_stream(found.evolve(**stream.required))
+        for subject in set(found.subjects or ()) - {stream.subjects}:  # no consumer would ever fetch these messages
+            await self._context.purge_stream(stream.name, subject=subject)
+        log.info("stream_updated", action="jetstream", stream=stream.name)
 
     async def subscription(self, stream: Stream, durable: str, ack_wait: float) -> JetStreamContext.PullSubscription:
         """A pull subscription of the durable consumer; creates stream and consumer if they do not exist.
@@ -231,7 +288,7 @@ def span_attributes(operation: str, subject: str) -> dict[str, tracing.Attribute
     return {"messaging.system": "nats", "messaging.operation.name": operation, "messaging.destination.name": subject}
 
 
-async def _settle(settling: Awaitable[None]) -> None:
+async def _settle(settling: Awaitable[object]) -> None:
     try:
         await settling
     except FAULTS as exc:  # the message is delivered again, which is harmless

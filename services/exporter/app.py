@@ -47,10 +47,11 @@ async def build(settings: ExporterSettings) -> AsyncIterator[Running]:
         store, columns = JobStore(database), ColumnStore(database)
         await store.prepare()
         blobs = await runtime.blobs(settings.artifacts_url)
-        dispatcher = Dispatcher(store, runtime.jetstream, pause=settings.dispatch_seconds)
+        dispatcher = Dispatcher(store, runtime.jetstream)
         sweeper = Sweeper(store, blobs, history=settings.history_days * 86_400)
         background = [
             loops.repeat("dispatch", DISPATCH_EVERY, dispatcher.dispatch_due),
+            loops.repeat("restore_lost", settings.dispatch_seconds, dispatcher.restore_lost),
             loops.repeat("events", DISPATCH_EVERY, dispatcher.send_events),
             loops.repeat("sweep", settings.sweep_seconds, partial(_sweep, sweeper, StoreOwner(database, blobs))),
             loops.repeat("measure", MEASURE_EVERY, sweeper.measure),

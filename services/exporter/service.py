@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Coroutine, Mapping
 from contextlib import suppress
 from typing import Any
 
@@ -76,7 +76,7 @@ class ExporterService(exporter_pb2_grpc.ExporterServiceServicer):
         self._leaving.set()
 
     async def settled(self) -> None:
-        """Wait until all wake-ups are published."""
+        """Wait until all wake-ups are published or removed."""
         if self._waking:
             await asyncio.wait(self._waking)
 
@@ -95,7 +95,7 @@ class ExporterService(exporter_pb2_grpc.ExporterServiceServicer):
         if (known.tenant, known.request_hash) != (request.tenant, checked.hash):
             raise RequestReused
         known = await self._admission.settled(known)
-        self._wake(job_id)
+        self._in_background(self._dispatcher.wake(known))
         return pb.CreateJobResponse(job=to_message(known))
 
     async def CheckJob(self, request: pb.CheckJobRequest, context: Any) -> pb.CheckJobResponse:
@@ -147,6 +147,7 @@ class ExporterService(exporter_pb2_grpc.ExporterServiceServicer):
             message = f"The job is already {state.value}; only a waiting or running job can be cancelled."
             raise WrongState("job_ended", message)
         log.info("job_cancelled", action="cancel", job_id=job.id, tenant=job.tenant)
+        self._in_background(self._dispatcher.forget(job.id))
         return pb.CancelJobResponse(job=to_message(job))
 
     async def RetryJob(self, request: pb.RetryJobRequest, context: Any) -> pb.RetryJobResponse:
@@ -158,7 +159,7 @@ class ExporterService(exporter_pb2_grpc.ExporterServiceServicer):
             message = f"The job is {state.value}; only a failed or cancelled job can be restarted."
             raise WrongState("job_not_retriable", message)
         log.info("job_retried", action="retry", job_id=job.id, tenant=job.tenant)
-        self._wake(job.id)
+        self._in_background(self._dispatcher.wake(job))
         return pb.RetryJobResponse(job=to_message(job))
 
     async def DeleteJob(self, request: pb.DeleteJobRequest, context: Any) -> pb.DeleteJobResponse:
@@ -228,9 +229,9 @@ class ExporterService(exporter_pb2_grpc.ExporterServiceServicer):
             traceparent=tracing.traceparent(),
         )
 
-    def _wake(self, job_id: str) -> None:
-        """Publish in the background: the job is already in the outbox."""
-        task = asyncio.create_task(self._dispatcher.wake(job_id))
+    def _in_background(self, change: Coroutine[Any, Any, None]) -> None:
+        """Change the job's wake-up without delaying the answer: the job is already in the outbox."""
+        task = asyncio.create_task(change)
         self._waking.add(task)
         task.add_done_callback(self._waking.discard)
 

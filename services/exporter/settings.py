@@ -24,7 +24,7 @@ class ExporterSettings(LimitSettings, RpcSettings):
         default=30.0, gt=0, description="Time without a heartbeat after which a job is taken over."
     )
     dispatch_seconds: float = Field(
-        default=60.0, gt=0, description="Time without a worker after which the wake-up is sent again."
+        default=60.0, gt=0, description="Interval between checks for wake-ups that NATS has lost; they are sent again."
     )
     max_attempts: int = Field(default=10, ge=1, le=100, description="Attempts before a job fails.")
     retry_seconds: float = Field(

@@ -5,7 +5,7 @@ from prometheus_client import Counter, Gauge, Histogram
 
 from services.chassis import jetstream
 from services.chassis.leasing.leases import Claim, LeaseMetrics
-from services.exporter.jobs.dispatch import EXPORTS
+from services.exporter.jobs.dispatch import WAKE_UPS
 from services.exporter.jobs.store import Lease
 
 METRICS = LeaseMetrics(
@@ -36,7 +36,7 @@ def claim_of(lease: Lease) -> Claim[Lease]:
         span_kind=SpanKind.CONSUMER,
         traceparent=job.traceparent,
         attributes={
-            **jetstream.span_attributes("process", EXPORTS.subjects),
+            **jetstream.span_attributes("process", WAKE_UPS),
             "exports.job.id": job.id,
             "exports.tenant": job.tenant,
             "exports.format": job.format,

@@ -15,12 +15,12 @@ from services.chassis.faults import Unavailable
 from services.chassis.jetstream import FAULTS, Inbox, JetStream
 from services.chassis.leasing.fair_claims import Claimed, FairClaims
 from services.chassis.leasing.leased_work import LeasedWork
-from services.chassis.leasing.leases import ATTEMPTS_EXHAUSTED
+from services.chassis.leasing.leases import ATTEMPTS_EXHAUSTED, Outcome
 from services.chassis.telemetry.tracing import Attribute
 from services.exporter.export.attempt import Progress
 from services.exporter.export.file_maker import FileMaker
 from services.exporter.export.outcomes import METRICS, SECONDS, claim_of
-from services.exporter.jobs.dispatch import EXPORTS, TENANT_HEADER
+from services.exporter.jobs.dispatch import EXPORTS, TENANT_HEADER, wake_up_of
 from services.exporter.jobs.job import FinishedFile, Job
 from services.exporter.jobs.store import JobStore, Lease
 
@@ -33,13 +33,16 @@ HEARTBEAT_SECONDS = 0.5
 MAX_RETRY_SECONDS = 300.0
 POLL_SECONDS = 1.0
 """Between two queries for jobs when no wake-up arrives: what a lost wake-up delays a job by."""
+ENDING = frozenset({Outcome.COMPLETED, Outcome.FAILED})
+"""Outcomes of an attempt that end its job."""
 
 
 class Worker:
     """Runs up to `slots` exports at a time, and one more of a tenant that has none running here.
 
-    A wake-up only says that there is work. Which job is claimed is decided by the tenants' turns, and a message is held
-    for as long as a job that was claimed for it runs, so that the consumer's lag counts waiting and running jobs.
+    A wake-up only says that there is work: which job is claimed is decided by the tenants' turns. If that is another
+    one, the message is put back. A job's message is removed when the job ends, whoever has fetched it, so that the
+    consumer's lag is the number of live jobs.
 
     Args:
         lease: seconds a job stays claimed after its last heartbeat.
@@ -101,6 +104,7 @@ class Worker:
         while (job := await self._store.give_up(ATTEMPTS_EXHAUSTED)) is not None:
             with structlog.contextvars.bound_contextvars(job_id=job.id, tenant=job.tenant):
                 self._leased.gave_up(job.format)
+            await self._jetstream.remove(EXPORTS, wake_up_of(job.id))
 
     def _start(self, handling: Coroutine[Any, Any, None]) -> None:
         task = self._leased.start(handling)
@@ -119,27 +123,38 @@ class Worker:
             self._start(self._claim_and_export(None, max_running=1))
 
     async def _claim_and_export(self, message: Msg | None, *, max_running: int) -> None:
-        try:
-            if message is not None:
-                self._note(message)
-            claimed = await self._claims.next(max_running)
-            if claimed is not None:
-                await self._export(claimed, message)
-        finally:
-            # Also when nothing was claimed: the message's job is running elsewhere, or has ended.
-            if message is not None:
-                with suppress(*FAULTS):
-                    await message.ack()
+        if message is not None:
+            self._note(message)
+        claimed = await self._claims.next(max_running)
+        if message is not None and (claimed is None or _job_of(message) != claimed.lease.job.id):
+            await self._put_back(message, is_needed_now=claimed is not None)
+            message = None
+        if claimed is not None:
+            await self._export(claimed, message)
+
+    async def _put_back(self, message: Msg, *, is_needed_now: bool) -> None:
+        """Leave the message to the worker that will claim its job, or remove it if the job has ended."""
+        with suppress(*FAULTS, Unavailable):
+            if is_needed_now:
+                await message.nak()
+            elif await self._store.is_live(_job_of(message)):  # it runs elsewhere, or waits for its next attempt
+                await message.nak(delay=self._lease)
+            else:
+                await message.ack()
 
     async def _export(self, claimed: Claimed[Lease], message: Msg | None) -> None:
         job = claimed.lease.job
         structlog.contextvars.bind_contextvars(job_id=job.id, tenant=job.tenant, request_id=job.request_id)
         holding = asyncio.create_task(self._hold(message))
         try:
-            await self._leased.run(claim_of(claimed.lease), _Export(self._maker, job))
+            outcome = await self._leased.run(claim_of(claimed.lease), _Export(self._maker, job))
         finally:
             holding.cancel()
             self._claims.ended(claimed)
+        if outcome in ENDING:
+            await self._jetstream.remove(EXPORTS, wake_up_of(job.id))
+        elif message is not None:
+            await self._put_back(message, is_needed_now=outcome is Outcome.GIVEN_BACK)
 
     async def _hold(self, message: Msg | None) -> None:
         """Keep JetStream from delivering the message again."""
@@ -165,6 +180,10 @@ class Worker:
     def _note(self, message: Msg) -> bool:
         tenant = (message.headers or {}).get(TENANT_HEADER)
         return tenant is not None and self._claims.arrived(tenant)
+
+
+def _job_of(message: Msg) -> str:
+    return message.subject.rpartition(".")[2]
 
 
 class _Export:

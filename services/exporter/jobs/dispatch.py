@@ -1,73 +1,98 @@
 """Publishes the two outboxes of a job: the wake-up of a worker for a due job, and the event of an ended job.
 
-Any number of replicas do this concurrently. A lost message delays a job at most by the pause between two wake-ups.
+A live job has one wake-up, however long it lives: it has a subject of its own, which holds one message. It is published
+when the job is accepted and removed when the job ends; publishing it again changes nothing. Any number of replicas do
+this concurrently.
 """
 
 import structlog
 
+from services.chassis import loops
 from services.chassis.faults import Unavailable
 from services.chassis.jetstream import JetStream, Stream
 from services.chassis.telemetry import tracing
 from services.export_events import EVENTS
-from services.exporter.jobs.job import Job
+from services.exporter.jobs.job import WAITING, Job
 from services.exporter.jobs.store import JobStore
 from services.wire import events_pb2, exporter_pb2
 
 log = structlog.get_logger()
 
-EXPORTS = Stream("EXPORTS", "exports.jobs", work_queue=True)
+WAKE_UPS = "exports.jobs"
+EXPORTS = Stream("EXPORTS", f"{WAKE_UPS}.*", work_queue=True, one_per_subject=True)
 
 TENANT_HEADER = "Tenant"
 """Of a wake-up: whose job it is for."""
 
 BATCH = 200
+CONCURRENCY = 20
 EVENT_PAUSE = 30.0
 """Seconds until an event that was not confirmed is sent again."""
 
 
+def wake_up_of(job_id: str) -> str:
+    """The subject of a job's wake-up."""
+    return f"{WAKE_UPS}.{job_id}"
+
+
 class Dispatcher:
-    """Publishes due wake-ups and events.
+    """Publishes due wake-ups and events."""
 
-    Args:
-        pause: seconds until an unclaimed job is published again.
-    """
-
-    def __init__(self, store: JobStore, jetstream: JetStream, *, pause: float) -> None:
+    def __init__(self, store: JobStore, jetstream: JetStream) -> None:
         self._store = store
         self._jetstream = jetstream
-        self._pause = pause
+        self._published: list[Job] = []
 
-    async def wake(self, job_id: str) -> None:
-        """Publish one job now, if it is due; after a failure, `dispatch_due` does it later."""
-        if not self._jetstream.is_connected:
+    async def wake(self, job: Job) -> None:
+        """Publish a job that was just accepted; after a failure, `dispatch_due` does it a few seconds later."""
+        if job.state not in WAITING or not self._jetstream.is_connected:
             return
         try:
-            job = await self._store.take_one_due(job_id, self._pause)
-            if job is not None:
-                await self._publish(job)
+            self._published.append(await self._publish(job))
         except Unavailable as exc:
-            log.warning("wake_failed", action="dispatch", job_id=job_id, reason=exc.message)
+            log.warning("wake_failed", action="dispatch", job_id=job.id, reason=exc.message)
+
+    async def forget(self, job_id: str) -> None:
+        """Remove the wake-up of a job that has ended."""
+        await self._jetstream.remove(EXPORTS, wake_up_of(job_id))
 
     async def dispatch_due(self) -> int:
-        """Publish jobs that are due, at most `BATCH`; returns how many."""
+        """Publish the jobs that are due and note which wake-ups are stored; returns how many were published."""
         if not self._jetstream.is_connected:
             return 0
-        for sent in range(BATCH):
-            job = await self._store.take_due(self._pause)
-            if job is None:
-                return sent
-            await self._publish(job)
-        return BATCH
+        published, self._published = self._published, []
+        await self._store.dispatched(published)
+        count = 0
+        while jobs := await self._store.due(BATCH):
+            published = await loops.for_each("dispatch", jobs, self._publish, concurrency=CONCURRENCY)
+            await self._store.dispatched(published)
+            count += len(published)
+            if len(published) < BATCH:
+                break
+        return count
 
-    async def _publish(self, job: Job) -> None:
-        try:
-            with tracing.continued(job.traceparent):
-                headers = {TENANT_HEADER: job.tenant}
-                await self._jetstream.publish(EXPORTS, EXPORTS.subjects, job.id.encode(), headers)
-        except Unavailable:
-            await self._store.due_soon(job.id, min(1.0, self._pause))
-            raise
+    async def restore_lost(self) -> int:
+        """Make every waiting job due again if wake-ups were lost; returns how many jobs that were.
+
+        They are lost when a NATS server loses its store or goes back to an older one: the stream then holds fewer
+        messages than there are jobs whose wake-up it has confirmed.
+        """
+        if not self._jetstream.is_connected:
+            return 0
+        waiting = await self._store.dispatched_count()
+        if not waiting or await self._jetstream.count(EXPORTS) >= waiting:
+            return 0
+        count = await self._store.dispatch_again()
+        log.warning("wake_ups_lost", action="dispatch", waiting=waiting, due=count)
+        return count
+
+    async def _publish(self, job: Job) -> Job:
+        with tracing.continued(job.traceparent):
+            headers = {TENANT_HEADER: job.tenant}
+            subject = wake_up_of(job.id)
+            await self._jetstream.publish(EXPORTS, subject, job.id.encode(), headers, destination=WAKE_UPS)
         log.debug("dispatched", action="dispatch", job_id=job.id, tenant=job.tenant)
+        return job
 
     async def send_events(self) -> int:
         """Publish unconfirmed events of ended jobs, at most `BATCH`; returns how many."""

@@ -113,6 +113,8 @@ class Job:
     total: int | None = None
     records: Mapping[str, int] = field(default_factory=dict)
     artifact: Artifact | None = None
+    dispatch_at: datetime | None = None
+    """When the job's wake-up has to be published; None: it is stored, or the job has ended."""
     started_at: datetime | None = None
     finished_at: datetime | None = None
     expires_at: datetime | None = None

@@ -43,6 +43,11 @@ class JobQueries:
         return None if document is None else from_document(document)
 
     @translate_errors
+    async def is_live(self, job_id: str) -> bool:
+        """Whether the job exists and has not ended."""
+        return await self._jobs.find_one({"_id": job_id, **among(LIVE)}, {"_id": 1}) is not None
+
+    @translate_errors
     async def live_count(self, tenant: str, at_most: int = MAX_COUNTED) -> int:
         """How many jobs of the tenant are waiting or running, counted up to `at_most`."""
         return await self._jobs.count_documents({"tenant": tenant, **among(LIVE)}, limit=at_most)

@@ -1,21 +1,25 @@
 """Jobs in MongoDB. Every state change is one compare-and-set on one document, with the server's clock (`$$NOW`).
 
-Field `dispatch_at` is the outbox: when a worker should next be woken for this job. It is set while the job is live (to
-the end of the lease while it runs) and absent afterwards. `event_at` is the same for the event that reports the end.
+Field `dispatch_at` is the outbox: when the job's wake-up has to be published next. While the job runs, that is the end of
+its lease. It is absent while a wake-up that the stream has confirmed waits for a worker, and once the job has ended.
+`event_at` is the same for the event that reports the end.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from pymongo import ASCENDING, DESCENDING, ReturnDocument
+from pymongo import ASCENDING, DESCENDING, ReturnDocument, UpdateOne
 
 from services.chassis.faults import ErrorInfo
 from services.chassis.mongo import Document, insert_or_get, translate_errors
 from services.chassis.mongo_expressions import NOW, among, is_due, later, literal
 from services.exporter.jobs.documents import artifact_document, error_document, from_document, new_document
-from services.exporter.jobs.job import ENDED, LIVE, RETRIABLE, FinishedFile, Job, JobState, NewJob, Progress
+from services.exporter.jobs.job import ENDED, LIVE, RETRIABLE, WAITING, FinishedFile, Job, JobState, NewJob, Progress
 from services.exporter.jobs.queries import WITHOUT_OPTIONS, JobQueries
 
 _LEASE_FIELDS = ["lease_until", "lease_owner"]
+PUBLISH_SECONDS = 5.0
+"""For the request that stores a job to publish its wake-up; after that, any replica does."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +80,7 @@ class JobStore(JobQueries):
             admission: token of the request; with it, the job stays withdrawable until `admit`.
         """
         new = {"_id": job.id, **new_document(job), **({"admission": admission} if admission else {})}
-        times = dict.fromkeys(("created_at", "updated_at", "dispatch_at"), NOW)
+        times = {"created_at": NOW, "updated_at": NOW, "dispatch_at": later(PUBLISH_SECONDS)}
         return from_document(await insert_or_get(self._jobs, new, times))
 
     @translate_errors
@@ -100,7 +104,7 @@ class JobStore(JobQueries):
         """Restart a failed or cancelled job with all its attempts. The fence is kept, so that old workers stay out."""
         where = {"_id": job_id, "tenant": tenant, **among(RETRIABLE)}
         restarted = {"state": "accepted", "stage": "queued", "attempt": 0, "processed": 0}
-        restarted |= {"dispatch_at": NOW, "retried_at": NOW}
+        restarted |= {"dispatch_at": later(PUBLISH_SECONDS), "retried_at": NOW}
         outdated = ["error", "started_at", "finished_at", "event_at", "total", "warnings", "records"]
         return await self._change(where, {"$set": restarted}, {"$unset": outdated}, projection=None)
 
@@ -133,21 +137,29 @@ class JobStore(JobQueries):
     # Waking
 
     @translate_errors
-    async def take_due(self, pause: float) -> Job | None:
-        """The live job that has waited longest for a worker; it is due again after `pause` seconds."""
+    async def due(self, limit: int) -> list[Job]:
+        """Live jobs whose wake-up has to be published, those that have waited longest first."""
         where = {**is_due("dispatch_at"), **among(LIVE)}
-        return await self._change(where, {"$set": {"dispatch_at": later(pause)}}, sort=[("dispatch_at", ASCENDING)])
+        found = self._jobs.find(where, WITHOUT_OPTIONS).sort("dispatch_at", ASCENDING).limit(limit)
+        return [from_document(document) async for document in found]
 
     @translate_errors
-    async def take_one_due(self, job_id: str, pause: float) -> Job | None:
-        """The same for one job that was just accepted."""
-        where = {"_id": job_id, **is_due("dispatch_at"), **among(LIVE)}
-        return await self._change(where, {"$set": {"dispatch_at": later(pause)}})
+    async def dispatched(self, jobs: Sequence[Job]) -> None:
+        """The stream has stored the wake-ups of these jobs. Those that have been claimed since are left alone."""
+        if jobs:
+            clear = {"$unset": {"dispatch_at": ""}}
+            published = [UpdateOne({"_id": job.id, "dispatch_at": job.dispatch_at}, clear) for job in jobs]
+            await self._jobs.bulk_write(published, ordered=False)
 
     @translate_errors
-    async def due_soon(self, job_id: str, pause: float) -> None:
-        """The wake-up could not be sent: make the job due in `pause` seconds."""
-        await self._change({"_id": job_id, **among(LIVE)}, {"$set": {"dispatch_at": later(pause)}})
+    async def dispatched_count(self) -> int:
+        """How many jobs wait for a worker with a wake-up that the stream has stored."""
+        return await self._jobs.count_documents(_DISPATCHED)
+
+    @translate_errors
+    async def dispatch_again(self) -> int:
+        """Make all of them due; returns how many."""
+        return (await self._jobs.update_many(_DISPATCHED, [{"$set": {"dispatch_at": NOW}}])).modified_count
 
     @translate_errors
     async def take_event(self, pause: float) -> Job | None:
@@ -267,6 +279,7 @@ class JobStore(JobQueries):
         return (await self._jobs.delete_many({**ended, **old})).deleted_count
 
 
+_DISPATCHED: Document = {**among(WAITING), "dispatch_at": {"$exists": False}}
 _HAS_ATTEMPTS: Document = {"$lt": ["$attempt", "$max_attempts"]}
 _IS_FREE: Document = {
     "$or": [

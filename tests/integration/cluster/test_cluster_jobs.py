@@ -16,7 +16,7 @@ from deploy.local.servers import HOST
 from services.chassis import jetstream
 from services.chassis.jetstream import Inbox, Stream
 from services.export_events import EVENTS
-from services.exporter.jobs.dispatch import EXPORTS
+from services.exporter.jobs.dispatch import EXPORTS, wake_up_of
 from tests.integration.cluster.data_plane import COMPONENTS, DataPlane
 
 
@@ -60,7 +60,7 @@ async def test_what_keda_asks_for_is_the_number_of_jobs_waiting_or_worked_on(ser
         assert await inbox.next() is None
         assert lag(server, trigger) == 0
         for number in range(5):
-            await connection.publish(EXPORTS, "exports.jobs", str(number).encode())
+            await connection.publish(EXPORTS, wake_up_of(str(number)), b"")
         first, second = await inbox.next(), await inbox.next()
         assert lag(server, trigger) == 5
         assert first is not None

@@ -97,28 +97,34 @@ EVENTS_OF = "CONSUMER.MSG.NEXT.EXPORT_EVENTS"
 # What a user may publish to, and what it may not.
 PUBLISH: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "exporter": (
-        ("exports.jobs", "exports.events.completed", f"{JS}.CONSUMER.MSG.NEXT.EXPORTS.export-workers"),
+        (
+            "exports.jobs.a",
+            "exports.events.completed",
+            f"{JS}.CONSUMER.MSG.NEXT.EXPORTS.export-workers",
+            f"{JS}.STREAM.PURGE.EXPORTS",
+            f"{JS}.STREAM.UPDATE.EXPORTS",
+        ),
         (f"{JS}.STREAM.DELETE.EXPORTS", f"{JS}.STREAM.PURGE.EXPORT_EVENTS", f"{JS}.{EVENTS_OF}.delivery", "other"),
     ),
     "delivery": (
         (f"{JS}.{EVENTS_OF}.delivery", f"{JS}.STREAM.INFO.EXPORT_EVENTS"),
-        ("exports.jobs", "exports.events.completed", f"{JS}.{EVENTS_OF}.scheduler", f"{JS}.STREAM.INFO.EXPORTS"),
+        ("exports.jobs.a", "exports.events.completed", f"{JS}.{EVENTS_OF}.scheduler", f"{JS}.STREAM.INFO.EXPORTS"),
     ),
     "scheduler": (
         (f"{JS}.{EVENTS_OF}.scheduler",),
-        ("exports.jobs", "exports.events.completed", f"{JS}.{EVENTS_OF}.delivery"),
+        ("exports.jobs.a", "exports.events.completed", f"{JS}.{EVENTS_OF}.delivery"),
     ),
     "streams": (
         (f"{JS}.STREAM.INFO.EXPORTS",),
-        ("exports.jobs", f"{JS}.STREAM.DELETE.EXPORTS", "$SYS.REQ.SERVER.PING.IDZ"),
+        ("exports.jobs.a", f"{JS}.STREAM.DELETE.EXPORTS", "$SYS.REQ.SERVER.PING.IDZ"),
     ),
 }
 # The same for subscriptions: nobody hears the answers to another service.
 SUBSCRIBE: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
-    "exporter": (("_INBOX.exporter.a", "exports.jobs"), ("_INBOX.>", ">", "exports.events.*")),
-    "delivery": (("_INBOX.delivery.a",), ("_INBOX.exporter.>", ">", "exports.events.*", "exports.jobs")),
-    "scheduler": (("_INBOX.scheduler.a",), ("_INBOX.delivery.>", ">", "exports.events.*", "exports.jobs")),
-    "streams": (("_INBOX.streams.a",), ("_INBOX.delivery.>", "exports.jobs")),
+    "exporter": (("_INBOX.exporter.a", "exports.jobs.a"), ("_INBOX.>", ">", "exports.events.*")),
+    "delivery": (("_INBOX.delivery.a",), ("_INBOX.exporter.>", ">", "exports.events.*", "exports.jobs.a")),
+    "scheduler": (("_INBOX.scheduler.a",), ("_INBOX.delivery.>", ">", "exports.events.*", "exports.jobs.a")),
+    "streams": (("_INBOX.streams.a",), ("_INBOX.delivery.>", "exports.jobs.a")),
 }
 
 

@@ -11,7 +11,7 @@ import pytest
 from services.chassis.faults import ErrorInfo
 from services.chassis.mongo import Database, Document
 from services.exporter.jobs.job import Artifact, FinishedFile, Job, JobState, NewJob, Stage
-from services.exporter.jobs.store import JobStore, Lease
+from services.exporter.jobs.store import PUBLISH_SECONDS, JobStore, Lease
 from tests.integration.exporting import eventually
 
 FILE = Artifact("k", "products.csv", "text/csv", 10, "0" * 64)
@@ -69,7 +69,8 @@ async def test_an_accepted_job_carries_its_own_outbox(store: JobStore, database:
     kept = await document(database, job)
     assert job.state is JobState.ACCEPTED
     assert (job.fence, job.attempt, job.stage) == (0, 0, "queued")
-    assert kept["dispatch_at"] == kept["created_at"] == kept["updated_at"]
+    assert kept["created_at"] == kept["updated_at"]
+    assert kept["dispatch_at"] == kept["created_at"] + timedelta(seconds=PUBLISH_SECONDS)
 
 
 async def test_accepting_an_id_again_returns_the_stored_job_unchanged(store: JobStore, database: Database) -> None:
@@ -307,7 +308,7 @@ async def test_a_retry_starts_over_and_keeps_old_workers_out(store: JobStore, da
     assert (again.state, again.attempt, again.fence) == (JobState.ACCEPTED, 0, 1)
     assert (again.error, again.started_at, again.finished_at, again.total) == (None, None, None, None)
     kept = await document(database, job)
-    assert kept["dispatch_at"] == kept["updated_at"]
+    assert kept["dispatch_at"] == kept["updated_at"] + timedelta(seconds=PUBLISH_SECONDS)
     assert "event_at" not in kept
     new = await claimed(store, job)
     assert new.job.fence == 2
@@ -325,28 +326,34 @@ async def test_only_an_ended_job_can_be_deleted(store: JobStore) -> None:
 # The outboxes
 
 
-async def test_a_due_job_is_taken_once_and_is_due_again_after_the_pause(store: JobStore) -> None:
+async def test_a_job_is_due_until_its_wake_up_is_stored(store: JobStore, database: Database) -> None:
+    first, second = [await store.accept(new_job()) for _ in range(2)]
+    assert await store.due(10) == []  # the requests that stored them publish them
+    for job in (first, second):
+        await database["jobs"].update_one({"_id": job.id}, [{"$set": {"dispatch_at": "$$NOW"}}])
+    due = await store.due(10)
+    assert [job.id for job in due] == [first.id, second.id]
+    assert [job.id for job in await store.due(1)] == [first.id]
+    await store.dispatched(due[:1])
+    assert [job.id for job in await store.due(10)] == [second.id]
+    assert await store.dispatched_count() == 1
+    assert await store.dispatch_again() == 1
+    assert [job.id for job in await store.due(10)] == [second.id, first.id]
+
+
+async def test_a_job_that_was_claimed_meanwhile_stays_due_at_the_end_of_its_lease(
+    store: JobStore, database: Database
+) -> None:
     job = await store.accept(new_job())
-    taken = await asyncio.gather(*(store.take_due(0.3) for _ in range(5)))
-    assert [found.id for found in taken if found is not None] == [job.id]
-    assert await store.take_one_due(job.id, 0.3) is None
-    again: Job = await eventually("it is due again", lambda: store.take_due(LONG))
-    assert again.id == job.id
+    await claimed(store, job, lease=OVER)
+    await store.dispatched([job])
+    assert "dispatch_at" in await document(database, job)
 
+    async def due() -> list[Job]:
+        return await store.due(10)
 
-async def test_the_job_that_has_waited_longest_is_taken_first(store: JobStore) -> None:
-    jobs = [await store.accept(new_job()) for _ in range(3)]
-    await store.due_soon(jobs[0].id, 0.0)  # the first one goes to the end of the line
-    taken = [await store.take_due(LONG) for _ in range(4)]
-    assert [job.id if job else None for job in taken] == [jobs[1].id, jobs[2].id, jobs[0].id, None]
-
-
-async def test_a_running_job_is_due_when_its_lease_has_run_out(store: JobStore) -> None:
-    job = await store.accept(new_job())
-    await claimed(store, job, 0.3)
-    assert await store.take_due(LONG) is None
-    due: Job = await eventually("the lease has run out", lambda: store.take_due(LONG))
-    assert (due.id, due.state) == (job.id, JobState.RUNNING)
+    [found] = await eventually("the lease has run out", due)
+    assert (found.id, found.state) == (job.id, JobState.RUNNING)
 
 
 async def test_an_event_is_due_until_it_was_sent(database: Database, store: JobStore) -> None:

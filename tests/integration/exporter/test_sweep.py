@@ -16,6 +16,7 @@ from services.exporter.jobs.artifacts import artifact_key
 from services.exporter.jobs.job import Artifact, FinishedFile, Job, NewJob
 from services.exporter.jobs.store import JobStore, Lease
 from services.exporter.jobs.sweep import Sweeper
+from services.exporter.jobs.dispatch import wake_up_of
 from services.wire import exporter_pb2 as pb
 from tests.integration.exporting import DEADLINE, Exporter, eventually, exporter, new_tenant, products
 
@@ -229,7 +230,7 @@ async def test_continuous_sweeps_remove_no_file_in_use(clean_uri: str, nats_url:
         for _ in range(100):
             if found := await running.jobs.find_one_and_update({"state": "running", "attempt": 1}, past):
                 # It is taken over while its worker goes on, as after a pause longer than the lease.
-                await client.jetstream().publish("exports.jobs", found["_id"].encode())
+                await client.publish(wake_up_of(found["_id"]), b"")
             number = chance.randrange(len(jobs))
             job = jobs[number]
             if (await running.get(job)).state == pb.JOB_STATE_COMPLETED and chance.random() < 0.3:

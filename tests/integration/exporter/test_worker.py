@@ -17,6 +17,7 @@ from deploy.local.servers import Mongod, NatsServer, free_port
 from services.exporter import app
 from services.exporter.formats import formats
 from services.wire import events_pb2
+from services.exporter.jobs.dispatch import wake_up_of
 from services.wire import exporter_pb2 as pb
 from tests.integration.exporting import Exporter, eventually, exporter, new_tenant, products, refused
 
@@ -97,11 +98,11 @@ async def test_repeated_and_invalid_wake_ups_create_no_second_file(running: Expo
     client = await nats.connect(nats_url)
     await eventually("the consumer is there", lambda: consumer(client))
     job = await running.create(tenant)
-    for payload in [job.id.encode()] * 20 + [b"", b"no job", b"\xff\xfe", b"$$NOW"]:
-        await client.jetstream().publish("exports.jobs", payload)
+    for last in [job.id] * 20 + ["no job", "\ufffe", "$$NOW"]:
+        await client.publish(f"exports.jobs.{last}", b"\xff\xfe")
     done = await running.until(job, pb.JOB_STATE_COMPLETED)
     for _ in range(5):
-        await client.jetstream().publish("exports.jobs", job.id.encode())
+        await client.publish(wake_up_of(job.id), b"")
 
     async def drained() -> bool:
         info = await consumer(client)

@@ -1,6 +1,6 @@
 """Creates the services' streams with several replicas; the services would create them with one.
 
-Runs as a Job in the cluster, and can be run again. The services do not change existing streams.
+Runs as a Job in the cluster, and can be run again. The services only change what they rely on in existing streams.
 """
 
 import asyncio
@@ -23,7 +23,14 @@ PAUSE = 2.0
 FAULTS = (nats.errors.Error, asyncio.TimeoutError, OSError)
 # The same streams as in services/chassis/jetstream.py; a test compares them.
 STREAMS = (
-    StreamConfig(name="EXPORTS", subjects=["exports.jobs"], retention=RetentionPolicy.WORK_QUEUE),
+    StreamConfig(
+        name="EXPORTS",
+        subjects=["exports.jobs.*"],
+        retention=RetentionPolicy.WORK_QUEUE,
+        max_msgs_per_subject=1,
+        discard=DiscardPolicy.NEW,
+        discard_new_per_subject=True,
+    ),
     StreamConfig(name="EXPORT_EVENTS", subjects=["exports.events.*"], retention=RetentionPolicy.LIMITS),
 )
 SEVEN_DAYS = 7 * 24 * 3600.0
@@ -34,9 +41,7 @@ async def keep(context: JetStreamContext, stream: StreamConfig, replicas: int) -
     try:
         found = (await context.stream_info(stream.name or "")).config
     except NotFoundError:
-        wanted = stream.evolve(
-            discard=DiscardPolicy.OLD, max_age=SEVEN_DAYS, storage=StorageType.FILE, num_replicas=replicas
-        )
+        wanted = stream.evolve(max_age=SEVEN_DAYS, storage=StorageType.FILE, num_replicas=replicas)
         await context.add_stream(wanted)
         return
     if found.num_replicas != replicas:
