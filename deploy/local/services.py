@@ -11,7 +11,6 @@ import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from deploy.local.processes.children import Child, NotReady
-from deploy.local.processes.priority import give_way
 from deploy.local.servers import HOST, PORT_FREE_TIMEOUT, is_free
 
 ANSWER_TIMEOUT = 2.0
@@ -40,7 +39,6 @@ class Service:
     """One service: `python -m <module>` with its port in the variable `port_variable`.
 
     `address_variable` gives its `host:port` to the other services. `env` comes on top of the shared environment.
-    A service that `gives_way` runs at low CPU priority.
     """
 
     name: str
@@ -49,14 +47,13 @@ class Service:
     is_ready: Callable[[int], bool]
     address_variable: str | None = None
     env: Mapping[str, str] = field(default_factory=dict)
-    gives_way: bool = False
 
 
 # As in production, one process answers and another makes the files, so a large export does not delay answers.
 EXPORTER = Service(
     "exporter", "services.exporter", "GRPC_PORT", rpc_is_ready, "EXPORTER_ADDRESS", env={"WORKER_JOBS": "0"}
 )
-WORKER = Service("exporter-worker", "services.exporter", "GRPC_PORT", rpc_is_ready, gives_way=True)
+WORKER = Service("exporter-worker", "services.exporter", "GRPC_PORT", rpc_is_ready)
 DELIVERY = Service("delivery", "services.delivery", "GRPC_PORT", rpc_is_ready, "DELIVERY_ADDRESS")
 SCHEDULER = Service("scheduler", "services.scheduler", "GRPC_PORT", rpc_is_ready, "SCHEDULER_ADDRESS")
 GATEWAY = Service("gateway", "services.gateway", "GATEWAY_PORT", http_is_ready)
@@ -79,8 +76,6 @@ class ServiceChild(Child):
             hint = "; set GATEWAY_PORT to another one" if self._service is GATEWAY else ""
             raise NotReady(f"{self.name}: port {self.port} on {HOST} is taken by another program{hint}")
         self.spawn([sys.executable, "-m", self._service.module], self._env)
-        if self._service.gives_way and self.pid is not None:
-            give_way(self.pid)
 
     def is_ready(self) -> bool:
         return self._service.is_ready(self.port)

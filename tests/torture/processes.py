@@ -6,7 +6,6 @@ import signal
 import socket
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -54,11 +53,11 @@ class Tortured(Child):
 
 
 class ServiceProcess(Tortured, ServiceChild):
-    """One replica of a service. A worker does not give way: on a busy machine, it would hardly recover from a fault."""
+    """One replica of a service."""
 
     def __init__(self, service: Service, number: int, port: int, env: Mapping[str, str], logs: Path) -> None:
         name = f"{service.name}-{number}"
-        super().__init__(replace(service, gives_way=False), port, env, logs / f"{name}.log")
+        super().__init__(service, port, env, logs / f"{name}.log")
         self.name = name
 
 

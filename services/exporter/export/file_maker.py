@@ -12,8 +12,10 @@ from services.chassis.faults import BadRequest, Unavailable
 from services.chassis.loops import in_thread
 from services.chassis.mongo import Document
 from services.exporter.catalogue.column_store import ColumnStore, RememberedColumns, request_key
+from services.exporter.catalogue.snapshot import max_documents
 from services.exporter.errors import JobFault
 from services.exporter.export.attempt import Attempt, Progress, Written
+from services.exporter.export.large_exports import LargeExports
 from services.exporter.export.plan import Plan
 from services.exporter.formats.contract import ExportOptions, Format
 from services.exporter.jobs.artifacts import artifact_key
@@ -51,6 +53,7 @@ class FileMaker:
         self._max_columns = max_columns
         self._escape_formulas = escape_formulas
         self._keep_seconds = keep_seconds
+        self._large = LargeExports()
 
     async def make(self, job: Job, progress: Progress, stop: threading.Event) -> FinishedFile:
         """Make the job's file, under a key that contains the job's fence.
@@ -68,7 +71,13 @@ class FileMaker:
             return self._blobs.writer(key, media_type=media_type)
 
         attempt = Attempt(plan, self._client, open_writer, progress, stop)
-        written = await in_thread(attempt.run, name=f"export-{job.id}")
+
+        def run() -> Written:
+            documents = max_documents(self._client, job.tenant, request.format.sheets(plan.options))
+            with self._large.admit(documents, stop):
+                return attempt.run()
+
+        written = await in_thread(run, name=f"export-{job.id}")
         await self._remember(plan, written)
         name = file_name(
             request.options.file_name,

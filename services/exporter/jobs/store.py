@@ -1,7 +1,7 @@
 """Jobs in MongoDB. Every state change is one compare-and-set on one document, with the server's clock (`$$NOW`).
 
-Field `dispatch_at` is the outbox: when the job's wake-up has to be published next. While the job runs, that is the end of
-its lease. It is absent while a wake-up that the stream has confirmed waits for a worker, and once the job has ended.
+Field `dispatch_at` is the outbox: when the job's wake-up has to be published next. While the job runs, that is the end
+of its lease. It is absent while a wake-up that the stream has confirmed waits for a worker, and once the job has ended.
 `event_at` is the same for the event that reports the end.
 """
 

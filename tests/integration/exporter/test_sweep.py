@@ -13,10 +13,10 @@ from services.chassis.blobs.contract import BlobStore
 from services.chassis.blobs.local import LocalStore
 from services.chassis.mongo import Database
 from services.exporter.jobs.artifacts import artifact_key
+from services.exporter.jobs.dispatch import wake_up_of
 from services.exporter.jobs.job import Artifact, FinishedFile, Job, NewJob
 from services.exporter.jobs.store import JobStore, Lease
 from services.exporter.jobs.sweep import Sweeper
-from services.exporter.jobs.dispatch import wake_up_of
 from services.wire import exporter_pb2 as pb
 from tests.integration.exporting import DEADLINE, Exporter, eventually, exporter, new_tenant, products
 

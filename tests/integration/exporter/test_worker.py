@@ -16,8 +16,8 @@ from nats.js.api import AckPolicy, ConsumerInfo, RetentionPolicy
 from deploy.local.servers import Mongod, NatsServer, free_port
 from services.exporter import app
 from services.exporter.formats import formats
-from services.wire import events_pb2
 from services.exporter.jobs.dispatch import wake_up_of
+from services.wire import events_pb2
 from services.wire import exporter_pb2 as pb
 from tests.integration.exporting import Exporter, eventually, exporter, new_tenant, products, refused
 
