@@ -98,7 +98,7 @@ async def test_repeated_and_invalid_wake_ups_create_no_second_file(running: Expo
     client = await nats.connect(nats_url)
     await eventually("the consumer is there", lambda: consumer(client))
     job = await running.create(tenant)
-    for last in [job.id] * 20 + ["no job", "\ufffe", "$$NOW"]:
+    for last in [job.id] * 20 + ["no-job", "\ufffe", "$$NOW"]:
         await client.publish(f"exports.jobs.{last}", b"\xff\xfe")
     done = await running.until(job, pb.JOB_STATE_COMPLETED)
     for _ in range(5):
