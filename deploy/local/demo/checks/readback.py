@@ -5,7 +5,15 @@ from dataclasses import dataclass
 from typing import Any
 
 from deploy.local.demo.checks.readers import Table, read
-from deploy.local.demo.checks.rules import Leaves, columns, is_in_excel, is_in_json, is_in_text, leaves
+from deploy.local.demo.checks.rules import (
+    Leaves,
+    columns,
+    is_in_excel,
+    is_in_json,
+    is_in_text,
+    leaves,
+    without_empty_parents,
+)
 from deploy.local.demo.exports import Exported
 from deploy.local.demo.products.catalogue import Catalogue
 
@@ -55,6 +63,7 @@ def _in_table(
     place: str, expected: list[Leaves], table: Table, is_right: Callable[[Any, Any], bool]
 ) -> Iterator[Difference]:
     if table.columns is not None:
+        expected = without_empty_parents(expected)
         yield from _in_header(place, columns(expected), table.columns)
     if len(table.rows) != len(expected):
         yield Difference(f"{place}, number of rows", len(expected), len(table.rows))

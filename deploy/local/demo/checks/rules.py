@@ -28,6 +28,15 @@ def leaves(document: dict[str, Any], above: str = "") -> Leaves:
     return found
 
 
+def without_empty_parents(documents: list[Leaves]) -> list[Leaves]:
+    """As in a table: an empty object is not shown where another document has fields below it."""
+    parents = {name[:at] for document in documents for name in document for at, sign in enumerate(name) if sign == "."}
+    return [
+        {name: value for name, value in document.items() if value != {} or name not in parents}
+        for document in documents
+    ]
+
+
 def columns(documents: list[Leaves]) -> set[str]:
     """The names of all leaves."""
     return {name for document in documents for name in document}
