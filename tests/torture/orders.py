@@ -21,7 +21,11 @@ ENDED = {"completed", "failed", "cancelled", "expired"}
 SUPPLIERS = 20
 TENANTS = {"small": 40, "middle": 400, "large": 1_500, "huge": 4_500}
 """Products by tenant. The JSON file of `huge` has more than 8 MiB, so it is uploaded to S3 in parts."""
-ACTIVE = {"filters": {"is_active": True}, "include_fields": ["sku", "stock"]}
+BY_ID: Mapping[str, Any] = {"order_by": ["id"]}
+"""Of all orders: the stored order may differ from one member of the replica set to another."""
+PLAIN = {**BY_ID, "escape_formulas": False}
+PRICES = {**BY_ID, "include_fields": ["sku", "price"], "json_lines": True}
+ACTIVE = {**BY_ID, "filters": {"is_active": True}, "include_fields": ["sku", "stock"]}
 EXTENSION = {"csv": "csv", "json": "json", "excel": "xlsx", "zip": "zip"}
 
 
@@ -50,17 +54,15 @@ def orders(tenants: Mapping[str, int]) -> list[Order]:
     for tenant, products in tenants.items():
         share = {"small": 6, "middle": 2}.get(tenant, 1)
         found += [
-            Order(tenant, "json", whole=True, share=share),
-            Order(tenant, "json", {"include_fields": ["sku", "price"], "json_lines": True}, share=4 * share),
+            Order(tenant, "json", BY_ID, whole=True, share=share),
+            Order(tenant, "json", PRICES, share=4 * share),
         ]
         if tenant != "huge":
             found += [
-                Order(tenant, "csv", {"escape_formulas": False}, whole=True, share=2 * share),
-                Order(tenant, "excel", {"include_sheets": ["products", "suppliers"]}, whole=True, share=share),
-                Order(tenant, "zip", {"escape_formulas": False, "max_rows_per_file": products // 3}, True, share),
-                Order(
-                    tenant, "csv", {"filters": {"is_active": True}, "include_fields": ["sku", "stock"]}, share=4 * share
-                ),
+                Order(tenant, "csv", PLAIN, whole=True, share=2 * share),
+                Order(tenant, "excel", BY_ID, share=share),
+                Order(tenant, "zip", {**PLAIN, "max_rows_per_file": products // 3}, whole=True, share=share),
+                Order(tenant, "csv", ACTIVE, share=4 * share),
             ]
     return found
 

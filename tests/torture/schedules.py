@@ -9,13 +9,12 @@ from typing import Any
 
 from tests.torture.account import DUPLICATED, LOST, STUCK, WRONG, Account, Job
 from tests.torture.clients import Platform
-from tests.torture.orders import Order
+from tests.torture.orders import PRICES, Order
 from tests.torture.rest import Rest
 
 MINUTE = timedelta(minutes=1)
 RUN_DEADLINE = 300.0
 LIVE = ("waiting", "submitted")
-ORDER = {"include_fields": ["sku", "price"], "json_lines": True}
 
 
 @dataclass(frozen=True)
@@ -40,7 +39,7 @@ def created(rests: Mapping[str, Rest], platforms: Mapping[str, Sequence[Platform
                 "schedule_name": f"{tenant} {platform.destination.kind}",
                 "cron_expression": "* * * * *",
                 "format": "json",
-                "options": ORDER,
+                "options": PRICES,
                 "misfire": "all",
                 "overlap": overlap,
             }
@@ -91,7 +90,7 @@ def _compared(one: Watched, runs: Sequence[Any], last: datetime, account: Accoun
             account.found(DUPLICATED, f"schedule {one.id} has {number} runs for {fire:%H:%M:%S}")
     for run in runs:
         _judge(one, run, account)
-    order = Order(one.tenant, "json", ORDER)
+    order = Order(one.tenant, "json", PRICES)
     return [
         Job(run["job_id"], one.tenant, order, (one.platform.id,), one.id, is_ambiguous=True)
         for run in runs
