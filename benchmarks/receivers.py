@@ -45,7 +45,7 @@ def main() -> int:
     threading.Thread(target=ftp.serve_forever, daemon=True).start()
     with contextlib.ExitStack() as stack:
         sftp = stack.enter_context(sftp_server(root / "sftp"))
-        s3 = stack.enter_context(s3_server())
+        s3 = stack.enter_context(s3_server(root / "s3"))
         print(json.dumps({"sftp": sftp.config(), "s3": s3.config(), "ftp": ftp_config}), flush=True)
         sys.stdin.read()
         ftp.close_all()

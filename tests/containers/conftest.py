@@ -46,7 +46,7 @@ def patient(cluster: Cluster, key: str) -> Patient:
 
 
 @pytest.fixture(scope="session")
-def s3() -> Iterator[S3Server]:
-    """A destination on this machine, where the overlay's EGRESS_ALLOW lets deliveries go; a process can have one."""
-    with s3_server() as server:
+def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
+    """A destination on this machine, where the overlay's EGRESS_ALLOW lets deliveries go."""
+    with s3_server(tmp_path_factory.mktemp("s3")) as server:
         yield server

@@ -15,7 +15,7 @@ from deploy.local.demo.checks.readback import differences
 from deploy.local.demo.checks.readers import Unreadable
 from deploy.local.demo.deliveries import Delivered, DeliveryFailed, Platform, follow, registered
 from deploy.local.demo.exports import EXPORTS, Exported, fetch
-from deploy.local.demo.own_stack import TENANT, own_stack
+from deploy.local.demo.own_stack import TENANT, own_folder, own_stack
 from deploy.local.demo.products.catalogue import PRODUCTS, SUPPLIERS, Catalogue, made
 from deploy.local.demo.products.filling import fill
 from deploy.local.demo.receivers.s3_server import s3_server
@@ -40,9 +40,10 @@ def made_and_delivered(
     """
     out.print("starting mongod, nats-server, the services, an SFTP server and an S3 server")
     with (
-        own_stack(settings, out.print) as stack,
-        sftp_server(stack.folder / "sftp") as sftp,
-        s3_server() as s3,
+        own_folder(settings, out.print) as data,
+        s3_server(data / "s3", data / "logs" / "s3.log") as s3,
+        own_stack(settings, data, out.print) as stack,
+        sftp_server(data / "sftp") as sftp,
     ):
         fill(stack.mongodb_uri, TENANT, catalogue)
         out.print(f"loaded {len(catalogue.products):,} products and {len(catalogue.suppliers):,} suppliers")

@@ -28,15 +28,29 @@ ENVIRONMENT = {
 
 
 @contextlib.contextmanager
-def own_stack(settings: LocalSettings, report: Callable[[str], None]) -> Iterator[Stack]:
-    """A running stack that is removed with its folder at the end; after a failure the logs are kept.
+def own_folder(settings: LocalSettings, report: Callable[[str], None]) -> Iterator[Path]:
+    """A new folder for the demo's servers, removed at the end; after a failure the logs in it are kept."""
+    settings.local_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+    remove_abandoned(settings.local_dir)
+    folder = Path(tempfile.mkdtemp(prefix=PREFIX, dir=settings.local_dir))
+    try:
+        yield folder
+    except Exception:
+        report(f"the logs are kept in {folder / 'logs'}")
+        raise
+    except BaseException:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def own_stack(settings: LocalSettings, folder: Path, report: Callable[[str], None]) -> Iterator[Stack]:
+    """A running stack with its data in `folder`; stopped at the end.
 
     Raises:
         NotReady: it did not start.
     """
-    settings.local_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
-    remove_abandoned(settings.local_dir)
-    folder = Path(tempfile.mkdtemp(prefix=PREFIX, dir=settings.local_dir))
     stack = Stack(
         folder,
         mongodb_uri=settings.mongodb_uri,
@@ -46,20 +60,12 @@ def own_stack(settings: LocalSettings, report: Callable[[str], None]) -> Iterato
         env={**ENVIRONMENT, **_shared_secrets(settings)},
         report=report,
     )
-    failed = False
     try:
         yield stack.start()
-    except Exception:
-        failed = True
-        raise
     finally:
         if settings.mongodb_uri and stack.api_key:
             _revoke(stack)
         stack.stop()
-        if failed:
-            report(f"the logs are kept in {folder / 'logs'}")
-        else:
-            shutil.rmtree(folder, ignore_errors=True)
 
 
 def _shared_secrets(settings: LocalSettings) -> dict[str, str]:

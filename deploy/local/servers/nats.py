@@ -2,11 +2,10 @@
 
 import contextlib
 import socket
-import sys
 from pathlib import Path
 
 from deploy.local.servers.ports import HOST
-from deploy.local.servers.server import Server, on_path
+from deploy.local.servers.server import Server, beside_python, on_path
 
 
 class NatsServer(Server):
@@ -41,5 +40,4 @@ def nats_program() -> Path:
     Raises:
         NotReady: neither exists.
     """
-    beside = Path(sys.executable).with_name("nats-server")
-    return beside if beside.exists() else on_path("nats-server", "NATS_URL")
+    return beside_python("nats-server") or on_path("nats-server", "NATS_URL")

@@ -1,7 +1,8 @@
 """What the servers share: a data folder, a port, and a program from a wheel or from PATH."""
 
 import shutil
-from collections.abc import Sequence
+import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from deploy.local.processes.children import Child, NotReady
@@ -16,20 +17,30 @@ class Server(Child):
         self.folder = folder
         self.port = port or free_port()
 
-    def _listen(self, command: Sequence[str | Path]) -> None:
+    def _listen(self, command: Sequence[str | Path], env: Mapping[str, str] | None = None) -> None:
         if not is_free(self.port, PORT_FREE_TIMEOUT):
             raise NotReady(f"{self.name}: port {self.port} on {HOST} is taken by another program")
         self.folder.mkdir(parents=True, exist_ok=True)
-        self.spawn(command)
+        self.spawn(command, env)
 
 
-def on_path(program: str, variable: str) -> Path:
+def beside_python(program: str) -> Path | None:
+    """The program that a wheel installed beside Python, if there is one."""
+    found = Path(sys.executable).with_name(program)
+    return found if found.exists() else None
+
+
+def on_path(program: str, variable: str = "") -> Path:
     """The program from PATH.
+
+    Args:
+        variable: the setting with the address of a running server, if there is one.
 
     Raises:
         NotReady: it is not there.
     """
     found = shutil.which(program)
     if found is None:
-        raise NotReady(f"{program} not found: run `make setup`, or set {variable} to the address of a running server")
+        instead = f", or set {variable} to the address of a running server" if variable else ""
+        raise NotReady(f"{program} not found: run `make setup`{instead}")
     return Path(found)

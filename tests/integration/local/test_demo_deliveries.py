@@ -38,8 +38,8 @@ def sftp(tmp_path: Path) -> Iterator[SftpServer]:
 
 
 @pytest.fixture(scope="module")
-def s3() -> Iterator[S3Server]:
-    with s3_server() as server:
+def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
+    with s3_server(tmp_path_factory.mktemp("s3")) as server:
         yield server
 
 

@@ -1,55 +1,53 @@
-"""An S3 server for the demo: moto on a free port of this machine, with one bucket."""
+"""An S3 server for the demo: SeaweedFS on a free port of this machine, with one bucket."""
 
 import contextlib
-import logging
 from collections.abc import Iterator
+from functools import cached_property
+from pathlib import Path
 from typing import Any
 
-from moto.core.models import DEFAULT_ACCOUNT_ID
-from moto.s3.models import s3_backends
-from moto.server import ThreadedMotoServer
+from deploy.local.servers.seaweedfs import REGION, SeaweedFS
 
-from deploy.local.servers import HOST
-
-BUCKET, PREFIX, REGION = "demo", "exports", "us-east-1"
+BUCKET, PREFIX = "demo", "exports"
 
 
 class S3Server:
-    """The server and its storage: this process's memory, or a temporary file for an object of more than 16 MiB."""
+    """The launched server; the first call of `config` waits until it is ready, and makes the bucket."""
 
     kind = "s3"
 
-    def __init__(self, port: int) -> None:
-        self._port = port
-        self._storage: Any = s3_backends[DEFAULT_ACCOUNT_ID]["aws"]
-        self._storage.create_bucket(BUCKET, REGION)
+    def __init__(self, server: SeaweedFS) -> None:
+        self._server = server
 
     def config(self) -> dict[str, Any]:
-        """A platform config for this server; moto accepts every access key."""
+        """A platform config for this server."""
         return {
-            "endpoint_url": f"http://{HOST}:{self._port}",
-            "bucket": BUCKET,
+            "endpoint_url": self._server.url,
+            "bucket": self._bucket,
             "prefix": PREFIX,
             "region": REGION,
-            "access_key_id": "demo",
-            "secret_access_key": "anything",
+            "access_key_id": self._server.access_key,
+            "secret_access_key": self._server.secret_key,
         }
 
     def content(self, remote: str) -> bytes | None:
         """The object at `s3://bucket/key`, or None."""
         bucket, _, key = remote.removeprefix("s3://").partition("/")
-        found = self._storage.buckets[bucket].keys.get(key)
-        return None if found is None else bytes(found.value)
+        return self._server.content(bucket, key)
+
+    @cached_property
+    def _bucket(self) -> str:
+        self._server.wait_ready()
+        self._server.client.create_bucket(Bucket=BUCKET)
+        return BUCKET
 
 
 @contextlib.contextmanager
-def s3_server() -> Iterator[S3Server]:
-    """A server that is stopped at the end."""
-    # Request logs would mix with the demo's output.
-    logging.getLogger("werkzeug").setLevel(logging.ERROR)
-    server = ThreadedMotoServer(HOST, 0, verbose=False)
-    server.start()
+def s3_server(folder: Path, log: Path | None = None) -> Iterator[S3Server]:
+    """A server with its data in `folder`, started without waiting; stopped at the end."""
+    server = SeaweedFS(folder, log=log)
+    server.launch()
     try:
-        yield S3Server(server.get_host_and_port()[1])
+        yield S3Server(server)
     finally:
         server.stop()
