@@ -12,10 +12,13 @@ GRAIN = 256 * 1024
 
 @dataclass
 class Session:
-    """One upload, of a new file (`new` describes it) or of new content for an existing one (`changes`)."""
+    """One upload, of a new file (`new` describes it) or of new content for an existing one (`changes`).
+
+    `size` is None until the client says it, with the last part at the latest.
+    """
 
     who: Account
-    size: int
+    size: int | None
     mime: str
     new: Item | None = None
     changes: str = ""
@@ -44,6 +47,13 @@ class Sessions:
         self.started += 1
         return upload_id
 
+    def finish_at_once(self, session: Session, content: bytes) -> Item:
+        """The item of an upload in one request."""
+        session.received += content
+        self._finish(session)
+        assert session.made is not None
+        return session.made
+
     def unfinished(self) -> list[str]:
         """Uploads whose URL the client knows, neither finished nor cancelled."""
         unfinished = [(name, s) for name, s in self._open.items() if s.made is None and s.known]
@@ -70,10 +80,14 @@ class Sessions:
         """Receive a part, or only a query of the offset; returns whether the upload is complete."""
         if session.made is not None:
             return True
-        if given is not None and re.fullmatch(rf"bytes \*/({session.size}|\*)", given):
+        asked = re.fullmatch(r"bytes \*/(\d+|\*)", given or "")
+        if asked is not None and (session.size is None or asked[1] in ("*", str(session.size))):
             if length != 0:
                 raise Refusal(400, "badRequest", "Asking for the state takes no content.")
-            return False
+            if session.size is None and asked[1] == str(len(session.received)):  # all of it has been sent
+                session.size = len(session.received)
+                self._finish(session)
+            return session.made is not None
         start, end = self._range(session, given, length)
         self.parts.append(f"{start}-{end - 1}")
         limit = end if self.keep_at_most is None else min(end, start + self.keep_at_most)
@@ -85,7 +99,7 @@ class Sessions:
             session.received += held[:whole]
             del held[:whole]
         session.received += held[: limit - len(session.received)]
-        if len(session.received) < session.size:
+        if session.size is None or len(session.received) < session.size:
             return False
         self._finish(session)
         return True
@@ -95,14 +109,17 @@ class Sessions:
         if length is None:
             raise Refusal(411, "badRequest", "Content-Length is required.")
         if given is None:  # all in one
-            if length != session.size or session.received:
+            if session.size not in (None, length) or session.received:
                 raise Refusal(400, "badRequest", "The content is not as long as X-Upload-Content-Length.")
+            session.size = length
             return 0, length
-        found = re.fullmatch(r"bytes (\d+)-(\d+)/(\d+)", given)
+        found = re.fullmatch(r"bytes (\d+)-(\d+)/(\d+|\*)", given)
         if found is None:
             raise Refusal(400, "badRequest", "Failed to parse Content-Range header.")
-        start, end, size = int(found[1]), int(found[2]) + 1, int(found[3])
-        if size != session.size or end - start != length or end > size or length == 0:
+        start, end, size = int(found[1]), int(found[2]) + 1, None if found[3] == "*" else int(found[3])
+        if session.size is None:
+            session.size = size
+        if size != session.size or end - start != length or (size is not None and end > size) or length == 0:
             raise Refusal(400, "badRequest", "Content-Range, Content-Length and the size do not agree.")
         if start != len(session.received):
             raise Refusal(400, "badRequest", f"The next byte is {len(session.received)}, not {start}.")

@@ -14,7 +14,8 @@ WRITERS = ("owner", "organizer", "fileOrganizer", "writer")
 DELETERS = ("owner", "organizer")
 _TERMS = re.compile(
     r"(?:name\s*=\s*'(?P<name>(?:[^'\\]|\\['\\])*)'|'(?P<parent>(?:[^'\\]|\\['\\])*)'\s+in\s+parents"
-    r"|trashed\s*=\s*(?P<trashed>true|false))"
+    r"|name\s+contains\s+'(?P<prefix>(?:[^'\\]|\\['\\])*)'|trashed\s*=\s*(?P<trashed>true|false)"
+    r"|mimeType\s*=\s*'(?P<mime>[^'\\]*)'|mimeType\s*!=\s*'(?P<other_mime>[^'\\]*)')"
 )
 
 _AND = re.compile(r"\s+and\s+")
@@ -86,11 +87,20 @@ class Store:
         return "1" + secrets.token_urlsafe(24)
 
     def see(self, item_id: str, who: Account, *, all_drives: bool) -> Item:
-        """An item, if this account may see it."""
+        """An item, if this account may see it; `root` is its My Drive."""
+        if item_id == "root":
+            return self._root(who)
         found = self.items.get(item_id)
         if found is None or not self.role(found, who) or (found.drive and not all_drives):
             raise Refusal(404, "notFound", f"File not found: {item_id}.")
         return found
+
+    def _root(self, who: Account) -> Item:
+        for item in self.items.values():
+            if item.owner == who.email and not item.parent and not item.drive:
+                return item
+        # Every account has one, and a service account's is empty.
+        return self.add("My Drive", "", who.email, mime=FOLDER)
 
     def role(self, item: Item, who: Account) -> str:
         """The account's role at the item, its own or inherited from folders."""
@@ -112,17 +122,27 @@ class Store:
             text = "The user's Drive storage quota has been exceeded."
             raise Refusal(403, "storageQuotaExceeded", text, "usageLimits")
 
-    def check_new(self, body: Mapping[str, Any], who: Account, *, all_drives: bool) -> Item:
-        """Check a request for a new file; returns its folder."""
-        parents = body.get("parents")
-        if not isinstance(parents, list) or len(parents) != 1:
+    def new_item(self, body: Mapping[str, Any], who: Account, *, all_drives: bool, mime: str = "") -> Item:
+        """The item that a request for a new file or folder describes, without content and not yet stored."""
+        parent = self._parent(body, who, all_drives=all_drives)
+        self.check_room(parent, who, new=True)
+        if "id" in body:
+            self.check_id(body["id"])
+        mime = body.get("mimeType") or mime or "application/octet-stream"
+        owner = "" if parent.drive else who.email
+        new_id = body.get("id") or self.reserve(1)[0]
+        return Item(new_id, body.get("name", "Untitled"), mime, parent.id, parent.drive, owner, self.now())
+
+    def _parent(self, body: Mapping[str, Any], who: Account, *, all_drives: bool) -> Item:
+        """The folder of a new file; that is the account's My Drive unless the request names another."""
+        parents = body.get("parents", ["root"])
+        if len(parents) != 1:
             raise Refusal(400, "invalid", "A file must have exactly one parent.")
         parent = self.see(parents[0], who, all_drives=all_drives)
         if parent.mime != FOLDER:
             raise Refusal(403, "parentNotAFolder", "The specified parent is not a folder.")
         if self.role(parent, who) not in WRITERS:
             raise Refusal(403, "insufficientParentPermissions", "Insufficient permissions for the specified parent.")
-        self.check_id(str(body.get("id", "")))
         return parent
 
     def check_id(self, new_id: str) -> None:
@@ -138,6 +158,14 @@ class Store:
             text = "The user does not have sufficient permissions for this file."
             raise Refusal(403, "insufficientFilePermissions", text)
 
+    def change(self, item: Item, body: Mapping[str, Any], who: Account) -> None:
+        """Change an item's description."""
+        self.check_change(item, who)
+        if set(body) - {"trashed", "name", "mimeType"}:
+            raise Refusal(403, "fieldNotWritable", "The resource body includes fields which are not directly writable.")
+        item.trashed, item.name = body.get("trashed", item.trashed), body.get("name", item.name)
+        item.mime = body.get("mimeType", item.mime)
+
     def delete(self, item: Item, who: Account) -> None:
         """Delete permanently; on a shared drive only its managers may."""
         if self.role(item, who) not in DELETERS:
@@ -146,17 +174,20 @@ class Store:
         del self.items[item.id]
         self.gone.add(item.id)
 
-    def select(self, query: str, who: Account, *, all_drives: bool) -> list[Item]:
-        """The items that match a `q`; names are compared case-insensitively."""
-        wanted = parse_query(query)
+    def select(self, query: str | None, who: Account, *, all_drives: bool) -> list[Item]:
+        """The items that match a `q`, or all of them; names are compared case-insensitively."""
+        wanted = {} if query is None else parse_query(query)
         if "parent" in wanted:
-            self.see(wanted["parent"], who, all_drives=all_drives)
+            wanted["parent"] = self.see(wanted["parent"], who, all_drives=all_drives).id
         return [
             item
             for item in self.items.values()
             if self.role(item, who)
             and (all_drives or not item.drive)
             and item.name.casefold() == wanted.get("name", item.name).casefold()
+            and item.name.casefold().startswith(wanted.get("prefix", "").casefold())
+            and item.mime == wanted.get("mime", item.mime)
+            and item.mime != wanted.get("other_mime")
             and item.parent == wanted.get("parent", item.parent)
             and str(item.trashed).lower() == wanted.get("trashed", str(item.trashed).lower())
         ]
@@ -184,7 +215,7 @@ class Store:
 
 
 def parse_query(query: str) -> dict[str, str]:
-    """The terms of a `q` as the destination sends it, joined with `and`."""
+    """The terms of a `q`, joined with `and`; Drive has more of them."""
     found: dict[str, str] = {}
     at = 0
     while True:

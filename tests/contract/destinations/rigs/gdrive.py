@@ -26,6 +26,8 @@ def local(credentials: Credentials) -> Endpoints:
 class DriveRig:
     """The server and an independent view of its files."""
 
+    scale = 1
+
     def __init__(self, kind: Literal["service", "person"]) -> None:
         self.kind = kind
         self.server = DriveServer()
