@@ -71,10 +71,12 @@ class Google:
 def google(running: DriveRig) -> Google:
     running.clear()
     info = running.config()["credentials"]
+    login: Any
+    untyped: Any = service_account.Credentials if running.kind == "service" else credentials.Credentials
     if running.kind == "service":
-        login = service_account.Credentials.from_service_account_info(info, scopes=SCOPES)
+        login = untyped.from_service_account_info(info, scopes=SCOPES)
     else:
-        login = credentials.Credentials.from_authorized_user_info(info, SCOPES)
+        login = untyped.from_authorized_user_info(info, SCOPES)
         login._token_uri = info["token_uri"]  # it only knows Google's own
     here = {**document(), "rootUrl": f"http://127.0.0.1:{running.port}/"}
     http = google_auth_httplib2.AuthorizedHttp(login, http=build_http())
