@@ -11,7 +11,7 @@ import pytest
 from deploy.local.demo import __main__ as program
 from deploy.local.demo.deliveries import DeliveryFailed, Destination, follow, registered
 from deploy.local.demo.exports import EXPORTS, Exported, fetch
-from deploy.local.demo.own_stack import TENANT, own_stack
+from deploy.local.demo.own_stack import TENANT, own_folder, own_stack
 from deploy.local.demo.products.catalogue import made
 from deploy.local.demo.products.filling import fill
 from deploy.local.demo.receivers.s3_server import S3Server, s3_server
@@ -26,7 +26,7 @@ CSV = EXPORTS[0]
 def rest(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rest]:
     """The gateway of a demo's stack with a small catalogue."""
     settings = LocalSettings(local_dir=tmp_path_factory.mktemp("local"), mongodb_uri=None, nats_url=None)
-    with own_stack(settings, print) as stack:
+    with own_folder(settings, print) as folder, own_stack(settings, folder, print) as stack:
         fill(stack.mongodb_uri, TENANT, made(20, 1))
         yield Rest(stack.url, stack.api_key)
 
