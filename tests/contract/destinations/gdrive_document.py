@@ -123,7 +123,8 @@ def _selection(text: str, at: int) -> tuple[Selection, int]:
         name = _NAME.match(text, at)
         if name is None:
             raise Refusal(400, "invalidParameter", f"Invalid field selection {text[at:]}")
-        at, inner = name.end(), {}
+        inner: Selection = {}
+        at = name.end()
         if text[at : at + 1] == "/":
             last = _NAME.match(text, at + 1)
             inner, at = ({last[0]: {}}, last.end()) if last else ({}, at)

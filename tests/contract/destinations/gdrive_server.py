@@ -277,7 +277,7 @@ async def _sent(request: web.Request) -> Sent:
 def _related(content_type: str, body: bytes) -> Sent:
     """The two parts of a multipart upload: description and content."""
     message = email.message_from_bytes(b"Content-Type: " + content_type.encode() + b"\r\n\r\n" + body)
-    parts = message.get_payload()
+    parts: Any = message.get_payload()
     if not isinstance(parts, list) or len(parts) != 2 or parts[0].get_content_type() != "application/json":
         raise Refusal(400, "badContent", "A multipart upload has a JSON part and a part with the content.")
     described, content = (part.get_payload(decode=True) for part in parts)

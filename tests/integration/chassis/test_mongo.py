@@ -1,7 +1,7 @@
 """What calls of MongoDB do when the server hangs or shuts down, and how documents are inserted once and paged."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -25,8 +25,8 @@ SHUTDOWN_IN_PROGRESS = 91
 class FailingMongod(Mongod):
     """A mongod that can be told to fail commands."""
 
-    def _listen(self, command: Sequence[str | Path]) -> None:
-        super()._listen([*command, "--setParameter", "enableTestCommands=1"])
+    def _listen(self, command: Sequence[str | Path], env: Mapping[str, str] | None = None) -> None:
+        super()._listen([*command, "--setParameter", "enableTestCommands=1"], env)
 
 
 @pytest.fixture(scope="module")
