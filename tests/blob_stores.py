@@ -1,51 +1,54 @@
-"""Stores for tests: a folder, and a bucket on moto's S3 server behind a real socket."""
+"""Stores for tests: a folder, and a bucket of SeaweedFS."""
 
 import asyncio
-import os
-import urllib.request
 import uuid
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 import pytest
-from moto.server import ThreadedMotoServer
 
+from deploy.local.servers.seaweedfs import SeaweedFS
 from services.chassis.blobs import open_store
 from services.chassis.blobs.contract import BlobStore
 
 MIB = 1024 * 1024
+SHARED = "shared"
 
 
-@contextmanager
-def s3_server(port: int = 0) -> Iterator[str]:
-    """The address of a running S3 server."""
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=port)
-    server.start()
-    host, bound = server.get_host_and_port()
-    try:
-        yield f"http://{host}:{bound}"
-    finally:
-        server.stop()
+def use_s3(
+    monkeypatch: pytest.MonkeyPatch,
+    server: SeaweedFS | None,
+    endpoint: str | None = None,
+    region: str | None = "eu-central-1",
+) -> None:
+    """Set what the store reads from its environment.
 
-
-def use_s3(monkeypatch: pytest.MonkeyPatch, endpoint: str, region: str | None = "eu-central-1") -> None:
-    """Set what the store reads from its environment."""
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "tests")
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "no secret")
-    monkeypatch.setenv("AWS_ENDPOINT_URL_S3", endpoint)
+    Args:
+        server: whose keys to use; None for a server that takes any key.
+        endpoint: if it is not that of the server.
+    """
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", server.access_key if server else "tests")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", server.secret_key if server else "no secret")
+    monkeypatch.setenv("AWS_ENDPOINT_URL_S3", endpoint or (server.url if server else ""))
     monkeypatch.delenv("AWS_DEFAULT_REGION", raising=False)
     monkeypatch.delenv("AWS_REGION", raising=False)
     if region is not None:
         monkeypatch.setenv("AWS_REGION", region)
 
 
-def new_bucket(name: str | None = None) -> str:
-    """The name of a new, empty bucket on the server in use."""
-    name = name or f"bucket-{uuid.uuid4().hex[:12]}"
-    address = f"{os.environ['AWS_ENDPOINT_URL_S3']}/{name}"
-    with urllib.request.urlopen(urllib.request.Request(address, method="PUT")):
-        return name
+def new_bucket(server: SeaweedFS) -> str:
+    """The name of a new, empty bucket. Its first object takes a quarter of a second, so prefer `new_prefix`."""
+    name = f"bucket-{uuid.uuid4().hex[:12]}"
+    server.client.create_bucket(Bucket=name)
+    return name
+
+
+def new_prefix(server: SeaweedFS) -> str:
+    """The URL of an empty prefix in a bucket that tests share."""
+    with suppress(server.client.exceptions.BucketAlreadyOwnedByYou, server.client.exceptions.BucketAlreadyExists):
+        server.client.create_bucket(Bucket=SHARED)
+    return f"s3://{SHARED}/{uuid.uuid4().hex[:12]}/prefix"
 
 
 @asynccontextmanager

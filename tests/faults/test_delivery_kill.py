@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 
 from tests.contract.destinations.rigs import Rig
+from tests.contract.destinations.rigs._moto import MotoRig
 from tests.contract.destinations.rigs.ftp import FtpRig
 from tests.contract.destinations.rigs.gdrive import DriveRig
 from tests.contract.destinations.rigs.minio import MinioRig
-from tests.contract.destinations.rigs.s3 import S3Rig
 from tests.contract.destinations.rigs.sftp import SftpRig
 from tests.rest import Rest
 from tests.system import System, eventually, running
@@ -28,7 +28,7 @@ KINDS = ["sftp", "ftp", "s3", "gdrive"]
 RIGS: dict[str, Callable[[], Rig]] = {
     "sftp": SftpRig,
     "ftp": FtpRig,
-    "s3": S3Rig,
+    "s3": MotoRig,
     "minio": MinioRig,
     "gdrive": lambda: DriveRig("service"),
 }
@@ -152,7 +152,7 @@ def test_many_kills_at_random_moments_leave_one_whole_file_each(system: System, 
 @pytest.mark.parametrize("exports", [20, pytest.param(500, marks=pytest.mark.full)])
 @pytest.mark.parametrize("rig", ["s3"], indirect=True)
 def test_exports_completed_while_delivery_was_away_and_events_were_lost_are_delivered_once(
-    system: System, rig: S3Rig, exports: int
+    system: System, rig: MotoRig, exports: int
 ) -> None:
     tenant = f"shop-{exports}"
     client = system.client(tenant)

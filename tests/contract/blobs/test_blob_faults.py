@@ -16,11 +16,13 @@ from threading import Thread
 
 import pytest
 
-from deploy.local.servers import free_port
+from deploy.local.servers import HOST
 from services.chassis.blobs import open_store
 from services.chassis.blobs.contract import BlobStore, StoreFull, StoreUnavailable
-from tests.blob_stores import MIB, folder_url, get, listed, new_bucket, opened, put, s3_server, use_s3
+from tests.blob_stores import MIB, folder_url, get, listed, new_prefix, opened, put, use_s3
+from tests.real_servers import seaweedfs
 from tests.system import ROOT
+from tests.tcp_proxy import TcpProxy
 
 KEY = "tenant/job/1/export.csv"
 NO_UPLOADS = b"<ListMultipartUploadsResult/>"
@@ -92,37 +94,51 @@ async def test_a_folder_that_disappeared_is_unavailable_and_is_not_created_again
 
 
 async def test_a_missing_bucket_is_unavailable(monkeypatch: pytest.MonkeyPatch) -> None:
-    with s3_server() as endpoint:
-        use_s3(monkeypatch, endpoint)
-        async with opened("s3://no-such-bucket/prefix") as store:
-            await assert_unavailable(store)
-
-
-async def test_a_stopped_server_is_unavailable_until_it_is_back(monkeypatch: pytest.MonkeyPatch) -> None:
-    port = free_port()
-    use_s3(monkeypatch, f"http://127.0.0.1:{port}")
-    async with opened("s3://bucket/prefix") as store:
+    use_s3(monkeypatch, seaweedfs())
+    async with opened("s3://no-such-bucket/prefix") as store:
         await assert_unavailable(store)
-        with s3_server(port):
-            new_bucket("bucket")
-            await put(store, KEY, b"x")
-            assert await get(store, KEY) == b"x"
 
 
-async def test_a_server_that_stops_while_a_blob_is_written_is_unavailable(monkeypatch: pytest.MonkeyPatch) -> None:
-    with s3_server() as endpoint:
-        use_s3(monkeypatch, endpoint)
-        store = await open_store(f"s3://{new_bucket()}")
+async def test_wrong_keys_are_unavailable(monkeypatch: pytest.MonkeyPatch) -> None:
+    use_s3(monkeypatch, None, seaweedfs().url)
+    async with opened(new_prefix(seaweedfs())) as store:
+        await assert_unavailable(store)
+
+
+@pytest.fixture
+def proxy() -> Iterator[TcpProxy]:
+    """The way to SeaweedFS."""
+    with TcpProxy(HOST, seaweedfs().port) as running:
+        yield running
+
+
+async def test_an_unreachable_server_is_unavailable_until_it_is_back(
+    monkeypatch: pytest.MonkeyPatch, proxy: TcpProxy
+) -> None:
+    use_s3(monkeypatch, seaweedfs(), f"http://{HOST}:{proxy.port}")
+    async with opened(new_prefix(seaweedfs())) as store:
+        proxy.refuse()
+        await assert_unavailable(store)
+        proxy.heal()
+        await put(store, KEY, b"x")
+        assert await get(store, KEY) == b"x"
+
+
+async def test_a_server_that_goes_away_while_a_blob_is_written_is_unavailable(
+    monkeypatch: pytest.MonkeyPatch, proxy: TcpProxy
+) -> None:
+    use_s3(monkeypatch, seaweedfs(), f"http://{HOST}:{proxy.port}")
+    async with opened(new_prefix(seaweedfs())) as store:
         writer = await asyncio.to_thread(store.writer, KEY, media_type="text/csv")
         await asyncio.to_thread(writer.write, bytes(9 * MIB))
-    with pytest.raises(StoreUnavailable):
-        await asyncio.to_thread(writer.commit)
-    await asyncio.to_thread(writer.abort)
-    await store.close()
+        proxy.refuse()
+        with pytest.raises(StoreUnavailable):
+            await asyncio.to_thread(writer.commit)
+        await asyncio.to_thread(writer.abort)
 
 
 async def test_missing_credentials_are_unavailable(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    use_s3(monkeypatch, "http://127.0.0.1:9")
+    use_s3(monkeypatch, None, "http://127.0.0.1:9")
     monkeypatch.delenv("AWS_ACCESS_KEY_ID")
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
     monkeypatch.setenv("HOME", str(tmp_path))
@@ -133,7 +149,7 @@ async def test_missing_credentials_are_unavailable(monkeypatch: pytest.MonkeyPat
 async def test_a_refusal_is_unavailable_and_names_the_reason(monkeypatch: pytest.MonkeyPatch) -> None:
     body = b"<Error><Code>AccessDenied</Code><Message>Not you</Message></Error>"
     with answering(lambda _method, _path: (403, body)) as (endpoint, _):
-        use_s3(monkeypatch, endpoint)
+        use_s3(monkeypatch, None, endpoint)
         async with opened("s3://bucket") as store:
             with pytest.raises(StoreUnavailable, match="AccessDenied: Not you"):
                 await get(store, KEY)
@@ -146,7 +162,7 @@ async def test_an_interrupted_read_is_unavailable_and_never_short(
     monkeypatch: pytest.MonkeyPatch, cut_after: int
 ) -> None:
     with answering(lambda _method, _path: (200, bytes(cut_after)), promised=5000) as (endpoint, _):
-        use_s3(monkeypatch, endpoint)
+        use_s3(monkeypatch, None, endpoint)
         async with opened("s3://bucket") as store:
             with pytest.raises(StoreUnavailable):
                 await get(store, KEY)
@@ -165,7 +181,7 @@ async def test_a_full_bucket_is_full_and_its_upload_is_aborted(
         return (204, b"") if method == "DELETE" else (200, UPLOAD if method == "POST" else NO_UPLOADS)
 
     with answering(answer) as (endpoint, asked):
-        use_s3(monkeypatch, endpoint)
+        use_s3(monkeypatch, None, endpoint)
         async with opened("s3://bucket") as store:
             with pytest.raises(StoreFull, match="No room"):
                 await put(store, KEY, b"small")
@@ -188,7 +204,7 @@ async def test_requests_are_signed_for_the_region_of_the_environment(
     monkeypatch: pytest.MonkeyPatch, variables: dict[str, str], region: str
 ) -> None:
     with answering(lambda _method, _path: (200, NO_UPLOADS)) as (endpoint, asked):
-        use_s3(monkeypatch, endpoint, region=None)
+        use_s3(monkeypatch, None, endpoint, region=None)
         monkeypatch.setenv("AWS_CONFIG_FILE", "/nowhere")
         for name, value in variables.items():
             monkeypatch.setenv(name, value)
@@ -204,7 +220,7 @@ async def test_every_byte_goes_out_under_a_checksum(monkeypatch: pytest.MonkeyPa
         return base64.b64encode(zlib.crc32(data).to_bytes(4, "big")).decode()
 
     with answering(lambda method, _path: (200, UPLOAD if method == "POST" else NO_UPLOADS)) as (endpoint, asked):
-        use_s3(monkeypatch, endpoint)
+        use_s3(monkeypatch, None, endpoint)
         async with opened("s3://bucket") as store:
             await put(store, KEY, b"small")
             await put(store, KEY, b"x" * 9 * MIB)
@@ -234,7 +250,7 @@ async def test_a_url_without_a_store_is_refused(url: str) -> None:
 
 
 async def test_a_wrong_endpoint_is_refused_when_the_store_is_opened(monkeypatch: pytest.MonkeyPatch) -> None:
-    use_s3(monkeypatch, "no address")
+    use_s3(monkeypatch, None, "no address")
     with pytest.raises(OSError, match="s3://bucket/ cannot be used: Invalid endpoint"):
         await open_store("s3://bucket")
 

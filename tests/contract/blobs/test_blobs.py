@@ -3,7 +3,7 @@
 import asyncio
 import random
 import shutil
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import aclosing
 from pathlib import Path
 
@@ -12,7 +12,8 @@ import pytest
 from services.chassis.blobs.contract import CHUNK, BlobError, BlobMissing, BlobStore, StoreUnavailable
 from services.chassis.blobs.local import LocalStore
 from services.chassis.blobs.s3 import S3Store
-from tests.blob_stores import MIB, begin, folder_url, get, listed, new_bucket, opened, put, s3_server, use_s3
+from tests.blob_stores import MIB, begin, folder_url, get, listed, new_bucket, new_prefix, opened, put, use_s3
+from tests.real_servers import seaweedfs
 from tests.system import eventually
 
 KEY = "tenant/job/1/export.csv"
@@ -20,20 +21,18 @@ LARGE = random.Random(1).randbytes(20 * MIB + 12_345)
 PARTS = LARGE[: 9 * MIB]
 """More than a store keeps in memory."""
 SMALL = LARGE[:100_000]
-
-
-@pytest.fixture(scope="module")
-def endpoint() -> Iterator[str]:
-    with s3_server() as address:
-        yield address
+PAGE = 1000
+"""Objects in one answer."""
 
 
 @pytest.fixture(params=["folder", "bucket"])
 async def store(
-    request: pytest.FixtureRequest, endpoint: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> AsyncIterator[BlobStore]:
-    use_s3(monkeypatch, endpoint)
-    url = folder_url(tmp_path) if request.param == "folder" else f"s3://{new_bucket()}/some/prefix"
+    url = folder_url(tmp_path)
+    if request.param == "bucket":
+        use_s3(monkeypatch, seaweedfs())
+        url = new_prefix(seaweedfs())
     async with opened(url) as found:
         yield found
 
@@ -272,9 +271,9 @@ async def test_files_that_disappear_are_not_listed(tmp_path: Path) -> None:
         assert [key async for key in keys] == ["d/e/f"]
 
 
-async def test_objects_outside_the_prefix_are_not_listed(endpoint: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    use_s3(monkeypatch, endpoint)
-    bucket = new_bucket()
+async def test_objects_outside_the_prefix_are_not_listed(monkeypatch: pytest.MonkeyPatch) -> None:
+    use_s3(monkeypatch, seaweedfs())
+    bucket = new_bucket(seaweedfs())
     async with opened(f"s3://{bucket}") as whole, opened(f"s3://{bucket}/exports") as ours:
         await put(whole, "exports2/a", b"theirs")
         await put(whole, "b", b"theirs")
@@ -284,10 +283,11 @@ async def test_objects_outside_the_prefix_are_not_listed(endpoint: str, monkeypa
         assert await listed(whole) == ["b", "c.part", "exports/a", "exports2/a"]
 
 
-async def test_more_objects_than_a_page_holds_are_all_listed(endpoint: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    use_s3(monkeypatch, endpoint)
-    monkeypatch.setenv("MOTO_S3_DEFAULT_MAX_KEYS", "10")
-    async with opened(f"s3://{new_bucket()}/p") as store:
-        keys = [f"k/{number:04}" for number in range(25)]
-        await asyncio.gather(*(put(store, key, b"") for key in keys))
+@pytest.mark.full
+async def test_more_objects_than_a_page_holds_are_all_listed(monkeypatch: pytest.MonkeyPatch) -> None:
+    use_s3(monkeypatch, seaweedfs())
+    async with opened(new_prefix(seaweedfs())) as store:
+        keys = [f"k/{number:04}" for number in range(PAGE + 5)]
+        for start in range(0, len(keys), 50):
+            await asyncio.gather(*(put(store, key, b"") for key in keys[start : start + 50]))
         assert await listed(store) == keys

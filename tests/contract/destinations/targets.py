@@ -8,7 +8,7 @@ from typing import Any
 from services.chassis.networks import parse_networks
 from services.delivery.destinations.contract import Destination, RemoteFile, Session
 from services.delivery.destinations.egress import Egress, Rules
-from tests.contract.destinations.payloads import File, MemoryNotes, Seen
+from tests.contract.destinations.payloads import MIB, File, MemoryNotes, Seen, some
 from tests.contract.destinations.rigs import Line, Rig
 
 LOOPBACK = Egress(Rules(allow=parse_networks("127.0.0.0/8")))
@@ -25,6 +25,11 @@ class Target:
         self.faults = line.faults
         self.pins = MemoryNotes()
         self.destination: Destination = rig.destination(SILENCE_SECONDS)
+        whole = rig.scale * MIB
+        self.old, self.new, self.large = some(whole, seed=1), some(whole + 12_345, seed=2), some(4 * whole, seed=3)
+        """Contents of files, each in several parts."""
+        self.broken_at = whole - 200_000
+        """Where the source of `new` fails; parts have been sent then."""
 
     @asynccontextmanager
     async def session(
@@ -72,7 +77,7 @@ def watched(rig: Rig, name: str, *allowed: bytes) -> Iterator[None]:
             if seen is not None and seen not in allowed:
                 wrong.append(f"{len(seen)} bytes, where {[len(content) for content in allowed]} are whole files")
             looked.set()
-            ended.wait(0.005)
+            ended.wait(0.02)
 
     reader = threading.Thread(target=look, name="reader")
     reader.start()

@@ -26,9 +26,6 @@ RIGS = [
 FAULT_RIGS = [pytest.param(found[0], id=name) for name, found in rigs().items() if name != "minio"]
 """One rig of each protocol, for the cases with broken connections; the other rigs differ only in their configs."""
 NAME = "products.csv"
-OLD, NEW = some(MIB, seed=1), some(MIB + 12_345, seed=2)
-LARGE = some(4 * MIB, seed=3)
-HALF = MIB // 2
 CUTS = 12
 DOWN_CUTS = 6
 on_fault_rigs = pytest.mark.parametrize("rig", FAULT_RIGS, indirect=True)
@@ -72,7 +69,7 @@ async def failure(target: Target, name: str, file: File) -> DestinationError:
 
 async def interrupted(target: Target, name: str, file: File) -> None:
     """An attempt that ends half-way because its source fails."""
-    file.broken_at = HALF
+    file.broken_at = target.broken_at
     with pytest.raises(SourceBroken):
         await target.send(name, file)
     file.broken_at = None
@@ -128,39 +125,39 @@ async def test_file_names_are_kept_exactly(target: Target, name: str) -> None:
 
 
 async def test_an_existing_file_is_replaced_if_that_is_allowed(target: Target) -> None:
-    await target.send(NAME, File(OLD, "first"))
-    with watched(target.rig, NAME, OLD, NEW):
-        await target.send(NAME, File(NEW, "second"))
-    assert_holds(target, **{NAME: NEW})
+    await target.send(NAME, File(target.old, "first"))
+    with watched(target.rig, NAME, target.old, target.new):
+        await target.send(NAME, File(target.new, "second"))
+    assert_holds(target, **{NAME: target.new})
 
 
-@pytest.mark.parametrize("new", [b"small", NEW], ids=["small", "in parts"])
-async def test_an_existing_file_is_kept_if_it_may_not_be_replaced(target: Target, new: bytes) -> None:
-    await target.send(NAME, File(OLD, "first"))
-    file = File(new, "second")
-    with watched(target.rig, NAME, OLD), pytest.raises(NameTaken):
+@pytest.mark.parametrize("small", [True, False], ids=["small", "in parts"])
+async def test_an_existing_file_is_kept_if_it_may_not_be_replaced(target: Target, *, small: bool) -> None:
+    await target.send(NAME, File(target.old, "first"))
+    file = File(b"small" if small else target.new, "second")
+    with watched(target.rig, NAME, target.old), pytest.raises(NameTaken):
         await target.send(NAME, file, replace=False)
     await target.tidy(NAME, file)
-    assert_holds(target, **{NAME: OLD})
+    assert_holds(target, **{NAME: target.old})
 
 
 async def test_a_free_name_can_be_used_without_replacing(target: Target) -> None:
-    await target.send("other.csv", File(OLD, "first"))
-    await target.send(NAME, File(NEW, "second"), replace=False)
-    assert_holds(target, **{NAME: NEW, "other.csv": OLD})
+    await target.send("other.csv", File(target.old, "first"))
+    await target.send(NAME, File(target.new, "second"), replace=False)
+    assert_holds(target, **{NAME: target.new, "other.csv": target.old})
 
 
 async def test_a_file_is_found_compared_read_and_removed(target: Target) -> None:
-    file = File(NEW)
+    file = File(target.new)
     sent = await target.send(NAME, file)
     async with target.session() as session:
         found = await session.find(NAME)
         assert found is not None
-        assert (found.remote, found.size) == (sent.remote, len(NEW))
+        assert (found.remote, found.size) == (sent.remote, len(target.new))
         assert await session.matches(found, file.payload())
-        assert not await session.matches(found, File(some(len(NEW), seed=3)).payload())
-        assert not await session.matches(found, File(OLD).payload())
-        assert b"".join([chunk async for chunk in session.read(NAME)]) == NEW
+        assert not await session.matches(found, File(some(len(target.new), seed=3)).payload())
+        assert not await session.matches(found, File(target.old).payload())
+        assert b"".join([chunk async for chunk in session.read(NAME)]) == target.new
         await session.remove(NAME)
         await session.remove(NAME)
         assert await session.find(NAME) is None
@@ -177,20 +174,20 @@ async def test_a_missing_file_is_not_found_and_cannot_be_read(target: Target) ->
 
 
 async def test_a_success_whose_answer_was_lost_is_found_by_the_next_attempt(target: Target) -> None:
-    file = File(NEW)
+    file = File(target.new)
     await target.send(NAME, file)
-    with watched(target.rig, NAME, NEW):
-        assert (await target.deliver(NAME, file)).size == len(NEW)
-    assert_holds(target, **{NAME: NEW})
+    with watched(target.rig, NAME, target.new):
+        assert (await target.deliver(NAME, file)).size == len(target.new)
+    assert_holds(target, **{NAME: target.new})
 
 
 @on_fault_rigs
 async def test_after_a_cut_anywhere_the_next_attempt_finishes_and_no_reader_sees_a_partial_file(target: Target) -> None:
     for number in range(CUTS):
-        file = File((OLD, NEW)[number % 2], f"delivery-{number}")
-        target.faults.cut_after(1 + number * (len(OLD) - 1) // (CUTS - 1))
+        file = File((target.old, target.new)[number % 2], f"delivery-{number}")
+        target.faults.cut_after(1 + number * (len(target.old) - 1) // (CUTS - 1))
         cuts = target.faults.cuts
-        with watched(target.rig, NAME, OLD, NEW):
+        with watched(target.rig, NAME, target.old, target.new):
             try:
                 await target.send(NAME, file)
             except DestinationError as exc:
@@ -206,16 +203,16 @@ async def test_an_upload_that_is_cut_in_every_attempt_finishes(target: Target) -
 
     An attempt may make no progress: a reset drops what the server has received but not read yet.
     """
-    file = File(LARGE)
+    file = File(target.large)
     for _ in range(30):
-        target.faults.cut_after(len(LARGE) * 6 // 10)
+        target.faults.cut_after(len(target.large) * 6 // 10)
         try:
             await target.deliver(NAME, file)
             break
         except DestinationError as exc:
             assert exc.transient, exc
             assert_files(target, {})
-    assert_holds(target, **{NAME: LARGE})
+    assert_holds(target, **{NAME: target.large})
 
 
 @on_fault_rigs
@@ -223,12 +220,12 @@ async def test_after_an_answer_is_lost_anywhere_the_next_attempt_finishes(rig: R
     rig.clear()
     with TcpProxy("127.0.0.1", rig.port) as proxy:
         target = Target(rig, Line(rig.config(proxy.port), proxy))
-        await target.send(NAME, File(OLD, "measured"))
+        await target.send(NAME, File(target.old, "measured"))
         answers = proxy.down
         for number in range(DOWN_CUTS):
-            file = File((NEW, OLD)[number % 2], f"delivery-{number}")
+            file = File((target.new, target.old)[number % 2], f"delivery-{number}")
             proxy.cut_after(1 + number * (answers - 1) // (DOWN_CUTS - 1), "down")
-            with watched(rig, NAME, OLD, NEW):
+            with watched(rig, NAME, target.old, target.new):
                 try:
                     await target.deliver(NAME, file)
                 except DestinationError as exc:
@@ -240,7 +237,7 @@ async def test_after_an_answer_is_lost_anywhere_the_next_attempt_finishes(rig: R
 
 
 async def test_a_delivery_that_gives_up_leaves_nothing(target: Target) -> None:
-    file = File(NEW)
+    file = File(target.new)
     await interrupted(target, NAME, file)
     assert_files(target, {})
     assert target.rig.leftovers() != []
@@ -250,32 +247,32 @@ async def test_a_delivery_that_gives_up_leaves_nothing(target: Target) -> None:
 
 
 async def test_the_part_of_one_delivery_is_not_used_by_another(target: Target) -> None:
-    first = File(OLD, "first")
+    first = File(target.old, "first")
     await interrupted(target, NAME, first)
-    await target.send(NAME, File(NEW, "second"))
-    assert_files(target, {NAME: NEW})
+    await target.send(NAME, File(target.new, "second"))
+    assert_files(target, {NAME: target.new})
     await target.deliver(NAME, first)
-    assert_holds(target, **{NAME: OLD})
+    assert_holds(target, **{NAME: target.old})
 
 
 @on_fault_rigs
-@pytest.mark.parametrize("after", [0, HALF])
-async def test_a_server_that_stops_answering_is_a_transient_fault_and_no_hang(target: Target, after: int) -> None:
-    file = File(NEW)
+@pytest.mark.parametrize("at_once", [True, False], ids=["at once", "in the middle"])
+async def test_a_server_that_stops_answering_is_a_transient_fault_and_no_hang(target: Target, *, at_once: bool) -> None:
+    file = File(target.new)
     usual, target.destination = target.destination, target.rig.destination(0.3)
-    target.faults.stall_after(after)
-    with watched(target.rig, NAME, NEW):
+    target.faults.stall_after(0 if at_once else len(target.old) // 2)
+    with watched(target.rig, NAME, target.new):
         async with asyncio.timeout(15):
             error = await failure(target, NAME, file)
         assert error.transient, error
         target.faults.heal()
         target.destination = usual
         await target.deliver(NAME, file)
-    assert_holds(target, **{NAME: NEW})
+    assert_holds(target, **{NAME: target.new})
 
 
 async def test_an_attempt_that_is_cancelled_is_continued_by_the_next(target: Target) -> None:
-    file = File(NEW)
+    file = File(target.new)
     reached = asyncio.Event()
 
     async def slow(offset: int) -> AsyncIterator[bytes]:
@@ -297,21 +294,21 @@ async def test_an_attempt_that_is_cancelled_is_continued_by_the_next(target: Tar
         await asyncio.wait([task])
     assert task.cancelled()
     await target.deliver(NAME, file)
-    assert_holds(target, **{NAME: NEW})
+    assert_holds(target, **{NAME: target.new})
 
 
 async def test_a_failing_source_is_not_the_destinations_fault(target: Target) -> None:
-    file = File(NEW)
-    with watched(target.rig, NAME, NEW):
+    file = File(target.new)
+    with watched(target.rig, NAME, target.new):
         await interrupted(target, NAME, file)
         await target.deliver(NAME, file)
-    assert_holds(target, **{NAME: NEW})
+    assert_holds(target, **{NAME: target.new})
 
 
 async def test_a_source_of_other_bytes_than_the_payload_is_never_shown(target: Target) -> None:
-    file = File(NEW)
-    other = File(some(len(NEW), seed=9))
-    with watched(target.rig, NAME, NEW):
+    file = File(target.new)
+    other = File(some(len(target.new), seed=9))
+    with watched(target.rig, NAME, target.new):
         async with target.session() as session:
             with pytest.raises(DestinationError):
                 await session.send(NAME, file.payload(read=other.payload().read), replace=True)
@@ -337,14 +334,14 @@ def secrets(target: Target, config: dict[str, object]) -> list[str]:
 
 
 async def test_a_full_destination_shows_nothing_and_accepts_the_file_when_there_is_space(target: Target) -> None:
-    file = File(NEW)
+    file = File(target.new)
     target.rig.fill()
-    with watched(target.rig, NAME, NEW):
+    with watched(target.rig, NAME, target.new):
         error = await failure(target, NAME, file)
         assert error.step == Step.WRITE
         target.rig.unfill()
         await target.deliver(NAME, file)
-    assert_holds(target, **{NAME: NEW})
+    assert_holds(target, **{NAME: target.new})
 
 
 async def test_an_unreachable_server_is_a_transient_fault_at_the_connection(target: Target) -> None:

@@ -14,7 +14,8 @@ from services.delivery.destinations.egress import Egress, Rules
 from services.delivery.destinations.s3.destination import DESTINATIONS, S3, MinioConfig, S3Config
 from tests.contract.destinations.payloads import MIB, File, MemoryNotes, SourceBroken, some
 from tests.contract.destinations.rigs import line_to
-from tests.contract.destinations.rigs.s3 import PART_BYTES, PREFIX, S3Rig, refusal
+from tests.contract.destinations.rigs._moto import PART_BYTES, MotoRig, refusal
+from tests.contract.destinations.rigs.s3 import PREFIX
 from tests.contract.destinations.targets import Target
 
 NAME = "products.csv"
@@ -27,26 +28,26 @@ MINIO_CONFIG = {"bucket": "exports", "access_key": "key", "secret_key": "secret"
 
 
 @pytest.fixture(scope="module")
-def running() -> Iterator[S3Rig]:
-    rig = S3Rig()
+def running() -> Iterator[MotoRig]:
+    rig = MotoRig()
     rig.start()
     yield rig
     rig.stop()
 
 
 @pytest.fixture
-def rig(running: S3Rig) -> S3Rig:
+def rig(running: MotoRig) -> MotoRig:
     running.clear()
     return running
 
 
 @pytest.fixture
-def target(rig: S3Rig) -> Iterator[Target]:
+def target(rig: MotoRig) -> Iterator[Target]:
     with line_to(rig) as line:
         yield Target(rig, line)
 
 
-def asked(rig: S3Rig, method: str, query: str) -> int:
+def asked(rig: MotoRig, method: str, query: str) -> int:
     """How often a request was made."""
     return sum(verb == method and query in path for verb, path, _ in rig.proxy.asked)
 
@@ -58,12 +59,12 @@ async def interrupted(target: Target, file: File) -> None:
     file.broken_at = None
 
 
-def answering(rig: S3Rig, when: Callable[[Request], bool], answer: Response) -> None:
+def answering(rig: MotoRig, when: Callable[[Request], bool], answer: Response) -> None:
     rig.proxy.answers = lambda request: answer if when(request) else None
 
 
 @pytest.mark.parametrize("data", [SMALL, DATA], ids=["one request", "in parts"])
-async def test_an_object_has_its_hash_type_class_and_encryption(target: Target, rig: S3Rig, data: bytes) -> None:
+async def test_an_object_has_its_hash_type_class_and_encryption(target: Target, rig: MotoRig, data: bytes) -> None:
     file = File(data)
     config = {**rig.config(), "storage_class": "STANDARD_IA", "server_side_encryption": "AES256"}
     async with target.session(config) as session:
@@ -77,7 +78,7 @@ async def test_an_object_has_its_hash_type_class_and_encryption(target: Target, 
     assert sent.reported["etag"]
 
 
-async def test_every_byte_goes_out_under_a_checksum(target: Target, rig: S3Rig) -> None:
+async def test_every_byte_goes_out_under_a_checksum(target: Target, rig: MotoRig) -> None:
     await target.send(NAME, File(DATA))
     await target.send("small.csv", File(SMALL))
     sent = [headers for method, _, headers in rig.proxy.asked if method == "PUT"]
@@ -86,7 +87,7 @@ async def test_every_byte_goes_out_under_a_checksum(target: Target, rig: S3Rig) 
     assert [headers for headers in sent if "Expect" in headers] == []
 
 
-async def test_only_the_parts_that_are_missing_or_wrong_are_sent_again(target: Target, rig: S3Rig) -> None:
+async def test_only_the_parts_that_are_missing_or_wrong_are_sent_again(target: Target, rig: MotoRig) -> None:
     file = File(DATA)
     await interrupted(target, file)
     (upload,) = rig.uploads().values()
@@ -103,7 +104,7 @@ async def test_only_the_parts_that_are_missing_or_wrong_are_sent_again(target: T
     assert file.notes.kept == {}
 
 
-async def test_an_upload_that_was_removed_is_started_from_scratch(target: Target, rig: S3Rig) -> None:
+async def test_an_upload_that_was_removed_is_started_from_scratch(target: Target, rig: MotoRig) -> None:
     file = File(DATA)
     await interrupted(target, file)
     rig.uploads().clear()
@@ -112,7 +113,7 @@ async def test_an_upload_that_was_removed_is_started_from_scratch(target: Target
 
 
 @pytest.mark.parametrize("end", ["send", "tidy"])
-async def test_an_upload_whose_id_was_lost_is_aborted(target: Target, rig: S3Rig, end: str) -> None:
+async def test_an_upload_whose_id_was_lost_is_aborted(target: Target, rig: MotoRig, end: str) -> None:
     file = File(DATA)
     answering(rig, lambda request: request.method == "POST", refusal(503, "SlowDown"))
     with pytest.raises(DestinationError):
@@ -124,7 +125,7 @@ async def test_an_upload_whose_id_was_lost_is_aborted(target: Target, rig: S3Rig
     assert rig.files() == ({NAME: DATA} if end == "send" else {})
 
 
-async def test_uploads_of_others_are_left_alone(target: Target, rig: S3Rig) -> None:
+async def test_uploads_of_others_are_left_alone(target: Target, rig: MotoRig) -> None:
     rig.begin(KEY)
     file = File(DATA)
     await interrupted(target, file)
@@ -133,7 +134,7 @@ async def test_uploads_of_others_are_left_alone(target: Target, rig: S3Rig) -> N
 
 
 @pytest.mark.parametrize("data", [SMALL, DATA], ids=["one request", "in parts"])
-async def test_a_name_taken_while_the_file_is_sent_is_left_alone(target: Target, rig: S3Rig, data: bytes) -> None:
+async def test_a_name_taken_while_the_file_is_sent_is_left_alone(target: Target, rig: MotoRig, data: bytes) -> None:
     file = File(data)
 
     async def read(offset: int) -> AsyncIterator[bytes]:
@@ -148,7 +149,9 @@ async def test_a_name_taken_while_the_file_is_sent_is_left_alone(target: Target,
 
 
 @pytest.mark.parametrize("data", [SMALL, DATA], ids=["one request", "in parts"])
-async def test_a_name_taken_by_this_delivery_itself_is_not_a_conflict(target: Target, rig: S3Rig, data: bytes) -> None:
+async def test_a_name_taken_by_this_delivery_itself_is_not_a_conflict(
+    target: Target, rig: MotoRig, data: bytes
+) -> None:
     """If the answer was lost, the client repeats the request and finds the name taken by itself."""
     file = File(data)
     await target.send(NAME, file, replace=False)
@@ -158,7 +161,7 @@ async def test_a_name_taken_by_this_delivery_itself_is_not_a_conflict(target: Ta
 
 
 @pytest.mark.parametrize("data", [SMALL, DATA], ids=["one request", "in parts"])
-async def test_a_server_without_conditional_writes_is_supported(target: Target, rig: S3Rig, data: bytes) -> None:
+async def test_a_server_without_conditional_writes_is_supported(target: Target, rig: MotoRig, data: bytes) -> None:
     answering(rig, lambda request: "If-None-Match" in request.headers, refusal(501, "NotImplemented"))
     await target.send(NAME, File(data), replace=False)
     with pytest.raises(NameTaken):
@@ -166,7 +169,7 @@ async def test_a_server_without_conditional_writes_is_supported(target: Target, 
     assert (rig.files(), rig.leftovers()) == ({NAME: data}, [])
 
 
-async def test_an_object_of_unknown_origin_is_compared_by_etag_or_content(target: Target, rig: S3Rig) -> None:
+async def test_an_object_of_unknown_origin_is_compared_by_etag_or_content(target: Target, rig: MotoRig) -> None:
     file = File(DATA)
     async with target.session() as session:
         for encrypted in (False, True):
@@ -179,7 +182,7 @@ async def test_an_object_of_unknown_origin_is_compared_by_etag_or_content(target
 
 
 async def test_the_aws_configuration_of_this_machine_is_ignored(
-    target: Target, rig: S3Rig, monkeypatch: pytest.MonkeyPatch
+    target: Target, rig: MotoRig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in ("AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3", "HTTP_PROXY", "http_proxy", "ALL_PROXY"):
         monkeypatch.setenv(name, "http://127.0.0.1:9")
@@ -231,7 +234,7 @@ async def test_without_an_endpoint_aws_is_used_whatever_the_environment_says(mon
     ],
 )
 async def test_errors_of_s3_say_what_to_do(
-    target: Target, rig: S3Rig, status: int, code: str, expected: tuple[Step, str], *, transient: bool
+    target: Target, rig: MotoRig, status: int, code: str, expected: tuple[Step, str], *, transient: bool
 ) -> None:
     answering(rig, lambda request: request.method == "PUT", refusal(status, code))
     with pytest.raises(DestinationError, match=f"{code}: Not now") as caught:
@@ -239,7 +242,7 @@ async def test_errors_of_s3_say_what_to_do(
     assert ((caught.value.step, caught.value.code), caught.value.transient) == (expected, transient)
 
 
-async def test_the_reason_for_a_refused_head_is_requested(target: Target, rig: S3Rig) -> None:
+async def test_the_reason_for_a_refused_head_is_requested(target: Target, rig: MotoRig) -> None:
     async with target.session() as session:
         answering(rig, lambda _: True, refusal(400, "ExpiredToken"))
         with pytest.raises(DestinationError) as caught:
@@ -247,7 +250,7 @@ async def test_the_reason_for_a_refused_head_is_requested(target: Target, rig: S
     assert caught.value.code == "expired_token"
 
 
-async def test_an_object_that_may_not_be_read_is_access_denied(target: Target, rig: S3Rig) -> None:
+async def test_an_object_that_may_not_be_read_is_access_denied(target: Target, rig: MotoRig) -> None:
     answering(rig, lambda request: request.method == "HEAD", refusal(403, "AccessDenied"))
     async with target.session() as session:
         with pytest.raises(DestinationError) as caught:
@@ -255,7 +258,7 @@ async def test_an_object_that_may_not_be_read_is_access_denied(target: Target, r
     assert (caught.value.step, caught.value.code, caught.value.transient) == (Step.READ, "access_denied", False)
 
 
-async def test_a_session_token_that_the_server_repeats_is_masked(target: Target, rig: S3Rig) -> None:
+async def test_a_session_token_that_the_server_repeats_is_masked(target: Target, rig: MotoRig) -> None:
     answering(rig, lambda _: True, refusal(400, "ExpiredToken", "The token canary-token-1 has expired"))
     with pytest.raises(DestinationError, match="expired") as caught:
         async with target.session({**rig.config(), "session_token": "canary-token-1"}):
@@ -263,7 +266,7 @@ async def test_a_session_token_that_the_server_repeats_is_masked(target: Target,
     assert "canary-token-1" not in str(caught.value)
 
 
-async def test_a_redirect_to_another_host_is_not_followed(target: Target, rig: S3Rig) -> None:
+async def test_a_redirect_to_another_host_is_not_followed(target: Target, rig: MotoRig) -> None:
     with socket.create_server(("127.0.0.1", 0)) as elsewhere:
         location = f"http://127.0.0.1:{elsewhere.getsockname()[1]}/"
         answering(rig, lambda request: request.method == "PUT", Response(status=307, headers={"Location": location}))
@@ -274,14 +277,14 @@ async def test_a_redirect_to_another_host_is_not_followed(target: Target, rig: S
             elsewhere.accept()
 
 
-async def test_a_server_that_does_not_speak_tls_is_reported(target: Target, rig: S3Rig) -> None:
+async def test_a_server_that_does_not_speak_tls_is_reported(target: Target, rig: MotoRig) -> None:
     with pytest.raises(DestinationError) as caught:
         async with target.session({**rig.config(), "endpoint_url": f"https://127.0.0.1:{rig.port}"}):
             pass
     assert (caught.value.step, caught.value.code) == (Step.CONNECT, "tls_failed")
 
 
-async def test_two_concurrent_attempts_of_one_delivery_do_not_damage_each_other(target: Target, rig: S3Rig) -> None:
+async def test_two_concurrent_attempts_of_one_delivery_do_not_damage_each_other(target: Target, rig: MotoRig) -> None:
     """A worker that lost its lease without noticing continues while another one has the delivery."""
     file = File(DATA)
     await interrupted(target, file)

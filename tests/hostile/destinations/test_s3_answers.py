@@ -12,7 +12,7 @@ from services.delivery.destinations.contract import DestinationError
 from services.delivery.destinations.s3.objects import MAX_PAGES
 from tests.contract.destinations.payloads import MIB, File, SourceBroken, some
 from tests.contract.destinations.rigs import Line, line_to
-from tests.contract.destinations.rigs.s3 import S3Rig
+from tests.contract.destinations.rigs._moto import MotoRig
 from tests.contract.destinations.targets import Target
 from tests.tcp_proxy import TcpProxy
 
@@ -20,8 +20,8 @@ NAME = "products.csv"
 
 
 @pytest.fixture(scope="module")
-def rig() -> Iterator[S3Rig]:
-    rig = S3Rig()
+def rig() -> Iterator[MotoRig]:
+    rig = MotoRig()
     rig.start()
     yield rig
     rig.stop()
@@ -55,7 +55,7 @@ class EndlessServer:
             writer.close()
 
 
-async def test_no_more_than_8_mib_of_an_endless_answer_are_read(rig: S3Rig) -> None:
+async def test_no_more_than_8_mib_of_an_endless_answer_are_read(rig: MotoRig) -> None:
     server = EndlessServer()
     async with server.running():
         with TcpProxy("127.0.0.1", server.port) as proxy:
@@ -67,7 +67,7 @@ async def test_no_more_than_8_mib_of_an_endless_answer_are_read(rig: S3Rig) -> N
     assert server.sent < 64 * MIB  # 8 MiB, and what the buffers on the way hold
 
 
-async def test_an_endless_list_of_parts_is_not_followed(rig: S3Rig) -> None:
+async def test_an_endless_list_of_parts_is_not_followed(rig: MotoRig) -> None:
     rig.clear()
     with line_to(rig) as line:
         target = Target(rig, line)
@@ -96,7 +96,7 @@ async def test_an_endless_list_of_parts_is_not_followed(rig: S3Rig) -> None:
     assert pages <= MAX_PAGES + 1
 
 
-async def test_a_longer_object_than_its_size_says_is_not_read_to_its_end(rig: S3Rig) -> None:
+async def test_a_longer_object_than_its_size_says_is_not_read_to_its_end(rig: MotoRig) -> None:
     rig.clear()
     with line_to(rig) as line:
         target = Target(rig, line)

@@ -17,6 +17,9 @@ from tests.tcp_proxy import TcpProxy
 class Rig(Protocol):
     """A server on 127.0.0.1 in threads or processes of its own, and an independent view of its files."""
 
+    scale: int
+    """How many times larger than usual the files of tests are; more than 1 where parts have a minimum."""
+
     @property
     def port(self) -> int:
         """Where it listens."""
@@ -31,7 +34,7 @@ class Rig(Protocol):
         """Empty the server and end all faults."""
 
     def destination(self, seconds: float) -> Destination:
-        """The destination, with `seconds` as its limit for silence, and with parts so small that a few MB are many."""
+        """The destination, with `seconds` as its limit for silence, and parts of which `scale` MiB are several."""
 
     def config(self, port: int | None = None) -> dict[str, Any]:
         """A valid config; with `port`, all traffic goes there."""

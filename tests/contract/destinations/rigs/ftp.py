@@ -158,6 +158,8 @@ class FtpRig:
     over a file), `demands_resumption` and `accepts_resumption` (of TLS sessions) change it while it runs.
     """
 
+    scale = 1
+
     def __init__(self, tls: Tls = "none") -> None:
         self.tls: Tls = tls
         self.name = "ftp" if tls == "none" else f"ftp-{tls}-tls"

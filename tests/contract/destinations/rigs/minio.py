@@ -1,9 +1,10 @@
-"""The S3 server with the config of the type minio: `endpoint`, `secure`, `access_key` and `secret_key`."""
+"""SeaweedFS with the config of the type minio: `endpoint`, `secure`, `access_key` and `secret_key`."""
 
 from typing import Any
 
+from deploy.local.servers import HOST
 from services.delivery.destinations.s3.destination import Minio
-from tests.contract.destinations.rigs.s3 import ACCESS_KEY, PREFIX, SECRET_KEY, S3Rig
+from tests.contract.destinations.rigs.s3 import PREFIX, S3Rig
 
 
 class MinioRig(S3Rig):
@@ -13,12 +14,12 @@ class MinioRig(S3Rig):
 
     def config(self, port: int | None = None) -> dict[str, Any]:
         return {
-            "endpoint": f"127.0.0.1:{port or self.port}",
+            "endpoint": f"{HOST}:{port or self.port}",
             "secure": False,
             "bucket": self.bucket,
             "prefix": PREFIX,
-            "access_key": ACCESS_KEY,
-            "secret_key": SECRET_KEY,
+            "access_key": self.server.access_key,
+            "secret_key": self.server.secret_key,
         }
 
     def wrong_credentials(self) -> dict[str, Any]:

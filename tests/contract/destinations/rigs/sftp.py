@@ -84,6 +84,8 @@ class SftpRig:
     `full`, `denied` (flags of open), `replaces` (posix-rename), `syncs` (fsync) and `removes` change it while it runs.
     """
 
+    scale = 1
+
     def __init__(self) -> None:
         self.host_keys: list[asyncssh.SSHKey] = []
         self.keys: set[str] = set()
