@@ -15,18 +15,28 @@ from services.delivery.destinations.egress import Egress, Rules
 from tests.blob_stores import put
 from tests.contract.destinations.payloads import MIB, File, Seen, SourceBroken, some
 from tests.contract.destinations.rigs import Line, Rig, line_to, rigs
+from tests.contract.destinations.rigs.minio import MinioRig
 from tests.contract.destinations.targets import Target, watched
 from tests.tcp_proxy import TcpProxy
 
-RIGS = [
-    pytest.param(rig, id=name if len(found) == 1 else f"{name}-{number}")
+NAMED_RIGS = [
+    (name if len(found) == 1 else f"{name}-{number}", rig)
     for name, found in rigs().items()
     for number, rig in enumerate(found, 1)
 ]
+RARE = (MinioRig,)
+"""Rigs that run most cases only in `make test-full`; this one differs from s3 only in its config."""
+RIGS = [
+    pytest.param(rig, id=name, marks=[pytest.mark.full] if isinstance(rig, RARE) else []) for name, rig in NAMED_RIGS
+]
+on_every_rig = pytest.mark.parametrize("rig", [pytest.param(rig, id=name) for name, rig in NAMED_RIGS], indirect=True)
+"""For the cases that `make test` also runs with the rare rigs."""
 FAULT_RIGS = [pytest.param(found[0], id=name) for name, found in rigs().items() if name != "minio"]
 """One rig of each protocol, for the cases with broken connections; the other rigs differ only in their configs."""
 NAME = "products.csv"
 CUTS = 12
+SLOW_CUTS = 5
+"""With the larger files of a rig whose parts have a minimum."""
 DOWN_CUTS = 6
 on_fault_rigs = pytest.mark.parametrize("rig", FAULT_RIGS, indirect=True)
 
@@ -124,6 +134,7 @@ async def test_file_names_are_kept_exactly(target: Target, name: str) -> None:
         assert [chunk async for chunk in session.read(name)] == [file.data]
 
 
+@on_every_rig
 async def test_an_existing_file_is_replaced_if_that_is_allowed(target: Target) -> None:
     await target.send(NAME, File(target.old, "first"))
     with watched(target.rig, NAME, target.old, target.new):
@@ -147,6 +158,7 @@ async def test_a_free_name_can_be_used_without_replacing(target: Target) -> None
     assert_holds(target, **{NAME: target.new, "other.csv": target.old})
 
 
+@on_every_rig
 async def test_a_file_is_found_compared_read_and_removed(target: Target) -> None:
     file = File(target.new)
     sent = await target.send(NAME, file)
@@ -164,6 +176,7 @@ async def test_a_file_is_found_compared_read_and_removed(target: Target) -> None
     assert_holds(target)
 
 
+@on_every_rig
 async def test_a_missing_file_is_not_found_and_cannot_be_read(target: Target) -> None:
     async with target.session() as session:
         assert await session.find(NAME) is None
@@ -183,9 +196,10 @@ async def test_a_success_whose_answer_was_lost_is_found_by_the_next_attempt(targ
 
 @on_fault_rigs
 async def test_after_a_cut_anywhere_the_next_attempt_finishes_and_no_reader_sees_a_partial_file(target: Target) -> None:
-    for number in range(CUTS):
+    count = CUTS if target.rig.scale == 1 else SLOW_CUTS
+    for number in range(count):
         file = File((target.old, target.new)[number % 2], f"delivery-{number}")
-        target.faults.cut_after(1 + number * (len(target.old) - 1) // (CUTS - 1))
+        target.faults.cut_after(1 + number * (len(target.old) - 1) // (count - 1))
         cuts = target.faults.cuts
         with watched(target.rig, NAME, target.old, target.new):
             try:
@@ -246,6 +260,7 @@ async def test_a_delivery_that_gives_up_leaves_nothing(target: Target) -> None:
     await target.tidy(NAME, file)
 
 
+@on_every_rig
 async def test_the_part_of_one_delivery_is_not_used_by_another(target: Target) -> None:
     first = File(target.old, "first")
     await interrupted(target, NAME, first)
