@@ -14,6 +14,7 @@ from typing import Any
 from services.delivery.destinations.contract import DestinationError, Payload, Step
 from services.delivery.destinations.kit.blocks import blocks
 from services.delivery.destinations.kit.window import RequestWindow
+from services.delivery.destinations.s3.errors import REFUSED
 from services.delivery.destinations.s3.objects import Objects, Piece
 
 PART_BYTES = 8 * 1024 * 1024
@@ -59,6 +60,7 @@ class Upload:
         self._size = part_size(payload.size, wanted)
         self._done = 0
         self._sent: dict[int, Any] = {}
+        self._sha256: dict[int, str] = {}
 
     async def run(self, *, replace: bool) -> str:
         """Send all parts and show them; the object's ETag."""
@@ -78,7 +80,7 @@ class Upload:
                 await window.oldest()
         require_same(digest, self._payload)
         self._payload.verifying()
-        etag = await self._objects.complete(self._key, upload, self._parts(), replace=replace)
+        etag = await self._complete(upload, replace=replace)
         await self._payload.notes.keep(_NOTE, None)
         return etag
 
@@ -105,8 +107,20 @@ class Upload:
         if existing is None or not await asyncio.to_thread(piece.matches, existing):
             existing = await self._objects.send_part(self._key, upload, number, piece)
         self._sent[number] = existing
+        self._sha256[number] = piece.sha256
         self._done += len(piece.data)
         self._payload.progress(self._done)
+
+    async def _complete(self, upload: str, *, replace: bool) -> str:
+        parts = self._parts()
+        try:
+            return await self._objects.complete(self._key, upload, parts, replace=replace)
+        except DestinationError as exc:
+            if exc.code != REFUSED.code or all("ChecksumSHA256" in part for part in parts):
+                raise
+        # SeaweedFS requires the checksum of every part, but its list of parts does not have them.
+        parts = [{**part, "ChecksumSHA256": self._sha256[part["PartNumber"]]} for part in parts]
+        return await self._objects.complete(self._key, upload, parts, replace=replace)
 
     def _parts(self) -> list[dict[str, Any]]:
         named = ("ETag", "ChecksumSHA256")
