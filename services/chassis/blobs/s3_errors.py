@@ -11,6 +11,8 @@ from services.chassis.blobs.contract import BlobError, BlobMissing, StoreFull, S
 # AWS has no quotas; these are the codes of MinIO, Ceph and the like.
 _FULL = {"EntityTooLarge", "QuotaExceeded", "XMinioAdminBucketQuotaExceeded", "XMinioStorageFull"}
 _INSUFFICIENT_STORAGE = 507
+NO_SUCH_UPLOAD = "NoSuchUpload"
+"""That an upload does not exist; some servers (rclone's) also answer this to a list of uploads that would be empty."""
 
 
 def code_of(exc: ClientError) -> str:

@@ -12,7 +12,7 @@ from typing import Any
 from botocore.exceptions import ClientError
 
 from services.chassis.blobs.contract import BlobError, StoreFull
-from services.chassis.blobs.s3_errors import code_of, translate_errors
+from services.chassis.blobs.s3_errors import NO_SUCH_UPLOAD, code_of, translate_errors
 
 PART_BYTES = 8 * 1024 * 1024
 """Bytes held in memory and sent as one part. All parts but the last have this size, as some servers require."""
@@ -104,10 +104,14 @@ class S3Writer:
 def abort_uploads(client: Any, bucket: str, name: str) -> None:
     """Abort every unfinished upload of one object. Raises StoreUnavailable."""
     with translate_errors():
-        for page in client.get_paginator("list_multipart_uploads").paginate(Bucket=bucket, Prefix=name):
-            for upload in page.get("Uploads", ()):
-                if upload["Key"] == name:
-                    _abort(client, {"Bucket": bucket, "Key": name}, upload["UploadId"])
+        try:
+            for page in client.get_paginator("list_multipart_uploads").paginate(Bucket=bucket, Prefix=name):
+                for upload in page.get("Uploads", ()):
+                    if upload["Key"] == name:
+                        _abort(client, {"Bucket": bucket, "Key": name}, upload["UploadId"])
+        except ClientError as exc:
+            if code_of(exc) != NO_SUCH_UPLOAD:
+                raise
 
 
 def _abort(client: Any, target: dict[str, str], upload: str) -> None:
@@ -115,7 +119,7 @@ def _abort(client: Any, target: dict[str, str], upload: str) -> None:
         try:
             client.abort_multipart_upload(**target, UploadId=upload)
         except ClientError as exc:
-            if code_of(exc) != "NoSuchUpload":
+            if code_of(exc) != NO_SUCH_UPLOAD:
                 raise
 
 

@@ -192,6 +192,26 @@ async def test_a_full_bucket_is_full_and_its_upload_is_aborted(
         assert [(method, path) for method, path, _ in asked][-1] == ("DELETE", f"/bucket/{KEY}?uploadId=u")
 
 
+async def test_a_server_without_uploads_may_say_so_with_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    """rclone's server does."""
+
+    def answer(method: str, path: str) -> Answer:
+        if method == "GET" and "uploads" in path:
+            return 404, b"<Error><Code>NoSuchUpload</Code></Error>"
+        return (
+            200,
+            b"<ListBucketResult><Contents><Key>a</Key></Contents></ListBucketResult>" if method == "GET" else b"",
+        )
+
+    with answering(answer) as (endpoint, asked):
+        use_s3(monkeypatch, None, endpoint)
+        async with opened("s3://bucket") as store:
+            await put(store, KEY, b"small")
+            await store.delete(KEY + ".part")
+            assert await listed(store) == ["a"]
+    assert sum("uploads" in path for _, path, _ in asked) == 3
+
+
 @pytest.mark.parametrize(
     ("variables", "region"),
     [

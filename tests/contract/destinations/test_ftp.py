@@ -221,6 +221,18 @@ async def test_a_session_is_usable_after_a_file_was_read_partially(rig: FtpRig) 
         assert found.size == len(file.data)
 
 
+async def test_a_file_that_a_server_calls_busy_but_not_found_does_not_exist(rig: FtpRig) -> None:
+    """rclone's server answers 450 to SIZE of a missing file."""
+    async with session(rig.config()) as opened:
+        rig.folder.mkdir(parents=True, exist_ok=True)
+        rig.answers["SIZE"] = "450 path shop.csv not found"
+        assert await opened.find("shop.csv") is None
+        rig.answers["SIZE"] = "450 File busy"
+        with pytest.raises(DestinationError) as caught:
+            await opened.find("shop.csv")
+    assert (caught.value.code, caught.value.transient) == ("busy", True)
+
+
 SILENT = ["USER", "PASS", "TYPE", "FEAT", "CWD", "SIZE", "EPSV", "STOR", "RETR", "RNFR", "RNTO"]
 
 

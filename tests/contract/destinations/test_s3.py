@@ -125,6 +125,41 @@ async def test_an_upload_whose_id_was_lost_is_aborted(target: Target, rig: MotoR
     assert rig.files() == ({NAME: DATA} if end == "send" else {})
 
 
+async def test_a_server_without_uploads_may_say_so_with_an_error(target: Target, rig: MotoRig) -> None:
+    """rclone's server does."""
+    file = File(DATA)
+    answering(rig, lambda request: request.method == "POST", refusal(503, "SlowDown"))
+    with pytest.raises(DestinationError):
+        await target.send(NAME, file)
+    assert file.notes.kept, "an upload whose id is unknown"
+    rig.proxy.asked.clear()
+    answering(rig, lambda request: request.method == "GET" and "uploads" in request.args, refusal(404, "NoSuchUpload"))
+    await target.tidy(NAME, file)
+    assert asked(rig, "GET", "uploads") == 1
+    assert file.notes.kept == {}
+
+
+@pytest.mark.parametrize("ours", [True, False])
+async def test_an_object_with_another_etag_than_its_upload_is_recognised_by_its_metadata(
+    target: Target, rig: MotoRig, *, ours: bool
+) -> None:
+    """As at rclone's server."""
+    file = File(SMALL)
+    headers = {
+        "ETag": '"other"',
+        "Content-Length": str(len(SMALL)),
+        "x-amz-meta-sha256": file.payload().sha256,
+        "x-amz-meta-delivery": file.delivery_id if ours else "another",
+    }
+    answering(rig, lambda request: request.method == "HEAD", Response(status=200, headers=headers))
+    if ours:
+        assert (await target.send(NAME, file)).reported["etag"] == "other"
+        return
+    with pytest.raises(DestinationError) as caught:
+        await target.send(NAME, file)
+    assert caught.value.code == "changed_meanwhile"
+
+
 async def test_uploads_of_others_are_left_alone(target: Target, rig: MotoRig) -> None:
     rig.begin(KEY)
     file = File(DATA)

@@ -1,5 +1,6 @@
 """What goes wrong on an FTP connection, as `DestinationError`: by a table, since servers explain refusals in prose."""
 
+import re
 import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -120,6 +121,11 @@ def translate_errors(step: Step) -> Iterator[None]:
         yield
     except (Refused, Garbled, Unreachable, NoDataConnection, Forbidden, Unresolved, OSError) as exc:
         raise _error(step, exc) from exc
+
+
+def is_missing(refused: Refused) -> bool:
+    """Whether a server says in words that a file does not exist; rclone's does so with code 450, "file busy"."""
+    return refused.code == "450" and re.search(_MISSING, refused.text, re.IGNORECASE) is not None
 
 
 def no_tls(refused: Refused) -> DestinationError:

@@ -10,7 +10,7 @@ from pathlib import PurePosixPath
 
 from services.delivery.destinations.contract import DestinationError, Payload, RemoteFile, Step
 from services.delivery.destinations.ftp.client import Client
-from services.delivery.destinations.ftp.errors import Garbled, Refused, translate_errors
+from services.delivery.destinations.ftp.errors import Garbled, Refused, is_missing, translate_errors
 from services.delivery.destinations.ftp.proof import Prover, content
 from services.delivery.destinations.ftp.transfer import BLOCK, Transfer
 from services.delivery.destinations.kit.blocks import blocks
@@ -169,7 +169,7 @@ class FtpFolder:
         try:
             answer = (await self._client.ask(f"SIZE {name}", "213"))[-1]
         except Refused as exc:
-            if exc.code == "550":
+            if exc.code == "550" or is_missing(exc):
                 return None
             raise
         if not answer.strip().isdecimal():

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 
-from services.chassis.blobs.s3_errors import code_of
+from services.chassis.blobs.s3_errors import NO_SUCH_UPLOAD, code_of
 from services.delivery.destinations.contract import DestinationError, Payload, RemoteFile, Step
 from services.delivery.destinations.kit.timeouts import extend
 from services.delivery.destinations.s3.client import Access
@@ -161,7 +161,7 @@ class Objects:
                     extend(limit, self._silence)
                     found |= {part["PartNumber"]: part for part in page.get("Parts", ())}
             except ClientError as exc:
-                if code_of(exc) == "NoSuchUpload":
+                if code_of(exc) == NO_SUCH_UPLOAD:
                     return None
                 raise
         return found
@@ -187,13 +187,18 @@ class Objects:
             try:
                 await self._client.abort_multipart_upload(Bucket=self._bucket, Key=key, UploadId=upload)
             except ClientError as exc:
-                if code_of(exc) != "NoSuchUpload":
+                if code_of(exc) != NO_SUCH_UPLOAD:
                     raise
 
     async def abort_all(self, key: str, but: str | None) -> None:
         """Abort all uploads of an object except one."""
         async with self._call(Step.DELETE):
-            found = await self._client.list_multipart_uploads(Bucket=self._bucket, Prefix=key)
+            try:
+                found = await self._client.list_multipart_uploads(Bucket=self._bucket, Prefix=key)
+            except ClientError as exc:
+                if code_of(exc) != NO_SUCH_UPLOAD:
+                    raise
+                return
         for upload in found.get("Uploads", ()):
             if upload["Key"] == key and upload["UploadId"] != but:
                 await self.abort(key, upload["UploadId"])
