@@ -3,13 +3,17 @@
 import atexit
 import contextlib
 import http.client
+import resource
 import shutil
+import socket
 import tempfile
 from functools import cache
 from pathlib import Path
 
-from deploy.local.servers import HOST
+from deploy.local.processes.children import Child
+from deploy.local.servers import HOST, free_port
 from deploy.local.servers.seaweedfs import SeaweedFS
+from deploy.local.servers.server import beside_python, on_path
 
 
 @cache
@@ -21,6 +25,38 @@ def seaweedfs() -> SeaweedFS:
     atexit.register(server.stop)
     server.start()
     return server
+
+
+class Rclone(Child):
+    """`rclone serve PROTOCOL` for the folder `root`, on a free port.
+
+    Args:
+        options: of this protocol, without the address.
+    """
+
+    def __init__(self, protocol: str, folder: Path, *options: str) -> None:
+        super().__init__(f"rclone-{protocol}", folder / "rclone.log")
+        self.port = free_port()
+        self.root = folder / "root"
+        self.cache = folder / "cache"
+        self._command = [protocol, f"--addr={HOST}:{self.port}", *options]
+
+    def launch(self) -> None:
+        self.root.mkdir(parents=True, exist_ok=True)
+        command: list[str | Path] = [beside_python("rclone") or on_path("rclone"), "serve", *self._command, self.root]
+        # Its caches would hide what tests do in the folder, or show it late.
+        command += ["--vfs-cache-mode=writes", "--vfs-write-back=0s", "--dir-cache-time=0s", "--poll-interval=0s"]
+        self.spawn([*command, f"--cache-dir={self.cache}", "--config="])
+
+    def is_ready(self) -> bool:
+        with contextlib.suppress(OSError), socket.create_connection((HOST, self.port), timeout=1.0):
+            return True
+        return False
+
+    def limit_files(self, size: int = resource.RLIM_INFINITY) -> None:
+        """No file may grow beyond `size` bytes, which to rclone is a disk without space."""
+        assert self.pid is not None
+        resource.prlimit(self.pid, resource.RLIMIT_FSIZE, (size, resource.RLIM_INFINITY))
 
 
 class ReadOnlyBuckets:

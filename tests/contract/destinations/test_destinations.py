@@ -15,6 +15,7 @@ from services.delivery.destinations.egress import Egress, Rules
 from tests.blob_stores import put
 from tests.contract.destinations.payloads import MIB, File, Seen, SourceBroken, some
 from tests.contract.destinations.rigs import Line, Rig, line_to, rigs
+from tests.contract.destinations.rigs._rclone import RcloneRig
 from tests.contract.destinations.rigs.minio import MinioRig
 from tests.contract.destinations.targets import Target, watched
 from tests.tcp_proxy import TcpProxy
@@ -24,13 +25,14 @@ NAMED_RIGS = [
     for name, found in rigs().items()
     for number, rig in enumerate(found, 1)
 ]
-RARE = (MinioRig,)
-"""Rigs that run most cases only in `make test-full`; this one differs from s3 only in its config."""
 RIGS = [
-    pytest.param(rig, id=name, marks=[pytest.mark.full] if isinstance(rig, RARE) else []) for name, rig in NAMED_RIGS
+    pytest.param(rig, id=name, marks=[pytest.mark.full] if isinstance(rig, MinioRig) else [])
+    for name, rig in NAMED_RIGS
+    if not isinstance(rig, RcloneRig)
 ]
+"""minio differs from s3 only in its config."""
 on_every_rig = pytest.mark.parametrize("rig", [pytest.param(rig, id=name) for name, rig in NAMED_RIGS], indirect=True)
-"""For the cases that `make test` also runs with the rare rigs."""
+"""For the cases that `make test` also runs with minio, and that rclone's servers run at all."""
 FAULT_RIGS = [pytest.param(found[0], id=name) for name, found in rigs().items() if name != "minio"]
 """One rig of each protocol, for the cases with broken connections; the other rigs differ only in their configs."""
 NAME = "products.csv"

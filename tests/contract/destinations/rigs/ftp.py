@@ -27,11 +27,13 @@ from pyftpdlib.handlers import DTPHandler, FTPHandler, TLS_DTPHandler, TLS_FTPHa
 from pyftpdlib.ioloop import IOLoop
 from pyftpdlib.servers import FTPServer
 
+from deploy.local.servers import free_port
 from services.delivery.destinations.ftp.destination import FtpDestination
 from services.delivery.destinations.kit.timeouts import Timeouts
+from tests.contract.destinations.rigs._rclone import FOLDER, PASSWORD, USER, RcloneRig
+from tests.real_servers import Rclone
 
-FOLDER = "exports/catalogue"
-USER, PASSWORD = "shop", "correct horse"
+PASSIVE_PORTS = 100
 Tls = Literal["none", "explicit", "implicit"]
 
 
@@ -293,4 +295,26 @@ def self_signed(address: str) -> tuple[str, str]:
     return built.public_bytes(serialization.Encoding.PEM).decode(), secret.decode()
 
 
-RIGS = [FtpRig("none"), FtpRig("explicit"), FtpRig("implicit")]
+class RcloneFtpRig(RcloneRig):
+    """`rclone serve ftp`, without TLS."""
+
+    def __init__(self) -> None:
+        super().__init__(self._server_in)
+
+    def destination(self, seconds: float) -> FtpDestination:
+        return FtpDestination(Timeouts(connect=seconds, silence=seconds, work=2 * seconds))
+
+    def config(self, port: int | None = None) -> dict[str, Any]:
+        login = {"username": USER, "password": PASSWORD}
+        return {"host": "127.0.0.1", "port": port or self.port, **login, "tls": "none", "path": FOLDER}
+
+    def wrong_credentials(self) -> dict[str, Any]:
+        return {**self.config(), "password": "battery staple"}
+
+    def _server_in(self, folder: Path) -> Rclone:
+        first = free_port()
+        ports = f"--passive-port={first}-{first + PASSIVE_PORTS}"
+        return Rclone("ftp", folder, f"--user={USER}", f"--pass={PASSWORD}", ports)
+
+
+RIGS: list[Any] = [FtpRig("none"), FtpRig("explicit"), FtpRig("implicit"), RcloneFtpRig()]

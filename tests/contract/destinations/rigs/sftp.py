@@ -1,4 +1,4 @@
-"""A real SFTP server, asyncssh's, in its own thread and event loop, with a temporary folder as its root."""
+"""Real SFTP servers with a temporary folder each: asyncssh's, in its own thread and event loop, and rclone's."""
 
 import asyncio
 import errno
@@ -13,9 +13,9 @@ import asyncssh
 
 from services.delivery.destinations.kit.timeouts import Timeouts
 from services.delivery.destinations.sftp.destination import Sftp
+from tests.contract.destinations.rigs._rclone import FOLDER, PASSWORD, USER, RcloneRig
+from tests.real_servers import Rclone
 
-FOLDER = "exports/catalogue"
-USER, PASSWORD = "shop", "correct horse"
 T = TypeVar("T")
 
 
@@ -183,4 +183,33 @@ class SftpRig:
         return asyncio.run_coroutine_threadsafe(work, self._loop).result(20)
 
 
-RIG = SftpRig()
+class RcloneSftpRig(RcloneRig):
+    """`rclone serve sftp`, with a host key of its own."""
+
+    def __init__(self) -> None:
+        super().__init__(self._server_in)
+        self._host_key = asyncssh.generate_private_key("ssh-ed25519")
+
+    def destination(self, seconds: float) -> Sftp:
+        return Sftp(Timeouts(silence=seconds))
+
+    def config(self, port: int | None = None) -> dict[str, Any]:
+        return {
+            "host": "127.0.0.1",
+            "port": port or self.port,
+            "username": USER,
+            "password": PASSWORD,
+            "path": FOLDER,
+            "host_key": self._host_key.get_fingerprint(),
+        }
+
+    def wrong_credentials(self) -> dict[str, Any]:
+        return {**self.config(), "password": "battery staple"}
+
+    def _server_in(self, folder: Path) -> Rclone:
+        self._host_key.write_private_key(folder / "host")
+        (folder / "host").chmod(0o600)
+        return Rclone("sftp", folder, f"--user={USER}", f"--pass={PASSWORD}", f"--key={folder / 'host'}")
+
+
+RIGS: list[Any] = [SftpRig(), RcloneSftpRig()]
