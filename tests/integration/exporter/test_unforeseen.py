@@ -40,7 +40,7 @@ async def test_an_unexpected_exception_in_a_call_is_internal_and_reveals_nothing
     tenant = new_tenant()
     await idle.fill(tenant, products(1))
     job = await idle.create(tenant)
-    Failing(monkeypatch, JobStore, "get", KeyError("a secret"), times=2)
+    Failing(monkeypatch, JobStore, "get_current", KeyError("a secret"), times=2)
     async with refused(grpc.StatusCode.INTERNAL, "internal") as problem:
         await idle.get(job)
     assert "secret" not in problem.message
@@ -52,7 +52,7 @@ async def test_an_unexpected_exception_in_a_call_is_internal_and_reveals_nothing
 async def test_an_unavailable_database_is_reported_with_a_retry_delay(
     idle: Exporter, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    Failing(monkeypatch, JobStore, "get", Unavailable("database_unavailable", "The database does not answer."))
+    Failing(monkeypatch, JobStore, "get_current", Unavailable("database_unavailable", "The database does not answer."))
     async with refused(grpc.StatusCode.UNAVAILABLE, "database_unavailable") as problem:
         await idle.get(pb.Job(tenant="t", id="x"))
     assert problem.retry_after == 5.0
