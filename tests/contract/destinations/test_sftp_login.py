@@ -13,7 +13,8 @@ import pytest
 from services.delivery.destinations.contract import DestinationError
 from services.delivery.destinations.egress import Egress, Rules
 from services.delivery.destinations.sftp.destination import Sftp, SftpConfig
-from tests.contract.destinations.rigs.sftp import PASSWORD, SftpRig
+from tests.contract.destinations.rigs._rclone import PASSWORD
+from tests.contract.destinations.rigs.sftp import SftpRig
 from tests.contract.destinations.sftp_trial import MemoryNotes, Source, session
 from tests.system import eventually
 from tests.tcp_proxy import TcpProxy

@@ -19,7 +19,8 @@ from deploy.local.servers import NatsServer, free_port
 from services.chassis.telemetry import tracing
 from services.wire import exporter_pb2 as pb
 from services.wire.scheduler_pb2 import RunScheduleRequest
-from tests.contract.destinations.rigs.sftp import PASSWORD, SftpRig
+from tests.contract.destinations.rigs._rclone import PASSWORD
+from tests.contract.destinations.rigs.sftp import SftpRig
 from tests.integration.delivering import Deliverer, deliverer
 from tests.integration.exporting import Exporter, eventually, exporter, new_tenant, products
 from tests.integration.scheduling import Scheduler
