@@ -24,7 +24,7 @@ def test_a_few_faults_break_no_promise(tmp_path: Path) -> None:
 @pytest.mark.full
 @pytest.mark.timeout(1_500)
 def test_many_faults_break_no_promise(tmp_path: Path) -> None:
-    result = tortured(tmp_path, 60, SEED, Size(), print)
+    result = tortured(tmp_path, 25, SEED, Size(), print)
     assert result.account.findings == [], findings(result.account)
 
 

@@ -62,7 +62,7 @@ async def test_a_wake_up_that_a_dead_worker_took_along_does_not_delay_the_job(
     async with exporter(clean_uri, nats_url, tmp_path, worker_jobs=0, **waits) as accepting:
         await accepting.fill(tenant, products(10))
         job = await accepting.create(tenant)
-        async with connecting(nats_url, name="dead worker") as jetstream:
+        async with connecting(nats_url, name="dead-worker") as jetstream:
             await eventually("it is connected", lambda: is_connected(jetstream))
             subscription = await jetstream.subscription(EXPORTS, "export-workers", 300.0)
             await eventually("it has the message", lambda: took(subscription, job))

@@ -44,7 +44,8 @@ def exporter_method(channel: grpc.aio.Channel) -> tuple[Method, Message]:
 
 
 def delivery_method(channel: grpc.aio.Channel) -> tuple[Method, Message]:
-    return delivery_pb2_grpc.DeliveryServiceStub(channel).ListPlatformTypes, delivery_pb2.ListPlatformTypesRequest()
+    request = delivery_pb2.GetPlatformUsageRequest(tenant="t")
+    return delivery_pb2_grpc.DeliveryServiceStub(channel).GetPlatformUsage, request
 
 
 def scheduler_method(channel: grpc.aio.Channel) -> tuple[Method, Message]:

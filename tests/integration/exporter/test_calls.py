@@ -354,13 +354,13 @@ async def test_a_watch_shows_the_job_at_once_and_at_every_change_until_its_end(
     job = await idle.create(tenant)
     states: list[int] = []
     reads: list[str] = []
-    get = JobStore.get
+    get = JobStore.get_current
 
     async def noted(store: JobStore, of: str, job_id: str) -> Job | None:
         reads.append(job_id)
         return await get(store, of, job_id)
 
-    monkeypatch.setattr(JobStore, "get", noted)
+    monkeypatch.setattr(JobStore, "get_current", noted)
 
     async def watch() -> None:
         async for change in idle.stub.WatchJob(pb.WatchJobRequest(tenant=tenant, job_id=job.id), timeout=DEADLINE):
