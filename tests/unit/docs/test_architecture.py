@@ -1,4 +1,4 @@
-"""ARCHITECTURE.md names every package of every service."""
+"""docs/design.md names every package of every service."""
 
 from tests.system import ROOT
 
@@ -6,7 +6,7 @@ SERVICES = ("gateway", "exporter", "delivery", "scheduler")
 
 
 def test_every_package_of_a_service_is_named() -> None:
-    page = (ROOT / "ARCHITECTURE.md").read_text()
+    page = (ROOT / "docs/design.md").read_text()
     packages = [
         f"{service}/{init.parent.name}"
         for service in SERVICES
