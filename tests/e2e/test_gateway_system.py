@@ -69,7 +69,7 @@ def test_a_running_gateway_is_alive_and_ready(anonymous: Rest) -> None:
 def test_metrics_have_routes_and_never_ids(system: System, anonymous: Rest) -> None:
     job_id = "11111111-2222-4333-8444-555555555555"
     system.client("metrics").call("GET", f"/exports/jobs/{job_id}")
-    get(anonymous, "/nowhere/4711")
+    get(anonymous, "/nowhere/abcdefgh")
     answer = get(anonymous, "/metrics")
     assert answer.headers["content-type"].startswith("text/plain")
     text = answer.body.decode()
@@ -78,4 +78,4 @@ def test_metrics_have_routes_and_never_ids(system: System, anonymous: Rest) -> N
     assert "gateway_download_bytes_total" in text
     assert "gateway_requests_aborted_total" in text
     assert job_id not in text
-    assert "4711" not in text
+    assert "abcdefgh" not in text
