@@ -56,8 +56,8 @@ key: setup  ## [TENANT=default] [SCOPES=*]: create an API key; LIST=1 lists them
 test: setup  ## run the tests against real servers
 	@$(BIN)/python -m pytest -n 4 --dist worksteal
 
-test-full: setup  ## run the long and rare tests, which `make test` leaves out, and property tests with more examples
-	@HYPOTHESIS_PROFILE=$${HYPOTHESIS_PROFILE:-full} $(BIN)/python -m pytest -n 2 --dist worksteal -m "full or hypothesis"
+test-full: setup  ## run the long and rare tests, which `make test` leaves out
+	@$(BIN)/python -m pytest -n 3 --dist worksteal -m full
 
 torture: setup  ## [FAULTS=100] [SEED=random]: cause faults in a stack of its own, and account for every job
 	@$(BIN)/python -m tests.torture --faults $(or $(FAULTS),100) $(if $(SEED),--seed $(SEED))

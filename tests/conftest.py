@@ -1,7 +1,6 @@
 """Real servers for all tests, started once, and the number of examples in property tests.
 
-`make test` tries few examples, the same in every run; `make test-full` tries more of them, and
-`HYPOTHESIS_PROFILE=thorough` many new ones.
+`make test` tries few examples, the same in every run; `HYPOTHESIS_PROFILE=thorough` tries many new ones.
 """
 
 import os
@@ -14,8 +13,7 @@ from deploy.local.servers import Mongod, NatsServer
 
 # The documents are large on purpose, and a busy machine must not fail a test.
 _PATIENT = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
-settings.register_profile("quick", _PATIENT, max_examples=30, derandomize=True)
-settings.register_profile("full", _PATIENT, max_examples=150, derandomize=True)
+settings.register_profile("quick", _PATIENT, max_examples=40, derandomize=True)
 settings.register_profile("thorough", _PATIENT, max_examples=5_000)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "quick"))
 
