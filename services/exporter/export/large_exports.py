@@ -1,8 +1,8 @@
 """Keeps large exports from delaying the small ones of the same process.
 
-A large export keeps a core busy in MongoDB and another one here. More of them than there are cores do not end sooner
-together, but everything else waits for the CPU, for MongoDB and for Python's lock. So a process runs at most as many as
-there are cores, with threads of low priority; a small export runs beside them as if they were not there.
+A large export keeps a core busy in MongoDB and another one here. More of them than there are pairs of cores do not end
+sooner together, but everything else waits for the CPU, for MongoDB and for Python's lock. So a process runs at most
+half as many as there are cores, with threads of low priority; a small export hardly notices them.
 """
 
 import os
@@ -23,11 +23,11 @@ class LargeExports:
     """The large exports of this process.
 
     Args:
-        slots: how many run at a time; by default as many as there are cores.
+        slots: how many run at a time; by default half as many as there are cores, at least one.
     """
 
     def __init__(self, slots: int | None = None) -> None:
-        self._slots = threading.Semaphore(slots or os.cpu_count() or 1)
+        self._slots = threading.Semaphore(slots or max(1, (os.cpu_count() or 1) // 2))
 
     @contextmanager
     def admit(self, documents: int, stop: threading.Event) -> Iterator[None]:
