@@ -17,6 +17,7 @@ from deploy.local.servers import Mongod, NatsServer, free_port
 from services.exporter import app
 from services.exporter.formats import formats
 from services.exporter.jobs.dispatch import wake_up_of
+from services.exporter.jobs.store import JobStore, Lease
 from services.wire import events_pb2
 from services.wire import exporter_pb2 as pb
 from tests.integration.exporting import Exporter, eventually, exporter, new_tenant, products, refused
@@ -284,19 +285,28 @@ async def test_a_job_whose_worker_was_killed_is_taken_over_after_its_lease(runni
     assert (again.attempt, await running.fence(again)) == (2, 2)
 
 
-async def test_two_exporters_share_the_jobs(clean_uri: str, nats_url: str, tmp_path: Path) -> None:
+async def test_two_exporters_share_the_jobs(
+    clean_uri: str, nats_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     tenant = new_tenant()
+    owners: set[str] = set()
+    claim = JobStore.claim
+
+    async def noted(store: JobStore, of: str, owner: str, lease: float) -> Lease | None:
+        claimed = await claim(store, of, owner, lease)
+        if claimed is not None:
+            owners.add(owner)
+        return claimed
+
+    monkeypatch.setattr(JobStore, "claim", noted)
     async with (
         exporter(clean_uri, nats_url, tmp_path, worker_jobs=1) as first,
         exporter(clean_uri, nats_url, tmp_path, worker_jobs=1) as second,
     ):
         await first.fill(tenant, products(8_000))
         jobs = [await (first, second)[n % 2].create(tenant) for n in range(10)]
-        owners: set[str] = set()
 
         async def all_done() -> bool:
-            async for document in first.jobs.find({"tenant": tenant, "state": "running"}):
-                owners.add(document["lease_owner"])
             return await first.jobs.count_documents({"tenant": tenant, "state": "completed"}) == len(jobs)
 
         await eventually("all are completed", all_done, within=60)
