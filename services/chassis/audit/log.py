@@ -131,7 +131,7 @@ class AuditLog:
         try:
             if batch:
                 await self._insert([one.document for one in batch])
-        except Exception as exc:  # noqa: BLE001  those that wait for it must be told
+        except Exception as exc:  # noqa: BLE001  every waiting caller gets an error
             log.warning("audit_not_written", action="audit", entries=len(batch), reason=str(exc)[:500])
             if isinstance(exc, PyMongoError) and mongo.is_transient(exc):
                 self._put_back(batch)

@@ -55,7 +55,7 @@ class AuditStore:
 
     @translate_errors
     async def prepare(self, days: float) -> None:
-        """Create the indexes, and keep entries for so many days, also those that are stored already."""
+        """Create the indexes. Entries, including those stored earlier, are removed after `days` days."""
         order = [("at", DESCENDING), ("_id", DESCENDING)]
         begins, ends = {"begins": True}, {"result": {"$exists": True}}
         await self._entries.create_index([("tenant", ASCENDING), *order], partialFilterExpression=begins)

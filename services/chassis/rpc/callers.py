@@ -1,6 +1,6 @@
 """Who calls, by the name in the client certificate, and whether this caller may make this call.
 
-Without TLS nobody can be told apart: every call is allowed, and its caller is `UNAUTHENTICATED`.
+Without TLS, callers cannot be identified: every call is allowed, and its caller is `UNAUTHENTICATED`.
 """
 
 from collections.abc import Mapping

@@ -31,7 +31,7 @@ class LargeExports:
 
     @contextmanager
     def admit(self, documents: int, stop: threading.Event) -> Iterator[None]:
-        """Run the block, an export of so many documents, in this thread; a large one waits for its turn first.
+        """Run the block, which exports this many documents, in this thread; a large export first waits for a slot.
 
         Raises:
             Stopped: `stop` was set while it waited.

@@ -2,7 +2,7 @@
 
 Runs as a Job in the cluster, and can be run again: an existing set is left alone, passwords and roles are updated.
 The users and their passwords are those in the services' connection strings; one without a user needs none. With TLS,
-every member is also told to read its certificate again, which it would otherwise only do at its next start.
+it also makes every member reload its certificate, which mongod otherwise does only at its next start.
 """
 
 import logging
