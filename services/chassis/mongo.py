@@ -161,13 +161,21 @@ async def find_current(collection: Collection, where: Document) -> Document | No
     """The document that `where` identifies by its `_id`; None only if there is none now.
 
     A primary that was just elected may not know yet that a majority has a write, and reads with concern majority miss
-    it. So what seems missing is read again with concern linearizable, for which a majority confirms the primary.
+    it. So what seems missing is read again with `find_linearized`.
     """
     found = await collection.find_one(where)
-    if found is None:
-        linearizable = collection.with_options(read_concern=ReadConcern("linearizable"))
-        found = await linearizable.find_one(where, max_time_ms=SELECTION_MS)
-    return found
+    return found if found is not None else await find_linearized(collection, where)
+
+
+async def find_linearized(
+    collection: Collection, where: Document, projection: Document | None = None
+) -> Document | None:
+    """The document that `where` identifies by its `_id`, as a majority of the members has it now.
+
+    Slower than other reads: a majority has to confirm that the primary still is the primary.
+    """
+    linearizable = collection.with_options(read_concern=ReadConcern("linearizable"))
+    return await linearizable.find_one(where, projection, max_time_ms=SELECTION_MS)
 
 
 async def insert_or_get(collection: Collection, new: Document, computed: Expression | None = None) -> Document:

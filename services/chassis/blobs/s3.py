@@ -13,7 +13,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from botocore.session import Session
 
 from services.chassis.blobs.contract import CHUNK, PART, BlobMissing, BlobStat, check_key, is_key
-from services.chassis.blobs.s3_errors import NO_SUCH_UPLOAD, code_of, translate_errors
+from services.chassis.blobs.s3_errors import allow_missing_upload, code_of, translate_errors
 from services.chassis.blobs.s3_writer import S3Writer, abort_uploads
 from services.chassis.s3_models import s3_models
 
@@ -142,13 +142,9 @@ class S3Store:
     async def _pages(self, operation: Any, **only: str) -> AsyncIterator[dict[str, Any]]:
         pages = aiter(self._client.get_paginator(operation).paginate(Bucket=self._bucket, **only))
         while True:
-            with translate_errors():
-                try:
-                    page = await anext(pages, None)
-                except ClientError as exc:
-                    if code_of(exc) != NO_SUCH_UPLOAD:
-                        raise
-                    return
+            page = None
+            with translate_errors(), allow_missing_upload():
+                page = await anext(pages, None)
             if page is None:
                 return
             yield page

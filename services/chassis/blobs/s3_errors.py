@@ -31,6 +31,16 @@ def translate_errors() -> Iterator[None]:
         raise StoreUnavailable(str(exc) or type(exc).__name__) from exc
 
 
+@contextmanager
+def allow_missing_upload() -> Iterator[None]:
+    """Around a call of a client: that the upload does not exist is no error."""
+    try:
+        yield
+    except ClientError as exc:
+        if code_of(exc) != NO_SUCH_UPLOAD:
+            raise
+
+
 def _from_answer(exc: ClientError) -> BlobError:
     code = code_of(exc)
     message = f"{code}: {exc.response.get('Error', {}).get('Message', '')}"

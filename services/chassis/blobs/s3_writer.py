@@ -9,10 +9,8 @@ import zlib
 from contextlib import suppress
 from typing import Any
 
-from botocore.exceptions import ClientError
-
 from services.chassis.blobs.contract import BlobError, StoreFull
-from services.chassis.blobs.s3_errors import NO_SUCH_UPLOAD, code_of, translate_errors
+from services.chassis.blobs.s3_errors import allow_missing_upload, translate_errors
 
 PART_BYTES = 8 * 1024 * 1024
 """Bytes held in memory and sent as one part. All parts but the last have this size, as some servers require."""
@@ -103,24 +101,16 @@ class S3Writer:
 
 def abort_uploads(client: Any, bucket: str, name: str) -> None:
     """Abort every unfinished upload of one object. Raises StoreUnavailable."""
-    with translate_errors():
-        try:
-            for page in client.get_paginator("list_multipart_uploads").paginate(Bucket=bucket, Prefix=name):
-                for upload in page.get("Uploads", ()):
-                    if upload["Key"] == name:
-                        _abort(client, {"Bucket": bucket, "Key": name}, upload["UploadId"])
-        except ClientError as exc:
-            if code_of(exc) != NO_SUCH_UPLOAD:
-                raise
+    with translate_errors(), allow_missing_upload():
+        for page in client.get_paginator("list_multipart_uploads").paginate(Bucket=bucket, Prefix=name):
+            for upload in page.get("Uploads", ()):
+                if upload["Key"] == name:
+                    _abort(client, {"Bucket": bucket, "Key": name}, upload["UploadId"])
 
 
 def _abort(client: Any, target: dict[str, str], upload: str) -> None:
-    with translate_errors():
-        try:
-            client.abort_multipart_upload(**target, UploadId=upload)
-        except ClientError as exc:
-            if code_of(exc) != NO_SUCH_UPLOAD:
-                raise
+    with translate_errors(), allow_missing_upload():
+        client.abort_multipart_upload(**target, UploadId=upload)
 
 
 def _crc32(data: bytearray) -> str:

@@ -3,8 +3,6 @@
 from collections.abc import Sequence
 from datetime import datetime
 
-from pymongo.read_concern import ReadConcern
-
 from services.chassis import mongo
 from services.chassis.mongo import Database, Document, translate_errors
 from services.chassis.mongo_expressions import NOW, among, seconds_since
@@ -38,8 +36,7 @@ class JobQueries:
     @translate_errors
     async def linearized(self, job_id: str) -> Job | None:
         """A job as a majority of the members has it now, without its options; slower than the other reads."""
-        linearizable = self._jobs.with_options(read_concern=ReadConcern("linearizable"))
-        document = await linearizable.find_one({"_id": job_id}, WITHOUT_OPTIONS, max_time_ms=mongo.SELECTION_MS)
+        document = await mongo.find_linearized(self._jobs, {"_id": job_id}, WITHOUT_OPTIONS)
         return None if document is None else from_document(document)
 
     @translate_errors

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 
-from services.chassis.blobs.s3_errors import NO_SUCH_UPLOAD, code_of
+from services.chassis.blobs.s3_errors import NO_SUCH_UPLOAD, allow_missing_upload, code_of
 from services.delivery.destinations.contract import DestinationError, Payload, RemoteFile, Step
 from services.delivery.destinations.kit.timeouts import extend
 from services.delivery.destinations.s3.client import Access
@@ -184,21 +184,15 @@ class Objects:
     async def abort(self, key: str, upload: str) -> None:
         """Abort an upload; no error if it does not exist."""
         async with self._call(Step.DELETE):
-            try:
+            with allow_missing_upload():
                 await self._client.abort_multipart_upload(Bucket=self._bucket, Key=key, UploadId=upload)
-            except ClientError as exc:
-                if code_of(exc) != NO_SUCH_UPLOAD:
-                    raise
 
     async def abort_all(self, key: str, but: str | None) -> None:
         """Abort all uploads of an object except one."""
+        found: Any = {}
         async with self._call(Step.DELETE):
-            try:
+            with allow_missing_upload():
                 found = await self._client.list_multipart_uploads(Bucket=self._bucket, Prefix=key)
-            except ClientError as exc:
-                if code_of(exc) != NO_SUCH_UPLOAD:
-                    raise
-                return
         for upload in found.get("Uploads", ()):
             if upload["Key"] == key and upload["UploadId"] != but:
                 await self.abort(key, upload["UploadId"])
