@@ -52,7 +52,7 @@ _METHODS: dict[str, dict[str, set[str]]] = {
     },
 }
 # Methods without a tenant that show no tenant's data. Any other method without a tenant reads all tenants.
-_NO_TENANTS_DATA = {"ListFormats", "ListPlatformTypes", "PreviewSchedule"}
+_NO_TENANTS_DATA = frozenset({"ListFormats", "ListPlatformTypes", "PreviewSchedule"})
 
 RULES = Rules(
     methods={
@@ -60,11 +60,6 @@ RULES = Rules(
         for service, methods in _METHODS.items()
         for method, callers in methods.items()
     },
-    no_tenants_data=frozenset(
-        f"/catalog.exports.v1.{service}/{method}"
-        for service, methods in _METHODS.items()
-        for method in methods
-        if method in _NO_TENANTS_DATA
-    ),
+    no_tenants_data=_NO_TENANTS_DATA,
     others=INTERNAL,
 )

@@ -36,7 +36,7 @@ class Rules:
 
     Args:
         methods: the callers of each method, by `/package.Service/Method`.
-        no_tenants_data: methods without a tenant that a caller with few tenants may call nevertheless.
+        no_tenants_data: names of methods without a tenant that a caller with few tenants may call nevertheless.
         others: what the callers are in `methods` that only a setting names.
     """
 
@@ -81,12 +81,17 @@ class Callers:
         if role not in self._rules.methods.get(method, ()):
             self._refuse(caller, method, "method", f"The caller {caller} may not call this method.")
         allowed = self._tenants.get(caller)
-        if allowed is None or method in self._rules.no_tenants_data:
+        if allowed is None or _name(method) in self._rules.no_tenants_data:
             return
         if getattr(request, "tenant", None) not in allowed:
             self._refuse(caller, method, "tenant", f"The caller {caller} may not act for this tenant.")
 
     def _refuse(self, caller: str, method: str, reason: str, message: str) -> None:
-        REFUSED.labels(caller, method.rsplit("/", 1)[-1], reason).inc()
+        REFUSED.labels(caller, _name(method), reason).inc()
         log.warning("call_refused", action=method, reason=reason)
         raise Fault("caller_not_allowed", message, kind=Kind.DENIED)
+
+
+def _name(method: str) -> str:
+    """The method's name without the service."""
+    return method.rpartition("/")[2]

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import aiohttp
 import grpc
 from google.protobuf.message import Message
 
@@ -77,7 +78,7 @@ class Services:
         self._ports: dict[str, Any] = {"grpc_port": 0, "metrics_port": 0, "shutdown_grace": 1.0}
 
     def exporter(self, **more: Any) -> AbstractAsyncContextManager[Running]:
-        settings = {**self._of("exporter"), **self._store, **self._ports, "worker_jobs": 0, **more}
+        settings = {"worker_jobs": 0, **self._of("exporter"), **self._store, **self._ports, **more}
         return exporter_app.build(ExporterSettings(**settings))
 
     def delivery(self, exporter_port: int = 1, **more: Any) -> AbstractAsyncContextManager[Running]:
@@ -94,6 +95,24 @@ class Services:
         return gateway_app.build(
             GatewaySettings(gateway_port=0, signing_key="a signing key for tests, not a secret", **settings)
         )
+
+    @asynccontextmanager
+    async def rest(self, key: str) -> AsyncIterator[aiohttp.ClientSession]:
+        """All four services, and a REST client with this API key; its paths are relative to `/api/v1/`."""
+        async with (
+            self.exporter() as exporter,
+            self.delivery(exporter.rpc_port) as delivery,
+            self.scheduler(exporter.rpc_port, delivery.rpc_port) as scheduler,
+            self.gateway(
+                exporter.rpc_port,
+                delivery_address=f"127.0.0.1:{delivery.rpc_port}",
+                scheduler_address=f"127.0.0.1:{scheduler.rpc_port}",
+            ) as gateway,
+            aiohttp.ClientSession(
+                f"http://127.0.0.1:{gateway.port}/api/v1/", headers={"Authorization": f"Bearer {key}"}
+            ) as session,
+        ):
+            yield session
 
     def _of(self, name: str) -> dict[str, Any]:
         return {**self._shared, **self.mounts[name].settings, **self._logins.get(name, {})}

@@ -77,20 +77,7 @@ async def test_the_gateway_reaches_services_under_mtls_and_is_not_ready_without_
 async def test_every_service_reaches_those_it_calls(services: Services, clean_uri: str) -> None:
     tenant = new_tenant()
     await fill(clean_uri, tenant)
-    async with (
-        services.exporter() as exporter,
-        services.delivery(exporter.rpc_port) as delivery,
-        services.scheduler(exporter.rpc_port, delivery.rpc_port) as scheduler,
-        services.gateway(
-            exporter.rpc_port,
-            delivery_address=f"127.0.0.1:{delivery.rpc_port}",
-            scheduler_address=f"127.0.0.1:{scheduler.rpc_port}",
-        ) as gateway,
-        aiohttp.ClientSession(
-            f"http://127.0.0.1:{gateway.port}/api/v1/",
-            headers={"Authorization": f"Bearer {await api_key(clean_uri, tenant)}"},
-        ) as session,
-    ):
+    async with services.rest(await api_key(clean_uri, tenant)) as session:
 
         async def post(path: str, body: object) -> tuple[int, Any]:
             async with session.post(path, json=body) as answer:

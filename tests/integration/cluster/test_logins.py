@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-import aiohttp
 import nats
 import pytest
 from pymongo import MongoClient
@@ -185,24 +184,13 @@ async def test_the_services_work_with_their_own_users_certificates_and_tls(
 ) -> None:
     """One export is delivered, and one run of a schedule."""
     sftp_server.clear()
-    logins = {service: {"mongodb_uri": uri} for service, uri in mongodb.uris.items()}
+    logins: dict[str, dict[str, Any]] = {service: {"mongodb_uri": uri} for service, uri in mongodb.uris.items()}
     for service in ("exporter", "delivery", "scheduler"):
         logins[service] |= {"nats_url": nats_server.nats_url(service), "nats_ca_file": str(nats_server.ca_file)}
+    logins["exporter"]["worker_jobs"] = 1
+    logins["delivery"]["egress_allow"] = "127.0.0.0/8"
     services = Services("", "", tmp_path, authority, logins)
-    async with (
-        services.exporter(worker_jobs=1) as exporter,
-        services.delivery(exporter.rpc_port, egress_allow="127.0.0.0/8") as delivery,
-        services.scheduler(exporter.rpc_port, delivery.rpc_port) as scheduler,
-        services.gateway(
-            exporter.rpc_port,
-            delivery_address=f"127.0.0.1:{delivery.rpc_port}",
-            scheduler_address=f"127.0.0.1:{scheduler.rpc_port}",
-        ) as gateway,
-        aiohttp.ClientSession(
-            f"http://127.0.0.1:{gateway.port}/api/v1/",
-            headers={"Authorization": f"Bearer {await api_key(mongodb.uris['gateway'], TENANT)}"},
-        ) as session,
-    ):
+    async with services.rest(await api_key(mongodb.uris["gateway"], TENANT)) as session:
 
         async def ask(method: str, path: str, body: object = None) -> Any:
             async with session.request(method, path, json=body) as answer:

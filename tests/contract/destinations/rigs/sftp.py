@@ -78,6 +78,17 @@ class _Files(asyncssh.SFTPServer):
         return super().fsync(file_obj)
 
 
+def _config(port: int, host_key: asyncssh.SSHKey) -> dict[str, Any]:
+    return {
+        "host": "127.0.0.1",
+        "port": port,
+        "username": USER,
+        "password": PASSWORD,
+        "path": FOLDER,
+        "host_key": host_key.get_fingerprint(),
+    }
+
+
 class SftpRig:
     """The server and an independent view of its files.
 
@@ -125,14 +136,7 @@ class SftpRig:
         return Sftp(Timeouts(silence=seconds))
 
     def config(self, port: int | None = None) -> dict[str, Any]:
-        return {
-            "host": "127.0.0.1",
-            "port": port or self.port,
-            "username": USER,
-            "password": PASSWORD,
-            "path": FOLDER,
-            "host_key": self.host_keys[0].get_fingerprint(),
-        }
+        return _config(port or self.port, self.host_keys[0])
 
     def wrong_credentials(self) -> dict[str, Any]:
         return {**self.config(), "password": "battery staple"}
@@ -194,14 +198,7 @@ class RcloneSftpRig(RcloneRig):
         return Sftp(Timeouts(silence=seconds))
 
     def config(self, port: int | None = None) -> dict[str, Any]:
-        return {
-            "host": "127.0.0.1",
-            "port": port or self.port,
-            "username": USER,
-            "password": PASSWORD,
-            "path": FOLDER,
-            "host_key": self._host_key.get_fingerprint(),
-        }
+        return _config(port or self.port, self._host_key)
 
     def wrong_credentials(self) -> dict[str, Any]:
         return {**self.config(), "password": "battery staple"}
