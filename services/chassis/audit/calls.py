@@ -9,7 +9,7 @@ from typing import Any
 
 from google.protobuf.message import Message
 
-from services.chassis.audit.entry import Action, Entry, Origin, Result, resources_of, result_of
+from services.chassis.audit.entry import Action, Entry, Origin, resources_of, result_of
 from services.chassis.audit.log import AuditLog
 from services.chassis.faults import Fault
 from services.chassis.rpc import callers, origin
@@ -68,14 +68,8 @@ class CallRecorder:
         _choose_id(action, checked)
         entry = self._entry(name, action, metadata, checked)
         await self._begin(entry)
-        try:
-            answer = await handle(checked)
-        except Exception as exc:
-            # After a cancellation there is no result: the change may have been made.
-            self._log.note(entry.ended(*result_of(exc), self._log.now()), is_end=True)
-            raise
-        self._log.note(entry.ended(Result.OK, "", self._log.now(), _fields(checked, members=True)), is_end=True)
-        return answer
+        with self._log.concluding(entry, lambda: _fields(checked, members=True)):
+            return await handle(checked)
 
     def _note_refused(self, entry: Entry, fault: Fault) -> None:
         """Record a call that was refused before it began, if caller and tenant are known."""

@@ -2,8 +2,8 @@
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
@@ -12,7 +12,7 @@ from prometheus_client import Counter, Histogram
 from pymongo.errors import BulkWriteError, PyMongoError
 
 from services.chassis import loops, mongo
-from services.chassis.audit.entry import Entry, to_document
+from services.chassis.audit.entry import Entry, Result, result_of, to_document
 from services.chassis.faults import Unavailable
 
 log = structlog.get_logger()
@@ -87,6 +87,20 @@ class AuditLog:
             LOST.inc()
             return
         self._add(_Pending(to_document(entry, is_end=is_end), None))
+
+    @contextmanager
+    def concluding(self, entry: Entry, fields: Callable[[], Iterable[str]] = tuple) -> Iterator[None]:
+        """Note how the block, an operation that `record` has written, ends; without a result if it is interrupted.
+
+        Args:
+            fields: names of the request's fields, if more is known of them after a success.
+        """
+        try:
+            yield
+        except Exception as exc:
+            self.note(entry.ended(*result_of(exc), self.now()), is_end=True)
+            raise
+        self.note(entry.ended(Result.OK, "", self.now(), fields()), is_end=True)
 
     async def measure_clock(self) -> None:
         """Measure the difference between the server's clock and this process's, which may be wrong."""

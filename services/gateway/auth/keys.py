@@ -15,7 +15,7 @@ from pathlib import Path
 
 from services.audited import KEY_CREATE, KEY_REVOKE
 from services.chassis import mongo
-from services.chassis.audit.entry import Entry, Origin, Result, resources_of, result_of
+from services.chassis.audit.entry import Entry, Origin, resources_of
 from services.chassis.audit.log import AuditLog, audit_log
 from services.chassis.faults import Fault
 from services.chassis.mongo import Database
@@ -63,14 +63,8 @@ class RecordedKeys(KeyStore):
             fields=fields,
         )
         await self._audit.record(entry)
-        result, code = Result.OK, ""
-        try:
+        with self._audit.concluding(entry):
             yield
-        except Exception as exc:
-            result, code = result_of(exc)
-            raise
-        finally:
-            self._audit.note(entry.ended(result, code, self._audit.now()), is_end=True)
 
 
 def _operator() -> str:

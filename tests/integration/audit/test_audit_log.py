@@ -16,6 +16,9 @@ from services.chassis.audit.entry import Entry, Origin, Resource, Result
 from services.chassis.audit.log import AuditLog, audit_log
 from services.chassis.audit.store import AuditStore, EntryFilter
 from services.chassis.paging import from_cursor
+from services.gateway.auth.api_keys import ApiKey
+from services.gateway.auth.key_store import KeyStore
+from services.gateway.auth.keys import RecordedKeys
 from services.wire import exporter_pb2 as pb
 from services.wire import exporter_pb2_grpc
 from tests.certificates import Authority
@@ -74,6 +77,22 @@ async def test_a_batch_that_was_written_without_an_answer_can_be_written_again(c
     await one._insert([document])
     await one._insert([document, {**document, "_id": str(uuid.uuid4())}])
     assert await client["audit"]["entries"].count_documents({"tenant": tenant}) == 2
+
+
+async def test_a_key_whose_creation_is_interrupted_has_no_result(
+    client: mongo.Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def interrupted(store: KeyStore, key: ApiKey) -> None:
+        raise asyncio.CancelledError
+
+    monkeypatch.setattr(KeyStore, "add", interrupted)
+    tenant = new_tenant()
+    key = ApiKey("0123456789ab", tenant, "", frozenset("*"), "", datetime.now(UTC))
+    async with audit_log(client) as log:
+        with pytest.raises(asyncio.CancelledError):
+            await RecordedKeys(client["keys"], log).add(key)
+    (found,) = (await AuditStore(client).find(EntryFilter(tenant), before=None, limit=10)).items
+    assert (found.action, found.result) == ("key.create", None)
 
 
 async def test_the_retention_follows_the_setting_at_the_next_start(client: mongo.Client) -> None:
