@@ -46,7 +46,7 @@ def _small_cache(mongodb_uri: str) -> Iterator[None]:
         try:
             yield
         finally:
-            _resize(client, "512M")  # as deploy/local/servers.py starts it
+            _resize(client, "512M")  # as deploy/local/servers/mongod.py starts it
 
 
 def _resize(client: MongoClient[dict[str, Any]], size: str) -> None:
