@@ -105,7 +105,7 @@ def _choose_id(action: Action, request: Any) -> None:
 
 
 def _origin(metadata: Mapping[str, str]) -> Origin:
-    """Without TLS nobody can prove a name, and a caller is who it says it is."""
+    """Without TLS, the name that a caller gives itself is taken as it is."""
     caller = request_context.caller()
     if caller == callers.UNAUTHENTICATED:
         caller = origin.claimed_caller(metadata) or caller
