@@ -2,9 +2,9 @@
 
 import contextlib
 import os
+import secrets
 import shutil
 import subprocess
-import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -32,8 +32,9 @@ def own_folder(settings: LocalSettings, report: Callable[[str], None]) -> Iterat
     """A new folder for the demo's servers, removed at the end; after a failure the logs in it are kept."""
     settings.local_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
     remove_abandoned(settings.local_dir)
-    folder = Path(tempfile.mkdtemp(prefix=PREFIX, dir=settings.local_dir))
+    folder = settings.local_dir / f"{PREFIX}{secrets.token_hex(4)}"
     try:
+        folder.mkdir(mode=0o700)
         yield folder
     except Exception:
         report(f"the logs are kept in {folder / 'logs'}")

@@ -10,7 +10,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from deploy.local.processes.signals import raise_if_stopped
+from deploy.local.processes.signals import deferred, raise_if_stopped
 
 ROOT = Path(__file__).resolve().parents[3]
 """The repository; children run here, so that they find `services` and `deploy`."""
@@ -85,11 +85,11 @@ class Child(ABC):
             raise
 
     def spawn(self, command: Sequence[str | Path], env: Mapping[str, str] | None = None) -> None:
-        """Run the command with `env` added to this process's environment."""
+        """Run the command with `env` added to this process's environment; a stop signal waits until it is known."""
         self.log.parent.mkdir(parents=True, exist_ok=True)
         self.trim_log()
         leash = [sys.executable, "-I", "-S", "-c", _LEASH, str(os.getpid())] if sys.platform == "linux" else []
-        with self.log.open("ab") as log:
+        with self.log.open("ab") as log, deferred():
             self._log_from = log.tell()
             self._process = subprocess.Popen(
                 [*leash, *command],

@@ -1,12 +1,15 @@
 """The first stop signal interrupts the program; later ones are ignored while it stops."""
 
+import contextlib
 import signal
 import threading
+from collections.abc import Iterator
 from types import FrameType
 
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 _arrived = threading.Event()
+_deferred = threading.Event()
 
 
 def interruptible() -> None:
@@ -28,8 +31,20 @@ def raise_if_stopped() -> None:
         raise KeyboardInterrupt
 
 
+@contextlib.contextmanager
+def deferred() -> Iterator[None]:
+    """Hold a stop signal back until the end of the block, for steps that must not be torn apart."""
+    _deferred.set()
+    try:
+        yield
+    finally:
+        _deferred.clear()
+    raise_if_stopped()
+
+
 def _interrupt(number: int, frame: FrameType | None) -> None:  # noqa: ARG001  signature of a signal handler
     for other in STOP_SIGNALS:
         signal.signal(other, signal.SIG_IGN)
     _arrived.set()
-    raise KeyboardInterrupt
+    if not _deferred.is_set():
+        raise KeyboardInterrupt

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from deploy.local.demo.receivers.s3_server import s3_server
 from deploy.local.processes.children import ROOT
 from deploy.local.servers.seaweedfs import SeaweedFS
 from tests.integration.local.local_commands import is_alive
@@ -53,6 +54,21 @@ def test_objects_survive_a_kill_and_nothing_listens_on_other_addresses(tmp_path:
     assert [
         path for path in Path("/tmp").glob("seaweedfs-*.sock") if any(str(port) in path.name for port in ports)
     ] == []
+
+
+def test_the_demo_stops_it_when_its_start_is_interrupted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    launched: list[SeaweedFS] = []
+    launch = SeaweedFS.launch
+
+    def interrupted(server: SeaweedFS) -> None:
+        launch(server)
+        launched.append(server)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(SeaweedFS, "launch", interrupted)
+    with pytest.raises(KeyboardInterrupt), s3_server(tmp_path):
+        pytest.fail("it was interrupted before")
+    assert [server.pid for server in launched] == [None]
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux kills the children of a process that was killed")

@@ -1,12 +1,16 @@
 """Child processes: how their failures are reported, and how they end."""
 
+import os
 import signal
+import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from deploy.local.processes import children
+from deploy.local.processes import children, signals
 from deploy.local.processes.children import Child, NotReady
 from tests.system import eventually
 
@@ -80,3 +84,34 @@ def test_a_long_log_is_rotated_while_its_child_keeps_writing(log: Path, monkeypa
         assert "later" in child.tail()
     finally:
         child.kill()
+
+
+@pytest.fixture
+def stop_signals() -> Iterator[None]:
+    """Stop signals interrupt as in a program; afterwards everything is as before."""
+    before = {number: signal.getsignal(number) for number in signals.STOP_SIGNALS}
+    signals.interruptible()
+    yield
+    signals._arrived.clear()
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+@pytest.mark.usefixtures("stop_signals")
+def test_a_child_whose_launch_is_interrupted_is_known_and_can_be_stopped(
+    log: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started = subprocess.Popen
+
+    def interrupted(*args: Any, **kwargs: Any) -> subprocess.Popen[bytes]:
+        process = started(*args, **kwargs)
+        os.kill(os.getpid(), signal.SIGINT)
+        return process
+
+    monkeypatch.setattr(subprocess, "Popen", interrupted)
+    child = Script("import time; print('ready'); time.sleep(60)", log)
+    with pytest.raises(KeyboardInterrupt):
+        child.launch()
+    assert child.pid is not None
+    child.kill()
+    assert child.pid is None

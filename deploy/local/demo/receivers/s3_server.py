@@ -46,8 +46,8 @@ class S3Server:
 def s3_server(folder: Path, log: Path | None = None) -> Iterator[S3Server]:
     """A server with its data in `folder`, started without waiting; stopped at the end."""
     server = SeaweedFS(folder, log=log)
-    server.launch()
     try:
+        server.launch()
         yield S3Server(server)
     finally:
         server.stop()
