@@ -146,7 +146,7 @@ async def deliverer(mongo_uri: str, nats_url: str, exporter: Exporter, **setting
         "egress_allow": "127.0.0.0/8",
         "grpc_port": 0,
         "metrics_port": 0,
-        "lease_seconds": 3.0,
+        "lease_seconds": 12.0,
         "retry_seconds": 0.2,
         "reconcile_seconds": 1.0,
         "shutdown_grace": 5.0,

@@ -149,7 +149,7 @@ async def exporter(mongo_uri: str, nats_url: str, folder: Path, **settings: Any)
         "artifacts_url": (folder / "artifacts").as_uri(),
         "grpc_port": 0,
         "metrics_port": 0,
-        "lease_seconds": 3.0,
+        "lease_seconds": 12.0,
         "dispatch_seconds": 2.0,
         "retry_seconds": 0.2,
         "shutdown_grace": 5.0,

@@ -57,8 +57,8 @@ class Admission:
                 return job
             if not await self._exceeds(new.tenant) or not await self._store.withdraw(job):
                 return await self._store.admit(job) or job
-            if not is_last:  # concurrent requests may have refused each other
-                await asyncio.sleep(random.uniform(0.02, 0.2))  # noqa: S311  no secret
+            if not is_last:
+                await _let_others_decide()
         raise TooManyJobs(self._limits.of(new.tenant).max_live_jobs)
 
     async def settled(self, job: Job) -> Job:
@@ -84,12 +84,15 @@ class Admission:
         Raises:
             TooManyJobs: the tenant's limit is reached.
         """
-        has_room = await self._has_room(tenant)
-        before = await self._store.get(tenant, job_id)
-        job = await self._store.retry(tenant, job_id)
-        if job is None or before is None or has_room or not await self._exceeds(tenant):
-            return job
-        await self._store.undo_retry(before)
+        for is_last in (False, True):
+            has_room = await self._has_room(tenant)
+            before = await self._store.get(tenant, job_id)
+            job = await self._store.retry(tenant, job_id)
+            if job is None or before is None or has_room or not await self._exceeds(tenant):
+                return job
+            await self._store.undo_retry(before)
+            if not is_last:
+                await _let_others_decide()
         raise TooManyJobs(self._limits.of(tenant).max_live_jobs)
 
     async def _has_room(self, tenant: str) -> bool:
@@ -105,3 +108,8 @@ class Admission:
     async def _exceeds(self, tenant: str) -> bool:
         limit = self._limits.of(tenant).max_live_jobs
         return await self._store.live_count(tenant, limit + 1) > limit
+
+
+async def _let_others_decide() -> None:
+    """Wait before a second attempt: concurrent requests may have refused each other and left room."""
+    await asyncio.sleep(random.uniform(0.02, 0.2))  # noqa: S311  no secret

@@ -85,10 +85,13 @@ async def test_parallel_retries_do_not_exceed_the_limit(greedy: Exporter) -> Non
     before = {job.id: await greedy.document(job) for job in jobs}
     outcomes = Counter(await asyncio.gather(*(outcome(greedy.retry(job)) for job in jobs)))
     live = {"tenant": tenant, "state": "accepted"}
-    assert 0 < outcomes["ok"] == await greedy.jobs.count_documents(live) <= LIMIT
+    assert outcomes["ok"] == await greedy.jobs.count_documents(live) <= LIMIT
     async for document in greedy.jobs.find({"tenant": tenant, "state": "cancelled"}):
         was = before[document["_id"]]
         assert (document["finished_at"], document.get("dispatch_at")) == (was["finished_at"], None)
+    for job in jobs:  # requests that refused each other may have left room
+        await outcome(greedy.retry(job))
+    assert await greedy.jobs.count_documents(live) == LIMIT
 
 
 async def test_a_repeated_request_gets_the_decision_of_the_first(store: JobStore) -> None:

@@ -74,7 +74,7 @@ async def test_the_consumer_does_not_limit_deliveries_and_has_no_backoff(running
     assert found.ack_policy == AckPolicy.EXPLICIT
     assert found.max_deliver == -1
     assert not found.backoff
-    assert found.ack_wait == 3.0  # the lease of these tests
+    assert found.ack_wait == 12.0  # the lease of these tests
     assert (await jetstream.stream_info("EXPORTS")).config.retention == RetentionPolicy.WORK_QUEUE
     await client.close()
 
