@@ -24,7 +24,17 @@ from deploy.local.services import GATEWAY, SERVICES
 from tests.tcp_proxy import TcpProxy
 from tests.torture.disk import Disk
 from tests.torture.plan import RECEIVERS, numbered
-from tests.torture.processes import FAKETIME, Member, Nats, Receiver, ServiceProcess, Tortured, initiate, module
+from tests.torture.processes import (
+    FAKETIME,
+    Member,
+    Nats,
+    Receiver,
+    ServiceProcess,
+    Tortured,
+    Weed,
+    initiate,
+    module,
+)
 
 LEASE = 5.0
 """Seconds. Shorter than in production, so that faults longer than a lease are frequent; the rules are the same."""
@@ -170,7 +180,7 @@ class Cluster:
         self.processes["nats-server"] = nats
         self.ports["nats-server"] = self._proxy(held, "nats-server", nats.port)
         for name in RECEIVERS:
-            receiver = Receiver(name, *self._receiver(name), self._logs)
+            receiver = self._receiver(name)
             self.processes[name] = receiver
             self.ports[name] = self._proxy(held, name, receiver.port)
         self._start(list(self.processes.values()))
@@ -178,17 +188,18 @@ class Cluster:
         _wait("the replica set has a primary", lambda: self.primary is not None)
         _wait("all members are ready", lambda: all(self.is_ready(name) for name in self._members))
 
-    def _receiver(self, name: str) -> tuple[list[str | Path], int]:
-        """The command of a destination, and its port."""
+    def _receiver(self, name: str) -> Receiver | Weed:
+        """The server of a destination."""
         root, port = self.folder / name, free_port()
         root.mkdir()
+        if name == "s3":
+            return Weed(root, port, self._logs / "s3.log")
+        command = module(f"tests.torture.receivers.{name}", root, port)
         if name == "sftp":
             host_key = self.folder / "sftp-host-key"
             asyncssh.generate_private_key("ssh-ed25519").write_private_key(str(host_key))
-            return module("tests.torture.receivers.sftp", root, port, host_key), port
-        if name == "ftp":
-            return module("tests.torture.receivers.ftp", root, port), port
-        return module("moto.server", "-H", HOST, "-p", port), port
+            command.append(host_key)
+        return Receiver(name, command, port, self._logs)
 
     def _start_services(self, held: contextlib.ExitStack) -> None:
         ports: dict[str, list[int]] = {service.name: [] for service in SERVICES}

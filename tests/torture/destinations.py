@@ -6,12 +6,11 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import asyncssh
-import boto3
-from botocore.config import Config
 
 from deploy.local.servers import HOST
+from deploy.local.servers.seaweedfs import REGION, SeaweedFS
 from tests.torture.cluster import Cluster
-from tests.torture.receivers.account import ACCESS_KEY, BUCKET, PASSWORD, SECRET_KEY, USER
+from tests.torture.receivers.account import BUCKET, PASSWORD, USER
 
 
 class Destination(Protocol):
@@ -70,16 +69,11 @@ class Bucket:
     kind = "s3"
 
     def __init__(self, cluster: Cluster) -> None:
-        process: Any = cluster.processes["s3"]
+        server = cluster.processes["s3"]
+        assert isinstance(server, SeaweedFS)
+        self._server = server
         self._proxied = cluster.ports["s3"]
-        self._s3: Any = boto3.client(
-            "s3",
-            endpoint_url=f"http://{HOST}:{process.port}",
-            region_name="us-east-1",
-            aws_access_key_id=ACCESS_KEY,
-            aws_secret_access_key=SECRET_KEY,
-            config=Config(retries={"max_attempts": 10}, connect_timeout=5, read_timeout=20),
-        )
+        self._s3: Any = server.client
         self._s3.create_bucket(Bucket=BUCKET)
 
     def config(self, tenant: str) -> dict[str, Any]:
@@ -87,9 +81,9 @@ class Bucket:
             "endpoint_url": f"http://{HOST}:{self._proxied}",
             "bucket": BUCKET,
             "prefix": tenant,
-            "region": "us-east-1",
-            "access_key_id": ACCESS_KEY,
-            "secret_access_key": SECRET_KEY,
+            "region": REGION,
+            "access_key_id": self._server.access_key,
+            "secret_access_key": self._server.secret_key,
             "file_name": "{job}",
         }
 

@@ -63,7 +63,7 @@ def kinds(replicas: int, mongods: int, lease: float) -> tuple[Kind, ...]:
         Kind("connections stalled", 6, 2.0, 10.0, links),
         Kind("artifact disk full", 3, 2.0, 6.0, ("artifacts",)),
         Kind("artifact disk stalled", 2, 2.0, 6.0, ("artifacts",)),
-        Kind("kill -9 of a destination", 3, 0.1, 3.0, RECEIVERS[:2]),
+        Kind("kill -9 of a destination", 3, 0.1, 3.0, RECEIVERS),
     )
 
 

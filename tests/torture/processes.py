@@ -15,6 +15,7 @@ from pymongo.errors import OperationFailure, PyMongoError
 from deploy.local.processes.children import Child
 from deploy.local.servers import HOST, Mongod, NatsServer
 from deploy.local.servers.mongod import REPLICA_SET
+from deploy.local.servers.seaweedfs import SeaweedFS
 from deploy.local.services import Service, ServiceChild
 
 FAKETIME = next(Path("/usr/lib").glob("*/faketime/libfaketime.so.1"), None)
@@ -120,8 +121,12 @@ def initiate(members: Sequence[Member]) -> None:
         client.admin.command("replSetInitiate", config)
 
 
+class Weed(Tortured, SeaweedFS):
+    """The S3 server."""
+
+
 class Receiver(Tortured):
-    """A destination: a command that listens on a port."""
+    """A destination of our own: a command that listens on a port."""
 
     def __init__(self, name: str, command: Sequence[str | Path], port: int, logs: Path) -> None:
         super().__init__(name, logs / f"{name}.log")
