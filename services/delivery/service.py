@@ -10,7 +10,7 @@ from typing import Any
 import structlog
 
 from services.chassis.paging import from_cursor, page_size
-from services.chassis.rpc.requests import known_values
+from services.chassis.rpc.requests import known_values, missing_is_deleted
 from services.delivery.deliveries.delivery import PLATFORM_DELETED, Delivery, DeliveryState
 from services.delivery.deliveries.fan_out import new_delivery
 from services.delivery.deliveries.store import DeliveryStore
@@ -100,7 +100,8 @@ class DeliveryService(delivery_pb2_grpc.DeliveryServiceServicer):
 
     async def DeletePlatform(self, request: pb.DeletePlatformRequest, context: Any) -> pb.DeletePlatformResponse:
         """Delete a platform."""
-        await self._registry.delete(request.tenant, request.platform_id)
+        with missing_is_deleted(context):
+            await self._registry.delete(request.tenant, request.platform_id)
         await self._deliveries.fail_waiting(request.platform_id, PLATFORM_DELETED)
         log.info("platform_deleted", action="delete", platform_id=request.platform_id, tenant=request.tenant)
         return pb.DeletePlatformResponse()

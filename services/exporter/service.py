@@ -13,7 +13,7 @@ from services.chassis.blobs.contract import BlobError, BlobStore
 from services.chassis.faults import BadRequest, Unavailable, Violation
 from services.chassis.mongo import Document
 from services.chassis.paging import from_cursor, page_size
-from services.chassis.rpc.requests import chosen_id, known_values
+from services.chassis.rpc.requests import chosen_id, is_repeat, known_values, missing_is_deleted
 from services.chassis.telemetry import request_context, tracing
 from services.chassis.timestamps import from_timestamp
 from services.exporter.catalogue.column_store import ColumnStore, request_key
@@ -22,7 +22,7 @@ from services.exporter.errors import JobNotFound, RequestReused, WrongState
 from services.exporter.formats.contract import Format
 from services.exporter.jobs.admission import Admission
 from services.exporter.jobs.dispatch import Dispatcher
-from services.exporter.jobs.job import ENDED, Job, NewJob, id_for_key
+from services.exporter.jobs.job import ENDED, Job, JobState, NewJob, id_for_key
 from services.exporter.jobs.store import JobStore
 from services.exporter.messages import (
     FROM_STATES,
@@ -143,9 +143,10 @@ class ExporterService(exporter_pb2_grpc.ExporterServiceServicer):
         """End a live job."""
         job = await self._store.cancel(request.tenant, request.job_id)
         if job is None:
-            state = (await self._found(request.tenant, request.job_id)).state
-            message = f"The job is already {state.value}; only a waiting or running job can be cancelled."
-            raise WrongState("job_ended", message)
+            job = await self._found(request.tenant, request.job_id)
+            if not is_repeat(context) or job.state is not JobState.CANCELLED:
+                message = f"The job is already {job.state.value}; only a waiting or running job can be cancelled."
+                raise WrongState("job_ended", message)
         log.info("job_cancelled", action="cancel", job_id=job.id, tenant=job.tenant)
         self._in_background(self._dispatcher.forget(job.id))
         return pb.CancelJobResponse(job=to_message(job))
@@ -155,25 +156,18 @@ class ExporterService(exporter_pb2_grpc.ExporterServiceServicer):
         await self._admission.check(request.tenant)
         job = await self._admission.retry(request.tenant, request.job_id)
         if job is None:
-            state = (await self._found(request.tenant, request.job_id)).state
-            message = f"The job is {state.value}; only a failed or cancelled job can be restarted."
-            raise WrongState("job_not_retriable", message)
+            job = await self._found(request.tenant, request.job_id)
+            if not is_repeat(context) or job.state in ENDED:
+                message = f"The job is {job.state.value}; only a failed or cancelled job can be restarted."
+                raise WrongState("job_not_retriable", message)
         log.info("job_retried", action="retry", job_id=job.id, tenant=job.tenant)
         self._in_background(self._dispatcher.wake(job))
         return pb.RetryJobResponse(job=to_message(job))
 
     async def DeleteJob(self, request: pb.DeleteJobRequest, context: Any) -> pb.DeleteJobResponse:
         """Delete an ended job and its file."""
-        job = await self._store.delete(request.tenant, request.job_id)
-        if job is None:
-            state = (await self._found(request.tenant, request.job_id)).state
-            message = f"The job is {state.value}; cancel it before you delete it."
-            raise WrongState("job_not_ended", message)
-        if job.artifact is not None:
-            try:
-                await self._blobs.delete(job.artifact.key)
-            except BlobError as exc:  # the sweep removes it later
-                log.warning("file_left", action="delete", job_id=job.id, reason=str(exc))
+        with missing_is_deleted(context):
+            await self._delete(request.tenant, request.job_id)
         return pb.DeleteJobResponse()
 
     async def WatchJob(self, request: pb.WatchJobRequest, context: Any) -> AsyncIterator[pb.WatchJobResponse]:
@@ -210,6 +204,17 @@ class ExporterService(exporter_pb2_grpc.ExporterServiceServicer):
         if job is None:
             raise JobNotFound(job_id)
         return job
+
+    async def _delete(self, tenant: str, job_id: str) -> None:
+        job = await self._store.delete(tenant, job_id)
+        if job is None:
+            state = (await self._found(tenant, job_id)).state
+            raise WrongState("job_not_ended", f"The job is {state.value}; cancel it before you delete it.")
+        if job.artifact is not None:
+            try:
+                await self._blobs.delete(job.artifact.key)
+            except BlobError as exc:  # the sweep removes it later
+                log.warning("file_left", action="delete", job_id=job.id, reason=str(exc))
 
     async def _check_fields(self, tenant: str, checked: CheckedRequest) -> None:
         memory = await self._columns.recall(tenant, FILTERED_SHEET, request_key({}, None, ()))

@@ -9,6 +9,7 @@ import structlog
 
 from services.chassis.faults import BadRequest, Violation
 from services.chassis.paging import from_cursor, page_size
+from services.chassis.rpc.requests import missing_is_deleted
 from services.chassis.telemetry import tracing
 from services.limits import Limits
 from services.scheduler.cron import preview
@@ -67,7 +68,8 @@ class SchedulerService(scheduler_pb2_grpc.SchedulerServiceServicer):
 
     async def DeleteSchedule(self, request: pb.DeleteScheduleRequest, context: Any) -> pb.DeleteScheduleResponse:
         """Delete a schedule."""
-        await self._registry.delete(request.tenant, request.schedule_id)
+        with missing_is_deleted(context):
+            await self._registry.delete(request.tenant, request.schedule_id)
         log.info("schedule_deleted", action="delete", schedule_id=request.schedule_id, tenant=request.tenant)
         return pb.DeleteScheduleResponse()
 

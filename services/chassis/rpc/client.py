@@ -19,7 +19,8 @@ from services.chassis.telemetry import request_context
 
 Answer = TypeVar("Answer")
 
-# Every call may be retried: callers choose the ids, and every change is a compare-and-set.
+# Every call may be retried: callers choose the ids, every change is a compare-and-set, and a repeated cancel, retry or
+# delete is answered like the first (`requests.is_repeat`).
 _SERVICE_CONFIG = {
     "loadBalancingConfig": [{"round_robin": {}}],
     "methodConfig": [

@@ -1,7 +1,8 @@
 """What every request is checked for before a service sees it: it can be decoded, and its ids are canonical UUIDs."""
 
 import uuid
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from functools import cache
 from typing import Any, TypeVar
 
@@ -11,6 +12,8 @@ from google.protobuf.message import DecodeError, Message
 from services.chassis.faults import BadRequest, Fault, Kind, Violation
 
 REQUIRED = "tenant"
+PREVIOUS_ATTEMPTS = "grpc-previous-rpc-attempts"
+"""Of gRPC's retries (gRFC A6): how often the caller's channel has sent this call before."""
 Number = TypeVar("Number", bound=int)
 Value = TypeVar("Value")
 
@@ -45,6 +48,24 @@ def known_values(values: Iterable[Number], known: Mapping[Number, Value], field:
     if unknown := [str(value) for value in chosen if value not in known]:
         raise BadRequest([Violation(field, f"{', '.join(unknown)} is not {what}")])
     return [known[value] for value in chosen]
+
+
+def is_repeat(context: Any) -> bool:
+    """Whether the channel of the caller repeats a call because it got no answer: its first attempt may have succeeded.
+
+    A change that is found to be made already is then answered like the first attempt, and not as an error.
+    """
+    return any(name == PREVIOUS_ATTEMPTS for name, _ in context.invocation_metadata() or ())
+
+
+@contextmanager
+def missing_is_deleted(context: Any) -> Iterator[None]:
+    """Ignore that something to be deleted does not exist, if this call is a repeat."""
+    try:
+        yield
+    except Fault as fault:
+        if fault.kind is not Kind.NOT_FOUND or not is_repeat(context):
+            raise
 
 
 def decoder(decode: Callable[[bytes], Any] | None) -> Callable[[bytes], Any]:
