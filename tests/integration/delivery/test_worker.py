@@ -358,7 +358,7 @@ async def test_a_service_that_shuts_down_gives_its_delivery_back(
             await eventually("the upload is in the middle", lambda: _answer(proxy.up > MIDDLE / 2))
             database = shop.exporter.client["delivery"]
             started = time.monotonic()
-        assert time.monotonic() - started < 10
+        assert time.monotonic() - started < 30  # half of the lease
         left = await database["deliveries"].find_one({"_id": sending.id})
         assert left is not None
         assert (left["state"], left["attempt"], left["fence"]) == ("pending", 0, 1)
