@@ -43,10 +43,10 @@ class Rclone(Child):
 
     def launch(self) -> None:
         self.root.mkdir(parents=True, exist_ok=True)
-        command: list[str | Path] = [beside_python("rclone") or on_path("rclone"), "serve", *self._command, self.root]
+        command: list[str | Path] = [beside_python("rclone") or on_path("rclone"), "serve", self._command[0], self.root]
         # Its caches would hide what tests do in the folder, or show it late.
         command += ["--vfs-cache-mode=writes", "--vfs-write-back=0s", "--dir-cache-time=0s", "--poll-interval=0s"]
-        self.spawn([*command, f"--cache-dir={self.cache}", "--config="])
+        self.spawn([*command, f"--cache-dir={self.cache}", "--config=", *self._command[1:]])
 
     def is_ready(self) -> bool:
         with contextlib.suppress(OSError), socket.create_connection((HOST, self.port), timeout=1.0):

@@ -1,4 +1,4 @@
-"""rclone's SFTP and FTP servers with what the rigs of both have in common: a folder of this machine behind them."""
+"""rclone's servers with what their rigs have in common: a folder of this machine behind them."""
 
 import shutil
 import tempfile
@@ -15,6 +15,8 @@ class RcloneRig:
     """A running server and an independent view of its files."""
 
     scale = 1
+    folder = FOLDER
+    """Where the files are, below what the server shows."""
 
     def __init__(self, served: Callable[[Path], Rclone]) -> None:
         self._served = served
@@ -45,7 +47,7 @@ class RcloneRig:
 
     def leftovers(self) -> list[str]:
         """Parts in the folder, and those that the server still keeps in its cache."""
-        cached = self.server.cache.glob(f"vfs/**/{FOLDER}/.*")
+        cached = self.server.cache.glob(f"vfs/**/{self.folder}/.*")
         return sorted({path.name for path in (*self._entries(), *cached) if path.name.startswith(".")})
 
     def fill(self) -> None:
@@ -55,5 +57,5 @@ class RcloneRig:
         self.server.limit_files()
 
     def _entries(self) -> list[Path]:
-        folder = self.server.root / FOLDER
+        folder = self.server.root / self.folder
         return [path for path in folder.iterdir() if path.is_file()] if folder.is_dir() else []

@@ -1,9 +1,10 @@
-"""A real S3 server, SeaweedFS, which checks signatures and hashes.
+"""Real S3 servers, SeaweedFS and rclone's, which check signatures and hashes.
 
-What is in a bucket is read with botocore's own client, past the destination and past any proxy.
+What is in a bucket of SeaweedFS is read with botocore's own client, past the destination and past any proxy.
 """
 
 import uuid
+from pathlib import Path
 from typing import Any
 
 from botocore.exceptions import ClientError
@@ -12,9 +13,13 @@ from deploy.local.servers import HOST
 from deploy.local.servers.seaweedfs import SeaweedFS
 from services.delivery.destinations.kit.timeouts import Timeouts
 from services.delivery.destinations.s3.destination import S3, Bucket
-from tests.real_servers import ReadOnlyBuckets, seaweedfs
+from tests.contract.destinations.rigs._rclone import USER, RcloneRig
+from tests.real_servers import Rclone, ReadOnlyBuckets, seaweedfs
 from tests.waiting import eventually
 
+BUCKET = "bucket"
+"""Of rclone's server; SeaweedFS is shared and has one for each rig."""
+SECRET = "correct/horse+battery"
 PREFIX = "exports/shop"
 MIN_PART = 5 * 1024 * 1024
 """Bytes of a part that is not the last; AWS and SeaweedFS accept no less."""
@@ -134,4 +139,37 @@ class S3Rig:
         return {found["Key"]: found["ETag"] for found in page.get("Contents", ())}
 
 
-RIG = S3Rig()
+class RcloneS3Rig(RcloneRig):
+    """`rclone serve s3`, whose buckets are folders of this machine. It keeps open uploads to itself, in its memory."""
+
+    scale = 6
+    folder = f"{BUCKET}/{PREFIX}"
+
+    def __init__(self) -> None:
+        super().__init__(self._server_in)
+
+    def clear(self) -> None:
+        super().clear()
+        (self.server.root / BUCKET).mkdir()
+
+    def destination(self, seconds: float) -> Bucket:
+        return S3(Timeouts(silence=seconds), part_bytes=MIN_PART, attempts=1)
+
+    def config(self, port: int | None = None) -> dict[str, Any]:
+        return {
+            "endpoint_url": f"http://{HOST}:{port or self.port}",
+            "bucket": BUCKET,
+            "prefix": PREFIX,
+            "region": "us-east-1",
+            "access_key_id": USER,
+            "secret_access_key": SECRET,
+        }
+
+    def wrong_credentials(self) -> dict[str, Any]:
+        return {**self.config(), "secret_access_key": "wrong+horse"}
+
+    def _server_in(self, folder: Path) -> Rclone:
+        return Rclone("s3", folder, f"--auth-key={USER},{SECRET}", "--vfs-cache-mode=off")
+
+
+RIGS: list[Any] = [S3Rig(), RcloneS3Rig()]
