@@ -17,6 +17,7 @@ from tests.contract.destinations.payloads import MIB, File, Seen, SourceBroken, 
 from tests.contract.destinations.rigs import Line, Rig, line_to, rigs
 from tests.contract.destinations.rigs._rclone import RcloneRig
 from tests.contract.destinations.rigs.minio import MinioRig
+from tests.contract.destinations.rigs.s3 import RcloneS3Rig
 from tests.contract.destinations.targets import Target, watched
 from tests.tcp_proxy import TcpProxy
 
@@ -26,13 +27,12 @@ NAMED_RIGS = [
     for number, rig in enumerate(found, 1)
 ]
 RIGS = [
-    pytest.param(rig, id=name, marks=[pytest.mark.full] if isinstance(rig, MinioRig) else [])
+    pytest.param(rig, id=name, marks=[pytest.mark.full] if isinstance(rig, MinioRig | RcloneRig) else [])
     for name, rig in NAMED_RIGS
-    if not isinstance(rig, RcloneRig)
 ]
-"""minio differs from s3 only in its config."""
+"""minio differs from s3 only in its config; rclone's servers start again for each test."""
 on_every_rig = pytest.mark.parametrize("rig", [pytest.param(rig, id=name) for name, rig in NAMED_RIGS], indirect=True)
-"""For the cases that `make test` also runs with minio, and that rclone's servers run at all."""
+"""For the cases that `make test` also runs with minio and rclone's servers."""
 FAULT_RIGS = [pytest.param(found[0], id=name) for name, found in rigs().items() if name != "minio"]
 """One rig of each protocol, for the cases with broken connections; the other rigs differ only in their configs."""
 NAME = "products.csv"
@@ -253,6 +253,8 @@ async def test_after_an_answer_is_lost_anywhere_the_next_attempt_finishes(rig: R
 
 
 async def test_a_delivery_that_gives_up_leaves_nothing(target: Target) -> None:
+    if isinstance(target.rig, RcloneRig):
+        pytest.skip("rclone's servers show an open upload late or not at all")
     file = File(target.new)
     await interrupted(target, NAME, file)
     assert_files(target, {})
@@ -351,6 +353,8 @@ def secrets(target: Target, config: dict[str, object]) -> list[str]:
 
 
 async def test_a_full_destination_shows_nothing_and_accepts_the_file_when_there_is_space(target: Target) -> None:
+    if isinstance(target.rig, RcloneS3Rig):
+        pytest.skip("an upload of rclone's server never recovers from a full disk")
     file = File(target.new)
     target.rig.fill()
     with watched(target.rig, NAME, target.new):
