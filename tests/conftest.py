@@ -1,10 +1,13 @@
-"""Real servers for all tests, started once, and the number of examples in property tests.
+"""Real servers for all tests, started once, where they keep their files, and the number of examples in property tests.
 
 `make test` tries few examples, the same in every run; `HYPOTHESIS_PROFILE=thorough` tries many new ones.
 """
 
 import os
+import shutil
+import tempfile
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -16,6 +19,26 @@ _PATIENT = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow, 
 settings.register_profile("quick", _PATIENT, max_examples=40, derandomize=True)
 settings.register_profile("thorough", _PATIENT, max_examples=5_000)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "quick"))
+
+MEMORY = Path("/dev/shm")
+ENOUGH_MEMORY = 8 * 1024**3
+"""The files of all tests together have about 3 GiB."""
+_folder = pytest.StashKey[Path]()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Keep all files in memory if there is enough: waiting for a disk is a fifth of the time of the tests."""
+    is_worker = hasattr(config, "workerinput")
+    if is_worker or "TMPDIR" in os.environ or not MEMORY.is_dir() or shutil.disk_usage(MEMORY).free < ENOUGH_MEMORY:
+        return
+    config.stash[_folder] = Path(tempfile.mkdtemp(prefix="catalog-exports-tests-", dir=MEMORY))
+    os.environ["TMPDIR"] = tempfile.tempdir = str(config.stash[_folder])
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """Give the memory back."""
+    if folder := config.stash.get(_folder, None):
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 @pytest.fixture(scope="session")

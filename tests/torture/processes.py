@@ -18,6 +18,7 @@ from deploy.local.servers.mongod import REPLICA_SET
 from deploy.local.servers.seaweedfs import SeaweedFS
 from deploy.local.services import Service, ServiceChild
 
+SHARED_MEMORY = Path("/dev/shm")
 FAKETIME = next(Path("/usr/lib").glob("*/faketime/libfaketime.so.1"), None)
 """Of Debian's package `faketime`; without it, no clock is set wrong."""
 
@@ -40,6 +41,12 @@ class Tortured(Child):
     def stop(self, timeout: float = 30.0) -> None:
         self.send(signal.SIGCONT)
         super().stop(timeout)
+
+    def kill(self) -> None:
+        pid = self.pid
+        super().kill()
+        for name in (f"faketime_shm_{pid}", f"sem.faketime_sem_{pid}"):  # a killed process leaves them
+            (SHARED_MEMORY / name).unlink(missing_ok=True)
 
     def _faketime(self) -> dict[str, str]:
         if not self.clock or FAKETIME is None:
