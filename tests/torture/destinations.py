@@ -1,16 +1,20 @@
 """What the destinations hold, seen past the services: files with their hashes, and what should not be there."""
 
 import hashlib
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Protocol
 
 import asyncssh
+from botocore.exceptions import BotoCoreError
 
 from deploy.local.servers import HOST
 from deploy.local.servers.seaweedfs import REGION, SeaweedFS
 from tests.torture.cluster import Cluster
 from tests.torture.receivers.account import BUCKET, PASSWORD, USER
+
+READ_DEADLINE = 120.0
 
 
 class Destination(Protocol):
@@ -103,7 +107,15 @@ class Bucket:
             return None
 
     def _hash(self, key: str) -> str:
-        return _sha256(self._s3.get_object(Bucket=BUCKET, Key=key)["Body"].read())
+        """The hash of an object; waits while a fault has ended the server."""
+        deadline = time.monotonic() + READ_DEADLINE
+        while True:
+            try:
+                return _sha256(self._s3.get_object(Bucket=BUCKET, Key=key)["Body"].read())
+            except BotoCoreError:
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(0.2)
 
 
 def opened(cluster: Cluster) -> list[Destination]:
