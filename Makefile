@@ -17,6 +17,8 @@ BUILD     = $(ENGINE) build --quiet $(if $(BASE_IMAGE),--build-arg BASE_IMAGE=$(
 LABELS    = --build-arg VERSION=$(VERSION) --build-arg REVISION=$(REVISION) --build-arg SOURCE=$(SOURCE)
 
 export MONGODB_URI NATS_URL LOCAL_DIR GATEWAY_PORT
+# Without compiled files, every process that the tests start compiles the sources again.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: help setup demo up load key test test-full torture check format bench images stand-ins containers e2e-containers protos docs requirements clean
 

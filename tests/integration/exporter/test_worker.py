@@ -205,7 +205,9 @@ async def test_no_more_jobs_than_slots_run_concurrently(clean_uri: str, nats_url
 
         async def all_done() -> bool:
             nonlocal most
-            most = max(most, await running.jobs.count_documents({"tenant": tenant, "state": "running"}))
+            async with await running.client.start_session(snapshot=True) as moment:
+                count = await running.jobs.count_documents({"tenant": tenant, "state": "running"}, session=moment)
+            most = max(most, count)
             return await running.jobs.count_documents({"tenant": tenant, "state": "completed"}) == len(jobs)
 
         await eventually("all are completed", all_done)
