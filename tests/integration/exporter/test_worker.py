@@ -4,6 +4,7 @@ import asyncio
 import csv
 import hashlib
 import io
+import itertools
 import time
 from pathlib import Path
 
@@ -201,18 +202,11 @@ async def test_no_more_jobs_than_slots_run_concurrently(clean_uri: str, nats_url
     async with exporter(clean_uri, nats_url, tmp_path, worker_jobs=2) as running:
         await running.fill(tenant, products(2_000))
         jobs = [await running.create(tenant) for _ in range(12)]
-        most = 0
-
-        async def all_done() -> bool:
-            nonlocal most
-            async with await running.client.start_session(snapshot=True) as moment:
-                count = await running.jobs.count_documents({"tenant": tenant, "state": "running"}, session=moment)
-            most = max(most, count)
-            return await running.jobs.count_documents({"tenant": tenant, "state": "completed"}) == len(jobs)
-
-        await eventually("all are completed", all_done)
-        assert 1 <= most <= 2
-        assert {(await running.get(job)).attempt for job in jobs} == {1}
+        done = [await running.until(job, pb.JOB_STATE_COMPLETED) for job in jobs]
+    starts = [(job.started_at.ToMilliseconds(), 1) for job in done]
+    ends = [(job.finished_at.ToMilliseconds(), -1) for job in done]
+    assert max(itertools.accumulate(change for _, change in sorted(starts + ends))) <= 2
+    assert {job.attempt for job in done} == {1}
 
 
 async def test_too_many_live_jobs_are_refused_with_a_retry_delay(clean_uri: str, nats_url: str, tmp_path: Path) -> None:
