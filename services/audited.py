@@ -30,6 +30,7 @@ READ_ONLY = frozenset(
         "GetJob",
         "ListJobs",
         "WatchJob",
+        "WatchChanges",
         "ListFormats",
         "GetJobUsage",
         "GetJobFile",

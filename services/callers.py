@@ -19,6 +19,7 @@ _METHODS: dict[str, dict[str, set[str]]] = {
         "RetryJob": {GATEWAY, INTERNAL},
         "DeleteJob": {GATEWAY, INTERNAL},
         "WatchJob": {INTERNAL},
+        "WatchChanges": {GATEWAY},
         "ListFormats": {GATEWAY, INTERNAL},
         "GetJobUsage": {GATEWAY, INTERNAL},
         "GetJobFile": {GATEWAY, DELIVERY, INTERNAL},

@@ -156,6 +156,11 @@ class JetStream:
                 "queue_unavailable", f"The message queue did not accept the subscription: {exc!r}"
             ) from exc
 
+    async def announce(self, subject: str) -> None:
+        """Tell those who listen now, without storing anything. A failure is not reported."""
+        if self.is_connected:
+            await _settle(self._client.publish(subject))
+
     async def ensure(self, stream: Stream) -> None:
         """Create the stream, or change what the services rely on in one that an older version created."""
         try:

@@ -17,6 +17,7 @@ from services.exporter.catalogue.column_store import ColumnStore
 from services.exporter.export.file_maker import FileMaker
 from services.exporter.export.worker import Worker
 from services.exporter.formats import formats
+from services.exporter.jobs.changes import JobChanges
 from services.exporter.jobs.dispatch import Dispatcher
 from services.exporter.jobs.job import id_for_key
 from services.exporter.jobs.store import JobStore
@@ -31,6 +32,7 @@ SERVICE = "catalog.exports.v1.ExporterService"
 DISPATCH_EVERY = 0.5
 WORKER_PAUSE = 1.0
 GIVE_UP_EVERY = 1.0
+LISTEN_EVERY = 1.0
 MEASURE_EVERY = 5.0
 CATALOGUE_SELECTION_MS = 5_000
 """A catalogue that does not answer is reported on the job after this time."""
@@ -48,16 +50,18 @@ async def build(settings: ExporterSettings) -> AsyncIterator[Running]:
         await store.prepare()
         blobs = await runtime.blobs(settings.artifacts_url)
         dispatcher = Dispatcher(store, runtime.jetstream)
+        changes = JobChanges(runtime.jetstream)
         sweeper = Sweeper(store, blobs, history=settings.history_days * 86_400)
         background = [
             loops.repeat("dispatch", DISPATCH_EVERY, dispatcher.dispatch_due),
             loops.repeat("restore_lost", settings.dispatch_seconds, dispatcher.restore_lost),
             loops.repeat("events", DISPATCH_EVERY, dispatcher.send_events),
+            loops.repeat("changes", LISTEN_EVERY, changes.listen),
             loops.repeat("sweep", settings.sweep_seconds, partial(_sweep, sweeper, StoreOwner(database, blobs))),
             loops.repeat("measure", MEASURE_EVERY, sweeper.measure),
         ]
         if settings.worker_jobs:
-            worker = _worker(settings, store, runtime.jetstream, catalogues, blobs, columns)
+            worker = _worker(settings, store, runtime.jetstream, changes, catalogues, blobs, columns)
             # `run` returns only after an unexpected error.
             background.append(loops.repeat("worker", WORKER_PAUSE, worker.run))
             background.append(loops.repeat("give_up", GIVE_UP_EVERY, worker.give_up_exhausted))
@@ -66,6 +70,7 @@ async def build(settings: ExporterSettings) -> AsyncIterator[Running]:
             store,
             columns,
             dispatcher,
+            changes,
             formats(),
             catalogues,
             blobs,
@@ -93,6 +98,7 @@ def _worker(
     settings: ExporterSettings,
     store: JobStore,
     stream: JetStream,
+    changes: JobChanges,
     catalogues: MongoClient[Document],
     blobs: BlobStore,
     columns: ColumnStore,
@@ -109,6 +115,7 @@ def _worker(
     return Worker(
         store,
         stream,
+        changes,
         maker,
         owner=instance_id(),
         slots=settings.worker_jobs,

@@ -21,6 +21,7 @@ from services.exporter.catalogue.tenants import check_tenant
 from services.exporter.errors import JobNotFound, RequestReused, WrongState
 from services.exporter.formats.contract import Format
 from services.exporter.jobs.admission import Admission
+from services.exporter.jobs.changes import JobChanges
 from services.exporter.jobs.dispatch import Dispatcher
 from services.exporter.jobs.job import ENDED, Job, JobState, NewJob, id_for_key
 from services.exporter.jobs.store import JobStore
@@ -40,6 +41,8 @@ from services.wire import exporter_pb2_grpc
 log = structlog.get_logger()
 
 WATCH_SECONDS = 0.25
+CHANGES_PAUSE = 0.05
+"""Between two messages of changes, which are then reported together."""
 MAX_COMPLETIONS = 500
 DEFAULT_COMPLETIONS = 200
 
@@ -52,6 +55,7 @@ class ExporterService(exporter_pb2_grpc.ExporterServiceServicer):
         store: JobStore,
         columns: ColumnStore,
         dispatcher: Dispatcher,
+        changes: JobChanges,
         formats: Mapping[str, Format],
         catalogues: MongoClient[Document],
         blobs: BlobStore,
@@ -62,6 +66,7 @@ class ExporterService(exporter_pb2_grpc.ExporterServiceServicer):
         self._store = store
         self._columns = columns
         self._dispatcher = dispatcher
+        self._changes = changes
         self._formats = formats
         self._catalogues = catalogues
         self._blobs = blobs
@@ -149,6 +154,7 @@ class ExporterService(exporter_pb2_grpc.ExporterServiceServicer):
                 raise WrongState("job_ended", message)
         log.info("job_cancelled", action="cancel", job_id=job.id, tenant=job.tenant)
         self._in_background(self._dispatcher.forget(job.id))
+        self._in_background(self._changes.announce(job.id))
         return pb.CancelJobResponse(job=to_message(job))
 
     async def RetryJob(self, request: pb.RetryJobRequest, context: Any) -> pb.RetryJobResponse:
@@ -183,6 +189,19 @@ class ExporterService(exporter_pb2_grpc.ExporterServiceServicer):
                 return
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._leaving.wait(), WATCH_SECONDS)
+        raise Unavailable("exporter_leaving", "This replica of the exporter is stopping; watch again.", retry_after=0.5)
+
+    async def WatchChanges(
+        self, request: pb.WatchChangesRequest, context: Any
+    ) -> AsyncIterator[pb.WatchChangesResponse]:
+        """Which jobs may have changed, until this process stops."""
+        with self._changes.watch() as watch:
+            yield pb.WatchChangesResponse()
+            while not self._leaving.is_set():
+                changed, is_incomplete = await watch.take(WATCH_SECONDS)
+                if changed:
+                    yield pb.WatchChangesResponse(job_ids=changed, is_incomplete=is_incomplete)
+                    await asyncio.sleep(CHANGES_PAUSE)
         raise Unavailable("exporter_leaving", "This replica of the exporter is stopping; watch again.", retry_after=0.5)
 
     async def ListFormats(self, request: pb.ListFormatsRequest, context: Any) -> pb.ListFormatsResponse:

@@ -27,6 +27,7 @@ from services.gateway.auth.links import Signer
 from services.gateway.auth.rate import RateLimiter
 from services.gateway.clients.delivery import DeliveryClient
 from services.gateway.clients.exporter import ExporterClient
+from services.gateway.clients.job_changes import JobChanges
 from services.gateway.clients.scheduler import SchedulerClient
 from services.gateway.http.bodies import BODY_TIMEOUT, LARGE_BODY_SLOTS
 from services.gateway.http.middleware import add_headers, middleware
@@ -34,7 +35,6 @@ from services.gateway.http.route import PREFIX, Route, routes_of
 from services.gateway.routes.audit import AuditRoutes
 from services.gateway.routes.deliveries import DeliveryRoutes
 from services.gateway.routes.downloads import DownloadRoutes, DownloadSlots
-from services.gateway.routes.exports import ExportRoutes
 from services.gateway.routes.jobs import JobRoutes
 from services.gateway.routes.limits import LimitRoutes
 from services.gateway.routes.platforms import PlatformRoutes
@@ -80,13 +80,13 @@ async def build(settings: GatewaySettings) -> AsyncIterator[Running]:
         blobs = await open_store(settings.artifacts_url)
         stack.push_async_callback(blobs.close)
 
+        changes = JobChanges(exporter_channel, exporter)
         audit_store = AuditStore(client)
         signer = _signer(settings)
         slots = DownloadSlots(settings.max_downloads, settings.max_downloads_per_key)
         resources: list[object] = [
             LimitRoutes(exporter, delivery, scheduler),
-            ExportRoutes(exporter),
-            JobRoutes(exporter, signer, delivery),
+            JobRoutes(exporter, changes, signer, delivery),
             DownloadRoutes(exporter, blobs, slots, settings.stall_seconds),
             AuditRoutes(audit_store),
         ]
@@ -104,10 +104,10 @@ async def build(settings: GatewaySettings) -> AsyncIterator[Running]:
         audit = await stack.enter_async_context(audit_log(client))
         # In the background, since the gateway starts without MongoDB.
         prepare = loops.repeat("audit_indexes", PREPARE_SECONDS, partial(audit_store.prepare, settings.audit_days))
-        await stack.enter_async_context(loops.running(prepare))
+        await stack.enter_async_context(loops.running(prepare, changes.run()))
         authenticator = Authenticator(keys, limiter, Limits(settings), signer, proxies, audit)
         app = _application(routes, authenticator, system, settings)
-        yield Running(await stack.enter_async_context(_listening(app, system, settings)))
+        yield Running(await stack.enter_async_context(_listening(app, system, changes, settings)))
 
 
 def _signer(settings: GatewaySettings) -> Signer:
@@ -129,7 +129,9 @@ def _application(
 
 
 @asynccontextmanager
-async def _listening(app: web.Application, system: SystemRoutes, settings: GatewaySettings) -> AsyncIterator[int]:
+async def _listening(
+    app: web.Application, system: SystemRoutes, changes: JobChanges, settings: GatewaySettings
+) -> AsyncIterator[int]:
     runner = web.AppRunner(
         app,
         access_log=None,
@@ -151,6 +153,7 @@ async def _listening(app: web.Application, system: SystemRoutes, settings: Gatew
         yield port
     finally:
         system.begin_shutdown()
+        changes.leave()
         try:
             await asyncio.sleep(settings.shutdown_notice)
         finally:

@@ -74,6 +74,11 @@ class ExporterServiceStub:
                 request_serializer=catalog_dot_exports_dot_v1_dot_exporter__pb2.WatchJobRequest.SerializeToString,
                 response_deserializer=catalog_dot_exports_dot_v1_dot_exporter__pb2.WatchJobResponse.FromString,
                 _registered_method=True)
+        self.WatchChanges = channel.unary_stream(
+                '/catalog.exports.v1.ExporterService/WatchChanges',
+                request_serializer=catalog_dot_exports_dot_v1_dot_exporter__pb2.WatchChangesRequest.SerializeToString,
+                response_deserializer=catalog_dot_exports_dot_v1_dot_exporter__pb2.WatchChangesResponse.FromString,
+                _registered_method=True)
         self.ListFormats = channel.unary_unary(
                 '/catalog.exports.v1.ExporterService/ListFormats',
                 request_serializer=catalog_dot_exports_dot_v1_dot_exporter__pb2.ListFormatsRequest.SerializeToString,
@@ -155,6 +160,13 @@ class ExporterServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def WatchChanges(self, request, context):
+        """Says which jobs of all tenants may have changed, from now on. For a process at which many clients wait for jobs.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ListFormats(self, request, context):
         """Lists the formats with the JSON Schema of their options.
         """
@@ -225,6 +237,11 @@ def add_ExporterServiceServicer_to_server(servicer, server):
                     servicer.WatchJob,
                     request_deserializer=catalog_dot_exports_dot_v1_dot_exporter__pb2.WatchJobRequest.FromString,
                     response_serializer=catalog_dot_exports_dot_v1_dot_exporter__pb2.WatchJobResponse.SerializeToString,
+            ),
+            'WatchChanges': grpc.unary_stream_rpc_method_handler(
+                    servicer.WatchChanges,
+                    request_deserializer=catalog_dot_exports_dot_v1_dot_exporter__pb2.WatchChangesRequest.FromString,
+                    response_serializer=catalog_dot_exports_dot_v1_dot_exporter__pb2.WatchChangesResponse.SerializeToString,
             ),
             'ListFormats': grpc.unary_unary_rpc_method_handler(
                     servicer.ListFormats,
@@ -463,6 +480,33 @@ class ExporterService:
             '/catalog.exports.v1.ExporterService/WatchJob',
             catalog_dot_exports_dot_v1_dot_exporter__pb2.WatchJobRequest.SerializeToString,
             catalog_dot_exports_dot_v1_dot_exporter__pb2.WatchJobResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def WatchChanges(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/catalog.exports.v1.ExporterService/WatchChanges',
+            catalog_dot_exports_dot_v1_dot_exporter__pb2.WatchChangesRequest.SerializeToString,
+            catalog_dot_exports_dot_v1_dot_exporter__pb2.WatchChangesResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -53,6 +53,8 @@ class ExporterServiceStub:
     """Deletes an ended job and its file."""
     WatchJob: _grpc.UnaryStreamMultiCallable[_exporter_pb2.WatchJobRequest, _exporter_pb2.WatchJobResponse]
     """Sends the job now and after every change, until it has ended."""
+    WatchChanges: _grpc.UnaryStreamMultiCallable[_exporter_pb2.WatchChangesRequest, _exporter_pb2.WatchChangesResponse]
+    """Says which jobs of all tenants may have changed, from now on. For a process at which many clients wait for jobs."""
     ListFormats: _grpc.UnaryUnaryMultiCallable[_exporter_pb2.ListFormatsRequest, _exporter_pb2.ListFormatsResponse]
     """Lists the formats with the JSON Schema of their options."""
     GetJobUsage: _grpc.UnaryUnaryMultiCallable[_exporter_pb2.GetJobUsageRequest, _exporter_pb2.GetJobUsageResponse]
@@ -82,6 +84,8 @@ class ExporterServiceAsyncStub(ExporterServiceStub):
     """Deletes an ended job and its file."""
     WatchJob: _aio.UnaryStreamMultiCallable[_exporter_pb2.WatchJobRequest, _exporter_pb2.WatchJobResponse]  # type: ignore[assignment]
     """Sends the job now and after every change, until it has ended."""
+    WatchChanges: _aio.UnaryStreamMultiCallable[_exporter_pb2.WatchChangesRequest, _exporter_pb2.WatchChangesResponse]  # type: ignore[assignment]
+    """Says which jobs of all tenants may have changed, from now on. For a process at which many clients wait for jobs."""
     ListFormats: _aio.UnaryUnaryMultiCallable[_exporter_pb2.ListFormatsRequest, _exporter_pb2.ListFormatsResponse]  # type: ignore[assignment]
     """Lists the formats with the JSON Schema of their options."""
     GetJobUsage: _aio.UnaryUnaryMultiCallable[_exporter_pb2.GetJobUsageRequest, _exporter_pb2.GetJobUsageResponse]  # type: ignore[assignment]
@@ -156,6 +160,14 @@ class ExporterServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_exporter_pb2.WatchJobResponse], _abc.AsyncIterator[_exporter_pb2.WatchJobResponse]]:
         """Sends the job now and after every change, until it has ended."""
+
+    @_abc_1.abstractmethod
+    def WatchChanges(
+        self,
+        request: _exporter_pb2.WatchChangesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_exporter_pb2.WatchChangesResponse], _abc.AsyncIterator[_exporter_pb2.WatchChangesResponse]]:
+        """Says which jobs of all tenants may have changed, from now on. For a process at which many clients wait for jobs."""
 
     @_abc_1.abstractmethod
     def ListFormats(

@@ -20,6 +20,7 @@ from services.chassis.telemetry.tracing import Attribute
 from services.exporter.export.attempt import Progress
 from services.exporter.export.file_maker import FileMaker
 from services.exporter.export.outcomes import METRICS, SECONDS, claim_of
+from services.exporter.jobs.changes import JobChanges
 from services.exporter.jobs.dispatch import EXPORTS, TENANT_HEADER, wake_up_of
 from services.exporter.jobs.job import FinishedFile, Job
 from services.exporter.jobs.store import JobStore, Lease
@@ -30,6 +31,7 @@ CONSUMER = "export-workers"
 """The durable consumer that all workers share; its lag is what autoscaling reads."""
 HEARTBEAT_SECONDS = 0.5
 """Between two heartbeats: how soon a cancellation is noticed, and how fresh the progress is."""
+ANNOUNCE_SECONDS = 2 * HEARTBEAT_SECONDS
 MAX_RETRY_SECONDS = 300.0
 POLL_SECONDS = 1.0
 """Between two queries for jobs when no wake-up arrives: what a lost wake-up delays a job by."""
@@ -53,6 +55,7 @@ class Worker:
         self,
         store: JobStore,
         jetstream: JetStream,
+        changes: JobChanges,
         maker: FileMaker,
         *,
         owner: str,
@@ -62,6 +65,7 @@ class Worker:
     ) -> None:
         self._store = store
         self._jetstream = jetstream
+        self._changes = changes
         self._inbox = Inbox(jetstream, EXPORTS, CONSUMER, ack_wait=lease)
         self._maker = maker
         self._slots = slots
@@ -145,12 +149,15 @@ class Worker:
     async def _export(self, claimed: Claimed[Lease], message: Msg | None) -> None:
         job = claimed.lease.job
         structlog.contextvars.bind_contextvars(job_id=job.id, tenant=job.tenant, request_id=job.request_id)
-        holding = asyncio.create_task(self._hold(message))
+        export = _Export(self._maker, job)
+        beside = [asyncio.create_task(one) for one in (self._hold(message), self._announce(job.id, export.progress))]
         try:
-            outcome = await self._leased.run(claim_of(claimed.lease), _Export(self._maker, job))
+            outcome = await self._leased.run(claim_of(claimed.lease), export)
         finally:
-            holding.cancel()
+            for task in beside:
+                task.cancel()
             self._claims.ended(claimed)
+        await self._changes.announce(job.id)
         if outcome in ENDING:
             await self._jetstream.remove(EXPORTS, wake_up_of(job.id))
         elif message is not None:
@@ -162,6 +169,15 @@ class Worker:
             await asyncio.sleep(self._lease / 3)
             with suppress(*FAULTS):
                 await message.in_progress()
+
+    async def _announce(self, job_id: str, progress: Progress) -> None:
+        """Tell those who wait for the job about its progress, after the heartbeats that store it."""
+        announced = 0
+        while True:
+            await asyncio.sleep(ANNOUNCE_SECONDS)
+            if progress.processed != announced:
+                announced = progress.processed
+                await self._changes.announce(job_id)
 
     async def _listen(self) -> None:
         """Hear of wake-ups also while no slot is free to fetch them."""

@@ -12,6 +12,8 @@ from services.gateway.answers import models as answers
 from services.wire import delivery_pb2, errors_pb2
 from services.wire import exporter_pb2 as pb
 
+POLL_SECONDS = 1
+"""`Retry-After` while a job is processing."""
 STATUSES: dict[pb.JobState.ValueType, answers.Status] = {
     pb.JOB_STATE_ACCEPTED: "processing",
     pb.JOB_STATE_RUNNING: "processing",

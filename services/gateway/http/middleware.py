@@ -3,6 +3,8 @@
 import asyncio
 import re
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import structlog
 from aiohttp import web
@@ -28,6 +30,8 @@ ABORTED = Counter(
 HEADER = "X-Request-Id"
 RESPONSE_HEADERS = web.RequestKey("response_headers", dict[str, str])
 """Added to every response of the request, also to problems and streams."""
+_WAITED = web.RequestKey("waited", float)
+"""Seconds for which the client wanted to wait; they say nothing about the gateway."""
 # Clients can invent methods; those must not become labels of their own (semantic conventions for HTTP).
 _METHODS = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
@@ -53,6 +57,16 @@ async def middleware(request: web.Request, handler: Handler) -> web.StreamRespon
         return await _measure(request, handler)
 
 
+@contextmanager
+def waiting(request: web.Request) -> Iterator[None]:
+    """Around a wait that the client has asked for."""
+    started = time.monotonic()
+    try:
+        yield
+    finally:
+        request[_WAITED] = time.monotonic() - started
+
+
 async def _measure(request: web.Request, handler: Handler) -> web.StreamResponse:
     started = time.monotonic()
     status = 499  # the client disconnected (nginx's convention)
@@ -61,7 +75,7 @@ async def _measure(request: web.Request, handler: Handler) -> web.StreamResponse
         status = response.status
         return response
     finally:
-        seconds = time.monotonic() - started
+        seconds = time.monotonic() - started - request.get(_WAITED, 0.0)
         REQUESTS.labels(_method(request), _route(request), status).observe(seconds)
         tracing.note({"http.response.status_code": status})
         if status >= 500:

@@ -2,11 +2,12 @@
 
 import json
 from collections.abc import Mapping, Sequence
+from operator import itemgetter
 from typing import Any
 
 from pydantic.json_schema import models_json_schema
 
-from services.gateway.answers.models import Problem
+from services.gateway.answers.models import Answer, Problem
 from services.gateway.http.problems import MEDIA_TYPE
 from services.gateway.http.route import PREFIX, Route
 from services.wire import exporter_pb2 as pb
@@ -30,9 +31,10 @@ PHRASES = {
     429: "Too many requests; `Retry-After` says when to try again.",
     503: "A service behind the gateway is unavailable; `Retry-After` says when to try again.",
 }
-DESCRIPTION = """Exports of product catalogues as files. Request an export, poll its job until it is completed,
-and download the file from `file_url`. Completed exports are delivered to platforms; schedules request exports
-automatically. Errors are `application/problem+json` (RFC 9457) with a stable `code`."""
+DESCRIPTION = """Exports of product catalogues as files. Request an export, wait until its job is completed
+(`Prefer: wait=60`, or the job's events), and download the file from `file_url`. Completed exports are delivered
+to platforms; schedules request exports automatically. Errors are `application/problem+json` (RFC 9457) with a
+stable `code`."""
 
 
 def document(routes: Sequence[Route], formats: Sequence[pb.FormatDescription]) -> str:
@@ -143,8 +145,14 @@ def _success(route: Route) -> Mapping[str, Any]:
         }
     if model is None:
         return {str(status): {"description": "Done."}}
-    content = {"application/json": {"schema": {"$ref": REF.format(model=model.__name__)}}}
-    return {str(status): {"description": model.__doc__ or "", "content": content}}
+    media_type = "text/event-stream" if route.is_event_stream else "application/json"
+    answers = [(status, model), *([route.also] if route.also else [])]
+    return {str(number): _answer(found, media_type) for number, found in sorted(answers, key=itemgetter(0))}
+
+
+def _answer(model: type[Answer], media_type: str) -> dict[str, Any]:
+    schema = {"$ref": REF.format(model=model.__name__)}
+    return {"description": model.__doc__ or "", "content": {media_type: {"schema": schema}}}
 
 
 def _problem(status: int) -> dict[str, Any]:

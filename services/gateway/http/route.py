@@ -62,6 +62,10 @@ class Route:
     """The model that checks the body."""
     faults: Sequence[int] = ()
     is_file: bool = False
+    also: tuple[int, type[Answer]] | None = None
+    """A second kind of successful response."""
+    is_event_stream: bool = False
+    """Each event's data is the answer's model."""
     allows_link: bool = False
     """A signed link is accepted instead of a key."""
     action: str = ""

@@ -13,13 +13,12 @@ from prometheus_client import Counter
 
 from services.chassis.blobs.contract import BlobError, BlobMissing, BlobStore, StoreUnavailable
 from services.chassis.faults import Unavailable
-from services.gateway.answers.jobs import STATUSES, at
+from services.gateway.answers.jobs import POLL_SECONDS, STATUSES, at
 from services.gateway.clients.exporter import ExporterClient
 from services.gateway.errors import FileGone, NoFile, NotFinished, TooManyDownloads
 from services.gateway.http.ids import job_id_in_path
 from services.gateway.http.ranges import is_not_modified, requested_range
 from services.gateway.http.route import Caller, Parameter, Route
-from services.gateway.routes.exports import POLL_SECONDS
 from services.wire import exporter_pb2 as pb
 
 log = structlog.get_logger()
