@@ -10,7 +10,6 @@ from services.gateway.http.route import Route, routes_of
 from services.gateway.routes.audit import AuditRoutes
 from services.gateway.routes.deliveries import DeliveryRoutes
 from services.gateway.routes.downloads import DownloadRoutes
-from services.gateway.routes.exports import ExportRoutes
 from services.gateway.routes.jobs import JobRoutes
 from services.gateway.routes.limits import LimitRoutes
 from services.gateway.routes.platforms import PlatformRoutes
@@ -30,8 +29,7 @@ ROUTES: list[Route] = [
         AuditRoutes(Mock()),
         DeliveryRoutes(Mock(), Mock()),
         DownloadRoutes(Mock(), Mock(), Mock(), 1.0),
-        ExportRoutes(Mock()),
-        JobRoutes(Mock(), Mock(), Mock()),
+        JobRoutes(Mock(), Mock(), Mock(), Mock()),
         LimitRoutes(Mock(), Mock(), Mock()),
         PlatformRoutes(Mock(), Mock()),
         ScheduleRoutes(Mock()),

@@ -4,12 +4,13 @@ from __future__ import annotations  # grpcio's classes take type arguments in it
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, Iterator
+from collections.abc import AsyncGenerator, Iterable, Iterator
 from contextlib import contextmanager, suppress
 
 import grpc
 import structlog
 
+from services.chassis.faults import Unavailable
 from services.gateway.clients.exporter import ExporterClient
 from services.wire import exporter_pb2 as pb
 from services.wire import exporter_pb2_grpc
@@ -55,12 +56,12 @@ class JobChanges:
         """The job once it has ended, or as it is after `seconds`.
 
         Raises:
-            Fault: as `ExporterClient.get`.
+            Fault: it has been deleted.
         """
         until = time.monotonic() + seconds
         with self._waits_for(job.id) as change:
             while job.state in LIVE and await self._changed(change, until):
-                job = await self._exporter.get(job.tenant, job.id)
+                job = await self._latest(job, change)
         return job
 
     async def states(self, job: pb.Job, pause: float) -> AsyncGenerator[pb.Job | None]:
@@ -75,7 +76,7 @@ class JobChanges:
             job = await self._exporter.get(job.tenant, job.id)
             yield job
             while job.state in LIVE and await self._changed(change, time.monotonic() + pause):
-                found = await self._exporter.get(job.tenant, job.id)
+                found = await self._latest(job, change)
                 yield None if found == job else found
                 job = found
 
@@ -96,6 +97,15 @@ class JobChanges:
             if not self._waiting[job_id]:
                 del self._waiting[job_id]
 
+    async def _latest(self, job: pb.Job, change: asyncio.Event | None) -> pb.Job:
+        """The job now; while the exporter does not answer, as it was known, to be read again soon."""
+        try:
+            return await self._exporter.get(job.tenant, job.id)
+        except Unavailable:
+            await asyncio.sleep(RECONNECT_SECONDS)
+            _set([change] if change else [])
+            return job
+
     async def _changed(self, change: asyncio.Event | None, until: float) -> bool:
         """Wait until there may be a change; false when the time is up."""
         left = until - time.monotonic()
@@ -111,6 +121,6 @@ class JobChanges:
             _set(events)
 
 
-def _set(events: set[asyncio.Event] | tuple[()]) -> None:
+def _set(events: Iterable[asyncio.Event]) -> None:
     for event in events:
         event.set()

@@ -120,8 +120,14 @@ PUBLISH: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
 }
 # The same for subscriptions: nobody hears the answers to another service.
 SUBSCRIBE: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
-    "exporter": (("_INBOX.exporter.a", "exports.jobs.a"), ("_INBOX.>", ">", "exports.events.*")),
-    "delivery": (("_INBOX.delivery.a",), ("_INBOX.exporter.>", ">", "exports.events.*", "exports.jobs.a")),
+    "exporter": (
+        ("_INBOX.exporter.a", "exports.jobs.a", "exports.events.*", "exports.changes.*"),
+        ("_INBOX.>", ">", "exports.>"),
+    ),
+    "delivery": (
+        ("_INBOX.delivery.a",),
+        ("_INBOX.exporter.>", ">", "exports.events.*", "exports.jobs.a", "exports.changes.a"),
+    ),
     "scheduler": (("_INBOX.scheduler.a",), ("_INBOX.delivery.>", ">", "exports.events.*", "exports.jobs.a")),
     "streams": (("_INBOX.streams.a",), ("_INBOX.delivery.>", "exports.jobs.a")),
 }
