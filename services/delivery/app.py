@@ -19,6 +19,7 @@ from services.delivery.deliveries.worker import Worker
 from services.delivery.destinations import destinations
 from services.delivery.destinations.egress import Egress, Rules
 from services.delivery.exporter_client import ExporterClient
+from services.delivery.platforms.kept_sessions import KeptSessions
 from services.delivery.platforms.registry import PlatformRegistry
 from services.delivery.platforms.secrets import Vault, vault_of
 from services.delivery.platforms.store import PlatformStore
@@ -33,6 +34,7 @@ SERVICE = "catalog.exports.v1.DeliveryService"
 OLDEST = Gauge("delivery_oldest_live_seconds", "Age of the oldest delivery that has not ended.")
 SWEEP_SECONDS = 3_600.0
 MEASURE_SECONDS = 5.0
+SESSIONS_SECONDS = 1.0
 WORKER_PAUSE = 1.0
 
 
@@ -50,11 +52,13 @@ async def build(settings: DeliverySettings) -> AsyncIterator[Running]:
         vault = vault_of(settings.master_keys.get_secret_value())
         known = destinations()
         targets = TargetResolver(known, platforms, vault, Egress(Rules(parse_networks(settings.egress_allow))))
-        worker = _worker(settings, deliveries, platforms, targets, blobs, vault)
+        sessions = KeptSessions()
+        runtime.stack.push_async_callback(sessions.close_all)
+        worker = _worker(settings, deliveries, platforms, targets, sessions, blobs, vault)
         fan_out = FanOut(fan_outs, platforms, deliveries, max_attempts=settings.max_attempts, wake=worker.wake)
         inbox = event_inbox(runtime.jetstream, "delivery")
         completions = Completions(exporter, fan_out, watermark, inbox, lookback=settings.lookback_seconds)
-        await runtime.run_in_background(*_background(settings, completions, deliveries, worker))
+        await runtime.run_in_background(*_background(settings, completions, deliveries, worker, sessions))
         limits = Limits(settings)
         registry = PlatformRegistry(known, platforms, targets, vault, limits)
         service = DeliveryService(
@@ -62,6 +66,7 @@ async def build(settings: DeliverySettings) -> AsyncIterator[Running]:
             registry,
             platforms,
             targets,
+            sessions,
             deliveries,
             exporter,
             worker,
@@ -78,6 +83,7 @@ def _worker(
     deliveries: DeliveryStore,
     platforms: PlatformStore,
     targets: TargetResolver,
+    sessions: KeptSessions,
     blobs: BlobStore,
     vault: Vault,
 ) -> Worker:
@@ -85,6 +91,7 @@ def _worker(
         deliveries,
         platforms,
         targets,
+        sessions,
         blobs,
         vault,
         owner=instance_id(),
@@ -97,7 +104,11 @@ def _worker(
 
 
 def _background(
-    settings: DeliverySettings, completions: Completions, deliveries: DeliveryStore, worker: Worker
+    settings: DeliverySettings,
+    completions: Completions,
+    deliveries: DeliveryStore,
+    worker: Worker,
+    sessions: KeptSessions,
 ) -> list[Awaitable[None]]:
     async def sweep() -> None:
         await deliveries.forget(settings.history_days * 86_400)
@@ -110,6 +121,7 @@ def _background(
         loops.repeat("reconcile", settings.reconcile_seconds, completions.reconcile),
         loops.repeat("sweep", SWEEP_SECONDS, sweep),
         loops.repeat("measure", MEASURE_SECONDS, measure),
+        loops.repeat("sessions", SESSIONS_SECONDS, sessions.close_old),
     ]
     if settings.delivery_slots:
         background.append(loops.repeat("worker", WORKER_PAUSE, worker.run))  # returns only after an unexpected error

@@ -19,6 +19,7 @@ from services.delivery.destinations.contract import Destination, Step
 from services.delivery.errors import DeliveryNotFound, JobNotFound, TooManyTests, WrongState
 from services.delivery.exporter_client import ExporterClient
 from services.delivery.messages import FROM_STATES, delivery_message, platform_message, test_message
+from services.delivery.platforms.kept_sessions import KeptSessions
 from services.delivery.platforms.platform import Platform
 from services.delivery.platforms.probe import StepResult, probe
 from services.delivery.platforms.registry import Change, PlatformRegistry
@@ -43,6 +44,7 @@ class DeliveryService(delivery_pb2_grpc.DeliveryServiceServicer):
         registry: PlatformRegistry,
         platforms: PlatformStore,
         targets: TargetResolver,
+        sessions: KeptSessions,
         deliveries: DeliveryStore,
         exporter: ExporterClient,
         worker: Worker,
@@ -54,6 +56,7 @@ class DeliveryService(delivery_pb2_grpc.DeliveryServiceServicer):
         self._registry = registry
         self._platforms = platforms
         self._targets = targets
+        self._sessions = sessions
         self._deliveries = deliveries
         self._exporter = exporter
         self._worker = worker
@@ -96,6 +99,7 @@ class DeliveryService(delivery_pb2_grpc.DeliveryServiceServicer):
             is_active=request.is_active if request.HasField("is_active") else None,
         )
         changed = await self._registry.update(request.tenant, request.platform_id, change)
+        await self._sessions.close(changed.id)
         return pb.UpdatePlatformResponse(platform=platform_message(changed))
 
     async def DeletePlatform(self, request: pb.DeletePlatformRequest, context: Any) -> pb.DeletePlatformResponse:
@@ -103,6 +107,7 @@ class DeliveryService(delivery_pb2_grpc.DeliveryServiceServicer):
         with missing_is_deleted(context):
             await self._registry.delete(request.tenant, request.platform_id)
         await self._deliveries.fail_waiting(request.platform_id, PLATFORM_DELETED)
+        await self._sessions.close(request.platform_id)
         log.info("platform_deleted", action="delete", platform_id=request.platform_id, tenant=request.tenant)
         return pb.DeletePlatformResponse()
 
@@ -131,6 +136,7 @@ class DeliveryService(delivery_pb2_grpc.DeliveryServiceServicer):
         except UnusablePlatform as exc:
             failed = StepResult(Step.AUTHENTICATE, ok=False, seconds=0.0, code=exc.code, message=exc.message)
             return test_message([failed])
+        await self._sessions.close(platform.id)  # a server may allow only one connection
         return test_message(await probe(target))
 
     async def ListPlatformTypes(

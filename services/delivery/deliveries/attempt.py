@@ -24,6 +24,7 @@ from services.delivery.destinations.contract import (
 )
 from services.delivery.destinations.kit.timeouts import attempt_deadline
 from services.delivery.errors import SourceError
+from services.delivery.platforms.kept_sessions import KeptSessions
 from services.delivery.platforms.targets import Target
 from services.file_names import file_name
 
@@ -41,11 +42,19 @@ class Attempt:
     """
 
     def __init__(
-        self, lease: Lease, target: Target, store: DeliveryStore, blobs: BlobStore, notes: Notes, progress: Progress
+        self,
+        lease: Lease,
+        target: Target,
+        sessions: KeptSessions,
+        store: DeliveryStore,
+        blobs: BlobStore,
+        notes: Notes,
+        progress: Progress,
     ) -> None:
         self._lease = lease
         self._delivery = lease.delivery
         self._target = target
+        self._sessions = sessions
         self._store = store
         self._spans = UploadSpans()
         self._progress = progress
@@ -67,8 +76,7 @@ class Attempt:
             LeaseLost: another process has claimed the delivery.
         """
         started = time.monotonic()
-        target = self._target
-        async with target.destination.open(target.config, target.egress, target.pins) as session:
+        async with self._sessions.session(self._target) as session:
             try:
                 async with attempt_deadline(self._payload.size):
                     outcome = await self._outcome(session)
@@ -92,9 +100,8 @@ class Attempt:
         Raises:
             DestinationError: the destination cannot be reached.
         """
-        target = self._target
         if self._name is not None:
-            async with target.destination.open(target.config, target.egress, target.pins) as session:
+            async with self._sessions.session(self._target) as session:
                 await self._tidy(session, self._name)
 
     async def _outcome(self, session: Session) -> "_Outcome":

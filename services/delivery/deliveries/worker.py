@@ -28,6 +28,7 @@ from services.delivery.deliveries.delivery import (
 from services.delivery.deliveries.outcomes import BYTES, METRICS, SECONDS, claim_of
 from services.delivery.deliveries.store import DeliveryStore, Lease
 from services.delivery.destinations.contract import DestinationError
+from services.delivery.platforms.kept_sessions import KeptSessions
 from services.delivery.platforms.secrets import Vault
 from services.delivery.platforms.store import PlatformStore
 from services.delivery.platforms.targets import TargetResolver, UnusablePlatform
@@ -57,6 +58,7 @@ class Worker:
         store: DeliveryStore,
         platforms: PlatformStore,
         targets: TargetResolver,
+        sessions: KeptSessions,
         blobs: BlobStore,
         vault: Vault,
         *,
@@ -74,6 +76,7 @@ class Worker:
         self._claims = FairClaims(store.waiting_tenants, claim)
         self._platforms = platforms
         self._targets = targets
+        self._sessions = sessions
         self._blobs = blobs
         self._vault = vault
         self._slots = slots
@@ -172,7 +175,8 @@ class Worker:
         if not platform.is_active:
             raise UnusablePlatform(PLATFORM_INACTIVE.code, PLATFORM_INACTIVE.message)
         notes = DeliveryNotes(lease, self._store, self._vault)
-        return Attempt(lease, self._targets.resolve(platform), self._store, self._blobs, notes, progress)
+        target = self._targets.resolve(platform)
+        return Attempt(lease, target, self._sessions, self._store, self._blobs, notes, progress)
 
 
 class _Delivering:

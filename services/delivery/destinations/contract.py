@@ -165,6 +165,9 @@ class RemoteFile:
 class Session(Protocol):
     """A connection to one target. Every method raises DestinationError; names are final names, without a folder."""
 
+    async def is_alive(self) -> bool:
+        """Whether a session that was idle can still be used; never raises."""
+
     async def find(self, name: str) -> RemoteFile | None:
         """The file of this name, if there is one."""
 

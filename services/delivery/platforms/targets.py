@@ -21,8 +21,14 @@ class UnusablePlatform(AttemptError):
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """A platform, ready to connect to."""
+    """A platform, ready to connect to.
 
+    Args:
+        version: of the platform; another one may have another address or other secrets.
+    """
+
+    platform_id: str
+    version: int
     destination: Destination
     config: DestinationConfig
     egress: Egress
@@ -67,7 +73,8 @@ class TargetResolver:
             config = checked(destination.Config, {**platform.config, **self.secrets(platform)})
         except BadRequest as exc:
             raise UnusablePlatform("invalid_config", exc.message) from exc
-        return Target(destination, config, self._egress, _PlatformPins(platform, self._store))
+        pins = _PlatformPins(platform, self._store)
+        return Target(platform.id, platform.version, destination, config, self._egress, pins)
 
 
 class _PlatformPins(MemoryNotes):

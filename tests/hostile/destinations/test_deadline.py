@@ -15,6 +15,7 @@ from services.delivery.deliveries.store import Lease
 from services.delivery.destinations.contract import DestinationConfig, DestinationError, Payload, RemoteFile, Step
 from services.delivery.destinations.kit import timeouts
 from services.delivery.destinations.kit.timeouts import attempt_deadline
+from services.delivery.platforms.kept_sessions import KeptSessions
 from services.delivery.platforms.targets import Target
 from tests.contract.destinations.payloads import MemoryNotes
 from tests.contract.destinations.targets import LOOPBACK
@@ -52,9 +53,10 @@ async def test_an_attempt_that_is_too_slow_ends(monkeypatch: pytest.MonkeyPatch)
         return True
 
     delivery = Delivery("1", "acme", "2", "3", "Shop", "sftp", FILE, DeliveryState.SENDING, NOW, NOW, attempt=1)
-    target = Target(cast("Any", SimpleNamespace(open=opened)), DestinationConfig(), LOOPBACK, MemoryNotes())
+    slow = cast("Any", SimpleNamespace(open=opened, name="slow"))
+    target = Target("3", 1, slow, DestinationConfig(), LOOPBACK, MemoryNotes())
     store, blobs = cast("Any", SimpleNamespace(settle_name=settle_name)), cast("Any", None)
-    attempt = Attempt(Lease(delivery), target, store, blobs, MemoryNotes(), Progress())
+    attempt = Attempt(Lease(delivery), target, KeptSessions(), store, blobs, MemoryNotes(), Progress())
     with pytest.raises(DestinationError) as caught:
         await attempt.run()
     assert (caught.value.step, caught.value.code, caught.value.transient) == (Step.WRITE, "too_slow", True)

@@ -34,6 +34,11 @@ class FtpFolder:
         """The path that the config and the name make."""
         return str(self._path / name)
 
+    async def check(self) -> None:
+        """Enter the current folder again; it may have been removed."""
+        with translate_errors(Step.CONNECT):
+            await self._client.ask("CWD .", "2xx")
+
     async def make(self) -> None:
         """Enter the folder; what is missing of it is created."""
         with translate_errors(Step.WRITE):

@@ -39,6 +39,10 @@ class DriveSession:
         self._api = api
         self._part = part
 
+    async def is_alive(self) -> bool:
+        """Always: the HTTP client replaces connections that were closed."""
+        return True
+
     async def find(self, name: str) -> RemoteFile | None:
         """The file of this name; of several, the one modified last."""
         found = await self._api.named(name, Step.READ)

@@ -17,6 +17,9 @@ class RemoteFolder(Protocol):
     def path(self, name: str) -> str:
         """Where a file is, for people."""
 
+    async def check(self) -> None:
+        """Ask the server for something small, to see that the connection works and the folder is still there."""
+
     async def make(self) -> None:
         """Create the folder and its parents if they do not exist."""
 
@@ -54,6 +57,14 @@ class FolderSession:
 
     def __init__(self, folder: RemoteFolder) -> None:
         self._folder = folder
+
+    async def is_alive(self) -> bool:
+        """Whether the server still answers."""
+        try:
+            await self._folder.check()
+        except DestinationError:
+            return False
+        return True
 
     async def find(self, name: str) -> RemoteFile | None:
         """The file of this name."""

@@ -39,6 +39,11 @@ class SftpFolder:
         """The path on the server."""
         return posixpath.join(self._path, name)
 
+    async def check(self) -> None:
+        """Ask for the login folder."""
+        async with self._call(Step.CONNECT):
+            await self._sftp.stat(".")
+
     async def make(self) -> None:
         """Create the folder and its parents; checked first, since some servers deny creating an existing folder."""
         async with self._call(Step.WRITE):
