@@ -15,6 +15,7 @@ from benchmarks import (
     schedules,
     side_by_side,
     small_export,
+    small_jobs,
     status,
     throughput,
 )
@@ -23,6 +24,7 @@ from benchmarks.system import System, running
 
 BENCHMARKS: Mapping[str, Callable[[System, Report], None]] = {
     "small_export": small_export.measure,
+    "small_jobs": small_jobs.measure,
     "throughput": throughput.measure,
     "beyond_cache": beyond_cache.measure,
     "status": status.measure,

@@ -31,7 +31,7 @@ def measure(system: System, report: Report) -> None:
     """Measure each type with its size verified against a plain copy, then once with its content verified."""
     job = _large_export(system)
     file = next((system.stack.folder / "artifacts").rglob("export*.json"))
-    with _receivers(system.stack.folder / "receivers") as configs:
+    with receivers(system.stack.folder / "receivers") as configs:
         for kind, copy in COPIES.items():
             _one_type(system, report, job, file, kind, configs[kind], copy)
 
@@ -94,7 +94,8 @@ def _deliver(system: System, job: str, kind: str, config: dict[str, Any]) -> flo
 
 
 @contextlib.contextmanager
-def _receivers(folder: Path) -> Iterator[dict[str, dict[str, Any]]]:
+def receivers(folder: Path) -> Iterator[dict[str, dict[str, Any]]]:
+    """Servers that receive files, and their configs by type."""
     command = [sys.executable, "-m", "benchmarks.receivers", str(folder)]
     with subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
         assert process.stdin is not None
