@@ -123,8 +123,12 @@ def _application(
     app[LARGE_BODY_SLOTS] = asyncio.Semaphore(MAX_LARGE_BODIES)
     app.on_response_prepare.append(add_headers)
     system.add_to(app)
+    own_head = {route.path for route in routes if route.method == "HEAD"}
     for route in routes:
-        app.router.add_route(route.method, PREFIX + route.path, authenticator.guard(route))
+        handler = authenticator.guard(route)
+        app.router.add_route(route.method, PREFIX + route.path, handler)
+        if route.method == "GET" and route.path not in own_head:
+            app.router.add_route("HEAD", PREFIX + route.path, handler)  # aiohttp sends no body
     return app
 
 

@@ -56,9 +56,13 @@ def operations(document: dict[str, Any]) -> dict[str, dict[str, Any]]:
 
 
 def methods_at(document: dict[str, Any], path: str) -> set[str]:
-    """The methods of a path, and of paths with an id that it matches: `preview` could be an id, too."""
+    """The methods of a path, and of paths with an id that it matches: `preview` could be an id, too.
+
+    HEAD works wherever GET does, and is not described again.
+    """
     matching = [p for p in document["paths"] if re.fullmatch(re.sub(r"\{\w+\}", "[^/]+", p), path)]
-    return {method.upper() for found in matching for method in document["paths"][found]}
+    methods = {method.upper() for found in matching for method in document["paths"][found]}
+    return methods | ({"HEAD"} if "GET" in methods else set())
 
 
 def model(document: dict[str, Any], name: str) -> Draft202012Validator:

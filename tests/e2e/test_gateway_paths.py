@@ -42,8 +42,8 @@ def test_an_unknown_path_is_not_found(system: System, path: str) -> None:
 @pytest.mark.parametrize(
     ("method", "path", "allowed"),
     [
-        ("PUT", "/exports/jobs", {"GET"}),
-        ("PATCH", "/exports/jobs/x", {"GET", "DELETE"}),
+        ("PUT", "/exports/jobs", {"GET", "HEAD"}),
+        ("PATCH", "/exports/jobs/x", {"GET", "HEAD", "DELETE"}),
         ("GET", "/exports/csv/products", {"POST"}),
         ("DELETE", "/exports/jobs/x/download", {"GET", "HEAD"}),
         ("GET", "/exports/jobs/x/cancel", {"POST"}),
@@ -56,6 +56,33 @@ def test_a_method_that_is_not_allowed_is_rejected_with_those_that_are(
     words = f"Allowed methods: {', '.join(sorted(allowed))}."
     problem(answer, 405, "method_not_allowed", words=words)
     assert set(answer.headers["allow"].split(",")) == allowed
+
+
+@pytest.mark.parametrize("path", ["/exports/jobs", "/exports/jobs/{id}", "/exports/jobs/{id}/events", "/limits"])
+def test_head_is_answered_like_get_without_the_body(shop: Rest, path: str) -> None:
+    path = path.format(id=shop.call("GET", "/exports/jobs?limit=1").json["items"][0]["id"])
+    got, head = shop.call("GET", path), shop.call("HEAD", path)
+    assert (head.status, head.body) == (200, b"")
+    assert head.headers["content-type"] == got.headers["content-type"]
+
+
+@pytest.mark.parametrize("path", ["/exports/jobs", "/exports/jobs/x", "/limits", "/nowhere"])
+def test_a_body_of_json_ends_with_a_newline(shop: Rest, path: str) -> None:
+    assert shop.call("GET", path).body.endswith(b"}\n")
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("GET", "/exports/jobs/00000000-0000-4000-8000-000000000000"),
+        ("DELETE", "/exports/jobs/00000000-0000-4000-8000-000000000000"),
+        ("POST", "/exports/csv/products"),
+        ("GET", "/limits"),
+    ],
+)
+def test_an_unknown_parameter_is_rejected_by_every_route(shop: Rest, method: str, path: str) -> None:
+    answer = shop.call(method, f"{path}?dry_run=true")
+    problem(answer, 422, "invalid_query", field="dry_run", words="not a parameter")
 
 
 @pytest.mark.parametrize("name", ["pdf", "CSV", "c%0d%0asv", "%ff", "%ED%A0%80", "a" * 2_000])

@@ -10,9 +10,8 @@ Stage = Literal["queued", "reading", "finalizing"]
 
 
 def instant(at: datetime) -> str:
-    """RFC 3339 in UTC with `Z`; milliseconds when there are any."""
-    text = at.replace(tzinfo=None).isoformat(timespec="milliseconds" if at.microsecond >= 1_000 else "seconds")
-    return f"{text}Z"
+    """RFC 3339 in UTC with `Z`, always with milliseconds, so that times compare as text."""
+    return f"{at.replace(tzinfo=None).isoformat(timespec='milliseconds')}Z"
 
 
 Instant = Annotated[datetime, PlainSerializer(instant, return_type=str)]

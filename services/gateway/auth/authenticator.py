@@ -20,6 +20,7 @@ from services.gateway.auth.refusals import recorded_refusals
 from services.gateway.errors import BadKey, MissingScope, RateLimited
 from services.gateway.http.ids import job_id_in_path
 from services.gateway.http.middleware import RESPONSE_HEADERS
+from services.gateway.http.pages import check_parameters
 from services.gateway.http.route import Caller, Route, respond
 from services.limits import Limits
 
@@ -63,6 +64,7 @@ class Authenticator:
                 with recorded_refusals(self._audit, route, request, key.tenant):
                     if not key.allows(route.scope):
                         raise MissingScope(route.scope)
+                    check_parameters(request.query, route.parameters)
                     answer = await route.handle(request, Caller(key.tenant, key.id))
             if isinstance(answer, web.StreamResponse):
                 return answer

@@ -23,6 +23,9 @@ async def send_events(request: web.Request, messages: AsyncGenerator[str | None]
     """
     response = web.StreamResponse(headers=_HEADERS)
     await response.prepare(request)
+    if request.method == "HEAD":
+        await messages.aclose()
+        return response
     known = request.headers.get("Last-Event-ID", "")
     async with aclosing(messages):
         async for message in messages:

@@ -13,8 +13,8 @@ from services.gateway.http.route import PREFIX, Route
 from services.wire import exporter_pb2 as pb
 
 REF = "#/components/schemas/{model}"
-ALWAYS = (401, 403, 429, 503)
-WITH_BODY = (400, 408, 413, 415, 422)
+ALWAYS = (401, 403, 422, 429, 503)
+WITH_BODY = (400, 408, 413, 415)
 """Statuses of the problems of every route with a body."""
 PHRASES = {
     400: "The body is not JSON.",

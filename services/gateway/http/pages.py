@@ -27,22 +27,21 @@ class PageRequest:
     cursor: str
 
 
-def requested_page(query: MultiMapping[str], parameters: Sequence[Parameter] = LIST_PARAMETERS) -> PageRequest:
+def requested_page(query: MultiMapping[str]) -> PageRequest:
     """The page that a request asks for.
 
     Raises:
-        BadQuery: a parameter is not among `parameters`, is repeated, or has an invalid value.
+        BadQuery: a parameter has an invalid value.
     """
-    check_parameters(query, parameters)
     return PageRequest(whole_number(query, "limit", DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE), query.get("cursor", ""))
 
 
 def check_parameters(query: MultiMapping[str], parameters: Sequence[Parameter]) -> None:
     """Raise BadQuery for a parameter that is unknown or repeated."""
-    known = sorted(parameter.name for parameter in parameters)
+    known = sorted(parameter.name for parameter in parameters if parameter.where == "query")
     for name in query:
         if name not in known:
-            raise BadQuery(name, f"is not a parameter of this route; known parameters: {', '.join(known)}")
+            raise BadQuery(name, f"is not a parameter of this route; known parameters: {', '.join(known) or 'none'}")
         if len(query.getall(name)) > 1:
             raise BadQuery(name, "is given more than once")
 

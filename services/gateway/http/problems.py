@@ -75,4 +75,4 @@ def _response(status: int, code: str, detail: str, errors: list[FieldError], hea
         errors=errors or None,
         request_id=request_context.current(),
     )
-    return web.Response(status=status, text=problem.text(), content_type=MEDIA_TYPE, headers=headers)
+    return web.Response(status=status, text=f"{problem.text()}\n", content_type=MEDIA_TYPE, headers=headers)

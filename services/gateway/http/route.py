@@ -88,5 +88,5 @@ def routes_of(resource: object) -> list[Route]:
 
 
 def respond(answer: Answer, status: int = 200, headers: Mapping[str, str] | None = None) -> web.Response:
-    """A response with the answer as its body."""
-    return web.json_response(text=answer.text(), status=status, headers=headers)
+    """A response with the answer as its body, which ends with a newline for people at a terminal."""
+    return web.json_response(text=f"{answer.text()}\n", status=status, headers=headers)

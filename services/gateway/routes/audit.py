@@ -37,7 +37,7 @@ class AuditRoutes:
     @Route("GET", "/audit", "audit:read", (200, answers.AuditPage), parameters=PARAMETERS, faults=(422,))
     async def list(self, request: web.Request, caller: Caller) -> answers.AuditPage:
         """List who changed what, newest first."""
-        page = requested_page(request.query, PARAMETERS)
+        page = requested_page(request.query)
         wanted = _filter(request.query, caller.tenant)
         found = await self._store.find(wanted, before=from_cursor(page.cursor, field="cursor"), limit=page.limit)
         items = [answers.shown(entry) for entry in found.items]

@@ -163,9 +163,9 @@ def _list_request(tenant: str, query: MultiMapping[str]) -> pb.ListJobsRequest:
     """The filters and the page that the query asks for.
 
     Raises:
-        BadQuery: a parameter is unknown or has an invalid value.
+        BadQuery: a parameter has an invalid value.
     """
-    wanted = requested_page(query, JOB_LIST_PARAMETERS)
+    wanted = requested_page(query)
     return pb.ListJobsRequest(
         tenant=tenant,
         states=_states(query.get("status")),

@@ -11,7 +11,7 @@ from services.gateway.clients.scheduler import SchedulerClient
 from services.gateway.http.bodies import json_object, parse_body
 from services.gateway.http.idempotency import KEY_PARAMETER, idempotency_key
 from services.gateway.http.ids import id_in_path
-from services.gateway.http.pages import LIST_PARAMETERS, check_parameters, requested_page, whole_number
+from services.gateway.http.pages import LIST_PARAMETERS, requested_page, whole_number
 from services.gateway.http.route import PREFIX, Caller, Parameter, Route, respond
 from services.wire import scheduler_pb2 as pb
 
@@ -133,7 +133,6 @@ class ScheduleRoutes:
     async def upcoming(self, request: web.Request, caller: Caller) -> answers.Upcoming:
         """The next fire times of a schedule."""
         schedule_id = id_in_path(request, "schedule")
-        check_parameters(request.query, COUNT_PARAMETERS)
         count = whole_number(request.query, "count", DEFAULT_TIMES, MAX_TIMES)
         return answers.upcoming(await self._scheduler.upcoming(caller.tenant, schedule_id, count))
 

@@ -18,7 +18,7 @@ from services.chassis.telemetry.metrics import exposition
 from services.gateway.answers.models import Readiness
 from services.gateway.clients.exporter import ExporterClient
 from services.gateway.http.openapi import document
-from services.gateway.http.route import PREFIX, Route
+from services.gateway.http.route import PREFIX, Route, respond
 
 DOCUMENT_SECONDS = 30.0
 """How long the OpenAPI document is cached."""
@@ -70,7 +70,7 @@ class SystemRoutes:
 
     async def alive(self, _: web.Request) -> web.Response:
         """The event loop runs."""
-        return web.json_response({"status": "alive"})
+        return web.json_response(text='{"status":"alive"}\n')
 
     async def ready(self, _: web.Request) -> web.Response:
         """Whether the services behind the gateway answer and it is not shutting down."""
@@ -78,7 +78,7 @@ class SystemRoutes:
         checks = dict(zip(self._checks, found, strict=True))
         ready = all(found) and not self._stopping
         answer = Readiness(status="ready" if ready else "not_ready", checks=checks)
-        return web.json_response(text=answer.text(), status=200 if ready else 503)
+        return respond(answer, 200 if ready else 503)
 
     async def metrics(self, _: web.Request) -> web.Response:
         """Metrics in Prometheus' text format."""
@@ -89,7 +89,7 @@ class SystemRoutes:
         if not self._document or time.monotonic() - self._made > DOCUMENT_SECONDS:
             self._document = document(self._routes, await self._exporter.formats())
             self._made = time.monotonic()
-        return web.json_response(text=self._document)
+        return web.json_response(text=f"{self._document}\n")
 
     async def docs(self, _: web.Request) -> web.Response:
         """Swagger UI, served from its Python package."""

@@ -27,12 +27,12 @@ def test_an_instant_reads_back_to_the_millisecond(at: datetime) -> None:
 @pytest.mark.parametrize(
     ("at", "text"),
     [
-        (AT, "2026-03-15T09:00:00Z"),
+        (AT, "2026-03-15T09:00:00.000Z"),
         (AT.replace(microsecond=120_000), "2026-03-15T09:00:00.120Z"),
-        (AT.replace(microsecond=999), "2026-03-15T09:00:00Z"),
+        (AT.replace(microsecond=999), "2026-03-15T09:00:00.000Z"),
     ],
 )
-def test_an_instant_has_milliseconds_when_there_are_any(at: datetime, text: str) -> None:
+def test_an_instant_always_has_milliseconds(at: datetime, text: str) -> None:
     assert instant(at) == text
 
 
@@ -42,7 +42,7 @@ def test_an_accepted_job_says_what_is_documented_and_nothing_else() -> None:
         "id": "1",
         "status": "processing",
         "format": "csv",
-        "created_at": "2026-03-15T09:00:00Z",
+        "created_at": "2026-03-15T09:00:00.000Z",
     }
 
 
