@@ -90,7 +90,7 @@ def test_a_completed_job_has_its_file_and_counts() -> None:
     assert answer["records"] == {"products": 5, "suppliers": 2}
     assert answer["file_url"] == "http://x/file"
     assert answer["completed_at"] == answer["finished_at"] == "2026-03-02T09:00:00.000Z"
-    assert answer["expires_at"] == "2026-03-09T09:00:00Z"
+    assert answer["expires_at"] == "2026-03-09T09:00:00.000Z"
     assert answer["warnings"] == [{"code": "no_match", "message": "No product matches."}]
 
 
