@@ -116,7 +116,8 @@ class JetStream:
         try:
             try:
                 await self._context.publish(subject, payload, timeout=2.0, headers=sent)
-            except NoStreamResponseError:
+            except (NoStreamResponseError, TimeoutError, nats.errors.TimeoutError):
+                # Where others listen to the subject, a stream that was lost looks like a server that is slow.
                 await self.ensure(stream)
                 await self._context.publish(subject, payload, timeout=2.0, headers=sent)
         except APIError as exc:

@@ -87,7 +87,8 @@ class Completions:
         now = datetime.now(UTC)
         since = await self._watermark.begin(now)
         async for file in self._exporter.completions(since - self._lookback):
-            created += await self._fan_out_completed(file)
+            if not await self._fan_out.is_done(file):
+                created += await self._fan_out_completed(file)
             await self._watermark.advance(file.job.finished_at.ToDatetime(UTC), now)
         if created:
             log.info("reconciled", action="reconcile", deliveries=created)

@@ -4,6 +4,7 @@ An event may arrive twice, late, or after a platform was added; the decision doe
 """
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import PurePosixPath
 
@@ -30,6 +31,14 @@ REMEMBERED_SECONDS = 30 * 86_400
 _JOB_CREATED_AT = {"$ifNull": ["$job_created_at", "$settled_at"]}
 
 
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """The platforms that a job is delivered to, and whether all its deliveries are stored."""
+
+    platform_ids: Sequence[str]
+    is_done: bool
+
+
 class FanOutStore:
     """The `fan_outs` collection: the platforms a job is delivered to, and whether all its deliveries are stored.
 
@@ -51,23 +60,34 @@ class FanOutStore:
         return await self._fan_outs.find_one(where, {"_id": 1}) is not None
 
     @translate_errors
-    async def settle(self, job_id: str, created_at: datetime, platform_ids: Sequence[str]) -> list[str]:
+    async def settle(self, job_id: str, created_at: datetime, platform_ids: Sequence[str]) -> Decision:
         """Store the platforms a job is delivered to, unless that was decided before; returns what is stored.
 
-        It replaces the decision about an earlier job with the same id, which was deleted and requested again.
+        It replaces the decision about an earlier job with the same id, which was deleted and requested again. A job
+        without platforms has all its deliveries.
         """
-        new = {"platform_ids": list(platform_ids), "job_created_at": created_at}
-        earlier = {"_id": job_id, "$expr": {"$lt": [_JOB_CREATED_AT, created_at]}}
-        decision: Document = {"platform_ids": literal(list(platform_ids)), "job_created_at": created_at}
-        changed: list[Document] = [{"$set": {**decision, "settled_at": NOW}}, {"$unset": "is_done"}]
-        await self._fan_outs.update_one(earlier, changed)
-        return list((await insert_or_get(self._fan_outs, {"_id": job_id, **new}, {"settled_at": NOW}))["platform_ids"])
+        new = {"platform_ids": list(platform_ids), "job_created_at": created_at, "is_done": not platform_ids}
+        found = await insert_or_get(self._fan_outs, {"_id": job_id, **new}, {"settled_at": NOW})
+        if _about(found) < created_at:
+            earlier = {"_id": job_id, "$expr": {"$lt": [_JOB_CREATED_AT, created_at]}}
+            decision: Document = {**new, "platform_ids": literal(new["platform_ids"]), "settled_at": NOW}
+            await self._fan_outs.update_one(earlier, [{"$set": decision}])
+            found = await self._fan_outs.find_one({"_id": job_id}) or found
+        # About a newer job: this event is late, and the file of the older job is gone.
+        is_late = found.get("job_created_at", created_at) > created_at
+        return Decision(found["platform_ids"], is_done=found.get("is_done", False) or is_late)
 
     @translate_errors
     async def done(self, job_id: str, created_at: datetime) -> None:
         """Record that all deliveries of the job are stored."""
         where = {"_id": job_id, "job_created_at": {"$in": [None, created_at]}}  # None: see `_JOB_CREATED_AT`
         await self._fan_outs.update_one(where, {"$set": {"is_done": True}})
+
+
+def _about(document: Document) -> datetime:
+    """When the job that a decision is about was created."""
+    at: datetime = document.get("job_created_at") or document["settled_at"]
+    return at
 
 
 class FanOut:
@@ -92,11 +112,13 @@ class FanOut:
         self._max_attempts = max_attempts
         self._wake = wake
 
+    async def is_done(self, file: pb.JobFile) -> bool:
+        """Whether the deliveries of a completed job are stored already."""
+        return await self._store.is_done(file.job.id, file.job.created_at.ToDatetime(UTC))
+
     async def create_deliveries(self, file: pb.JobFile) -> int:
         """Store the deliveries of a completed job; returns how many, or 0 if they are stored already."""
         job = file.job
-        if await self._store.is_done(job.id, job.created_at.ToDatetime(UTC)):
-            return 0
         attributes: dict[str, tracing.Attribute] = {"exports.job.id": job.id, "exports.tenant": job.tenant}
         with tracing.span("fan out", parent=tracing.from_text(file.traceparent), attributes=attributes):
             return await self._store_deliveries(file)
@@ -108,7 +130,10 @@ class FanOut:
         else:
             chosen = [platform.id for platform in await self._platforms.active(job.tenant)]
         created_at = job.created_at.ToDatetime(UTC)
-        platform_ids = await self._store.settle(job.id, created_at, chosen)
+        decision = await self._store.settle(job.id, created_at, chosen)
+        if decision.is_done:
+            return 0
+        platform_ids = decision.platform_ids
         known = {p.id: p for p in await self._platforms.named(job.tenant, platform_ids)}
         await self._add_all(file, [(platform_id, known.get(platform_id)) for platform_id in platform_ids])
         await self._store.done(job.id, created_at)

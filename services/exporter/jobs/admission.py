@@ -29,28 +29,33 @@ class Admission:
         self._store = store
         self._limits = limits
 
-    async def check(self, tenant: str) -> None:
-        """Refuse early what would be refused later.
+    async def check(self, tenant: str) -> int:
+        """Refuse early what would be refused later; returns how many live jobs the tenant has.
 
         Raises:
             TooManyJobs, TooManyBytes: a limit of the tenant is reached.
         """
         limits = self._limits.of(tenant)
-        await self._live(tenant)
+        live = await self._live(tenant)
         if limits.max_artifact_bytes is not None:
             stored = await self._store.artifact_bytes(tenant)
             if stored >= limits.max_artifact_bytes:
                 raise TooManyBytes(stored, limits.max_artifact_bytes)
+        return live
 
-    async def accept(self, new: NewJob) -> Job:
+    async def accept(self, new: NewJob, live: int) -> Job:
         """Store a new job, or return the job that has this id already; it may not be `settled`.
+
+        Args:
+            live: the tenant's live jobs when the request was checked.
 
         Raises:
             TooManyJobs: the tenant's limit is reached.
         """
         for is_last in (False, True):
-            if await self._has_room(new.tenant):
+            if self._has_room(new.tenant, live):
                 return await self._store.accept(new)
+            live = await self._live(new.tenant)
             token = uuid.uuid4().hex
             job = await self._store.accept(new, admission=token)
             if job.admission != token:
@@ -85,7 +90,7 @@ class Admission:
             TooManyJobs: the tenant's limit is reached.
         """
         for is_last in (False, True):
-            has_room = await self._has_room(tenant)
+            has_room = self._has_room(tenant, await self._live(tenant))
             before = await self._store.get(tenant, job_id)
             job = await self._store.retry(tenant, job_id)
             if job is None or before is None or has_room or not await self._exceeds(tenant):
@@ -95,8 +100,8 @@ class Admission:
                 await _let_others_decide()
         raise TooManyJobs(self._limits.of(tenant).max_live_jobs)
 
-    async def _has_room(self, tenant: str) -> bool:
-        return await self._live(tenant) + MAX_CONCURRENT < self._limits.of(tenant).max_live_jobs
+    def _has_room(self, tenant: str, live: int) -> bool:
+        return live + MAX_CONCURRENT < self._limits.of(tenant).max_live_jobs
 
     async def _live(self, tenant: str) -> int:
         limit = self._limits.of(tenant).max_live_jobs

@@ -11,7 +11,7 @@ from contextlib import contextmanager, suppress
 from nats.aio.msg import Msg
 
 from services.chassis.faults import Unavailable
-from services.chassis.jetstream import JetStream
+from services.chassis.jetstream import FAULTS, JetStream
 from services.export_events import EVENTS
 from services.wire import events_pb2
 
@@ -72,7 +72,9 @@ class JobChanges:
         """Begin to hear changes, once NATS is connected; the client subscribes again after each reconnect."""
         if self._is_listening or not self._jetstream.is_connected:
             return
-        with suppress(Unavailable):
+        with suppress(Unavailable, *FAULTS):
+            # First, since a publisher is not told that there is no stream once somebody listens to its subject.
+            await self._jetstream.ensure(EVENTS)
             await self._jetstream.listen(f"{CHANGES}.*", self._hear_change)
             await self._jetstream.listen(EVENTS.subjects, self._hear_end)
             self._is_listening = True

@@ -5,6 +5,8 @@ when the job is accepted and removed when the job ends; publishing it again chan
 this concurrently.
 """
 
+import uuid
+
 import structlog
 
 from services.chassis import loops
@@ -41,6 +43,7 @@ class Dispatcher:
     def __init__(self, store: JobStore, jetstream: JetStream) -> None:
         self._store = store
         self._jetstream = jetstream
+        self._owner = uuid.uuid4().hex
         self._published: list[Job] = []
 
     async def wake(self, job: Job) -> None:
@@ -95,17 +98,21 @@ class Dispatcher:
         return job
 
     async def send_events(self) -> int:
-        """Publish unconfirmed events of ended jobs, at most `BATCH`; returns how many."""
-        if not self._jetstream.is_connected:
-            return 0
-        for sent in range(BATCH):
-            job = await self._store.take_event(EVENT_PAUSE)
-            if job is None:
-                return sent
-            with tracing.continued(job.traceparent):
-                await self._jetstream.publish(EVENTS, f"exports.events.{job.state.value}", _event(job))
-            await self._store.event_sent(job)
-        return BATCH
+        """Publish unconfirmed events of ended jobs; returns how many."""
+        count = 0
+        while self._jetstream.is_connected:
+            jobs = await self._store.take_events(self._owner, EVENT_PAUSE, BATCH)
+            sent = await loops.for_each("events", jobs, self._send_event, concurrency=CONCURRENCY)
+            await self._store.events_sent(sent)
+            count += len(sent)
+            if len(sent) < BATCH:
+                break
+        return count
+
+    async def _send_event(self, job: Job) -> Job:
+        with tracing.continued(job.traceparent):
+            await self._jetstream.publish(EVENTS, f"exports.events.{job.state.value}", _event(job))
+        return job
 
 
 def _event(job: Job) -> bytes:

@@ -105,7 +105,7 @@ class JobStore(JobQueries):
         where = {"_id": job_id, "tenant": tenant, **among(RETRIABLE)}
         restarted = {"state": "accepted", "stage": "queued", "attempt": 0, "processed": 0}
         restarted |= {"dispatch_at": later(PUBLISH_SECONDS), "retried_at": NOW}
-        outdated = ["error", "started_at", "finished_at", "event_at", "total", "warnings", "records"]
+        outdated = ["error", "started_at", "finished_at", "event_at", "event_owner", "total", "warnings", "records"]
         return await self._change(where, {"$set": restarted}, {"$unset": outdated}, projection=None)
 
     @translate_errors
@@ -162,17 +162,28 @@ class JobStore(JobQueries):
         return (await self._jobs.update_many(_DISPATCHED, [{"$set": {"dispatch_at": NOW}}])).modified_count
 
     @translate_errors
-    async def take_event(self, pause: float) -> Job | None:
-        """An ended job whose event has not been confirmed; it is due again after `pause` seconds."""
-        return await self._change(
-            is_due("event_at"), {"$set": {"event_at": later(pause)}}, sort=[("event_at", ASCENDING)]
-        )
+    async def take_events(self, owner: str, pause: float, limit: int) -> list[Job]:
+        """Ended jobs whose events have not been confirmed; they are due again after `pause` seconds.
+
+        Args:
+            owner: whoever takes them; the event of a job is taken by one at a time.
+        """
+        found = self._jobs.find(is_due("event_at"), {"_id": 1}).sort("event_at", ASCENDING).limit(limit)
+        ids = [document["_id"] async for document in found]
+        if not ids:
+            return []
+        taken = [{"$set": {"event_at": later(pause), "event_owner": literal(owner)}}]
+        await self._jobs.update_many({"_id": {"$in": ids}, **is_due("event_at")}, taken)
+        ours = {"_id": {"$in": ids}, "event_at": {"$type": "date"}, "event_owner": owner}
+        return [from_document(document) async for document in self._jobs.find(ours, WITHOUT_OPTIONS)]
 
     @translate_errors
-    async def event_sent(self, job: Job) -> None:
-        """The stream has stored the event."""
-        this_end = {"_id": job.id, "state": job.state.value, "finished_at": job.finished_at}
-        await self._change(this_end, {"$unset": ["event_at"]})
+    async def events_sent(self, jobs: Sequence[Job]) -> None:
+        """The stream has stored the events of these jobs, unless they have ended again since."""
+        if jobs:
+            clear = {"$unset": {"event_at": "", "event_owner": ""}}
+            ends = [{"_id": job.id, "state": job.state.value, "finished_at": job.finished_at} for job in jobs]
+            await self._jobs.bulk_write([UpdateOne(end, clear) for end in ends], ordered=False)
 
     # Working
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import nats
 import pytest
+from nats.aio.msg import Msg
 
 from deploy.local.servers import NatsServer, free_port
 from services.chassis.faults import Unavailable
@@ -121,3 +122,18 @@ async def test_an_inbox_outlives_a_server_that_lost_its_store(tmp_path: Path, st
             assert await received(inbox) == b"2"
         finally:
             empty.stop()
+
+
+async def test_a_lost_stream_is_created_again_although_somebody_listens_to_its_subject(
+    connection: JetStream, nats_url: str, stream: Stream
+) -> None:
+    async def ignore(message: Msg) -> None:
+        pass
+
+    await connection.publish(stream, stream.subjects, b"1")
+    await connection.listen(stream.subjects, ignore)
+    client = await nats.connect(nats_url)
+    await client.jetstream().delete_stream(stream.name)
+    await connection.publish(stream, stream.subjects, b"2")
+    assert await connection.count(stream) == 1
+    await client.close()

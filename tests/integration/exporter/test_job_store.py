@@ -359,24 +359,32 @@ async def test_a_job_that_was_claimed_meanwhile_stays_due_at_the_end_of_its_leas
 async def test_an_event_is_due_until_it_was_sent(database: Database, store: JobStore) -> None:
     job = await store.accept(new_job())
     await store.cancel("acme", job.id)
-    taken = await store.take_event(0.2)
-    assert taken is not None and taken.id == job.id
-    assert await store.take_event(0.2) is None
-    again: Job = await eventually("it is due again", lambda: store.take_event(0.2))
-    await store.event_sent(again)
-    assert "event_at" not in await document(database, job)
+    assert [taken.id for taken in await store.take_events("one", 0.2, 10)] == [job.id]
+    assert await store.take_events("other", 0.2, 10) == []
+    again = await eventually("it is due again", lambda: store.take_events("other", 0.2, 10))
+    await store.events_sent(again)
+    assert not {"event_at", "event_owner"} & set(await document(database, job))
+
+
+async def test_events_are_taken_in_batches_each_by_one(store: JobStore) -> None:
+    jobs = [await store.accept(new_job(id=f"job-{number}")) for number in range(9)]
+    for job in jobs:
+        await store.cancel("acme", job.id)
+    takers = (store.take_events(f"taker-{number}", LONG, 4) for number in range(4))
+    taken = [job.id for batch in await asyncio.gather(*takers) for job in batch]
+    while batch := await store.take_events("last", LONG, 4):
+        taken += [job.id for job in batch]
+    assert sorted(taken) == sorted(job.id for job in jobs)
 
 
 async def test_an_event_that_was_sent_late_does_not_remove_that_of_a_later_end(store: JobStore) -> None:
     job = await store.accept(new_job())
     await store.cancel("acme", job.id)
-    first = await store.take_event(LONG)
-    assert first is not None
+    first = await store.take_events("me", LONG, 1)
     await store.retry("acme", job.id)
     await eventually("the clock has moved", lambda: store.cancel("acme", job.id))
-    await store.event_sent(first)
-    second = await store.take_event(LONG)
-    assert second is not None and second.id == job.id
+    await store.events_sent(first)
+    assert [one.id for one in await store.take_events("me", LONG, 1)] == [job.id]
 
 
 # Cleaning up
