@@ -93,9 +93,9 @@ class ExporterService(exporter_pb2_grpc.ExporterServiceServicer):
         refuse_selection(request.options_json or "{}")
         known = await self._store.get(request.tenant, job_id)
         if known is None:
-            live = await self._admission.check(request.tenant)
+            await self._admission.check(request.tenant)
             await self._check_fields(request.tenant, checked)
-            known = await self._admission.accept(self._new_job(job_id, request, options_json, checked), live)
+            known = await self._admission.accept(self._new_job(job_id, request, options_json, checked))
             log.info("job_accepted", action="accept", job_id=job_id, tenant=request.tenant, format=request.format)
         if (known.tenant, known.request_hash) != (request.tenant, checked.hash):
             raise RequestReused

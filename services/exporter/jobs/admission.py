@@ -29,33 +29,28 @@ class Admission:
         self._store = store
         self._limits = limits
 
-    async def check(self, tenant: str) -> int:
-        """Refuse early what would be refused later; returns how many live jobs the tenant has.
+    async def check(self, tenant: str) -> None:
+        """Refuse early what would be refused later.
 
         Raises:
             TooManyJobs, TooManyBytes: a limit of the tenant is reached.
         """
         limits = self._limits.of(tenant)
-        live = await self._live(tenant)
+        await self._live(tenant)
         if limits.max_artifact_bytes is not None:
             stored = await self._store.artifact_bytes(tenant)
             if stored >= limits.max_artifact_bytes:
                 raise TooManyBytes(stored, limits.max_artifact_bytes)
-        return live
 
-    async def accept(self, new: NewJob, live: int) -> Job:
+    async def accept(self, new: NewJob) -> Job:
         """Store a new job, or return the job that has this id already; it may not be `settled`.
-
-        Args:
-            live: the tenant's live jobs when the request was checked.
 
         Raises:
             TooManyJobs: the tenant's limit is reached.
         """
         for is_last in (False, True):
-            if self._has_room(new.tenant, live):
+            if await self._has_room(new.tenant):
                 return await self._store.accept(new)
-            live = await self._live(new.tenant)
             token = uuid.uuid4().hex
             job = await self._store.accept(new, admission=token)
             if job.admission != token:
@@ -90,7 +85,7 @@ class Admission:
             TooManyJobs: the tenant's limit is reached.
         """
         for is_last in (False, True):
-            has_room = self._has_room(tenant, await self._live(tenant))
+            has_room = await self._has_room(tenant)
             before = await self._store.get(tenant, job_id)
             job = await self._store.retry(tenant, job_id)
             if job is None or before is None or has_room or not await self._exceeds(tenant):
@@ -100,8 +95,9 @@ class Admission:
                 await _let_others_decide()
         raise TooManyJobs(self._limits.of(tenant).max_live_jobs)
 
-    def _has_room(self, tenant: str, live: int) -> bool:
-        return live + MAX_CONCURRENT < self._limits.of(tenant).max_live_jobs
+    async def _has_room(self, tenant: str) -> bool:
+        # Counted right before the job is stored: checking the catalogue may take seconds.
+        return await self._live(tenant) + MAX_CONCURRENT < self._limits.of(tenant).max_live_jobs
 
     async def _live(self, tenant: str) -> int:
         limit = self._limits.of(tenant).max_live_jobs
