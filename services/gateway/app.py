@@ -27,7 +27,7 @@ from services.gateway.auth.links import Signer
 from services.gateway.auth.rate import RateLimiter
 from services.gateway.clients.delivery import DeliveryClient
 from services.gateway.clients.exporter import ExporterClient
-from services.gateway.clients.job_changes import JobChanges
+from services.gateway.clients.job_changes import RECONNECT_SECONDS, JobChanges
 from services.gateway.clients.scheduler import SchedulerClient
 from services.gateway.http.bodies import BODY_TIMEOUT, LARGE_BODY_SLOTS
 from services.gateway.http.middleware import add_headers, middleware
@@ -104,7 +104,8 @@ async def build(settings: GatewaySettings) -> AsyncIterator[Running]:
         audit = await stack.enter_async_context(audit_log(client))
         # In the background, since the gateway starts without MongoDB.
         prepare = loops.repeat("audit_indexes", PREPARE_SECONDS, partial(audit_store.prepare, settings.audit_days))
-        await stack.enter_async_context(loops.running(prepare, changes.run()))
+        hear = loops.repeat("job_changes", RECONNECT_SECONDS, changes.run)  # returns only after an unexpected error
+        await stack.enter_async_context(loops.running(prepare, hear))
         authenticator = Authenticator(keys, limiter, Limits(settings), signer, proxies, audit)
         app = _application(routes, authenticator, system, settings)
         yield Running(await stack.enter_async_context(_listening(app, system, changes, settings)))
