@@ -6,6 +6,8 @@ STAMP  := $(VENV)/.installed
 # Optional: without a C compiler, exports run on plain Python and log a warning.
 NATIVE := services/exporter/transcode
 BUILT  := $(VENV)/.built
+# The console script, as an installation of this folder would make it.
+CLI    := $(BIN)/catalog-exports
 
 # Images: podman or docker; IMAGE_FLAGS are further flags of a build, such as mounts of a network's own certificates.
 ENGINE   ?= $(if $(shell command -v podman),podman,docker)
@@ -20,12 +22,12 @@ export MONGODB_URI NATS_URL LOCAL_DIR GATEWAY_PORT
 # Without compiled files, every process that the tests start compiles the sources again.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help setup demo up load key test test-full torture check format bench images stand-ins containers e2e-containers protos docs requirements clean
+.PHONY: help setup demo up load key test test-full torture check format bench images stand-ins containers e2e-containers protos client docs requirements release dependencies clean
 
 help:  ## show this list
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
 
-setup: $(STAMP) $(BUILT)  ## create the virtual environment from pinned, hashed requirements
+setup: $(STAMP) $(BUILT) $(CLI)  ## create the virtual environment from pinned, hashed requirements
 
 $(STAMP): requirements/dev.txt
 	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is required, this is " + sys.version.split()[0]) if sys.version_info < (3, 11) else None'
@@ -41,6 +43,11 @@ $(BUILT): $(STAMP) setup.py $(NATIVE)/compiled.pyx $(wildcard $(NATIVE)/native/*
 	  && ls $(NATIVE)/compiled.*.so > /dev/null 2>&1 \
 	  || echo "not compiled (see $(VENV)/build.log): exports run on plain Python, with the same results but slower"
 	@touch $@
+
+$(CLI): $(STAMP)
+	@printf '#!/bin/sh\nPYTHONPATH="$${PYTHONPATH:+$$PYTHONPATH:}%s" exec "%s" -P -m catalog_exports "$$@"\n' \
+	  '$(CURDIR)' '$(CURDIR)/$(BIN)/python' > $@
+	@chmod +x $@
 
 demo: setup  ## export a demo catalogue in every format into demo-output/
 	@$(BIN)/python -m deploy.local.demo
@@ -74,6 +81,7 @@ check: setup  ## format, lint, types, import rules, generated code and docs
 	  if [ -z "$$tag" ]; then echo "protos: there is no tag yet to compare with"; else $(BIN)/buf breaking protos \
 	  --against "$$(git rev-parse --git-common-dir)#format=git,tag=$$tag,subdir=protos"; fi
 	@$(BIN)/python -m protos.generate --check
+	@$(BIN)/python -m deploy.sync_client --check
 	@$(BIN)/python -m deploy.settings_table --check
 
 format: setup  ## format the code
@@ -103,16 +111,26 @@ e2e-containers: setup images $(if $(STAND_INS),stand-ins)  ## [STAND_INS=1] expo
 protos: setup  ## generate services/wire from protos/
 	@$(BIN)/python -m protos.generate
 
+client: setup  ## generate the synchronous client from the asynchronous one
+	@$(BIN)/python -m deploy.sync_client
+
 docs: setup  ## update the table of settings in docs/operations.md
 	@$(BIN)/python -m deploy.settings_table
 
 requirements:  ## pin all requirements again (needs uv)
-	@for extra in gateway exporter delivery scheduler dev; do \
+	@for extra in cli gateway exporter delivery scheduler dev; do \
 	  uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links \
 	    --no-header pyproject.toml --extra $$extra --output-file requirements/$$extra.txt || exit 1; done
 	@$(PYTHON) -c 'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["build-system"]["requires"], sep="\n")' \
 	  | uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links \
 	    --no-header - --output-file requirements/build.txt
 
+release: setup  ## VERSION=1.2.3 [REGISTRY=...] [DIGESTS=file] [SOURCE=URL]: write manifests, bills of materials and checksums to dist/
+	@test "$(origin VERSION)" = "command line" || { echo "usage: make release VERSION=1.2.3 [REGISTRY=...] [DIGESTS=file] [SOURCE=URL]"; exit 2; }
+	@$(BIN)/python -m deploy.release "$(VERSION)" $(if $(REGISTRY),--registry "$(REGISTRY)") $(if $(DIGESTS),--digests "$(DIGESTS)") --source "$(SOURCE)"
+
+dependencies: setup  ## list licences of all dependencies, and known vulnerabilities where PyPI can be reached
+	@$(BIN)/python -m deploy.release.dependencies
+
 clean:  ## remove everything that make created, including local data
-	rm -rf $(VENV) .local demo-output $(NATIVE)/compiled.c $(NATIVE)/compiled.*.so build
+	rm -rf $(VENV) .local demo-output dist $(NATIVE)/compiled.c $(NATIVE)/compiled.*.so build

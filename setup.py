@@ -1,4 +1,7 @@
-"""Builds the compiled transcoders if Cython and a C compiler are available; otherwise exports run on plain Python."""
+"""Builds the compiled transcoders if Cython and a C compiler are available; otherwise exports run on plain Python.
+
+Also names the command line, if it is there.
+"""
 
 import sys
 from pathlib import Path
@@ -33,4 +36,6 @@ def extensions() -> list[Extension]:
     return made
 
 
-setup(ext_modules=extensions())
+# The images of the services do not contain the command line.
+commands = ["catalog-exports = catalog_exports.__main__:main"] if Path("catalog_exports").exists() else []
+setup(ext_modules=extensions(), entry_points={"console_scripts": commands})

@@ -8,16 +8,20 @@ from pathlib import Path
 
 from benchmarks import (
     accepting,
+    backlog,
     beyond_cache,
+    cursors,
     deliveries,
     fairness,
     memory,
+    recovery,
     schedules,
     side_by_side,
     small_export,
     small_jobs,
     status,
     throughput,
+    waiting,
 )
 from benchmarks.report import Report
 from benchmarks.system import System, running
@@ -25,8 +29,10 @@ from benchmarks.system import System, running
 BENCHMARKS: Mapping[str, Callable[[System, Report], None]] = {
     "small_export": small_export.measure,
     "small_jobs": small_jobs.measure,
+    "backlog": backlog.measure,
     "throughput": throughput.measure,
     "beyond_cache": beyond_cache.measure,
+    "cursors": cursors.measure,
     "status": status.measure,
     "memory": memory.measure,
     "side_by_side": side_by_side.measure,
@@ -34,6 +40,8 @@ BENCHMARKS: Mapping[str, Callable[[System, Report], None]] = {
     "deliveries": deliveries.measure,
     "fairness": fairness.measure,
     "accepting": accepting.measure,
+    "recovery": recovery.measure,
+    "waiting": waiting.measure,
 }
 
 

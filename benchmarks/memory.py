@@ -6,7 +6,7 @@ from benchmarks.report import Report
 from benchmarks.system import System
 
 SIZES = (300_000, 3_000_000)
-FORMATS = ("csv", "json", "excel", "zip")
+FORMATS = ("csv", "json", "excel", "zip", "xml", "parquet")
 MIB = 1024 * 1024
 
 
@@ -15,7 +15,8 @@ def measure(system: System, report: Report) -> None:
     pid = system.pid("exporter-worker")
     for products in SIZES:
         system.fill(products)
-        system.export("csv", {"filters": {"sku": "SKU-00000001"}})  # imports on first use do not count as growth
+        for form in ("csv", "parquet"):  # imports on first use do not count as growth
+            system.export(form, {"filters": {"sku": "SKU-00000001"}})
         for form in FORMATS:
             reset_peak(pid)
             before = status(pid, "VmRSS")

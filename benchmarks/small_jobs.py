@@ -25,13 +25,13 @@ def measure(system: System, report: Report) -> None:
     small.fill(PRODUCTS)
     small.export("csv")
     with MongoClient[dict[str, Any]](system.mongodb_uri) as client:
-        before, operations, started = _cpu(system), _operations(client), time.perf_counter()
-        jobs = _submit(small, JOBS)
+        before, counters, started = _cpu(system), operations(client), time.perf_counter()
+        jobs = submit(small, JOBS)
         submitted = time.perf_counter() - started
-        _until_completed(client, small.tenant, JOBS)
+        until_completed(client, small.tenant, JOBS)
         seconds = time.perf_counter() - started
         used = _difference(_cpu(system), before)
-        counted = _difference(_operations(client), operations)
+        counted = _difference(operations(client), counters)
     report.add(f"{JOBS} exports of {PRODUCTS} products: accepted", f"{JOBS / submitted:.0f} a second")
     report.add(f"{JOBS} exports of {PRODUCTS} products: completed", f"{JOBS / seconds:.0f} a second")
     each = ", ".join(f"{name} {1000 * value / JOBS:.1f}" for name, value in used.items())
@@ -67,13 +67,15 @@ def _deliveries(system: System, report: Report, jobs: list[str], kind: str, conf
     system.rest.call("DELETE", f"/exports/platforms/{platform}")
 
 
-def _submit(system: System, count: int) -> list[str]:
+def submit(system: System, count: int) -> list[str]:
+    """Ask for exports, several at a time; returns the ids of the jobs."""
     with ThreadPoolExecutor(CLIENTS) as clients:
         made = clients.map(lambda _: system.rest.call("POST", "/exports/csv/products", {}), range(count))
         return [str(job["id"]) for job in made]
 
 
-def _until_completed(client: MongoClient[dict[str, Any]], tenant: str, count: int) -> None:
+def until_completed(client: MongoClient[dict[str, Any]], tenant: str, count: int) -> None:
+    """Wait for so many exports, and one that was made before."""
     deadline = time.monotonic() + TIMEOUT
     while client["exporter"]["jobs"].count_documents({"tenant": tenant, "state": "completed"}) < count + 1:
         if time.monotonic() > deadline:
@@ -90,7 +92,8 @@ def _cpu(system: System) -> dict[str, float]:
     return found
 
 
-def _operations(client: MongoClient[dict[str, Any]]) -> dict[str, float]:
+def operations(client: MongoClient[dict[str, Any]]) -> dict[str, float]:
+    """How many operations of each type MongoDB has counted since its start."""
     counters = client.admin.command("serverStatus")["opcounters"]
     return {name: float(counters[name]) for name in OPERATIONS}
 

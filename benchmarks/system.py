@@ -1,7 +1,7 @@
 """The system under test: the local stack in its own folder, a catalogue and a REST client."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +10,7 @@ from typing import Any
 from pymongo import MongoClient
 
 from benchmarks.catalogue import products
-from deploy.local.demo.rest import Rest
+from benchmarks.rest import Rest
 from deploy.local.secrets import api_key
 from deploy.local.stack import Stack
 
@@ -77,9 +77,9 @@ class System:
 
 
 @contextmanager
-def running(folder: Path) -> Iterator[System]:
-    """Start the system, and stop it at the end."""
-    stack = Stack(folder, env=SETTINGS)
+def running(folder: Path, env: Mapping[str, str] | None = None) -> Iterator[System]:
+    """Start the system, with these settings on top, and stop it at the end."""
+    stack = Stack(folder, env={**SETTINGS, **(env or {})})
     stack.start()
     try:
         yield System(stack, Rest(stack.url, stack.api_key))

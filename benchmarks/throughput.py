@@ -24,6 +24,24 @@ RUNS = 5
 ROWS = 20_000
 """Rows that openpyxl writes; it would take a minute for all of them."""
 CHOSEN = ("sku", "ean", "name", "price")
+RENAMED = [{"header": f"{name} of the product", "field": name} for name in CHOSEN]
+RULES: list[Any] = [
+    *({"header": name.upper(), "field": name} for name in ("_id", "sku", "ean", "family", "stock", "weight", "image")),
+    {"header": "color", "field": "attributes.color"},
+    {"header": "material", "field": "attributes.material"},
+    {"header": "name", "field": "title", "fallback": ["label", "name"]},
+    {"header": "text", "field": "description.fr_FR", "fallback": ["description.de_DE"]},
+    {"header": "maker", "field": "manufacturer", "fallback": ["brand"]},
+    {"header": "title", "template": "{brand} {name} – {attributes.color}"},
+    {"header": "link", "template": "https://shop.example/{family}/{sku}"},
+    {"header": "variant", "template": "{attributes.color} / {attributes.size}"},
+    {"header": "colour", "field": "attributes.color", "map": {"black": "schwarz", "white": "weiß", "red": "rot"}},
+    {"header": "size", "field": "attributes.size", "map": {"XS": "34", "S": "36", "M": "38"}, "map_default": "40"},
+    {"header": "price", "field": "price", "number": {"decimals": 2, "decimal_mark": ",", "suffix": " EUR"}},
+    {"header": "cost", "field": "cost", "number": {"decimals": 2, "decimal_mark": ",", "thousands": "."}},
+    {"header": "availability", "field": "is_active", "bool": ["in_stock", "out_of_stock"]},
+]
+"""Three fallbacks, three templates, two maps, two number formats."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +63,14 @@ def measure(system: System, report: Report) -> None:
         Case("JSON, pretty", "json", {}, 0.65),
         Case("ZIP", "zip", {}, 0.60),
         Case("Excel", "excel", {}, None),
+        Case("XML", "xml", {}, 0.50),
+        Case("Parquet", "parquet", {}, 0.30),
+        Case("CSV, gzip", "csv", {"compression": "gzip"}, None),
+        Case("CSV, zstd", "csv", {"compression": "zstd"}, None),
         Case("CSV, four fields", "csv", {"include_fields": list(CHOSEN)}, 0.75),
+        Case("CSV, four renamed columns", "csv", {"columns": RENAMED}, 0.75),
+        Case("CSV, 20 columns with rules", "csv", {"columns": RULES}, 0.50),
+        Case("CSV, one locale", "csv", {"locales": ["de_DE"], "locale_fallback": {"de_DE": ["en_GB"]}}, None),
     ]
     system.fill(PRODUCTS)
     for case in cases:
@@ -60,7 +85,7 @@ def measure(system: System, report: Report) -> None:
     report.add(f"{PRODUCTS:,} products, raw scan", _rate(whole))
     report.add(f"{PRODUCTS:,} products, raw scan of four fields", _rate(chosen))
     for case in cases:
-        limit = chosen if "include_fields" in case.body else whole
+        limit = chosen if "include_fields" in case.body or case.body.get("columns") is RENAMED else whole
         ratio = statistics.median(limit) / statistics.median(case.seconds)
         report.add(
             f"{PRODUCTS:,} products as {case.name}, POST to completed",

@@ -13,31 +13,62 @@ _METHODS: dict[str, dict[str, set[str]]] = {
     "ExporterService": {
         "CreateJob": {GATEWAY, SCHEDULER, INTERNAL},
         "CheckJob": {SCHEDULER, INTERNAL},
+        "PreviewJob": {GATEWAY, INTERNAL},
         "GetJob": {GATEWAY, SCHEDULER, INTERNAL},
         "ListJobs": {GATEWAY, INTERNAL},
+        "GetJobReport": {GATEWAY, INTERNAL},
         "CancelJob": {GATEWAY, INTERNAL},
         "RetryJob": {GATEWAY, INTERNAL},
         "DeleteJob": {GATEWAY, INTERNAL},
         "WatchJob": {INTERNAL},
+        "WaitJob": {INTERNAL},
         "WatchChanges": {GATEWAY},
         "ListFormats": {GATEWAY, INTERNAL},
+        "ListFields": {GATEWAY, INTERNAL},
         "GetJobUsage": {GATEWAY, INTERNAL},
         "GetJobFile": {GATEWAY, DELIVERY, INTERNAL},
-        "ListCompletions": {DELIVERY, INTERNAL},
+        "BatchGetJobFiles": {GATEWAY, DELIVERY},
+        "NoteDeliveries": {DELIVERY},
+        "ListEndedJobs": {DELIVERY, INTERNAL},
+    },
+    "ProfileService": {
+        "CreateProfile": {GATEWAY, INTERNAL},
+        "GetProfile": {GATEWAY, SCHEDULER, INTERNAL},
+        "ListProfiles": {GATEWAY, INTERNAL},
+        "UpdateProfile": {GATEWAY, INTERNAL},
+        "DeleteProfile": {GATEWAY, INTERNAL},
+        "ListProfileVersions": {GATEWAY, INTERNAL},
+        "GetProfileVersion": {GATEWAY, INTERNAL},
+        "ProposeProfile": {GATEWAY, INTERNAL},
+        "GetProfileUsage": {GATEWAY, INTERNAL},
     },
     "DeliveryService": {
         "CreatePlatform": {GATEWAY, INTERNAL},
         "GetPlatform": {GATEWAY, SCHEDULER, INTERNAL},
+        "BatchGetPlatforms": {GATEWAY, INTERNAL},
         "ListPlatforms": {GATEWAY, INTERNAL},
         "UpdatePlatform": {GATEWAY, INTERNAL},
         "DeletePlatform": {GATEWAY, INTERNAL},
         "TestPlatform": {GATEWAY, INTERNAL},
-        "ListPlatformTypes": {INTERNAL},
+        "ListPlatformTypes": {GATEWAY, INTERNAL},
         "GetPlatformUsage": {GATEWAY, INTERNAL},
         "ListDeliveries": {GATEWAY, INTERNAL},
         "GetDelivery": {INTERNAL},
         "RetryDelivery": {INTERNAL},
         "DeliverJob": {GATEWAY, INTERNAL},
+    },
+    "WebhookService": {
+        "CreateWebhook": {GATEWAY, INTERNAL},
+        "GetWebhook": {GATEWAY, INTERNAL},
+        "ListWebhooks": {GATEWAY, INTERNAL},
+        "UpdateWebhook": {GATEWAY, INTERNAL},
+        "DeleteWebhook": {GATEWAY, INTERNAL},
+        "RotateWebhookSecret": {GATEWAY, INTERNAL},
+        "TestWebhook": {GATEWAY, INTERNAL},
+        "ListWebhookMessages": {GATEWAY, INTERNAL},
+        "ReplayEvents": {GATEWAY, INTERNAL},
+        "ListEvents": {GATEWAY, INTERNAL},
+        "RecordMissedRuns": {SCHEDULER},
     },
     "SchedulerService": {
         "CreateSchedule": {GATEWAY, INTERNAL},
@@ -47,11 +78,14 @@ _METHODS: dict[str, dict[str, set[str]]] = {
         "DeleteSchedule": {GATEWAY, INTERNAL},
         "RunSchedule": {GATEWAY, INTERNAL},
         "ListRuns": {GATEWAY, INTERNAL},
+        "GetRun": {GATEWAY, INTERNAL},
         "ListUpcomingTimes": {GATEWAY, INTERNAL},
         "PreviewSchedule": {GATEWAY, INTERNAL},
         "GetScheduleUsage": {GATEWAY, INTERNAL},
     },
 }
+# Their names contain the tenant.
+_OPERATIONS = ("ListOperations", "GetOperation", "DeleteOperation", "CancelOperation", "WaitOperation")
 # Methods without a tenant that show no tenant's data. Any other method without a tenant reads all tenants.
 _NO_TENANTS_DATA = frozenset({"ListFormats", "ListPlatformTypes", "PreviewSchedule"})
 
@@ -60,7 +94,8 @@ RULES = Rules(
         f"/catalog.exports.v1.{service}/{method}": frozenset(callers)
         for service, methods in _METHODS.items()
         for method, callers in methods.items()
-    },
+    }
+    | {f"/google.longrunning.Operations/{method}": frozenset({INTERNAL}) for method in _OPERATIONS},
     no_tenants_data=_NO_TENANTS_DATA,
     others=INTERNAL,
 )

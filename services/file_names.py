@@ -50,5 +50,7 @@ def file_name(
     }
     name = _PLACEHOLDER.sub(lambda found: values[found.group(1)], template or DEFAULT_TEMPLATE)
     name = _FORBIDDEN.sub("_", name).strip(" .") or form
-    stem = name[: -len(extension)] if name.lower().endswith(extension) else name
+    # Of `.csv.gz`, a template may have both parts, or only the first.
+    given = next((end for end in (extension, extension.rpartition(".")[0]) if end and name.lower().endswith(end)), "")
+    stem = name[: len(name) - len(given)]
     return stem[: MAX_NAME_LENGTH - len(extension)] + extension

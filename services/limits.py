@@ -34,6 +34,8 @@ class TenantLimits(BaseModel):
         description="Bytes of a tenant's finished files from which new exports are rejected with 429. Default: none.",
     )
     max_platforms: int = Field(default=100, ge=1, description="Platforms per tenant.")
+    max_profiles: int = Field(default=200, ge=1, description="Export profiles per tenant.")
+    max_webhooks: int = Field(default=20, ge=1, description="Webhooks per tenant.")
     max_schedules: int = Field(default=10_000, ge=1, description="Schedules per tenant.")
     rate_limit: int = Field(default=600, ge=1, description="Requests per minute and API key, on each replica.")
 

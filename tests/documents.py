@@ -6,6 +6,7 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
+from deploy.local.demo.receivers.sftp_server import SftpServer
 from tests.system import ROOT
 
 TIMEOUT = 120.0
@@ -81,6 +82,20 @@ def run(steps: list[Step], folder: Path, **env: str) -> list[str]:
         check=True,
     )
     return done.stdout.decode().split(MARK)[:-1]
+
+
+def checkout(folder: Path, key: str) -> Path:
+    """A folder that looks like one in which `make up` is running."""
+    (folder / ".local").mkdir()
+    (folder / ".local" / "api-key").write_text(f"{key}\n")
+    return folder
+
+
+def sftp_environment(server: SftpServer) -> dict[str, str]:
+    """The variables that the sessions read the SFTP server from."""
+    config = server.config()
+    names = {"SFTP_HOST": "host", "SFTP_PORT": "port", "SFTP_USER": "username", "SFTP_PASSWORD": "password"}
+    return {variable: str(config[field]) for variable, field in names.items()}
 
 
 def masked(output: str) -> str:

@@ -119,6 +119,7 @@ class Lab:
         lease: float = 60.0,
         heartbeat: float = 0.02,
         first_retry: float = 60.0,
+        grace: float = 0.0,
     ) -> None:
         self.bench = bench
         self.registry = CollectorRegistry()
@@ -129,6 +130,7 @@ class Lab:
             heartbeat=heartbeat,
             first_retry=first_retry,
             max_retry=600.0,
+            grace=grace,
         )
 
     async def outcome(self, do: Callable[[], Awaitable[Any]], max_attempts: int = 3) -> tuple[Outcome, FakeWork]:
@@ -231,6 +233,18 @@ class LeasedWorkContract:
 
         outcome, _ = await Lab(bench, store).outcome(do)
         assert outcome is Outcome.COMPLETED
+
+    async def test_within_its_grace_work_survives_an_outage_longer_than_the_lease(self, bench: Bench) -> None:
+        store = FailingStore(bench.store, "heartbeat", RuntimeError("away"), times=20)
+        lab = Lab(bench, store, lease=0.1, grace=60.0)
+
+        async def do() -> Any:
+            while store.left:
+                await asyncio.sleep(0.01)
+            return bench.result
+
+        assert (await lab.outcome(do))[0] is Outcome.COMPLETED
+        assert lab.lost() == {}
 
     async def test_work_is_given_back_when_the_process_shuts_down(self, bench: Bench) -> None:
         lab = Lab(bench)

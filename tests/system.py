@@ -76,7 +76,8 @@ class System:
         self.delivery_port = free_port() if with_delivery or with_scheduler else 0
         self.scheduler_port = free_port() if with_scheduler else 0
         self.exporter = self.service("services.exporter", "exporter", GRPC_PORT=str(self.rpc_port))
-        self.gateway = self.service("services.gateway", "gateway")
+        self.gateway_metrics_port = free_port()
+        self.gateway = self.service("services.gateway", "gateway", METRICS_PORT=str(self.gateway_metrics_port))
         self.delivery = self.service("tests.delivery_process", "delivery", GRPC_PORT=str(self.delivery_port))
         self.scheduler = self.service("services.scheduler", "scheduler", GRPC_PORT=str(self.scheduler_port))
 

@@ -55,7 +55,10 @@ Catalog Exports is up.
   address   {stack.url}/api/v1    (reference: {stack.url}/docs)
   API key   {stack.api_key}    (also in {stack.folder / "api-key"})
 
-Load a catalogue with `make load FILE=products.jsonl`, then try:
+Load a catalogue with `make load FILE=products.jsonl`, then try the command line (docs/cli.md) or curl:
+
+  export CATALOG_EXPORTS_URL={stack.url} CATALOG_EXPORTS_KEY=$(cat '{stack.folder / "api-key"}')
+  .venv/bin/catalog-exports export csv
 
   curl -X POST {stack.url}/api/v1/exports/csv/products \\
     -H "Authorization: Bearer $(cat '{stack.folder / "api-key"}')" -H 'Content-Type: application/json' -d '{{}}'

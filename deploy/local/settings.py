@@ -6,6 +6,8 @@ from pathlib import Path
 from pydantic import Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from services.chassis.faults import plain_message
+
 
 class LocalSettings(BaseSettings):
     """Settings of `deploy.local`; each field is the environment variable with its name in capitals."""
@@ -28,7 +30,11 @@ class LocalSettings(BaseSettings):
             return cls()
         except ValidationError as exc:
             for problem in exc.errors():
-                print(f"setting {'_'.join(map(str, problem['loc'])).upper()}: {problem['msg']}", file=sys.stderr)
+                name, message = (
+                    "_".join(map(str, problem["loc"])).upper(),
+                    plain_message(problem["type"], problem["msg"]),
+                )
+                print(f"setting {name}: {message}", file=sys.stderr)
             sys.exit(2)
 
     @field_validator("local_dir")

@@ -3,12 +3,15 @@
 Pure. `rpc.errors` carries a fault over gRPC and back; the gateway maps its kind to an HTTP status.
 """
 
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from enum import StrEnum
 
 from pydantic import ValidationError
 
+NO_MESSAGES: Mapping[str, str] = {}
 MAX_MESSAGE = 2_000
 """Characters of an attempt's error message; destinations answer with text of any length."""
 
@@ -22,6 +25,8 @@ class Kind(StrEnum):
     NOT_FOUND = "not_found"
     CONFLICT = "conflict"
     """The resource is not in a state in which the call is possible."""
+    OUTDATED = "outdated"
+    """The resource was changed since the caller has read it."""
     MISMATCH = "mismatch"
     """The id was already used for a different request."""
     GONE = "gone"
@@ -119,16 +124,66 @@ class Unavailable(Fault):
         super().__init__(code, message, retry_after=retry_after)
 
 
-def violations_of(error: ValidationError, *, unknown: str, prefix: str = "") -> list[Violation]:
-    """What is wrong with a body: each field as a dotted path with a message, and never the value that was sent.
+_PLAIN = {
+    "bool": "must be true or false",
+    "dict": "must be a JSON object",
+    "float": "must be a number",
+    "int": "must be a whole number",
+    "list": "must be a list",
+    "missing": "is required",
+    "model": "must be a JSON object",
+    "string_type": "must be a string",
+    "tuple": "must be a list",
+    "uuid": "must be a UUID",
+}
+"""By the start of pydantic's name for the problem."""
+
+
+def plain_message(kind: str, text: str) -> str:
+    """What pydantic says of a value, in words that do not presuppose Python."""
+    plain = next((message for start, message in _PLAIN.items() if kind.startswith(start)), None)
+    if plain is not None:
+        return plain
+    text = re.sub(r"^(Value error, |(Input|Data|Dictionary|List|String|Tuple|Value) should )", _beginning, text)
+    return re.sub(r" after validation, not \d+$", "", text)
+
+
+def _beginning(found: re.Match[str]) -> str:
+    return "" if found[1].startswith("Value error") else "must "
+
+
+def violations_of(
+    error: ValidationError, *, unknown: str, refused: Mapping[str, str] = NO_MESSAGES, prefix: str = ""
+) -> list[Violation]:
+    """What is wrong with a body: each field as a path (`columns[3].template`) with a message, never the value itself.
 
     Args:
         unknown: the message for an unknown key.
+        refused: the messages for some of the unknown keys, by their paths.
         prefix: the field that holds the body, when the body is only a part of the request.
     """
     found = []
     for problem in error.errors(include_url=False, include_context=False, include_input=False):
-        path = [part for part in (prefix, *(str(part) for part in problem["loc"])) if part]
-        message = unknown if problem["type"] == "extra_forbidden" else problem["msg"].removeprefix("Value error, ")
-        found.append(Violation(".".join(path) or "body", message))
+        path = "".join(
+            f"[{part}]" if isinstance(part, int) else f".{part}" for part in (prefix, *problem["loc"]) if part != ""
+        )
+        name = path.removeprefix(".") or "body"
+        is_unknown = problem["type"] == "extra_forbidden"
+        message = refused.get(name, unknown) if is_unknown else plain_message(problem["type"], problem["msg"])
+        found.append(Violation(name, message))
     return found
+
+
+class Outdated(Fault):
+    """A change or deletion that is only wanted if nobody has changed the resource since it was read."""
+
+    kind = Kind.OUTDATED
+
+    def __init__(self) -> None:
+        super().__init__("precondition_failed", "It was changed since you have read it; read it again.")
+
+
+def check_unchanged(updated_at: datetime, expected: datetime | None) -> None:
+    """Raise `Outdated` if a resource was last changed at another time than expected; None: nothing is expected."""
+    if expected is not None and updated_at != expected:
+        raise Outdated

@@ -7,8 +7,8 @@ soon as one is available.
 import asyncio
 import ssl
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,7 @@ from nats.aio.msg import Msg
 from nats.js import JetStreamContext
 from nats.js.api import AckPolicy, ConsumerConfig, DiscardPolicy, RetentionPolicy, StorageType, StreamConfig
 from nats.js.errors import APIError, NoStreamResponseError, NotFoundError
-from opentelemetry.trace import SpanKind
+from opentelemetry.trace import Span, SpanKind
 from prometheus_client import Gauge
 
 from services.chassis.faults import Fault, Unavailable
@@ -162,20 +162,28 @@ class JetStream:
         if self.is_connected:
             await _settle(self._client.publish(subject))
 
-    async def ensure(self, stream: Stream) -> None:
-        """Create the stream, or change what the services rely on in one that an older version created."""
+    async def ensure(self, stream: Stream, replicas: int = 1) -> None:
+        """Create the stream, or change what the services rely on in one that an older version created.
+
+        Args:
+            replicas: an existing stream with fewer gets as many; one with more keeps them.
+        """
         try:
             found = (await self._context.stream_info(stream.name)).config
         except NotFoundError:
-            await self._context.add_stream(stream.config)
-            log.info("stream_created", action="jetstream", stream=stream.name)
+            await self._context.add_stream(stream.config.evolve(num_replicas=replicas))
+            log.info("stream_created", action="jetstream", stream=stream.name, replicas=replicas)
             return
-        if not stream.one_per_subject or all(getattr(found, name) == value for name, value in stream.required.items()):
+        required = stream.required if stream.one_per_subject else {}
+        required = {**required, "num_replicas": max(found.num_replicas or 1, replicas)}
+        if all(getattr(found, name) == value for name, value in required.items()):
             return
-        await self._context.update_stream(found.evolve(**stream.required))
-        for subject in set(found.subjects or ()) - {stream.subjects}:  # no consumer would ever fetch these messages
+        await self._context.update_stream(found.evolve(**required))
+        for subject in set(found.subjects or ()) - set(
+            required.get("subjects") or found.subjects or ()
+        ):  # no consumer would ever fetch these messages
             await self._context.purge_stream(stream.name, subject=subject)
-        log.info("stream_updated", action="jetstream", stream=stream.name)
+        log.info("stream_updated", action="jetstream", stream=stream.name, replicas=required["num_replicas"])
 
     async def subscription(self, stream: Stream, durable: str, ack_wait: float) -> JetStreamContext.PullSubscription:
         """A pull subscription of the durable consumer; creates stream and consumer if they do not exist.
@@ -214,6 +222,8 @@ class Inbox:
     """
 
     FETCH_SECONDS = 1.0
+    GATHER_SECONDS = 0.02
+    """After the last message of a batch, for another one to arrive."""
     WATCHDOG_SECONDS = 5.0
 
     def __init__(self, jetstream: JetStream, stream: Stream, durable: str, *, ack_wait: float) -> None:
@@ -224,15 +234,15 @@ class Inbox:
         self._subscription: JetStreamContext.PullSubscription | None = None
         self._checked = 0.0
 
-    async def next(self) -> Msg | None:
-        """The next message, or None after about a second without one."""
+    async def next(self, timeout: float = FETCH_SECONDS) -> Msg | None:
+        """The next message, or None after `timeout` seconds without one."""
         if not self._jetstream.is_connected:
             await self._drop()
             await asyncio.sleep(0.1)
             return None
         try:
             subscription = await self._bound()
-            [message] = await subscription.fetch(1, timeout=self.FETCH_SECONDS)
+            [message] = await subscription.fetch(1, timeout=timeout)
         except (TimeoutError, nats.errors.TimeoutError):
             await self._watch()
             return None
@@ -253,18 +263,39 @@ class Inbox:
         if message is None:
             return
         try:
-            with tracing.span(
-                f"process {message.subject}",
-                kind=SpanKind.CONSUMER,
-                parent=tracing.from_headers(message.headers or {}),
-                attributes=span_attributes("process", message.subject),
-            ):
+            with _processing(message):
                 await handle(message)
         except Fault as fault:
             log.warning("message_postponed", action="jetstream", subject=message.subject, reason=fault.message)
             await _settle(message.nak(delay=NAK_SECONDS))
         else:
             await _settle(message.ack())
+
+    async def take_batch(self, handle: Callable[[Sequence[Msg]], Awaitable[None]], limit: int) -> None:
+        """Call `handle` with the messages that are there, or with those that arrive first; at most `limit`.
+
+        If that raises a Fault, all of them are delivered again later. Each has a span in its own trace.
+        """
+        messages: list[Msg] = []
+        while len(messages) < limit:
+            message = await self.next(self.GATHER_SECONDS if messages else self.FETCH_SECONDS)
+            if message is None:
+                break
+            messages.append(message)
+        if not messages:
+            return
+        try:
+            with ExitStack() as spans:
+                for message in messages:
+                    spans.enter_context(_processing(message))
+                await handle(messages)
+        except Fault as fault:
+            log.warning("messages_postponed", action="jetstream", messages=len(messages), reason=fault.message)
+            for message in messages:
+                await _settle(message.nak(delay=NAK_SECONDS))
+        else:
+            for message in messages:
+                await _settle(message.ack())
 
     async def _bound(self) -> JetStreamContext.PullSubscription:
         if self._subscription is None:
@@ -292,6 +323,16 @@ class Inbox:
 def span_attributes(operation: str, subject: str) -> dict[str, tracing.Attribute]:
     """The attributes of a span that sends or processes a message, by the semantic conventions for messaging."""
     return {"messaging.system": "nats", "messaging.operation.name": operation, "messaging.destination.name": subject}
+
+
+def _processing(message: Msg) -> AbstractContextManager[Span]:
+    """A span in the message's trace."""
+    return tracing.span(
+        f"process {message.subject}",
+        kind=SpanKind.CONSUMER,
+        parent=tracing.from_headers(message.headers or {}),
+        attributes=span_attributes("process", message.subject),
+    )
 
 
 async def _settle(settling: Awaitable[object]) -> None:

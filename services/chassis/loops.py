@@ -5,7 +5,7 @@ import contextvars
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from concurrent.futures import Future
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import TypeVar
 
 import structlog
@@ -18,18 +18,43 @@ Answer = TypeVar("Answer")
 MAX_PAUSE = 10.0
 
 
-async def repeat(name: str, every: float, step: Callable[[], Awaitable[object]]) -> None:
-    """Call `step` every `every` seconds until cancelled. After errors, which are logged, the pauses grow to 10 s."""
-    failures = 0
+async def repeat(
+    name: str,
+    every: float,
+    step: Callable[[], Awaitable[object]],
+    *,
+    idle: float | None = None,
+    wake: asyncio.Event | None = None,
+) -> None:
+    """Call `step` every `every` seconds until cancelled. After errors, which are logged, the pauses grow to 10 s.
+
+    Args:
+        idle: while `step` returns nothing or 0, the pauses grow to so many seconds.
+        wake: ends such a pause: `step` is called `every` seconds after it is set.
+    """
+    failures, pause = 0, every
     while True:
         raise_if_cancelled()
+        if wake is not None:
+            wake.clear()
         try:
-            await step()
-            failures = 0
+            found = await step()
+            failures, pause = 0, every if idle is None else pause_between(pause, every, idle, found=bool(found))
         except Exception as exc:  # noqa: BLE001  no error may end the loop
             failures += 1
             log.warning("loop_failed", action=name, failures=failures, reason=f"{type(exc).__name__}: {exc}"[:500])
-        await asyncio.sleep(pause_after(failures, every))
+            pause = pause_after(failures, every)
+        if wake is None:
+            await asyncio.sleep(pause)
+        else:
+            with suppress(TimeoutError):
+                await asyncio.wait_for(wake.wait(), max(0.0, pause - every))
+            await asyncio.sleep(every)
+
+
+def pause_between(last: float, every: float, idle: float, *, found: bool) -> float:
+    """Seconds between two polls: `every` while they find something, otherwise growing from the last pause to `idle`."""
+    return every if found else min(idle, last * 1.5)
 
 
 def raise_if_cancelled() -> None:

@@ -29,6 +29,7 @@ from pymongo.errors import (
 from pymongo.monitoring import ConnectionCheckOutFailedEvent, ConnectionPoolListener, PoolClearedEvent
 from pymongo.read_concern import ReadConcern
 
+from services.chassis import mongo_pin
 from services.chassis.faults import Unavailable
 from services.chassis.mongo_expressions import Expression, literal
 from services.chassis.paging import MAX_PAGE_BYTES, Page, Position
@@ -93,9 +94,9 @@ def connect(uri: str, *, app: str, selection_ms: int = SELECTION_MS, socket_ms: 
 def connect_sync(
     uri: str, *, app: str, selection_ms: int = SELECTION_MS, socket_ms: int = BATCH_SOCKET_MS
 ) -> MongoClient[Document]:
-    """The same for worker threads, where the synchronous client is the right one."""
+    """The same for worker threads, where the synchronous client is the right one. Its reads can be pinned."""
     with _uri_errors():
-        return MongoClient(uri, appname=app, **_options(selection_ms, socket_ms))
+        return MongoClient(uri, appname=app, server_selector=mongo_pin.select, **_options(selection_ms, socket_ms))
 
 
 def socket_ms_for(lease: float) -> int:
@@ -157,14 +158,14 @@ def translate_errors(call: Callable[P, Awaitable[T]]) -> Callable[P, Awaitable[T
     return translate
 
 
-async def find_current(collection: Collection, where: Document) -> Document | None:
+async def find_current(collection: Collection, where: Document, projection: Document | None = None) -> Document | None:
     """The document that `where` identifies by its `_id`; None only if there is none now.
 
     A primary that was just elected may not know yet that a majority has a write, and reads with concern majority miss
     it. So what seems missing is read again with `find_linearized`.
     """
-    found = await collection.find_one(where)
-    return found if found is not None else await find_linearized(collection, where)
+    found = await collection.find_one(where, projection)
+    return found if found is not None else await find_linearized(collection, where, projection)
 
 
 async def find_linearized(

@@ -3,7 +3,9 @@
 Times are the server's (`$$NOW`), so that replicas with different clocks agree.
 """
 
+import re
 from collections.abc import Iterable
+from datetime import datetime
 from typing import Any
 
 Expression = dict[str, Any]
@@ -24,6 +26,17 @@ def literal(value: object) -> Expression:
 def among(states: Iterable[str]) -> Expression:
     """A condition: the document is in one of these states."""
     return {"state": {"$in": sorted(states)}}
+
+
+def between(field: str, since: datetime | None, until: datetime | None) -> Expression:
+    """A condition: the time in `field` is at or after `since` and before `until`; None: there is no such limit."""
+    limits = {name: value for name, value in (("$gte", since), ("$lt", until)) if value is not None}
+    return {field: limits} if limits else {}
+
+
+def contains(field: str, text: str) -> Expression:
+    """A condition: `field` contains the text, in upper or lower case; none for an empty text."""
+    return {field: {"$regex": re.escape(text), "$options": "i"}} if text else {}
 
 
 def is_due(field: str) -> Expression:

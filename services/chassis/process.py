@@ -1,21 +1,27 @@
 """Runs a process: read settings, configure logs, build the service, wait for a signal, shut down in reverse order."""
 
 import asyncio
+import difflib
+import os
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Iterable, Mapping
 from contextlib import AbstractAsyncContextManager
 from typing import TypeVar
 
 import structlog
 from pydantic import ValidationError
 
-from services.chassis.faults import Unavailable
+from services.chassis.faults import Unavailable, plain_message
 from services.chassis.settings import ProcessSettings
 from services.chassis.telemetry import logs
 from services.chassis.telemetry.tracing_export import exporting
 
 S = TypeVar("S", bound=ProcessSettings)
+
+SIMILARITY = 0.9
+"""Of a misspelt variable to a setting, from 0 to 1: WORKER_JOB to WORKER_JOBS has 0.95. Settings of other services, and
+what Kubernetes adds to the environment, have less."""
 
 log = structlog.get_logger()
 
@@ -33,11 +39,35 @@ def run(service: str, read: Callable[[], S], build: Callable[[S], AbstractAsyncC
             where = (
                 f"setting {variable}" if variable else "settings"
             )  # a rule about several variables names them itself
-            print(f"{service}: {where}: {problem['msg']}", file=sys.stderr)  # noqa: T201
+            print(f"{service}: {where}: {plain_message(problem['type'], problem['msg'])}", file=sys.stderr)  # noqa: T201
+        sys.exit(2)
+    if old := outdated(os.environ, settings.renamed):
+        for variable, name in old.items():
+            print(f"{service}: setting {variable}: is now {name}", file=sys.stderr)  # noqa: T201
         sys.exit(2)
     logs.configure(service, level=settings.log_level, form=settings.log_format)
+    for variable, similar in misspelt(os.environ, {name.upper() for name in type(settings).model_fields}).items():
+        log.warning("setting_unknown", action="start", variable=variable, similar=similar)
     with exporting(service, settings):
         asyncio.run(_serve(settings, build))
+
+
+def outdated(environment: Mapping[str, str], renamed: Mapping[str, str]) -> dict[str, str]:
+    """The variables that have been renamed and are set under their old names only, with the new names.
+
+    Both may be set, for a time in which old and new versions run.
+    """
+    return {old: new for old, new in renamed.items() if environment.get(old) and not environment.get(new)}
+
+
+def misspelt(variables: Iterable[str], settings: Collection[str]) -> dict[str, list[str]]:
+    """The variables that look like settings but are not, each with the settings it resembles."""
+    found = {
+        name: difflib.get_close_matches(name, settings, cutoff=SIMILARITY)
+        for name in sorted(variables)
+        if name not in settings and name == name.upper()
+    }
+    return {name: similar for name, similar in found.items() if similar}
 
 
 async def _serve(settings: S, build: Callable[[S], AbstractAsyncContextManager[object]]) -> None:

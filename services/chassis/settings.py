@@ -1,7 +1,8 @@
 """Environment variables that every process reads; each service's `settings.py` extends them."""
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal, Self
+from typing import ClassVar, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -14,6 +15,9 @@ class ProcessSettings(BaseSettings):
     """Settings shared by all services. A variable is named like its field, in capitals."""
 
     model_config = SettingsConfigDict(frozen=True, extra="ignore", env_ignore_empty=True)
+
+    renamed: ClassVar[Mapping[str, str]] = {}
+    """Variables of earlier versions, with the names that they have now."""
 
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
         default="INFO", description="Lowest level that is logged; for libraries never below WARNING."
@@ -38,6 +42,10 @@ class ProcessSettings(BaseSettings):
     )
     shutdown_grace: float = Field(
         default=20.0, ge=0, description="Seconds that running calls get to finish after SIGTERM."
+    )
+    metrics_host: str = Field(default="127.0.0.1", description="Address for metrics.")
+    metrics_port: int = Field(
+        default=9090, ge=0, le=65535, description="Port for /metrics and /healthz; 0 picks a free one."
     )
     otel_traces_exporter: Literal["otlp", "console", "none"] | None = Field(
         default=None, description="Where spans are sent. Default: OTLP if an endpoint is set, otherwise nowhere."
@@ -99,10 +107,6 @@ class RpcSettings(ProcessSettings):
         "the services: `shop=acme,globex; reports=*; delivery=acme`.",
     )
     grpc_reflection: bool = Field(default=True, description="Whether the server describes its methods to clients.")
-    metrics_host: str = Field(default="127.0.0.1", description="Address for metrics.")
-    metrics_port: int = Field(
-        default=9090, ge=0, le=65535, description="Port for /metrics and /healthz; 0 picks a free one."
-    )
 
     @field_validator("grpc_callers")
     @classmethod

@@ -35,11 +35,32 @@ class TooManyPlatforms(DeliveryError):
         super().__init__("too_many_platforms", f"The limit of {limit} platforms is reached; delete some.")
 
 
+class WebhookNotFound(DeliveryError):
+    kind = Kind.NOT_FOUND
+
+    def __init__(self, webhook_id: str) -> None:
+        super().__init__("webhook_not_found", f"There is no webhook {webhook_id}.")
+
+
+class EventNotFound(DeliveryError):
+    kind = Kind.NOT_FOUND
+
+    def __init__(self, event_id: str) -> None:
+        super().__init__("event_not_found", f"There is no event {event_id[:100]}; events are kept for a limited time.")
+
+
+class TooManyWebhooks(DeliveryError):
+    kind = Kind.EXHAUSTED
+
+    def __init__(self, limit: int) -> None:
+        super().__init__("too_many_webhooks", f"The limit of {limit} webhooks is reached; delete some.")
+
+
 class TooManyTests(DeliveryError):
     kind = Kind.EXHAUSTED
 
     def __init__(self, limit: int) -> None:
-        message = f"{limit} tests of your platforms are running; wait until one of them has ended."
+        message = f"{limit} tests of your platforms and webhooks are running; wait until one of them has ended."
         super().__init__("too_many_tests", message, retry_after=5.0)
 
 
@@ -50,8 +71,8 @@ class WrongState(DeliveryError):
 class IdReused(DeliveryError):
     kind = Kind.MISMATCH
 
-    def __init__(self) -> None:
-        super().__init__("platform_id_reused", "This platform_id was used for another platform.")
+    def __init__(self, resource: str) -> None:
+        super().__init__(f"{resource}_id_reused", f"This {resource}_id was used for another {resource}.")
 
 
 class SourceError(AttemptError):

@@ -1,22 +1,22 @@
 """Implements DeliveryService: platforms and deliveries."""
 
 import json
-from collections import Counter
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from datetime import UTC
 from typing import Any
 
 import structlog
 
+from services.chassis.faults import BadRequest, Violation
 from services.chassis.paging import from_cursor, page_size
-from services.chassis.rpc.requests import known_values, missing_is_deleted
+from services.chassis.rpc.requests import canonical_id, known_values, missing_is_deleted
+from services.chassis.timestamps import expected_time, optional_time
 from services.delivery.deliveries.delivery import PLATFORM_DELETED, Delivery, DeliveryState
 from services.delivery.deliveries.fan_out import new_delivery
 from services.delivery.deliveries.store import DeliveryStore
 from services.delivery.deliveries.worker import Worker
 from services.delivery.destinations.contract import Destination, Step
-from services.delivery.errors import DeliveryNotFound, JobNotFound, TooManyTests, WrongState
+from services.delivery.errors import DeliveryNotFound, JobNotFound, WrongState
 from services.delivery.exporter_client import ExporterClient
 from services.delivery.messages import FROM_STATES, delivery_message, platform_message, test_message
 from services.delivery.platforms.kept_sessions import KeptSessions
@@ -25,14 +25,15 @@ from services.delivery.platforms.probe import StepResult, probe
 from services.delivery.platforms.registry import Change, PlatformRegistry
 from services.delivery.platforms.store import PlatformStore
 from services.delivery.platforms.targets import TargetResolver, UnusablePlatform
+from services.delivery.running_tests import RunningTests
 from services.limits import Limits
 from services.wire import delivery_pb2 as pb
 from services.wire import delivery_pb2_grpc, exporter_pb2
 
 log = structlog.get_logger()
 
-MAX_TESTS = 4
-"""Platform tests of one tenant that a process runs concurrently."""
+MAX_NAMED = 100
+"""Platforms in a request about several: as many as an export may name."""
 
 
 class DeliveryService(delivery_pb2_grpc.DeliveryServiceServicer):
@@ -62,11 +63,11 @@ class DeliveryService(delivery_pb2_grpc.DeliveryServiceServicer):
         self._worker = worker
         self._limits = limits
         self._max_attempts = max_attempts
-        self._tests = Counter[str]()
+        self._tests = RunningTests()
 
     async def CreatePlatform(self, request: pb.CreatePlatformRequest, context: Any) -> pb.CreatePlatformResponse:
         """Register a platform."""
-        platform = await self._registry.create(
+        platform, is_replay = await self._registry.create(
             request.tenant,
             request.name,
             request.platform_type,
@@ -74,20 +75,40 @@ class DeliveryService(delivery_pb2_grpc.DeliveryServiceServicer):
             is_active=request.is_active if request.HasField("is_active") else True,
             platform_id=request.platform_id,
         )
-        log.info(
-            "platform_created", action="create", platform_id=platform.id, tenant=platform.tenant, type=platform.type
-        )
-        return pb.CreatePlatformResponse(platform=platform_message(platform))
+        if not is_replay:
+            log.info(
+                "platform_created", action="create", platform_id=platform.id, tenant=platform.tenant, type=platform.type
+            )
+        return pb.CreatePlatformResponse(platform=platform_message(platform), is_replay=is_replay)
 
     async def GetPlatform(self, request: pb.GetPlatformRequest, context: Any) -> pb.GetPlatformResponse:
         """One platform."""
         found = await self._registry.get(request.tenant, request.platform_id)
         return pb.GetPlatformResponse(platform=platform_message(found))
 
+    async def BatchGetPlatforms(
+        self, request: pb.BatchGetPlatformsRequest, context: Any
+    ) -> pb.BatchGetPlatformsResponse:
+        """Several platforms."""
+        if len(request.platform_ids) > MAX_NAMED:
+            raise BadRequest([Violation("platform_ids", f"must be at most {MAX_NAMED}")])
+        found = await self._platforms.named(request.tenant, list(map(canonical_id, request.platform_ids)))
+        return pb.BatchGetPlatformsResponse(platforms=map(platform_message, found))
+
     async def ListPlatforms(self, request: pb.ListPlatformsRequest, context: Any) -> pb.ListPlatformsResponse:
         """A page of a tenant's platforms, newest first."""
         size = page_size(request.page_size)
-        found = await self._platforms.page(request.tenant, before=from_cursor(request.page_token), limit=size)
+        if request.platform_type and request.platform_type not in self._destinations:
+            text = f"must be one of {', '.join(sorted(self._destinations))}"
+            raise BadRequest([Violation("platform_type", text)])
+        found = await self._platforms.page(
+            request.tenant,
+            before=from_cursor(request.page_token),
+            limit=size,
+            name=request.name_contains,
+            kind=request.platform_type,
+            is_active=request.is_active if request.HasField("is_active") else None,
+        )
         following = found.next_cursor(lambda one: (one.created_at, one.id))
         return pb.ListPlatformsResponse(platforms=map(platform_message, found), next_page_token=following)
 
@@ -98,14 +119,14 @@ class DeliveryService(delivery_pb2_grpc.DeliveryServiceServicer):
             config_json=request.config_json if request.HasField("config_json") else None,
             is_active=request.is_active if request.HasField("is_active") else None,
         )
-        changed = await self._registry.update(request.tenant, request.platform_id, change)
+        changed = await self._registry.update(request.tenant, request.platform_id, change, expected_time(request))
         await self._sessions.close(changed.id)
         return pb.UpdatePlatformResponse(platform=platform_message(changed))
 
     async def DeletePlatform(self, request: pb.DeletePlatformRequest, context: Any) -> pb.DeletePlatformResponse:
         """Delete a platform."""
         with missing_is_deleted(context):
-            await self._registry.delete(request.tenant, request.platform_id)
+            await self._registry.delete(request.tenant, request.platform_id, expected_time(request))
         await self._deliveries.fail_waiting(request.platform_id, PLATFORM_DELETED)
         await self._sessions.close(request.platform_id)
         log.info("platform_deleted", action="delete", platform_id=request.platform_id, tenant=request.tenant)
@@ -114,21 +135,8 @@ class DeliveryService(delivery_pb2_grpc.DeliveryServiceServicer):
     async def TestPlatform(self, request: pb.TestPlatformRequest, context: Any) -> pb.TestPlatformResponse:
         """Send a probe to a platform."""
         platform = await self._registry.get(request.tenant, request.platform_id)
-        with self._one_more_test(request.tenant):
+        with self._tests.one_more(request.tenant):
             return await self._tested(platform)
-
-    @contextmanager
-    def _one_more_test(self, tenant: str) -> Iterator[None]:
-        """Count a test. A server that does not answer keeps a test, its sockets and its lookups for 45 seconds."""
-        if self._tests[tenant] >= MAX_TESTS:
-            raise TooManyTests(MAX_TESTS)
-        self._tests[tenant] += 1
-        try:
-            yield
-        finally:
-            self._tests[tenant] -= 1
-            if not self._tests[tenant]:
-                del self._tests[tenant]
 
     async def _tested(self, platform: Platform) -> pb.TestPlatformResponse:
         try:
@@ -162,9 +170,14 @@ class DeliveryService(delivery_pb2_grpc.DeliveryServiceServicer):
             job_id=request.job_id,
             platform_id=request.platform_id,
             states=known_values(request.states, FROM_STATES, "states", "a state of a delivery"),
-            before=from_cursor(request.page_token),
+            after=from_cursor(request.page_token),
             limit=size,
             brief=brief,
+            created=(
+                optional_time(request.created_after, "created_after"),
+                optional_time(request.created_before, "created_before"),
+            ),
+            newest_first=not request.oldest_first,
             job_created_at=request.job_created_at.ToDatetime(UTC) if request.HasField("job_created_at") else None,
         )
         following = found.next_cursor(lambda one: (one.created_at, one.id))
@@ -197,8 +210,16 @@ class DeliveryService(delivery_pb2_grpc.DeliveryServiceServicer):
         platform = await self._registry.get(request.tenant, request.platform_id)
         if not platform.is_active:
             raise WrongState("platform_inactive", "The platform is not active; activate it first.")
-        wanted = new_delivery(file, platform.id, platform, self._max_attempts)
-        found = await self._deliveries.restart_for(wanted) or await self._deliveries.add(wanted)
+        wanted = new_delivery(file, platform.id, platform, self._max_attempts, request.idempotency_key)
+        if request.idempotency_key and (known := await self._deliveries.requested(wanted)) is not None:
+            return pb.DeliverJobResponse(delivery=delivery_message(known), is_replay=True)
+        if not file.job.has_deliveries:
+            await self._exporter.note_deliveries([file.job], has_deliveries=True)
+        found = (
+            await self._deliveries.restart_for(wanted)
+            or await self._deliveries.join(wanted)
+            or await self._deliveries.add(wanted)
+        )
         self._worker.wake()
         return pb.DeliverJobResponse(delivery=delivery_message(found))
 

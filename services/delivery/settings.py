@@ -1,5 +1,8 @@
 """Environment variables of the delivery service."""
 
+from collections.abc import Mapping
+from typing import ClassVar
+
 from pydantic import Field, SecretStr, field_validator
 
 from services.chassis.networks import Networks
@@ -26,6 +29,13 @@ class VaultSettings(RpcSettings):
 class DeliverySettings(LimitSettings, VaultSettings):
     """Settings of the delivery service. Times are in seconds unless the name says otherwise."""
 
+    renamed: ClassVar[Mapping[str, str]] = {
+        "LEASE_SECONDS": "DELIVERY_LEASE_SECONDS",
+        "MAX_ATTEMPTS": "DELIVERY_MAX_ATTEMPTS",
+        "RETRY_SECONDS": "DELIVERY_RETRY_SECONDS",
+        "HISTORY_DAYS": "DELIVERY_HISTORY_DAYS",
+    }
+
     exporter_address: str = Field(
         default="127.0.0.1:50051", description="Exporter: host:port, or dns:///headless-service:port for all replicas."
     )
@@ -45,14 +55,19 @@ class DeliverySettings(LimitSettings, VaultSettings):
         description="Concurrent deliveries, and one more of a tenant that has none running here; 0: none.",
     )
     platform_slots: int = Field(default=2, ge=1, le=64, description="Concurrent deliveries to one platform.")
-    lease_seconds: float = Field(
+    delivery_lease_seconds: float = Field(
         default=30.0, gt=0, description="Time without a heartbeat after which a delivery is taken over."
     )
-    max_attempts: int = Field(default=12, ge=1, le=100, description="Attempts before a delivery fails.")
-    retry_seconds: float = Field(default=5.0, gt=0, description="First delay after a transient fault; doubles.")
+    delivery_max_attempts: int = Field(default=12, ge=1, le=100, description="Attempts before a delivery fails.")
+    delivery_retry_seconds: float = Field(
+        default=5.0, gt=0, description="First delay after a transient fault; doubles."
+    )
     max_retry_seconds: float = Field(default=3_600.0, gt=0, description="Longest delay between attempts.")
     reconcile_seconds: float = Field(default=60.0, gt=0, description="Interval between checks for missed completions.")
     lookback_seconds: float = Field(
         default=300.0, gt=0, description="How far these checks look back from the last completion seen."
     )
-    history_days: float = Field(default=90.0, gt=0, description="How long finished deliveries are kept.")
+    delivery_history_days: float = Field(default=90.0, gt=0, description="How long finished deliveries are kept.")
+    event_days: float = Field(
+        default=30.0, gt=0, description="How long events, and the messages about them to webhooks, are kept."
+    )

@@ -23,8 +23,25 @@ class JobNotFound(ExporterError):
         super().__init__("job_not_found", f"There is no job {job_id}.")
 
 
+class ProfileNotFound(ExporterError):
+    kind = Kind.NOT_FOUND
+
+    def __init__(self, profile_id: str) -> None:
+        super().__init__("profile_not_found", f"There is no profile {profile_id}.")
+
+
+class ProfileVersionNotFound(ExporterError):
+    kind = Kind.NOT_FOUND
+
+    def __init__(self, number: int, kept: int) -> None:
+        super().__init__(
+            "profile_version_not_found",
+            f"The profile has no version {number}, or it is not kept any more: the newest {kept} are.",
+        )
+
+
 class WrongState(ExporterError):
-    """The call is not possible in the job's current state."""
+    """The call is not possible in the current state of the job or profile."""
 
     kind = Kind.CONFLICT
 
@@ -39,6 +56,20 @@ class RequestReused(ExporterError):
             "idempotency_key_reused",
             "This Idempotency-Key was used for a different request; use a new key for a new export.",
         )
+
+
+class ProfileIdReused(ExporterError):
+    kind = Kind.MISMATCH
+
+    def __init__(self) -> None:
+        super().__init__("profile_id_reused", "This profile_id was already used for a different profile.")
+
+
+class TooManyProfiles(ExporterError):
+    kind = Kind.EXHAUSTED
+
+    def __init__(self, limit: int) -> None:
+        super().__init__("too_many_profiles", f"The limit of {limit} profiles is reached; delete some.")
 
 
 class TooManyJobs(ExporterError):

@@ -6,8 +6,11 @@ from datetime import UTC, datetime
 from services.chassis import json_text
 from services.chassis.faults import BadRequest, Violation
 from services.chassis.timestamps import to_timestamp
+from services.exporter.export.preflight import Preflight
 from services.exporter.jobs.job import Artifact, Job, JobState, Stage
-from services.wire import errors_pb2
+from services.exporter.profiles.profile import Profile
+from services.exporter.transcode.findings import Findings
+from services.wire import errors_pb2, profiles_pb2
 from services.wire import exporter_pb2 as pb
 
 STATES: dict[JobState, pb.JobState.ValueType] = {
@@ -19,7 +22,9 @@ PLATFORM_IDS = "platform_ids"
 """The option that holds the selection of platforms in stored jobs and in REST; in messages it has its own field."""
 
 
-def options_of(request: pb.CreateJobRequest) -> str:
+def options_of(
+    request: pb.CreateJobRequest | profiles_pb2.CreateProfileRequest | profiles_pb2.UpdateProfileRequest,
+) -> str:
     """The options as they are stored, with the selection of platforms as the last one."""
     text = request.options_json or "{}"
     if not request.HasField("platforms"):
@@ -63,8 +68,11 @@ def to_message(job: Job, now: datetime | None = None) -> pb.Job:
         error=None if job.error is None else errors_pb2.ErrorInfo(code=job.error.code, message=job.error.message),
         schedule_id=job.schedule_id,
         schedule_name=job.schedule_name,
+        profile_id=job.profile_id,
+        profile_version=job.profile_version,
         attempt=job.attempt,
         max_attempts=job.max_attempts,
+        has_deliveries=job.has_deliveries,
     )
 
 
@@ -72,6 +80,22 @@ def to_file_message(job: Job) -> pb.JobFile:
     """The job and what is needed to read its file."""
     key = job.artifact.key if job.artifact is not None else ""
     return pb.JobFile(job=to_message(job), artifact_key=key, traceparent=job.traceparent)
+
+
+def profile_message(profile: Profile) -> profiles_pb2.Profile:
+    """The profile, or a version of it, as a message."""
+    options_json, platforms = _selection(profile.options_json)
+    return profiles_pb2.Profile(
+        id=profile.id,
+        tenant=profile.tenant,
+        name=profile.name,
+        format=profile.format,
+        options_json=options_json,
+        platforms=platforms,
+        version=profile.version,
+        created_at=to_timestamp(profile.created_at),
+        updated_at=to_timestamp(profile.updated_at),
+    )
 
 
 def _artifact(artifact: Artifact) -> pb.Artifact:
@@ -96,3 +120,29 @@ def _selection(options_json: str) -> tuple[str, pb.PlatformSelection | None]:
 def _may_select(options_json: str) -> bool:
     """Whether the options, which may be long, have to be parsed; a name may be written with escapes."""
     return PLATFORM_IDS in options_json or "\\u" in options_json
+
+
+def to_report_message(findings: Findings) -> pb.GetJobReportResponse:
+    """A report as a message."""
+    rows = [pb.ReportedRow(row_id=one.row, column=one.column, reason=one.reason) for one in findings.listed]
+    counts = [
+        pb.ReportCount(column=column, reason=reason, rows=count)
+        for (column, reason), count in findings.counts.most_common()
+    ]
+    return pb.GetJobReportResponse(rows=rows, counts=counts)
+
+
+def to_preview_message(found: Preflight) -> pb.PreviewJobResponse:
+    """A preflight as a message."""
+    message = pb.PreviewJobResponse(
+        problems=[pb.FieldProblem(field=one.field, message=one.message) for one in found.problems],
+        warnings=[pb.Warning(code=one.code, message=one.message) for one in found.warnings],
+        columns=found.columns,
+        rows=found.rows,
+        is_estimate=found.is_estimate,
+        size_bytes=found.bytes,
+        sample=found.shown,
+    )
+    if found.seconds is not None:
+        message.duration.FromMilliseconds(round(found.seconds * 1_000))
+    return message

@@ -2,23 +2,31 @@
 
 import asyncio
 import json
+import time
 from collections.abc import AsyncIterator, Coroutine, Mapping
 from contextlib import suppress
+from dataclasses import replace
 from typing import Any
 
 import structlog
-from pymongo import MongoClient
 
 from services.chassis.blobs.contract import BlobError, BlobStore
 from services.chassis.faults import BadRequest, Unavailable, Violation
-from services.chassis.mongo import Document
 from services.chassis.paging import from_cursor, page_size
-from services.chassis.rpc.requests import chosen_id, is_repeat, known_values, missing_is_deleted
+from services.chassis.rpc.requests import canonical_id, chosen_id, is_repeat, known_values, missing_is_deleted
 from services.chassis.telemetry import request_context, tracing
-from services.chassis.timestamps import from_timestamp
-from services.exporter.catalogue.column_store import ColumnStore, request_key
+from services.chassis.timestamps import from_timestamp, optional_time
 from services.exporter.catalogue.tenants import check_tenant
-from services.exporter.errors import JobNotFound, RequestReused, WrongState
+from services.exporter.errors import (
+    JobNotFound,
+    ProfileNotFound,
+    RequestReused,
+    TooManyBytes,
+    TooManyJobs,
+    UnknownFormat,
+    WrongState,
+)
+from services.exporter.export.preflight import Preflights
 from services.exporter.formats.contract import Format
 from services.exporter.jobs.admission import Admission
 from services.exporter.jobs.changes import JobChanges
@@ -31,9 +39,14 @@ from services.exporter.messages import (
     refuse_selection,
     to_file_message,
     to_message,
+    to_preview_message,
+    to_report_message,
 )
-from services.exporter.requests.fields import check_fields
-from services.exporter.requests.request import FILTERED_SHEET, CheckedRequest, check_request
+from services.exporter.profiles.profile import merged, naming_options, run_hash
+from services.exporter.profiles.registry import ProfileRegistry
+from services.exporter.requests.field_list import FieldLists
+from services.exporter.requests.fields import FieldChecks
+from services.exporter.requests.request import FILTERED_SHEET, CheckedRequest, check_request, parse_options
 from services.limits import Limits
 from services.wire import exporter_pb2 as pb
 from services.wire import exporter_pb2_grpc
@@ -41,10 +54,16 @@ from services.wire import exporter_pb2_grpc
 log = structlog.get_logger()
 
 WATCH_SECONDS = 0.25
+MAX_WAIT_SECONDS = 60.0
+"""The longest that a call waits for a job."""
 CHANGES_PAUSE = 0.05
 """Between two messages of changes, which are then reported together."""
-MAX_COMPLETIONS = 500
-DEFAULT_COMPLETIONS = 200
+REPORT_TRIES, REPORT_PAUSE = 20, 0.1
+"""How often, and at which interval in seconds, the deletion of a job is tried whose end is still to be reported."""
+MAX_ENDED_JOBS = 500
+DEFAULT_ENDED_JOBS = 200
+MAX_BATCH = 50
+"""Jobs in a request about several: their options may have 256 KiB each."""
 
 
 class ExporterService(exporter_pb2_grpc.ExporterServiceServicer):
@@ -53,24 +72,28 @@ class ExporterService(exporter_pb2_grpc.ExporterServiceServicer):
     def __init__(
         self,
         store: JobStore,
-        columns: ColumnStore,
+        fields: FieldChecks,
+        field_lists: FieldLists,
         dispatcher: Dispatcher,
         changes: JobChanges,
         formats: Mapping[str, Format],
-        catalogues: MongoClient[Document],
         blobs: BlobStore,
         limits: Limits,
+        preflights: Preflights,
+        profiles: ProfileRegistry,
         *,
         max_attempts: int,
     ) -> None:
         self._store = store
-        self._columns = columns
+        self._fields = fields
+        self._field_lists = field_lists
         self._dispatcher = dispatcher
         self._changes = changes
         self._formats = formats
-        self._catalogues = catalogues
         self._blobs = blobs
         self._limits = limits
+        self._preflights = preflights
+        self._profiles = profiles
         self._admission = Admission(store, limits)
         self._max_attempts = max_attempts
         self._waking: set[asyncio.Task[None]] = set()
@@ -89,19 +112,22 @@ class ExporterService(exporter_pb2_grpc.ExporterServiceServicer):
         """Accept a job: check it against the catalogue, store it with its outbox, and wake a worker."""
         check_tenant(request.tenant)
         job_id, options_json = _chosen_id(request), options_of(request)
-        checked = check_request(self._formats, request.format, options_json)
+        checked = None if request.profile_id else check_request(self._formats, request.format, options_json)
+        request_hash = _run_hash(request, options_json) if checked is None else checked.hash
         refuse_selection(request.options_json or "{}")
-        known = await self._store.get(request.tenant, job_id)
-        if known is None:
-            await self._admission.check(request.tenant)
-            await self._check_fields(request.tenant, checked)
-            known = await self._admission.accept(self._new_job(job_id, request, options_json, checked))
-            log.info("job_accepted", action="accept", job_id=job_id, tenant=request.tenant, format=request.format)
-        if (known.tenant, known.request_hash) != (request.tenant, checked.hash):
+        # With a key of its own for each request, hardly any request is a repeated one.
+        known = await self._store.get(request.tenant, job_id) if request.idempotency_key else None
+        is_replay = known is not None
+        if known is None and checked is not None:
+            new = self._new_job(job_id, request, request.format, options_json, request_hash)
+            known = await self._accept(new, checked)
+        elif known is None:
+            known = await self._accept_run(job_id, request, options_json, request_hash)
+        if (known.tenant, known.request_hash) != (request.tenant, request_hash):
             raise RequestReused
         known = await self._admission.settled(known)
         self._in_background(self._dispatcher.wake(known))
-        return pb.CreateJobResponse(job=to_message(known))
+        return pb.CreateJobResponse(job=to_message(known), is_replay=is_replay)
 
     async def CheckJob(self, request: pb.CheckJobRequest, context: Any) -> pb.CheckJobResponse:
         """Refuse what could never be accepted."""
@@ -110,6 +136,20 @@ class ExporterService(exporter_pb2_grpc.ExporterServiceServicer):
         refuse_selection(request.options_json or "{}")
         return pb.CheckJobResponse()
 
+    async def PreviewJob(self, request: pb.PreviewJobRequest, context: Any) -> pb.PreviewJobResponse:
+        """What a job with this request would make."""
+        check_tenant(request.tenant)
+        options_json = request.options_json or "{}"
+        refuse_selection(options_json)
+        if request.profile_id:
+            parse_options(options_json)
+            profile = await self._profiles.get(request.tenant, request.profile_id)
+            with naming_options():
+                checked = check_request(self._formats, profile.format, merged(profile.options_json, options_json))
+        else:
+            checked = check_request(self._formats, request.format, options_json)
+        return to_preview_message(await self._preflights.run(request.tenant, checked))
+
     async def GetJob(self, request: pb.GetJobRequest, context: Any) -> pb.GetJobResponse:
         """One job."""
         return pb.GetJobResponse(job=to_message(await self._found(request.tenant, request.job_id)))
@@ -117,6 +157,28 @@ class ExporterService(exporter_pb2_grpc.ExporterServiceServicer):
     async def GetJobFile(self, request: pb.GetJobFileRequest, context: Any) -> pb.GetJobFileResponse:
         """One job with the location of its file."""
         return pb.GetJobFileResponse(file=to_file_message(await self._found(request.tenant, request.job_id)))
+
+    async def BatchGetJobFiles(self, request: pb.BatchGetJobFilesRequest, context: Any) -> pb.BatchGetJobFilesResponse:
+        """Several jobs with the location of their files, without their options."""
+        _check_batch("requests", len(request.requests))
+        wanted = {canonical_id(one.job_id): one.tenant for one in request.requests}
+        jobs = await self._store.whole(list(wanted))
+        files = [to_file_message(job) for job in jobs if job.tenant == wanted[job.id]]
+        for file in files:
+            file.job.ClearField("options_json")
+        return pb.BatchGetJobFilesResponse(files=files)
+
+    async def NoteDeliveries(self, request: pb.NoteDeliveriesRequest, context: Any) -> pb.NoteDeliveriesResponse:
+        """Note which jobs have deliveries."""
+        _check_batch("notes", len(request.notes))
+        for has_deliveries in (True, False):
+            jobs = [
+                (canonical_id(note.job_id), from_timestamp(note.created_at, "created_at"))
+                for note in request.notes
+                if note.has_deliveries == has_deliveries
+            ]
+            await self._store.note_deliveries(jobs, has_deliveries=has_deliveries)
+        return pb.NoteDeliveriesResponse()
 
     async def ListJobs(self, request: pb.ListJobsRequest, context: Any) -> pb.ListJobsResponse:
         """A page of a tenant's jobs, newest first."""
@@ -130,19 +192,32 @@ class ExporterService(exporter_pb2_grpc.ExporterServiceServicer):
             states=known_values(request.states, FROM_STATES, "states", "a state of a job"),
             form=request.format,
             schedule_id=request.schedule_id,
-            before=from_cursor(request.page_token),
+            after=from_cursor(request.page_token),
             limit=size,
+            created=(
+                optional_time(request.created_after, "created_after"),
+                optional_time(request.created_before, "created_before"),
+            ),
+            newest_first=not request.oldest_first,
+            profile_id=request.profile_id,
         )
         following = found.next_cursor(lambda job: (job.created_at, job.id))
         return pb.ListJobsResponse(jobs=map(to_message, found), next_page_token=following)
 
-    async def ListCompletions(self, request: pb.ListCompletionsRequest, context: Any) -> pb.ListCompletionsResponse:
-        """A page of all tenants' completed jobs that still have their file, in the order of their completion."""
-        size = page_size(request.page_size, default=DEFAULT_COMPLETIONS, maximum=MAX_COMPLETIONS)
+    async def GetJobReport(self, request: pb.GetJobReportRequest, context: Any) -> pb.GetJobReportResponse:
+        """What the columns of the request did to single rows."""
+        job = await self._found(request.tenant, request.job_id)
+        if job.state not in (JobState.COMPLETED, JobState.EXPIRED):
+            raise WrongState("job_not_completed", f"The job is {job.state.value}; only a completed job has a report.")
+        return to_report_message(await self._store.report(job))
+
+    async def ListEndedJobs(self, request: pb.ListEndedJobsRequest, context: Any) -> pb.ListEndedJobsResponse:
+        """A page of all tenants' ended jobs, in the order of their ends."""
+        size = page_size(request.page_size, default=DEFAULT_ENDED_JOBS, maximum=MAX_ENDED_JOBS)
         since = from_timestamp(request.since, "since")
-        found = await self._store.completions(since, from_cursor(request.page_token), size)
+        found = await self._store.ended_since(since, from_cursor(request.page_token), size)
         following = found.next_cursor(lambda job: (job.finished_at or since, job.id))
-        return pb.ListCompletionsResponse(files=map(to_file_message, found), next_page_token=following)
+        return pb.ListEndedJobsResponse(files=map(to_file_message, found), next_page_token=following)
 
     async def CancelJob(self, request: pb.CancelJobRequest, context: Any) -> pb.CancelJobResponse:
         """End a live job."""
@@ -153,6 +228,7 @@ class ExporterService(exporter_pb2_grpc.ExporterServiceServicer):
                 message = f"The job is already {job.state.value}; only a waiting or running job can be cancelled."
                 raise WrongState("job_ended", message)
         log.info("job_cancelled", action="cancel", job_id=job.id, tenant=job.tenant)
+        self._dispatcher.ended.set()
         self._in_background(self._dispatcher.forget(job.id))
         self._in_background(self._changes.announce(job.id))
         return pb.CancelJobResponse(job=to_message(job))
@@ -191,6 +267,20 @@ class ExporterService(exporter_pb2_grpc.ExporterServiceServicer):
                 await asyncio.wait_for(self._leaving.wait(), WATCH_SECONDS)
         raise Unavailable("exporter_leaving", "This replica of the exporter is stopping; watch again.", retry_after=0.5)
 
+    async def WaitJob(self, request: pb.WaitJobRequest, context: Any) -> pb.WaitJobResponse:
+        """The job once it has ended, or as it is when the time is over or this process stops."""
+        seconds = request.timeout.ToMilliseconds() / 1_000 if request.HasField("timeout") else MAX_WAIT_SECONDS
+        if seconds < 0:
+            raise BadRequest([Violation("timeout", "must not be negative")])
+        until = time.monotonic() + min(seconds, MAX_WAIT_SECONDS)
+        while True:
+            job = await self._found(request.tenant, request.job_id)
+            left = until - time.monotonic()
+            if job.state in ENDED or left <= 0 or self._leaving.is_set():
+                return pb.WaitJobResponse(job=to_message(job))
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._leaving.wait(), min(WATCH_SECONDS, left))
+
     async def WatchChanges(
         self, request: pb.WatchChangesRequest, context: Any
     ) -> AsyncIterator[pb.WatchChangesResponse]:
@@ -207,6 +297,22 @@ class ExporterService(exporter_pb2_grpc.ExporterServiceServicer):
     async def ListFormats(self, request: pb.ListFormatsRequest, context: Any) -> pb.ListFormatsResponse:
         """The formats and the JSON Schemas of their options."""
         return pb.ListFormatsResponse(formats=[_description(form) for form in self._formats.values()])
+
+    async def ListFields(self, request: pb.ListFieldsRequest, context: Any) -> pb.ListFieldsResponse:
+        """The fields of a catalogue."""
+        check_tenant(request.tenant)
+        found = await self._field_lists.of(request.tenant, request.collection or FILTERED_SHEET)
+        fields = [
+            pb.CatalogueField(
+                name=one.name,
+                types=sorted(one.types),
+                filled_documents=one.filled,
+                example=one.example,
+                keyed_by=one.keyed_by,
+            )
+            for one in found.fields
+        ]
+        return pb.ListFieldsResponse(fields=fields, sampled_documents=found.sampled, total_documents=found.documents)
 
     async def GetJobUsage(self, request: pb.GetJobUsageRequest, context: Any) -> pb.GetJobUsageResponse:
         """The tenant's limits and how much of them is used."""
@@ -226,26 +332,67 @@ class ExporterService(exporter_pb2_grpc.ExporterServiceServicer):
 
     async def _delete(self, tenant: str, job_id: str) -> None:
         job = await self._store.delete(tenant, job_id)
-        if job is None:
-            state = (await self._found(tenant, job_id)).state
-            raise WrongState("job_not_ended", f"The job is {state.value}; cancel it before you delete it.")
+        tries = 0
+        while job is None:
+            found = await self._found(tenant, job_id)
+            if found.state not in ENDED:
+                raise WrongState("job_not_ended", f"The job is {found.state.value}; cancel it before you delete it.")
+            if tries == REPORT_TRIES:
+                raise Unavailable("end_not_reported", "The end of the job is not reported yet; try again shortly.")
+            tries += 1
+            self._dispatcher.ended.set()
+            await asyncio.sleep(REPORT_PAUSE)
+            job = await self._store.delete(tenant, job_id)
         if job.artifact is not None:
             try:
                 await self._blobs.delete(job.artifact.key)
             except BlobError as exc:  # the sweep removes it later
                 log.warning("file_left", action="delete", job_id=job.id, reason=str(exc))
 
-    async def _check_fields(self, tenant: str, checked: CheckedRequest) -> None:
-        memory = await self._columns.recall(tenant, FILTERED_SHEET, request_key({}, None, ()))
-        await asyncio.to_thread(check_fields, self._catalogues, tenant, checked, memory.order)
+    async def _accept(self, new: NewJob, checked: CheckedRequest) -> Job:
+        """Store a new job, or return the job that has this id already, even if the request would be refused now."""
+        try:
+            await self._admission.check(new.tenant)
+            await self._fields.check(new.tenant, checked)
+            job = await self._admission.accept(new)
+        except (BadRequest, TooManyBytes, TooManyJobs):
+            known = await self._store.get(new.tenant, new.id)
+            if known is None:
+                raise
+            return known
+        log.info("job_accepted", action="accept", job_id=new.id, tenant=new.tenant, format=new.format)
+        return job
 
-    def _new_job(self, job_id: str, request: pb.CreateJobRequest, options_json: str, checked: CheckedRequest) -> NewJob:
+    async def _accept_run(self, job_id: str, request: pb.CreateJobRequest, overrides: str, request_hash: str) -> Job:
+        """Store a job for the newest version of a profile, or return the job that has this id already.
+
+        Raises:
+            ProfileNotFound: the tenant has no profile with this id.
+            BadRequest: the options are invalid together with the overrides; names `options_json.<option>`.
+        """
+        try:
+            profile = await self._profiles.get(request.tenant, request.profile_id)
+            options_json = merged(profile.options_json, overrides)
+            with naming_options():
+                checked = check_request(self._formats, profile.format, options_json)
+        except (BadRequest, ProfileNotFound, UnknownFormat):  # it may have been changed or deleted since
+            known = await self._store.get(request.tenant, job_id)
+            if known is None:
+                raise
+            return known
+        new = self._new_job(job_id, request, profile.format, options_json, request_hash)
+        with naming_options():
+            return await self._accept(replace(new, profile_id=profile.id, profile_version=profile.version), checked)
+
+    def _new_job(
+        self, job_id: str, request: pb.CreateJobRequest, form: str, options_json: str, request_hash: str
+    ) -> NewJob:
         return NewJob(
             id=job_id,
             tenant=request.tenant,
-            format=request.format,
+            format=form,
             options_json=options_json,
-            request_hash=checked.hash,
+            request_hash=request_hash,
             max_attempts=self._max_attempts,
             schedule_id=request.schedule_id,
             schedule_name=request.schedule_name,
@@ -268,11 +415,28 @@ def _chosen_id(request: pb.CreateJobRequest) -> str:
     return chosen_id(request.job_id, "job_id")
 
 
+def _run_hash(request: pb.CreateJobRequest, overrides: str) -> str:
+    """The hash of a request for a job of a profile.
+
+    Raises:
+        BadRequest: it has a format, too, or the overrides are not a JSON object.
+    """
+    if request.format:
+        raise BadRequest([Violation("format", "must be empty where there is a profile_id")])
+    return run_hash(request.profile_id, parse_options(overrides))
+
+
+def _check_batch(field: str, size: int) -> None:
+    if size > MAX_BATCH:
+        raise BadRequest([Violation(field, f"must be at most {MAX_BATCH}")])
+
+
 def _description(form: Format) -> pb.FormatDescription:
     defaults = form.Options()
     return pb.FormatDescription(
         name=form.name,
         media_type=form.media_type(defaults),
+        media_types=form.media_types,
         extension=form.extension(defaults),
         options_schema_json=json.dumps(form.Options.model_json_schema(mode="validation")),
     )

@@ -1,6 +1,6 @@
 """What the gateway itself rejects, with status and stable code. Faults of the services are passed on unchanged."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from services.chassis.faults import Fault, Kind, Violation
 
@@ -32,6 +32,26 @@ class WrongMediaType(RestFault):
         )
 
 
+class WrongFileType(RestFault):
+    status = 415
+
+    def __init__(self, media_type: str, known: Iterable[str]) -> None:
+        super().__init__(
+            "unsupported_media_type",
+            f"The media type {media_type[:100]} is not supported; send a file with Content-Type: {' or '.join(known)}.",
+        )
+
+
+class WrongEncoding(RestFault):
+    status = 415
+
+    def __init__(self, encoding: str) -> None:
+        super().__init__(
+            "unsupported_media_type",
+            f"The Content-Encoding {encoding[:100]!r} is not supported; send JSON as it is, or with gzip or deflate.",
+        )
+
+
 class BodyTooLarge(RestFault):
     status = 413
 
@@ -53,6 +73,17 @@ class BadQuery(Fault):
 
     def __init__(self, name: str, message: str) -> None:
         super().__init__("invalid_query", f"{name} {message}.", violations=[Violation(name, message)])
+
+
+class KeyReused(Fault):
+    """An Idempotency-Key that was used for something else, where the service that says so knows only ids."""
+
+    kind = Kind.MISMATCH
+
+    def __init__(self) -> None:
+        super().__init__(
+            "idempotency_key_reused", "This Idempotency-Key was used for a different request; use a new key."
+        )
 
 
 class BadKey(Fault):
@@ -113,6 +144,15 @@ class UnknownId(Fault):
         super().__init__(f"{resource}_not_found", f"There is no {resource} {text[:100]!r}; ids are UUIDs.")
 
 
+class UnknownVersion(Fault):
+    """A version in a path that is not a number."""
+
+    kind = Kind.NOT_FOUND
+
+    def __init__(self, text: str) -> None:
+        super().__init__("profile_version_not_found", f"There is no version {text[:100]!r}; versions are numbers.")
+
+
 class NotFinished(Fault):
     kind = Kind.CONFLICT
 
@@ -140,6 +180,20 @@ class RangeNotSatisfiable(RestFault):
     def __init__(self, size: int, reason: str) -> None:
         super().__init__("range_not_satisfiable", f"{reason}. The size of the file is {size} bytes.")
         self.size = size
+
+
+class ProfileInUse(Fault):
+    """Schedules export the profile and would fail without it."""
+
+    kind = Kind.CONFLICT
+
+    def __init__(self, schedules: Sequence[str], more: bool) -> None:
+        names = ", ".join(schedules) + (" and more" if more else "")
+        super().__init__(
+            "profile_in_use",
+            f"Schedules export this profile and would fail without it: {names}. Change or delete them, or repeat the "
+            "request with ?force=true.",
+        )
 
 
 class PlatformInUse(Fault):

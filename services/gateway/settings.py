@@ -1,9 +1,17 @@
 """Environment variables of the gateway."""
 
-from pydantic import Field, SecretStr
+from typing import Annotated
+
+from pydantic import AfterValidator, Field, SecretStr
 
 from services.chassis.networks import Networks
+from services.gateway.http.cors import parse_origins
 from services.limits import LimitSettings
+
+
+def _valid_origins(text: str) -> str:
+    parse_origins(text)
+    return text
 
 
 class GatewaySettings(LimitSettings):
@@ -15,6 +23,11 @@ class GatewaySettings(LimitSettings):
         default=None,
         pattern=r"^https?://[^/]+(/.*)?$",
         description="URL of the gateway as clients see it, for links. Default: the request's own.",
+    )
+    api_contact: str = Field(
+        default="",
+        pattern=r"^(https?://\S+|[^\s@]+@[^\s@]+)?$",
+        description="Web page or mail address for users of the API; shown in its reference.",
     )
     exporter_address: str = Field(
         default="127.0.0.1:50051", description="Exporter: host:port, or dns:///headless-service:port for all replicas."
@@ -39,7 +52,14 @@ class GatewaySettings(LimitSettings):
         default=60, ge=1, description="Unknown API keys per minute and client address, on each replica."
     )
     trusted_proxies: Networks = Field(
-        default="", description="Networks of proxies whose X-Forwarded-For is trusted: `10.0.0.0/8, 192.168.7.4`."
+        default="",
+        description="Networks of proxies whose X-Forwarded-For, -Proto and -Host are trusted: "
+        "`10.0.0.0/8, 192.168.7.4`.",
+    )
+    cors_origins: Annotated[str, AfterValidator(_valid_origins)] = Field(
+        default="",
+        description="Origins whose web pages may call the gateway: `https://shop.example.com`, separated by "
+        "commas, or `*`. Default: none.",
     )
     max_body_bytes: int = Field(default=1024 * 1024, ge=1024, description="Largest request body.")
     body_timeout: float = Field(default=60.0, gt=0, description="Time a client may take to send a body, in seconds.")

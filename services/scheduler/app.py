@@ -12,6 +12,7 @@ from services.chassis.service_runtime import Running, service_runtime
 from services.export_events import event_inbox
 from services.limits import Limits
 from services.scheduler.clients import DeliveryClient, ExporterClient
+from services.scheduler.runs.missed import report_missed
 from services.scheduler.runs.outcomes import Outcomes
 from services.scheduler.runs.store import RunStore
 from services.scheduler.runs.submit import Submitter
@@ -27,6 +28,7 @@ SERVICE = "catalog.exports.v1.SchedulerService"
 ASK_SECONDS = 5.0
 SWEEP_SECONDS = 3_600.0
 MEASURE_SECONDS = 5.0
+MISSED_EVERY, MISSED_IDLE = 1.0, 10.0
 
 
 @asynccontextmanager
@@ -35,10 +37,11 @@ async def build(settings: SchedulerSettings) -> AsyncIterator[Running]:
     async with service_runtime("scheduler", settings) as runtime:
         database = runtime.client["scheduler"]
         schedules, runs = ScheduleStore(runtime.client, database), RunStore(database)
-        await schedules.prepare()
-        await runs.prepare()
+        await runtime.prepare(schedules, runs)
         exporter = ExporterClient(await runtime.channel(settings.exporter_address), settings.rpc_deadline)
-        delivery = DeliveryClient(await runtime.channel(settings.delivery_address), settings.rpc_deadline)
+        delivery = None
+        if settings.delivery_address is not None:
+            delivery = DeliveryClient(await runtime.channel(settings.delivery_address), settings.rpc_deadline)
         outcomes = Outcomes(
             runs,
             exporter,
@@ -56,15 +59,19 @@ async def build(settings: SchedulerSettings) -> AsyncIterator[Running]:
             batch=settings.tick_batch,
             concurrency=settings.run_concurrency,
             follow=settings.follow_seconds,
-            retry=settings.retry_seconds,
+            retry=settings.run_retry_seconds,
         )
-        await runtime.run_in_background(*_background(settings, ticker, submitter, outcomes, runs))
+        background = _background(settings, ticker, submitter, outcomes, runs)
+        if delivery is not None:
+            reporting = partial(report_missed, runs, delivery)
+            background.append(loops.repeat("missed", MISSED_EVERY, reporting, idle=MISSED_IDLE))
+        await runtime.run_in_background(*background)
         limits = Limits(settings)
         registry = ScheduleRegistry(schedules, exporter, delivery, limits)
         service = SchedulerService(registry, schedules, runs, limits)
         yield await runtime.serve(
             partial(scheduler_pb2_grpc.add_SchedulerServiceServicer_to_server, service),
-            SERVICE,
+            [SERVICE],
             RULES,
             METHODS,
             # A run has the id of its job.
@@ -76,7 +83,7 @@ def _background(
     settings: SchedulerSettings, ticker: Ticker, submitter: Submitter, outcomes: Outcomes, runs: RunStore
 ) -> list[Awaitable[None]]:
     async def sweep() -> None:
-        await runs.forget(settings.history_days * 86_400)
+        await runs.forget(settings.run_history_days * 86_400)
 
     return [
         loops.repeat("tick", settings.tick_seconds, ticker.tick),

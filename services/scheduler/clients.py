@@ -2,24 +2,41 @@
 
 from __future__ import annotations  # grpcio's classes take type arguments in its stubs only
 
+from datetime import datetime
+
 import grpc
 
 from services.chassis.rpc.client import Caller
-from services.wire import delivery_pb2, delivery_pb2_grpc, exporter_pb2_grpc
+from services.chassis.timestamps import to_timestamp
+from services.wire import (
+    delivery_pb2,
+    delivery_pb2_grpc,
+    exporter_pb2_grpc,
+    profiles_pb2,
+    profiles_pb2_grpc,
+    webhooks_pb2,
+    webhooks_pb2_grpc,
+)
 from services.wire import exporter_pb2 as pb
 
 
 class ExporterClient:
-    """Calls ExporterService."""
+    """Calls ExporterService and ProfileService."""
 
     def __init__(self, channel: grpc.aio.Channel, deadline: float) -> None:
         self._stub = exporter_pb2_grpc.ExporterServiceStub(channel)
+        self._profiles = profiles_pb2_grpc.ProfileServiceStub(channel)
         self._caller = Caller("exporter", deadline=deadline, name="scheduler")
 
     async def check(self, tenant: str, form: str, options_json: str) -> None:
         """Check a request without creating a job."""
         request = pb.CheckJobRequest(tenant=tenant, format=form, options_json=options_json)
         await self._caller.call(self._stub.CheckJob, request)
+
+    async def has_profile(self, tenant: str, profile_id: str) -> bool:
+        """Whether the tenant has this profile."""
+        request = profiles_pb2.GetProfileRequest(tenant=tenant, profile_id=profile_id)
+        return await self._caller.find(self._profiles.GetProfile, request) is not None
 
     async def create_job(self, request: pb.CreateJobRequest) -> pb.Job:
         """Create the job with the request's `job_id`; repeated calls create it once."""
@@ -32,10 +49,11 @@ class ExporterClient:
 
 
 class DeliveryClient:
-    """Calls DeliveryService."""
+    """Calls DeliveryService and WebhookService."""
 
     def __init__(self, channel: grpc.aio.Channel, deadline: float) -> None:
         self._stub = delivery_pb2_grpc.DeliveryServiceStub(channel)
+        self._webhooks = webhooks_pb2_grpc.WebhookServiceStub(channel)
         self._caller = Caller("delivery", deadline=deadline)
 
     async def platform(self, tenant: str, platform_id: str) -> delivery_pb2.Platform | None:
@@ -43,3 +61,12 @@ class DeliveryClient:
         request = delivery_pb2.GetPlatformRequest(tenant=tenant, platform_id=platform_id)
         found = await self._caller.find(self._stub.GetPlatform, request)
         return None if found is None else found.platform
+
+    async def record_missed_run(
+        self, tenant: str, schedule_id: str, run_id: str, fire_at: datetime, count: int
+    ) -> None:
+        """Record that `count` fire times of a schedule were missed, the last one at `fire_at`; repeatable."""
+        request = webhooks_pb2.RecordMissedRunsRequest(
+            tenant=tenant, schedule_id=schedule_id, run_id=run_id, fire_at=to_timestamp(fire_at), count=count
+        )
+        await self._caller.call(self._webhooks.RecordMissedRuns, request)

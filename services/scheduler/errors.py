@@ -14,6 +14,13 @@ class ScheduleNotFound(SchedulerError):
         super().__init__("schedule_not_found", f"There is no schedule {schedule_id}.")
 
 
+class RunNotFound(SchedulerError):
+    kind = Kind.NOT_FOUND
+
+    def __init__(self, run_id: str) -> None:
+        super().__init__("run_not_found", f"There is no run {run_id} of this schedule.")
+
+
 class ScheduleChanging(SchedulerError):
     kind = Kind.CONFLICT
 

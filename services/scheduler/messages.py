@@ -21,6 +21,7 @@ OVERLAPS: dict[Overlap, pb.OverlapPolicy.ValueType] = {
 STATES: dict[RunState, pb.RunState.ValueType] = {
     state: pb.RunState.Value(f"RUN_STATE_{state.name}") for state in RunState
 }
+FROM_STATES = {value: state for state, value in STATES.items()}
 FROM_MISFIRES = {value: policy.value for policy, value in MISFIRES.items()}
 FROM_OVERLAPS = {value: policy.value for policy, value in OVERLAPS.items()}
 
@@ -37,6 +38,7 @@ def schedule_message(schedule: Schedule, last: Run | None) -> pb.Schedule:
         is_active=schedule.is_active,
         format=schedule.format,
         options_json=schedule.options_json,
+        profile_id=schedule.profile_id,
         misfire=MISFIRES[schedule.misfire],
         overlap=OVERLAPS[schedule.overlap],
         jitter=to_duration(schedule.jitter_seconds),
@@ -108,4 +110,5 @@ def spec_of(request: pb.CreateScheduleRequest | pb.UpdateScheduleRequest) -> Sch
         misfire=None if misfire is None else FROM_MISFIRES.get(misfire, str(misfire)),
         overlap=None if overlap is None else FROM_OVERLAPS.get(overlap, str(overlap)),
         jitter_seconds=None if jitter is None else jitter.seconds,
+        profile_id=given.get("profile_id"),
     )

@@ -9,11 +9,13 @@ import structlog
 
 from services.chassis.faults import BadRequest, Violation
 from services.chassis.paging import from_cursor, page_size
-from services.chassis.rpc.requests import missing_is_deleted
+from services.chassis.rpc.requests import known_values, missing_is_deleted
 from services.chassis.telemetry import tracing
+from services.chassis.timestamps import expected_time
 from services.limits import Limits
 from services.scheduler.cron import preview
-from services.scheduler.messages import run_message, schedule_message, spec_of, times_message
+from services.scheduler.errors import RunNotFound
+from services.scheduler.messages import FROM_STATES, run_message, schedule_message, spec_of, times_message
 from services.scheduler.runs.store import RunStore
 from services.scheduler.schedules.registry import ScheduleRegistry
 from services.scheduler.schedules.schedule import Run, RunState, Schedule, manual_run_id
@@ -38,9 +40,10 @@ class SchedulerService(scheduler_pb2_grpc.SchedulerServiceServicer):
 
     async def CreateSchedule(self, request: pb.CreateScheduleRequest, context: Any) -> pb.CreateScheduleResponse:
         """Create a schedule."""
-        created = await self._registry.create(request.tenant, spec_of(request), request.schedule_id)
-        log.info("schedule_created", action="create", schedule_id=created.id, tenant=created.tenant)
-        return pb.CreateScheduleResponse(schedule=schedule_message(created, None))
+        created, is_replay = await self._registry.create(request.tenant, spec_of(request), request.schedule_id)
+        if not is_replay:
+            log.info("schedule_created", action="create", schedule_id=created.id, tenant=created.tenant)
+        return pb.CreateScheduleResponse(schedule=schedule_message(created, None), is_replay=is_replay)
 
     async def GetSchedule(self, request: pb.GetScheduleRequest, context: Any) -> pb.GetScheduleResponse:
         """One schedule."""
@@ -53,8 +56,11 @@ class SchedulerService(scheduler_pb2_grpc.SchedulerServiceServicer):
         found = await self._schedules.page(
             request.tenant,
             platform_id=request.platform_id,
+            profile_id=request.profile_id,
             before=from_cursor(request.page_token),
             limit=size,
+            name=request.name_contains,
+            is_active=request.is_active if request.HasField("is_active") else None,
         )
         following = found.next_cursor(lambda one: (one.created_at, one.id))
         last = await self._runs.newest([schedule.id for schedule in found])
@@ -63,13 +69,15 @@ class SchedulerService(scheduler_pb2_grpc.SchedulerServiceServicer):
 
     async def UpdateSchedule(self, request: pb.UpdateScheduleRequest, context: Any) -> pb.UpdateScheduleResponse:
         """Change the fields that are present."""
-        changed = await self._registry.update(request.tenant, request.schedule_id, spec_of(request))
+        changed = await self._registry.update(
+            request.tenant, request.schedule_id, spec_of(request), expected_time(request)
+        )
         return pb.UpdateScheduleResponse(schedule=await self._message(changed))
 
     async def DeleteSchedule(self, request: pb.DeleteScheduleRequest, context: Any) -> pb.DeleteScheduleResponse:
         """Delete a schedule."""
         with missing_is_deleted(context):
-            await self._registry.delete(request.tenant, request.schedule_id)
+            await self._registry.delete(request.tenant, request.schedule_id, expected_time(request))
         log.info("schedule_deleted", action="delete", schedule_id=request.schedule_id, tenant=request.tenant)
         return pb.DeleteScheduleResponse()
 
@@ -87,15 +95,26 @@ class SchedulerService(scheduler_pb2_grpc.SchedulerServiceServicer):
             is_manual=True,
             traceparent=tracing.traceparent(),
         )
-        return pb.RunScheduleResponse(run=run_message(await self._runs.add(run)))
+        kept = await self._runs.add(run)
+        is_replay = bool(request.idempotency_key) and kept.created_at != run.created_at
+        return pb.RunScheduleResponse(run=run_message(kept), is_replay=is_replay)
 
     async def ListRuns(self, request: pb.ListRunsRequest, context: Any) -> pb.ListRunsResponse:
         """A page of a schedule's runs, newest first."""
         schedule = await self._registry.get(request.tenant, request.schedule_id)
         size = page_size(request.page_size)
-        found = await self._runs.page(schedule.id, before=from_cursor(request.page_token), limit=size)
+        states = known_values(request.states, FROM_STATES, "states", "a state of a run")
+        found = await self._runs.page(schedule.id, before=from_cursor(request.page_token), limit=size, states=states)
         following = found.next_cursor(lambda one: (one.fire_at, one.id))
         return pb.ListRunsResponse(runs=[run_message(run) for run in found], next_page_token=following)
+
+    async def GetRun(self, request: pb.GetRunRequest, context: Any) -> pb.GetRunResponse:
+        """One run of a schedule."""
+        schedule = await self._registry.get(request.tenant, request.schedule_id)
+        run = await self._runs.get(schedule.id, request.run_id)
+        if run is None:
+            raise RunNotFound(request.run_id)
+        return pb.GetRunResponse(run=run_message(run))
 
     async def ListUpcomingTimes(
         self, request: pb.ListUpcomingTimesRequest, context: Any

@@ -162,16 +162,20 @@ class CreatePlatformResponse(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     PLATFORM_FIELD_NUMBER: _builtins.int
+    IS_REPLAY_FIELD_NUMBER: _builtins.int
+    is_replay: _builtins.bool
+    """an earlier call with this platform_id has registered it"""
     @_builtins.property
     def platform(self) -> Global___Platform: ...
     def __init__(
         self,
         *,
         platform: Global___Platform | None = ...,
+        is_replay: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["platform", b"platform"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["platform", b"platform"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["is_replay", b"is_replay", "platform", b"platform"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -200,6 +204,51 @@ class GetPlatformRequest(_message.Message):
 Global___GetPlatformRequest: _TypeAlias = GetPlatformRequest  # noqa: Y015
 
 @_typing.final
+class BatchGetPlatformsRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TENANT_FIELD_NUMBER: _builtins.int
+    PLATFORM_IDS_FIELD_NUMBER: _builtins.int
+    tenant: _builtins.str
+    @_builtins.property
+    def platform_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """at most 100"""
+
+    def __init__(
+        self,
+        *,
+        tenant: _builtins.str = ...,
+        platform_ids: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["platform_ids", b"platform_ids", "tenant", b"tenant"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___BatchGetPlatformsRequest: _TypeAlias = BatchGetPlatformsRequest  # noqa: Y015
+
+@_typing.final
+class BatchGetPlatformsResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PLATFORMS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def platforms(self) -> _containers.RepeatedCompositeFieldContainer[Global___Platform]: ...
+    def __init__(
+        self,
+        *,
+        platforms: _abc.Iterable[Global___Platform] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["platforms", b"platforms"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___BatchGetPlatformsResponse: _TypeAlias = BatchGetPlatformsResponse  # noqa: Y015
+
+@_typing.final
 class GetPlatformResponse(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -226,22 +275,36 @@ class ListPlatformsRequest(_message.Message):
     TENANT_FIELD_NUMBER: _builtins.int
     PAGE_SIZE_FIELD_NUMBER: _builtins.int
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    NAME_CONTAINS_FIELD_NUMBER: _builtins.int
+    PLATFORM_TYPE_FIELD_NUMBER: _builtins.int
+    IS_ACTIVE_FIELD_NUMBER: _builtins.int
     tenant: _builtins.str
     page_size: _builtins.int
     """1 to 200; 0 means 50"""
     page_token: _builtins.str
+    name_contains: _builtins.str
+    """in upper or lower case; all when empty"""
+    platform_type: _builtins.str
+    """all when empty"""
+    is_active: _builtins.bool
+    """all when absent"""
     def __init__(
         self,
         *,
         tenant: _builtins.str = ...,
         page_size: _builtins.int = ...,
         page_token: _builtins.str = ...,
+        name_contains: _builtins.str = ...,
+        platform_type: _builtins.str = ...,
+        is_active: _builtins.bool | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_is_active", b"_is_active", "is_active", b"is_active"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["page_size", b"page_size", "page_token", b"page_token", "tenant", b"tenant"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_is_active", b"_is_active", "is_active", b"is_active", "name_contains", b"name_contains", "page_size", b"page_size", "page_token", b"page_token", "platform_type", b"platform_type", "tenant", b"tenant"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__is_active: _TypeAlias = _typing.Literal["is_active"]  # noqa: Y015
+    _WhichOneofArgType__is_active: _TypeAlias = _typing.Literal["_is_active", b"_is_active"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__is_active) -> _WhichOneofReturnType__is_active | None: ...
 
 Global___ListPlatformsRequest: _TypeAlias = ListPlatformsRequest  # noqa: Y015
 
@@ -278,12 +341,17 @@ class UpdatePlatformRequest(_message.Message):
     NAME_FIELD_NUMBER: _builtins.int
     CONFIG_JSON_FIELD_NUMBER: _builtins.int
     IS_ACTIVE_FIELD_NUMBER: _builtins.int
+    EXPECTED_UPDATED_AT_FIELD_NUMBER: _builtins.int
     tenant: _builtins.str
     platform_id: _builtins.str
     name: _builtins.str
     config_json: _builtins.str
     """a JSON object"""
     is_active: _builtins.bool
+    @_builtins.property
+    def expected_updated_at(self) -> _timestamp_pb2.Timestamp:
+        """refused unless it was last changed then; absent: in any case"""
+
     def __init__(
         self,
         *,
@@ -292,10 +360,11 @@ class UpdatePlatformRequest(_message.Message):
         name: _builtins.str | None = ...,
         config_json: _builtins.str | None = ...,
         is_active: _builtins.bool | None = ...,
+        expected_updated_at: _timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_config_json", b"_config_json", "_is_active", b"_is_active", "_name", b"_name", "config_json", b"config_json", "is_active", b"is_active", "name", b"name"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_config_json", b"_config_json", "_is_active", b"_is_active", "_name", b"_name", "config_json", b"config_json", "expected_updated_at", b"expected_updated_at", "is_active", b"is_active", "name", b"name"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_config_json", b"_config_json", "_is_active", b"_is_active", "_name", b"_name", "config_json", b"config_json", "is_active", b"is_active", "name", b"name", "platform_id", b"platform_id", "tenant", b"tenant"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_config_json", b"_config_json", "_is_active", b"_is_active", "_name", b"_name", "config_json", b"config_json", "expected_updated_at", b"expected_updated_at", "is_active", b"is_active", "name", b"name", "platform_id", b"platform_id", "tenant", b"tenant"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__config_json: _TypeAlias = _typing.Literal["config_json"]  # noqa: Y015
     _WhichOneofArgType__config_json: _TypeAlias = _typing.Literal["_config_json", b"_config_json"]  # noqa: Y015
@@ -338,17 +407,23 @@ class DeletePlatformRequest(_message.Message):
 
     TENANT_FIELD_NUMBER: _builtins.int
     PLATFORM_ID_FIELD_NUMBER: _builtins.int
+    EXPECTED_UPDATED_AT_FIELD_NUMBER: _builtins.int
     tenant: _builtins.str
     platform_id: _builtins.str
+    @_builtins.property
+    def expected_updated_at(self) -> _timestamp_pb2.Timestamp:
+        """refused unless it was last changed then; absent: in any case"""
+
     def __init__(
         self,
         *,
         tenant: _builtins.str = ...,
         platform_id: _builtins.str = ...,
+        expected_updated_at: _timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["expected_updated_at", b"expected_updated_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["platform_id", b"platform_id", "tenant", b"tenant"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["expected_updated_at", b"expected_updated_at", "platform_id", b"platform_id", "tenant", b"tenant"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -762,6 +837,9 @@ class ListDeliveriesRequest(_message.Message):
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     VIEW_FIELD_NUMBER: _builtins.int
     JOB_CREATED_AT_FIELD_NUMBER: _builtins.int
+    CREATED_AFTER_FIELD_NUMBER: _builtins.int
+    CREATED_BEFORE_FIELD_NUMBER: _builtins.int
+    OLDEST_FIRST_FIELD_NUMBER: _builtins.int
     tenant: _builtins.str
     job_id: _builtins.str
     """all when empty"""
@@ -771,6 +849,8 @@ class ListDeliveriesRequest(_message.Message):
     """1 to 200; 0 means 50"""
     page_token: _builtins.str
     view: Global___DeliveryView.ValueType
+    oldest_first: _builtins.bool
+    """newest first otherwise; the same for all pages of a list"""
     @_builtins.property
     def states(self) -> _containers.RepeatedScalarFieldContainer[Global___DeliveryState.ValueType]:
         """all when empty"""
@@ -778,6 +858,14 @@ class ListDeliveriesRequest(_message.Message):
     @_builtins.property
     def job_created_at(self) -> _timestamp_pb2.Timestamp:
         """only of the job created then; of all jobs with this id when absent"""
+
+    @_builtins.property
+    def created_after(self) -> _timestamp_pb2.Timestamp:
+        """created at this time or later"""
+
+    @_builtins.property
+    def created_before(self) -> _timestamp_pb2.Timestamp:
+        """created earlier"""
 
     def __init__(
         self,
@@ -790,10 +878,13 @@ class ListDeliveriesRequest(_message.Message):
         page_token: _builtins.str = ...,
         view: Global___DeliveryView.ValueType = ...,
         job_created_at: _timestamp_pb2.Timestamp | None = ...,
+        created_after: _timestamp_pb2.Timestamp | None = ...,
+        created_before: _timestamp_pb2.Timestamp | None = ...,
+        oldest_first: _builtins.bool = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["job_created_at", b"job_created_at"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["created_after", b"created_after", "created_before", b"created_before", "job_created_at", b"job_created_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["job_created_at", b"job_created_at", "job_id", b"job_id", "page_size", b"page_size", "page_token", b"page_token", "platform_id", b"platform_id", "states", b"states", "tenant", b"tenant", "view", b"view"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["created_after", b"created_after", "created_before", b"created_before", "job_created_at", b"job_created_at", "job_id", b"job_id", "oldest_first", b"oldest_first", "page_size", b"page_size", "page_token", b"page_token", "platform_id", b"platform_id", "states", b"states", "tenant", b"tenant", "view", b"view"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -914,19 +1005,23 @@ class DeliverJobRequest(_message.Message):
     TENANT_FIELD_NUMBER: _builtins.int
     JOB_ID_FIELD_NUMBER: _builtins.int
     PLATFORM_ID_FIELD_NUMBER: _builtins.int
+    IDEMPOTENCY_KEY_FIELD_NUMBER: _builtins.int
     tenant: _builtins.str
     job_id: _builtins.str
     platform_id: _builtins.str
+    idempotency_key: _builtins.str
+    """repeated calls with the same key deliver once; every call delivers when it is empty"""
     def __init__(
         self,
         *,
         tenant: _builtins.str = ...,
         job_id: _builtins.str = ...,
         platform_id: _builtins.str = ...,
+        idempotency_key: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["job_id", b"job_id", "platform_id", b"platform_id", "tenant", b"tenant"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["idempotency_key", b"idempotency_key", "job_id", b"job_id", "platform_id", b"platform_id", "tenant", b"tenant"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -937,16 +1032,20 @@ class DeliverJobResponse(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     DELIVERY_FIELD_NUMBER: _builtins.int
+    IS_REPLAY_FIELD_NUMBER: _builtins.int
+    is_replay: _builtins.bool
+    """an earlier call with this idempotency_key has started it"""
     @_builtins.property
     def delivery(self) -> Global___Delivery: ...
     def __init__(
         self,
         *,
         delivery: Global___Delivery | None = ...,
+        is_replay: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["delivery", b"delivery"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["delivery", b"delivery"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["delivery", b"delivery", "is_replay", b"is_replay"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

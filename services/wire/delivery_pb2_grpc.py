@@ -44,6 +44,11 @@ class DeliveryServiceStub:
                 request_serializer=catalog_dot_exports_dot_v1_dot_delivery__pb2.GetPlatformRequest.SerializeToString,
                 response_deserializer=catalog_dot_exports_dot_v1_dot_delivery__pb2.GetPlatformResponse.FromString,
                 _registered_method=True)
+        self.BatchGetPlatforms = channel.unary_unary(
+                '/catalog.exports.v1.DeliveryService/BatchGetPlatforms',
+                request_serializer=catalog_dot_exports_dot_v1_dot_delivery__pb2.BatchGetPlatformsRequest.SerializeToString,
+                response_deserializer=catalog_dot_exports_dot_v1_dot_delivery__pb2.BatchGetPlatformsResponse.FromString,
+                _registered_method=True)
         self.ListPlatforms = channel.unary_unary(
                 '/catalog.exports.v1.DeliveryService/ListPlatforms',
                 request_serializer=catalog_dot_exports_dot_v1_dot_delivery__pb2.ListPlatformsRequest.SerializeToString,
@@ -107,6 +112,13 @@ class DeliveryServiceServicer:
 
     def GetPlatform(self, request, context):
         """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def BatchGetPlatforms(self, request, context):
+        """Several platforms; those that do not exist are left out.
+        """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
@@ -193,6 +205,11 @@ def add_DeliveryServiceServicer_to_server(servicer, server):
                     servicer.GetPlatform,
                     request_deserializer=catalog_dot_exports_dot_v1_dot_delivery__pb2.GetPlatformRequest.FromString,
                     response_serializer=catalog_dot_exports_dot_v1_dot_delivery__pb2.GetPlatformResponse.SerializeToString,
+            ),
+            'BatchGetPlatforms': grpc.unary_unary_rpc_method_handler(
+                    servicer.BatchGetPlatforms,
+                    request_deserializer=catalog_dot_exports_dot_v1_dot_delivery__pb2.BatchGetPlatformsRequest.FromString,
+                    response_serializer=catalog_dot_exports_dot_v1_dot_delivery__pb2.BatchGetPlatformsResponse.SerializeToString,
             ),
             'ListPlatforms': grpc.unary_unary_rpc_method_handler(
                     servicer.ListPlatforms,
@@ -299,6 +316,33 @@ class DeliveryService:
             '/catalog.exports.v1.DeliveryService/GetPlatform',
             catalog_dot_exports_dot_v1_dot_delivery__pb2.GetPlatformRequest.SerializeToString,
             catalog_dot_exports_dot_v1_dot_delivery__pb2.GetPlatformResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def BatchGetPlatforms(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/catalog.exports.v1.DeliveryService/BatchGetPlatforms',
+            catalog_dot_exports_dot_v1_dot_delivery__pb2.BatchGetPlatformsRequest.SerializeToString,
+            catalog_dot_exports_dot_v1_dot_delivery__pb2.BatchGetPlatformsResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -38,6 +38,8 @@ class DeliveryServiceStub:
     def __new__(cls, channel: _aio.Channel) -> DeliveryServiceAsyncStub: ...
     CreatePlatform: _grpc.UnaryUnaryMultiCallable[_delivery_pb2.CreatePlatformRequest, _delivery_pb2.CreatePlatformResponse]
     GetPlatform: _grpc.UnaryUnaryMultiCallable[_delivery_pb2.GetPlatformRequest, _delivery_pb2.GetPlatformResponse]
+    BatchGetPlatforms: _grpc.UnaryUnaryMultiCallable[_delivery_pb2.BatchGetPlatformsRequest, _delivery_pb2.BatchGetPlatformsResponse]
+    """Several platforms; those that do not exist are left out."""
     ListPlatforms: _grpc.UnaryUnaryMultiCallable[_delivery_pb2.ListPlatformsRequest, _delivery_pb2.ListPlatformsResponse]
     """Newest first."""
     UpdatePlatform: _grpc.UnaryUnaryMultiCallable[_delivery_pb2.UpdatePlatformRequest, _delivery_pb2.UpdatePlatformResponse]
@@ -65,6 +67,8 @@ class DeliveryServiceAsyncStub(DeliveryServiceStub):
     def __init__(self, channel: _aio.Channel) -> None: ...
     CreatePlatform: _aio.UnaryUnaryMultiCallable[_delivery_pb2.CreatePlatformRequest, _delivery_pb2.CreatePlatformResponse]  # type: ignore[assignment]
     GetPlatform: _aio.UnaryUnaryMultiCallable[_delivery_pb2.GetPlatformRequest, _delivery_pb2.GetPlatformResponse]  # type: ignore[assignment]
+    BatchGetPlatforms: _aio.UnaryUnaryMultiCallable[_delivery_pb2.BatchGetPlatformsRequest, _delivery_pb2.BatchGetPlatformsResponse]  # type: ignore[assignment]
+    """Several platforms; those that do not exist are left out."""
     ListPlatforms: _aio.UnaryUnaryMultiCallable[_delivery_pb2.ListPlatformsRequest, _delivery_pb2.ListPlatformsResponse]  # type: ignore[assignment]
     """Newest first."""
     UpdatePlatform: _aio.UnaryUnaryMultiCallable[_delivery_pb2.UpdatePlatformRequest, _delivery_pb2.UpdatePlatformResponse]  # type: ignore[assignment]
@@ -101,6 +105,14 @@ class DeliveryServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _delivery_pb2.GetPlatformRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_delivery_pb2.GetPlatformResponse, _abc.Awaitable[_delivery_pb2.GetPlatformResponse]]: ...
+
+    @_abc_1.abstractmethod
+    def BatchGetPlatforms(
+        self,
+        request: _delivery_pb2.BatchGetPlatformsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_delivery_pb2.BatchGetPlatformsResponse, _abc.Awaitable[_delivery_pb2.BatchGetPlatformsResponse]]:
+        """Several platforms; those that do not exist are left out."""
 
     @_abc_1.abstractmethod
     def ListPlatforms(

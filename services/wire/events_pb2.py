@@ -26,7 +26,7 @@ from services.wire import exporter_pb2 as catalog_dot_exports_dot_v1_dot_exporte
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1f\x63\x61talog/exports/v1/events.proto\x12\x12\x63\x61talog.exports.v1\x1a!catalog/exports/v1/exporter.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xb9\x01\n\x0e\x45xportFinished\x12\x0e\n\x06job_id\x18\x01 \x01(\t\x12\x0e\n\x06tenant\x18\x02 \x01(\t\x12\x0e\n\x06\x66ormat\x18\x04 \x01(\t\x12\x13\n\x0bschedule_id\x18\x05 \x01(\t\x12/\n\x0b\x66inished_at\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12+\n\x05state\x18\x07 \x01(\x0e\x32\x1c.catalog.exports.v1.JobStateJ\x04\x08\x03\x10\x04\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1f\x63\x61talog/exports/v1/events.proto\x12\x12\x63\x61talog.exports.v1\x1a!catalog/exports/v1/exporter.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x91\x02\n\x0e\x45xportFinished\x12\x0e\n\x06job_id\x18\x01 \x01(\t\x12\x0e\n\x06tenant\x18\x02 \x01(\t\x12\x0e\n\x06\x66ormat\x18\x04 \x01(\t\x12\x13\n\x0bschedule_id\x18\x05 \x01(\t\x12/\n\x0b\x66inished_at\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12+\n\x05state\x18\x07 \x01(\x0e\x32\x1c.catalog.exports.v1.JobState\x12\x15\n\rtotal_records\x18\x08 \x01(\x03\x12\x12\n\nerror_code\x18\t \x01(\t\x12\x12\n\nprofile_id\x18\n \x01(\t\x12\x17\n\x0fprofile_version\x18\x0b \x01(\x05J\x04\x08\x03\x10\x04\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -34,5 +34,5 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'catalog.exports.v1.events_p
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_EXPORTFINISHED']._serialized_start=124
-  _globals['_EXPORTFINISHED']._serialized_end=309
+  _globals['_EXPORTFINISHED']._serialized_end=397
 # @@protoc_insertion_point(module_scope)

@@ -34,6 +34,10 @@ class ExportFinished(_message.Message):
     SCHEDULE_ID_FIELD_NUMBER: _builtins.int
     FINISHED_AT_FIELD_NUMBER: _builtins.int
     STATE_FIELD_NUMBER: _builtins.int
+    TOTAL_RECORDS_FIELD_NUMBER: _builtins.int
+    ERROR_CODE_FIELD_NUMBER: _builtins.int
+    PROFILE_ID_FIELD_NUMBER: _builtins.int
+    PROFILE_VERSION_FIELD_NUMBER: _builtins.int
     job_id: _builtins.str
     """UUID"""
     tenant: _builtins.str
@@ -42,6 +46,14 @@ class ExportFinished(_message.Message):
     """UUID; empty when no schedule created the job"""
     state: _exporter_pb2.JobState.ValueType
     """COMPLETED, FAILED or CANCELLED"""
+    total_records: _builtins.int
+    """rows of all sheets of a completed job"""
+    error_code: _builtins.str
+    """of a failed job"""
+    profile_id: _builtins.str
+    """UUID; empty when the job was not made with a profile"""
+    profile_version: _builtins.int
+    """0 without a profile"""
     @_builtins.property
     def finished_at(self) -> _timestamp_pb2.Timestamp: ...
     def __init__(
@@ -53,10 +65,14 @@ class ExportFinished(_message.Message):
         schedule_id: _builtins.str = ...,
         finished_at: _timestamp_pb2.Timestamp | None = ...,
         state: _exporter_pb2.JobState.ValueType = ...,
+        total_records: _builtins.int = ...,
+        error_code: _builtins.str = ...,
+        profile_id: _builtins.str = ...,
+        profile_version: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["finished_at", b"finished_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["finished_at", b"finished_at", "format", b"format", "job_id", b"job_id", "schedule_id", b"schedule_id", "state", b"state", "tenant", b"tenant"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["error_code", b"error_code", "finished_at", b"finished_at", "format", b"format", "job_id", b"job_id", "profile_id", b"profile_id", "profile_version", b"profile_version", "schedule_id", b"schedule_id", "state", b"state", "tenant", b"tenant", "total_records", b"total_records"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

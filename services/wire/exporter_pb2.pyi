@@ -11,6 +11,7 @@ one. `tenant` is required in every request that has it. See docs/grpc.md for err
 from services.wire import errors_pb2 as _errors_pb2
 from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
+from google.protobuf import duration_pb2 as _duration_pb2
 from google.protobuf import message as _message
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
@@ -122,6 +123,9 @@ class Job(_message.Message):
     SCHEDULE_NAME_FIELD_NUMBER: _builtins.int
     ATTEMPT_FIELD_NUMBER: _builtins.int
     MAX_ATTEMPTS_FIELD_NUMBER: _builtins.int
+    HAS_DELIVERIES_FIELD_NUMBER: _builtins.int
+    PROFILE_ID_FIELD_NUMBER: _builtins.int
+    PROFILE_VERSION_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """UUID"""
     tenant: _builtins.str
@@ -140,6 +144,14 @@ class Job(_message.Message):
     attempt: _builtins.int
     """0 until the first attempt starts"""
     max_attempts: _builtins.int
+    has_deliveries: _builtins.bool
+    """Absent: the delivery service knows. False: it has found no platform for the job, and nobody has asked for a
+    delivery since.
+    """
+    profile_id: _builtins.str
+    """UUID; empty when it was not made for a profile"""
+    profile_version: _builtins.int
+    """of the profile, whose options this job has; 0 without a profile"""
     @_builtins.property
     def platforms(self) -> Global___PlatformSelection:
         """as in the request"""
@@ -192,13 +204,21 @@ class Job(_message.Message):
         schedule_name: _builtins.str = ...,
         attempt: _builtins.int = ...,
         max_attempts: _builtins.int = ...,
+        has_deliveries: _builtins.bool | None = ...,
+        profile_id: _builtins.str = ...,
+        profile_version: _builtins.int = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_total_documents", b"_total_documents", "artifact", b"artifact", "created_at", b"created_at", "error", b"error", "expires_at", b"expires_at", "finished_at", b"finished_at", "platforms", b"platforms", "started_at", b"started_at", "total_documents", b"total_documents"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_has_deliveries", b"_has_deliveries", "_total_documents", b"_total_documents", "artifact", b"artifact", "created_at", b"created_at", "error", b"error", "expires_at", b"expires_at", "finished_at", b"finished_at", "has_deliveries", b"has_deliveries", "platforms", b"platforms", "started_at", b"started_at", "total_documents", b"total_documents"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_total_documents", b"_total_documents", "artifact", b"artifact", "attempt", b"attempt", "created_at", b"created_at", "error", b"error", "expires_at", b"expires_at", "finished_at", b"finished_at", "format", b"format", "id", b"id", "max_attempts", b"max_attempts", "options_json", b"options_json", "platforms", b"platforms", "processed_documents", b"processed_documents", "records", b"records", "schedule_id", b"schedule_id", "schedule_name", b"schedule_name", "stage", b"stage", "started_at", b"started_at", "state", b"state", "tenant", b"tenant", "total_documents", b"total_documents", "warnings", b"warnings"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_has_deliveries", b"_has_deliveries", "_total_documents", b"_total_documents", "artifact", b"artifact", "attempt", b"attempt", "created_at", b"created_at", "error", b"error", "expires_at", b"expires_at", "finished_at", b"finished_at", "format", b"format", "has_deliveries", b"has_deliveries", "id", b"id", "max_attempts", b"max_attempts", "options_json", b"options_json", "platforms", b"platforms", "processed_documents", b"processed_documents", "profile_id", b"profile_id", "profile_version", b"profile_version", "records", b"records", "schedule_id", b"schedule_id", "schedule_name", b"schedule_name", "stage", b"stage", "started_at", b"started_at", "state", b"state", "tenant", b"tenant", "total_documents", b"total_documents", "warnings", b"warnings"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__has_deliveries: _TypeAlias = _typing.Literal["has_deliveries"]  # noqa: Y015
+    _WhichOneofArgType__has_deliveries: _TypeAlias = _typing.Literal["_has_deliveries", b"_has_deliveries"]  # noqa: Y015
     _WhichOneofReturnType__total_documents: _TypeAlias = _typing.Literal["total_documents"]  # noqa: Y015
     _WhichOneofArgType__total_documents: _TypeAlias = _typing.Literal["_total_documents", b"_total_documents"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__has_deliveries) -> _WhichOneofReturnType__has_deliveries | None: ...
+    @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__total_documents) -> _WhichOneofReturnType__total_documents | None: ...
 
 Global___Job: _TypeAlias = Job  # noqa: Y015
@@ -325,6 +345,7 @@ class CreateJobRequest(_message.Message):
     IDEMPOTENCY_KEY_FIELD_NUMBER: _builtins.int
     SCHEDULE_ID_FIELD_NUMBER: _builtins.int
     SCHEDULE_NAME_FIELD_NUMBER: _builtins.int
+    PROFILE_ID_FIELD_NUMBER: _builtins.int
     tenant: _builtins.str
     format: _builtins.str
     options_json: _builtins.str
@@ -336,6 +357,10 @@ class CreateJobRequest(_message.Message):
     schedule_id: _builtins.str
     schedule_name: _builtins.str
     """for the template of the file name"""
+    profile_id: _builtins.str
+    """Instead of format: the newest version of this profile says what to export. options_json and platforms then replace
+    single options of the profile; null removes one. Violations name `options_json.<option>`.
+    """
     @_builtins.property
     def platforms(self) -> Global___PlatformSelection: ...
     def __init__(
@@ -349,10 +374,11 @@ class CreateJobRequest(_message.Message):
         idempotency_key: _builtins.str = ...,
         schedule_id: _builtins.str = ...,
         schedule_name: _builtins.str = ...,
+        profile_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["platforms", b"platforms"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["format", b"format", "idempotency_key", b"idempotency_key", "job_id", b"job_id", "options_json", b"options_json", "platforms", b"platforms", "schedule_id", b"schedule_id", "schedule_name", b"schedule_name", "tenant", b"tenant"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["format", b"format", "idempotency_key", b"idempotency_key", "job_id", b"job_id", "options_json", b"options_json", "platforms", b"platforms", "profile_id", b"profile_id", "schedule_id", b"schedule_id", "schedule_name", b"schedule_name", "tenant", b"tenant"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -363,16 +389,20 @@ class CreateJobResponse(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     JOB_FIELD_NUMBER: _builtins.int
+    IS_REPLAY_FIELD_NUMBER: _builtins.int
+    is_replay: _builtins.bool
+    """an earlier call with this idempotency_key has created it"""
     @_builtins.property
     def job(self) -> Global___Job: ...
     def __init__(
         self,
         *,
         job: Global___Job | None = ...,
+        is_replay: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["job", b"job"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["job", b"job"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["is_replay", b"is_replay", "job", b"job"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -471,6 +501,10 @@ class ListJobsRequest(_message.Message):
     SCHEDULE_ID_FIELD_NUMBER: _builtins.int
     PAGE_SIZE_FIELD_NUMBER: _builtins.int
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    CREATED_AFTER_FIELD_NUMBER: _builtins.int
+    CREATED_BEFORE_FIELD_NUMBER: _builtins.int
+    OLDEST_FIRST_FIELD_NUMBER: _builtins.int
+    PROFILE_ID_FIELD_NUMBER: _builtins.int
     tenant: _builtins.str
     format: _builtins.str
     """all when empty"""
@@ -479,9 +513,21 @@ class ListJobsRequest(_message.Message):
     page_size: _builtins.int
     """1 to 200; 0 means 50"""
     page_token: _builtins.str
+    oldest_first: _builtins.bool
+    """newest first otherwise; the same for all pages of a list"""
+    profile_id: _builtins.str
+    """all when empty"""
     @_builtins.property
     def states(self) -> _containers.RepeatedScalarFieldContainer[Global___JobState.ValueType]:
         """all when empty"""
+
+    @_builtins.property
+    def created_after(self) -> _timestamp_pb2.Timestamp:
+        """created at this time or later"""
+
+    @_builtins.property
+    def created_before(self) -> _timestamp_pb2.Timestamp:
+        """created earlier"""
 
     def __init__(
         self,
@@ -492,10 +538,14 @@ class ListJobsRequest(_message.Message):
         schedule_id: _builtins.str = ...,
         page_size: _builtins.int = ...,
         page_token: _builtins.str = ...,
+        created_after: _timestamp_pb2.Timestamp | None = ...,
+        created_before: _timestamp_pb2.Timestamp | None = ...,
+        oldest_first: _builtins.bool = ...,
+        profile_id: _builtins.str = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["created_after", b"created_after", "created_before", b"created_before"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["format", b"format", "page_size", b"page_size", "page_token", b"page_token", "schedule_id", b"schedule_id", "states", b"states", "tenant", b"tenant"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["created_after", b"created_after", "created_before", b"created_before", "format", b"format", "oldest_first", b"oldest_first", "page_size", b"page_size", "page_token", b"page_token", "profile_id", b"profile_id", "schedule_id", b"schedule_id", "states", b"states", "tenant", b"tenant"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -772,12 +822,17 @@ class FormatDescription(_message.Message):
     MEDIA_TYPE_FIELD_NUMBER: _builtins.int
     EXTENSION_FIELD_NUMBER: _builtins.int
     OPTIONS_SCHEMA_JSON_FIELD_NUMBER: _builtins.int
+    MEDIA_TYPES_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     media_type: _builtins.str
     extension: _builtins.str
     """with the dot"""
     options_schema_json: _builtins.str
     """JSON Schema 2020-12 of the options, as REST takes them: with platform_ids"""
+    @_builtins.property
+    def media_types(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """that files of this format may have; media_type is that of the default options"""
+
     def __init__(
         self,
         *,
@@ -785,14 +840,105 @@ class FormatDescription(_message.Message):
         media_type: _builtins.str = ...,
         extension: _builtins.str = ...,
         options_schema_json: _builtins.str = ...,
+        media_types: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["extension", b"extension", "media_type", b"media_type", "name", b"name", "options_schema_json", b"options_schema_json"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["extension", b"extension", "media_type", b"media_type", "media_types", b"media_types", "name", b"name", "options_schema_json", b"options_schema_json"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___FormatDescription: _TypeAlias = FormatDescription  # noqa: Y015
+
+@_typing.final
+class ListFieldsRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TENANT_FIELD_NUMBER: _builtins.int
+    COLLECTION_FIELD_NUMBER: _builtins.int
+    tenant: _builtins.str
+    collection: _builtins.str
+    """products or suppliers"""
+    def __init__(
+        self,
+        *,
+        tenant: _builtins.str = ...,
+        collection: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["collection", b"collection", "tenant", b"tenant"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListFieldsRequest: _TypeAlias = ListFieldsRequest  # noqa: Y015
+
+@_typing.final
+class ListFieldsResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FIELDS_FIELD_NUMBER: _builtins.int
+    SAMPLED_DOCUMENTS_FIELD_NUMBER: _builtins.int
+    TOTAL_DOCUMENTS_FIELD_NUMBER: _builtins.int
+    sampled_documents: _builtins.int
+    total_documents: _builtins.int
+    """of the collection, about"""
+    @_builtins.property
+    def fields(self) -> _containers.RepeatedCompositeFieldContainer[Global___CatalogueField]:
+        """in the order of the columns of an export, at most 2,000"""
+
+    def __init__(
+        self,
+        *,
+        fields: _abc.Iterable[Global___CatalogueField] | None = ...,
+        sampled_documents: _builtins.int = ...,
+        total_documents: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["fields", b"fields", "sampled_documents", b"sampled_documents", "total_documents", b"total_documents"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListFieldsResponse: _TypeAlias = ListFieldsResponse  # noqa: Y015
+
+@_typing.final
+class CatalogueField(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    TYPES_FIELD_NUMBER: _builtins.int
+    FILLED_DOCUMENTS_FIELD_NUMBER: _builtins.int
+    EXAMPLE_FIELD_NUMBER: _builtins.int
+    KEYED_BY_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """as in filters and include_fields"""
+    filled_documents: _builtins.int
+    """sampled documents in which it has a value"""
+    example: _builtins.str
+    """as it is in a CSV file, at most 100 characters"""
+    keyed_by: _builtins.str
+    """what its last key is, and all those beside it: locale, currency, or empty"""
+    @_builtins.property
+    def types(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """string, bool, int, long, double, decimal, date, objectId, binData, null, array, other"""
+
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        types: _abc.Iterable[_builtins.str] | None = ...,
+        filled_documents: _builtins.int = ...,
+        example: _builtins.str = ...,
+        keyed_by: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["example", b"example", "filled_documents", b"filled_documents", "keyed_by", b"keyed_by", "name", b"name", "types", b"types"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CatalogueField: _TypeAlias = CatalogueField  # noqa: Y015
 
 @_typing.final
 class GetJobUsageRequest(_message.Message):
@@ -889,7 +1035,115 @@ class GetJobFileResponse(_message.Message):
 Global___GetJobFileResponse: _TypeAlias = GetJobFileResponse  # noqa: Y015
 
 @_typing.final
-class ListCompletionsRequest(_message.Message):
+class BatchGetJobFilesRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REQUESTS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def requests(self) -> _containers.RepeatedCompositeFieldContainer[Global___GetJobFileRequest]:
+        """at most 50"""
+
+    def __init__(
+        self,
+        *,
+        requests: _abc.Iterable[Global___GetJobFileRequest] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["requests", b"requests"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___BatchGetJobFilesRequest: _TypeAlias = BatchGetJobFilesRequest  # noqa: Y015
+
+@_typing.final
+class BatchGetJobFilesResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FILES_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def files(self) -> _containers.RepeatedCompositeFieldContainer[Global___JobFile]:
+        """without the jobs' options"""
+
+    def __init__(
+        self,
+        *,
+        files: _abc.Iterable[Global___JobFile] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["files", b"files"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___BatchGetJobFilesResponse: _TypeAlias = BatchGetJobFilesResponse  # noqa: Y015
+
+@_typing.final
+class NoteDeliveriesRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    @_typing.final
+    class Note(_message.Message):
+        """A job that was deleted and requested again has the same id; `created_at` says which one is meant."""
+
+        DESCRIPTOR: _descriptor.Descriptor
+
+        JOB_ID_FIELD_NUMBER: _builtins.int
+        CREATED_AT_FIELD_NUMBER: _builtins.int
+        HAS_DELIVERIES_FIELD_NUMBER: _builtins.int
+        job_id: _builtins.str
+        has_deliveries: _builtins.bool
+        """false changes nothing where something is noted already"""
+        @_builtins.property
+        def created_at(self) -> _timestamp_pb2.Timestamp: ...
+        def __init__(
+            self,
+            *,
+            job_id: _builtins.str = ...,
+            created_at: _timestamp_pb2.Timestamp | None = ...,
+            has_deliveries: _builtins.bool = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _typing.Literal["created_at", b"created_at"]  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["created_at", b"created_at", "has_deliveries", b"has_deliveries", "job_id", b"job_id"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    NOTES_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def notes(self) -> _containers.RepeatedCompositeFieldContainer[Global___NoteDeliveriesRequest.Note]:
+        """at most 50"""
+
+    def __init__(
+        self,
+        *,
+        notes: _abc.Iterable[Global___NoteDeliveriesRequest.Note] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["notes", b"notes"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___NoteDeliveriesRequest: _TypeAlias = NoteDeliveriesRequest  # noqa: Y015
+
+@_typing.final
+class NoteDeliveriesResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___NoteDeliveriesResponse: _TypeAlias = NoteDeliveriesResponse  # noqa: Y015
+
+@_typing.final
+class ListEndedJobsRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     SINCE_FIELD_NUMBER: _builtins.int
@@ -900,7 +1154,7 @@ class ListCompletionsRequest(_message.Message):
     page_token: _builtins.str
     @_builtins.property
     def since(self) -> _timestamp_pb2.Timestamp:
-        """completed at this time or later; ignored with a page_token"""
+        """ended at this time or later; ignored with a page_token"""
 
     def __init__(
         self,
@@ -915,10 +1169,10 @@ class ListCompletionsRequest(_message.Message):
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___ListCompletionsRequest: _TypeAlias = ListCompletionsRequest  # noqa: Y015
+Global___ListEndedJobsRequest: _TypeAlias = ListEndedJobsRequest  # noqa: Y015
 
 @_typing.final
-class ListCompletionsResponse(_message.Message):
+class ListEndedJobsResponse(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     FILES_FIELD_NUMBER: _builtins.int
@@ -939,4 +1193,271 @@ class ListCompletionsResponse(_message.Message):
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___ListCompletionsResponse: _TypeAlias = ListCompletionsResponse  # noqa: Y015
+Global___ListEndedJobsResponse: _TypeAlias = ListEndedJobsResponse  # noqa: Y015
+
+@_typing.final
+class GetJobReportRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TENANT_FIELD_NUMBER: _builtins.int
+    JOB_ID_FIELD_NUMBER: _builtins.int
+    tenant: _builtins.str
+    job_id: _builtins.str
+    def __init__(
+        self,
+        *,
+        tenant: _builtins.str = ...,
+        job_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["job_id", b"job_id", "tenant", b"tenant"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetJobReportRequest: _TypeAlias = GetJobReportRequest  # noqa: Y015
+
+@_typing.final
+class GetJobReportResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ROWS_FIELD_NUMBER: _builtins.int
+    COUNTS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def rows(self) -> _containers.RepeatedCompositeFieldContainer[Global___ReportedRow]:
+        """the first 100"""
+
+    @_builtins.property
+    def counts(self) -> _containers.RepeatedCompositeFieldContainer[Global___ReportCount]: ...
+    def __init__(
+        self,
+        *,
+        rows: _abc.Iterable[Global___ReportedRow] | None = ...,
+        counts: _abc.Iterable[Global___ReportCount] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["counts", b"counts", "rows", b"rows"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetJobReportResponse: _TypeAlias = GetJobReportResponse  # noqa: Y015
+
+@_typing.final
+class ReportedRow(_message.Message):
+    """A row that was left out, or a text that was cut."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ROW_ID_FIELD_NUMBER: _builtins.int
+    COLUMN_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    row_id: _builtins.str
+    """the product's id as exported"""
+    column: _builtins.str
+    """the header"""
+    reason: _builtins.str
+    """skipped_row, cut_text; there may be more"""
+    def __init__(
+        self,
+        *,
+        row_id: _builtins.str = ...,
+        column: _builtins.str = ...,
+        reason: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["column", b"column", "reason", b"reason", "row_id", b"row_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReportedRow: _TypeAlias = ReportedRow  # noqa: Y015
+
+@_typing.final
+class ReportCount(_message.Message):
+    """How many rows there are with the same column and reason."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    COLUMN_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    ROWS_FIELD_NUMBER: _builtins.int
+    column: _builtins.str
+    reason: _builtins.str
+    rows: _builtins.int
+    def __init__(
+        self,
+        *,
+        column: _builtins.str = ...,
+        reason: _builtins.str = ...,
+        rows: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["column", b"column", "reason", b"reason", "rows", b"rows"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReportCount: _TypeAlias = ReportCount  # noqa: Y015
+
+@_typing.final
+class PreviewJobRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TENANT_FIELD_NUMBER: _builtins.int
+    FORMAT_FIELD_NUMBER: _builtins.int
+    OPTIONS_JSON_FIELD_NUMBER: _builtins.int
+    PROFILE_ID_FIELD_NUMBER: _builtins.int
+    tenant: _builtins.str
+    format: _builtins.str
+    options_json: _builtins.str
+    """as in CreateJobRequest"""
+    profile_id: _builtins.str
+    """as in CreateJobRequest"""
+    def __init__(
+        self,
+        *,
+        tenant: _builtins.str = ...,
+        format: _builtins.str = ...,
+        options_json: _builtins.str = ...,
+        profile_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["format", b"format", "options_json", b"options_json", "profile_id", b"profile_id", "tenant", b"tenant"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PreviewJobRequest: _TypeAlias = PreviewJobRequest  # noqa: Y015
+
+@_typing.final
+class PreviewJobResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PROBLEMS_FIELD_NUMBER: _builtins.int
+    WARNINGS_FIELD_NUMBER: _builtins.int
+    COLUMNS_FIELD_NUMBER: _builtins.int
+    ROWS_FIELD_NUMBER: _builtins.int
+    IS_ESTIMATE_FIELD_NUMBER: _builtins.int
+    SIZE_BYTES_FIELD_NUMBER: _builtins.int
+    DURATION_FIELD_NUMBER: _builtins.int
+    SAMPLE_FIELD_NUMBER: _builtins.int
+    rows: _builtins.int
+    """absent: not known"""
+    is_estimate: _builtins.bool
+    """rows was not counted exactly"""
+    size_bytes: _builtins.int
+    """about"""
+    sample: _builtins.str
+    """the first rows as the file has them, at most 64 KiB; packed and binary formats as CSV"""
+    @_builtins.property
+    def problems(self) -> _containers.RepeatedCompositeFieldContainer[Global___FieldProblem]:
+        """why the job would be refused, or fail"""
+
+    @_builtins.property
+    def warnings(self) -> _containers.RepeatedCompositeFieldContainer[Global___Warning]: ...
+    @_builtins.property
+    def columns(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """of the first products; empty for formats without columns"""
+
+    @_builtins.property
+    def duration(self) -> _duration_pb2.Duration:
+        """about; absent if no such file was made before"""
+
+    def __init__(
+        self,
+        *,
+        problems: _abc.Iterable[Global___FieldProblem] | None = ...,
+        warnings: _abc.Iterable[Global___Warning] | None = ...,
+        columns: _abc.Iterable[_builtins.str] | None = ...,
+        rows: _builtins.int | None = ...,
+        is_estimate: _builtins.bool = ...,
+        size_bytes: _builtins.int | None = ...,
+        duration: _duration_pb2.Duration | None = ...,
+        sample: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_rows", b"_rows", "_size_bytes", b"_size_bytes", "duration", b"duration", "rows", b"rows", "size_bytes", b"size_bytes"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_rows", b"_rows", "_size_bytes", b"_size_bytes", "columns", b"columns", "duration", b"duration", "is_estimate", b"is_estimate", "problems", b"problems", "rows", b"rows", "sample", b"sample", "size_bytes", b"size_bytes", "warnings", b"warnings"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__rows: _TypeAlias = _typing.Literal["rows"]  # noqa: Y015
+    _WhichOneofArgType__rows: _TypeAlias = _typing.Literal["_rows", b"_rows"]  # noqa: Y015
+    _WhichOneofReturnType__size_bytes: _TypeAlias = _typing.Literal["size_bytes"]  # noqa: Y015
+    _WhichOneofArgType__size_bytes: _TypeAlias = _typing.Literal["_size_bytes", b"_size_bytes"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__rows) -> _WhichOneofReturnType__rows | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__size_bytes) -> _WhichOneofReturnType__size_bytes | None: ...
+
+Global___PreviewJobResponse: _TypeAlias = PreviewJobResponse  # noqa: Y015
+
+@_typing.final
+class FieldProblem(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FIELD_FIELD_NUMBER: _builtins.int
+    MESSAGE_FIELD_NUMBER: _builtins.int
+    field: _builtins.str
+    """an option, such as columns[3].template"""
+    message: _builtins.str
+    def __init__(
+        self,
+        *,
+        field: _builtins.str = ...,
+        message: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["field", b"field", "message", b"message"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___FieldProblem: _TypeAlias = FieldProblem  # noqa: Y015
+
+@_typing.final
+class WaitJobRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TENANT_FIELD_NUMBER: _builtins.int
+    JOB_ID_FIELD_NUMBER: _builtins.int
+    TIMEOUT_FIELD_NUMBER: _builtins.int
+    tenant: _builtins.str
+    job_id: _builtins.str
+    @_builtins.property
+    def timeout(self) -> _duration_pb2.Duration:
+        """at most, and by default, 60 seconds"""
+
+    def __init__(
+        self,
+        *,
+        tenant: _builtins.str = ...,
+        job_id: _builtins.str = ...,
+        timeout: _duration_pb2.Duration | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["timeout", b"timeout"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["job_id", b"job_id", "tenant", b"tenant", "timeout", b"timeout"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___WaitJobRequest: _TypeAlias = WaitJobRequest  # noqa: Y015
+
+@_typing.final
+class WaitJobResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    JOB_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def job(self) -> Global___Job: ...
+    def __init__(
+        self,
+        *,
+        job: Global___Job | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["job", b"job"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["job", b"job"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___WaitJobResponse: _TypeAlias = WaitJobResponse  # noqa: Y015

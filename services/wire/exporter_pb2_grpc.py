@@ -44,6 +44,11 @@ class ExporterServiceStub:
                 request_serializer=catalog_dot_exports_dot_v1_dot_exporter__pb2.CheckJobRequest.SerializeToString,
                 response_deserializer=catalog_dot_exports_dot_v1_dot_exporter__pb2.CheckJobResponse.FromString,
                 _registered_method=True)
+        self.PreviewJob = channel.unary_unary(
+                '/catalog.exports.v1.ExporterService/PreviewJob',
+                request_serializer=catalog_dot_exports_dot_v1_dot_exporter__pb2.PreviewJobRequest.SerializeToString,
+                response_deserializer=catalog_dot_exports_dot_v1_dot_exporter__pb2.PreviewJobResponse.FromString,
+                _registered_method=True)
         self.GetJob = channel.unary_unary(
                 '/catalog.exports.v1.ExporterService/GetJob',
                 request_serializer=catalog_dot_exports_dot_v1_dot_exporter__pb2.GetJobRequest.SerializeToString,
@@ -53,6 +58,11 @@ class ExporterServiceStub:
                 '/catalog.exports.v1.ExporterService/ListJobs',
                 request_serializer=catalog_dot_exports_dot_v1_dot_exporter__pb2.ListJobsRequest.SerializeToString,
                 response_deserializer=catalog_dot_exports_dot_v1_dot_exporter__pb2.ListJobsResponse.FromString,
+                _registered_method=True)
+        self.GetJobReport = channel.unary_unary(
+                '/catalog.exports.v1.ExporterService/GetJobReport',
+                request_serializer=catalog_dot_exports_dot_v1_dot_exporter__pb2.GetJobReportRequest.SerializeToString,
+                response_deserializer=catalog_dot_exports_dot_v1_dot_exporter__pb2.GetJobReportResponse.FromString,
                 _registered_method=True)
         self.CancelJob = channel.unary_unary(
                 '/catalog.exports.v1.ExporterService/CancelJob',
@@ -74,6 +84,11 @@ class ExporterServiceStub:
                 request_serializer=catalog_dot_exports_dot_v1_dot_exporter__pb2.WatchJobRequest.SerializeToString,
                 response_deserializer=catalog_dot_exports_dot_v1_dot_exporter__pb2.WatchJobResponse.FromString,
                 _registered_method=True)
+        self.WaitJob = channel.unary_unary(
+                '/catalog.exports.v1.ExporterService/WaitJob',
+                request_serializer=catalog_dot_exports_dot_v1_dot_exporter__pb2.WaitJobRequest.SerializeToString,
+                response_deserializer=catalog_dot_exports_dot_v1_dot_exporter__pb2.WaitJobResponse.FromString,
+                _registered_method=True)
         self.WatchChanges = channel.unary_stream(
                 '/catalog.exports.v1.ExporterService/WatchChanges',
                 request_serializer=catalog_dot_exports_dot_v1_dot_exporter__pb2.WatchChangesRequest.SerializeToString,
@@ -83,6 +98,11 @@ class ExporterServiceStub:
                 '/catalog.exports.v1.ExporterService/ListFormats',
                 request_serializer=catalog_dot_exports_dot_v1_dot_exporter__pb2.ListFormatsRequest.SerializeToString,
                 response_deserializer=catalog_dot_exports_dot_v1_dot_exporter__pb2.ListFormatsResponse.FromString,
+                _registered_method=True)
+        self.ListFields = channel.unary_unary(
+                '/catalog.exports.v1.ExporterService/ListFields',
+                request_serializer=catalog_dot_exports_dot_v1_dot_exporter__pb2.ListFieldsRequest.SerializeToString,
+                response_deserializer=catalog_dot_exports_dot_v1_dot_exporter__pb2.ListFieldsResponse.FromString,
                 _registered_method=True)
         self.GetJobUsage = channel.unary_unary(
                 '/catalog.exports.v1.ExporterService/GetJobUsage',
@@ -94,10 +114,20 @@ class ExporterServiceStub:
                 request_serializer=catalog_dot_exports_dot_v1_dot_exporter__pb2.GetJobFileRequest.SerializeToString,
                 response_deserializer=catalog_dot_exports_dot_v1_dot_exporter__pb2.GetJobFileResponse.FromString,
                 _registered_method=True)
-        self.ListCompletions = channel.unary_unary(
-                '/catalog.exports.v1.ExporterService/ListCompletions',
-                request_serializer=catalog_dot_exports_dot_v1_dot_exporter__pb2.ListCompletionsRequest.SerializeToString,
-                response_deserializer=catalog_dot_exports_dot_v1_dot_exporter__pb2.ListCompletionsResponse.FromString,
+        self.BatchGetJobFiles = channel.unary_unary(
+                '/catalog.exports.v1.ExporterService/BatchGetJobFiles',
+                request_serializer=catalog_dot_exports_dot_v1_dot_exporter__pb2.BatchGetJobFilesRequest.SerializeToString,
+                response_deserializer=catalog_dot_exports_dot_v1_dot_exporter__pb2.BatchGetJobFilesResponse.FromString,
+                _registered_method=True)
+        self.NoteDeliveries = channel.unary_unary(
+                '/catalog.exports.v1.ExporterService/NoteDeliveries',
+                request_serializer=catalog_dot_exports_dot_v1_dot_exporter__pb2.NoteDeliveriesRequest.SerializeToString,
+                response_deserializer=catalog_dot_exports_dot_v1_dot_exporter__pb2.NoteDeliveriesResponse.FromString,
+                _registered_method=True)
+        self.ListEndedJobs = channel.unary_unary(
+                '/catalog.exports.v1.ExporterService/ListEndedJobs',
+                request_serializer=catalog_dot_exports_dot_v1_dot_exporter__pb2.ListEndedJobsRequest.SerializeToString,
+                response_deserializer=catalog_dot_exports_dot_v1_dot_exporter__pb2.ListEndedJobsResponse.FromString,
                 _registered_method=True)
 
 
@@ -119,6 +149,13 @@ class ExporterServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def PreviewJob(self, request, context):
+        """What CreateJob would make with this request, within about two seconds. Nothing is stored. Fails like CheckJob.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def GetJob(self, request, context):
         """Missing associated documentation comment in .proto file."""
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -127,6 +164,13 @@ class ExporterServiceServicer:
 
     def ListJobs(self, request, context):
         """Newest first.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetJobReport(self, request, context):
+        """What the columns of the request did to single rows of a completed job's file.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -160,6 +204,13 @@ class ExporterServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def WaitJob(self, request, context):
+        """Returns the job once it has ended, or as it is when the time is over.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def WatchChanges(self, request, context):
         """Says which jobs of all tenants may have changed, from now on. For a process at which many clients wait for jobs.
         """
@@ -169,6 +220,13 @@ class ExporterServiceServicer:
 
     def ListFormats(self, request, context):
         """Lists the formats with the JSON Schema of their options.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListFields(self, request, context):
+        """Lists the fields of a catalogue, from a sample within two seconds.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -188,8 +246,22 @@ class ExporterServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
-    def ListCompletions(self, request, context):
-        """For the same services: completed jobs of all tenants in the order of their completion.
+    def BatchGetJobFiles(self, request, context):
+        """The same for several jobs; those that do not exist are left out.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def NoteDeliveries(self, request, context):
+        """Notes whether jobs have deliveries, which is shown in `has_deliveries`. Jobs that do not exist are ignored.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListEndedJobs(self, request, context):
+        """For the same services: ended jobs of all tenants in the order of their ends.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -208,6 +280,11 @@ def add_ExporterServiceServicer_to_server(servicer, server):
                     request_deserializer=catalog_dot_exports_dot_v1_dot_exporter__pb2.CheckJobRequest.FromString,
                     response_serializer=catalog_dot_exports_dot_v1_dot_exporter__pb2.CheckJobResponse.SerializeToString,
             ),
+            'PreviewJob': grpc.unary_unary_rpc_method_handler(
+                    servicer.PreviewJob,
+                    request_deserializer=catalog_dot_exports_dot_v1_dot_exporter__pb2.PreviewJobRequest.FromString,
+                    response_serializer=catalog_dot_exports_dot_v1_dot_exporter__pb2.PreviewJobResponse.SerializeToString,
+            ),
             'GetJob': grpc.unary_unary_rpc_method_handler(
                     servicer.GetJob,
                     request_deserializer=catalog_dot_exports_dot_v1_dot_exporter__pb2.GetJobRequest.FromString,
@@ -217,6 +294,11 @@ def add_ExporterServiceServicer_to_server(servicer, server):
                     servicer.ListJobs,
                     request_deserializer=catalog_dot_exports_dot_v1_dot_exporter__pb2.ListJobsRequest.FromString,
                     response_serializer=catalog_dot_exports_dot_v1_dot_exporter__pb2.ListJobsResponse.SerializeToString,
+            ),
+            'GetJobReport': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetJobReport,
+                    request_deserializer=catalog_dot_exports_dot_v1_dot_exporter__pb2.GetJobReportRequest.FromString,
+                    response_serializer=catalog_dot_exports_dot_v1_dot_exporter__pb2.GetJobReportResponse.SerializeToString,
             ),
             'CancelJob': grpc.unary_unary_rpc_method_handler(
                     servicer.CancelJob,
@@ -238,6 +320,11 @@ def add_ExporterServiceServicer_to_server(servicer, server):
                     request_deserializer=catalog_dot_exports_dot_v1_dot_exporter__pb2.WatchJobRequest.FromString,
                     response_serializer=catalog_dot_exports_dot_v1_dot_exporter__pb2.WatchJobResponse.SerializeToString,
             ),
+            'WaitJob': grpc.unary_unary_rpc_method_handler(
+                    servicer.WaitJob,
+                    request_deserializer=catalog_dot_exports_dot_v1_dot_exporter__pb2.WaitJobRequest.FromString,
+                    response_serializer=catalog_dot_exports_dot_v1_dot_exporter__pb2.WaitJobResponse.SerializeToString,
+            ),
             'WatchChanges': grpc.unary_stream_rpc_method_handler(
                     servicer.WatchChanges,
                     request_deserializer=catalog_dot_exports_dot_v1_dot_exporter__pb2.WatchChangesRequest.FromString,
@@ -247,6 +334,11 @@ def add_ExporterServiceServicer_to_server(servicer, server):
                     servicer.ListFormats,
                     request_deserializer=catalog_dot_exports_dot_v1_dot_exporter__pb2.ListFormatsRequest.FromString,
                     response_serializer=catalog_dot_exports_dot_v1_dot_exporter__pb2.ListFormatsResponse.SerializeToString,
+            ),
+            'ListFields': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListFields,
+                    request_deserializer=catalog_dot_exports_dot_v1_dot_exporter__pb2.ListFieldsRequest.FromString,
+                    response_serializer=catalog_dot_exports_dot_v1_dot_exporter__pb2.ListFieldsResponse.SerializeToString,
             ),
             'GetJobUsage': grpc.unary_unary_rpc_method_handler(
                     servicer.GetJobUsage,
@@ -258,10 +350,20 @@ def add_ExporterServiceServicer_to_server(servicer, server):
                     request_deserializer=catalog_dot_exports_dot_v1_dot_exporter__pb2.GetJobFileRequest.FromString,
                     response_serializer=catalog_dot_exports_dot_v1_dot_exporter__pb2.GetJobFileResponse.SerializeToString,
             ),
-            'ListCompletions': grpc.unary_unary_rpc_method_handler(
-                    servicer.ListCompletions,
-                    request_deserializer=catalog_dot_exports_dot_v1_dot_exporter__pb2.ListCompletionsRequest.FromString,
-                    response_serializer=catalog_dot_exports_dot_v1_dot_exporter__pb2.ListCompletionsResponse.SerializeToString,
+            'BatchGetJobFiles': grpc.unary_unary_rpc_method_handler(
+                    servicer.BatchGetJobFiles,
+                    request_deserializer=catalog_dot_exports_dot_v1_dot_exporter__pb2.BatchGetJobFilesRequest.FromString,
+                    response_serializer=catalog_dot_exports_dot_v1_dot_exporter__pb2.BatchGetJobFilesResponse.SerializeToString,
+            ),
+            'NoteDeliveries': grpc.unary_unary_rpc_method_handler(
+                    servicer.NoteDeliveries,
+                    request_deserializer=catalog_dot_exports_dot_v1_dot_exporter__pb2.NoteDeliveriesRequest.FromString,
+                    response_serializer=catalog_dot_exports_dot_v1_dot_exporter__pb2.NoteDeliveriesResponse.SerializeToString,
+            ),
+            'ListEndedJobs': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListEndedJobs,
+                    request_deserializer=catalog_dot_exports_dot_v1_dot_exporter__pb2.ListEndedJobsRequest.FromString,
+                    response_serializer=catalog_dot_exports_dot_v1_dot_exporter__pb2.ListEndedJobsResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -329,6 +431,33 @@ class ExporterService:
             _registered_method=True)
 
     @staticmethod
+    def PreviewJob(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/catalog.exports.v1.ExporterService/PreviewJob',
+            catalog_dot_exports_dot_v1_dot_exporter__pb2.PreviewJobRequest.SerializeToString,
+            catalog_dot_exports_dot_v1_dot_exporter__pb2.PreviewJobResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
     def GetJob(request,
             target,
             options=(),
@@ -372,6 +501,33 @@ class ExporterService:
             '/catalog.exports.v1.ExporterService/ListJobs',
             catalog_dot_exports_dot_v1_dot_exporter__pb2.ListJobsRequest.SerializeToString,
             catalog_dot_exports_dot_v1_dot_exporter__pb2.ListJobsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetJobReport(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/catalog.exports.v1.ExporterService/GetJobReport',
+            catalog_dot_exports_dot_v1_dot_exporter__pb2.GetJobReportRequest.SerializeToString,
+            catalog_dot_exports_dot_v1_dot_exporter__pb2.GetJobReportResponse.FromString,
             options,
             channel_credentials,
             insecure,
@@ -491,6 +647,33 @@ class ExporterService:
             _registered_method=True)
 
     @staticmethod
+    def WaitJob(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/catalog.exports.v1.ExporterService/WaitJob',
+            catalog_dot_exports_dot_v1_dot_exporter__pb2.WaitJobRequest.SerializeToString,
+            catalog_dot_exports_dot_v1_dot_exporter__pb2.WaitJobResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
     def WatchChanges(request,
             target,
             options=(),
@@ -534,6 +717,33 @@ class ExporterService:
             '/catalog.exports.v1.ExporterService/ListFormats',
             catalog_dot_exports_dot_v1_dot_exporter__pb2.ListFormatsRequest.SerializeToString,
             catalog_dot_exports_dot_v1_dot_exporter__pb2.ListFormatsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListFields(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/catalog.exports.v1.ExporterService/ListFields',
+            catalog_dot_exports_dot_v1_dot_exporter__pb2.ListFieldsRequest.SerializeToString,
+            catalog_dot_exports_dot_v1_dot_exporter__pb2.ListFieldsResponse.FromString,
             options,
             channel_credentials,
             insecure,
@@ -599,7 +809,7 @@ class ExporterService:
             _registered_method=True)
 
     @staticmethod
-    def ListCompletions(request,
+    def BatchGetJobFiles(request,
             target,
             options=(),
             channel_credentials=None,
@@ -612,9 +822,63 @@ class ExporterService:
         return grpc.experimental.unary_unary(
             request,
             target,
-            '/catalog.exports.v1.ExporterService/ListCompletions',
-            catalog_dot_exports_dot_v1_dot_exporter__pb2.ListCompletionsRequest.SerializeToString,
-            catalog_dot_exports_dot_v1_dot_exporter__pb2.ListCompletionsResponse.FromString,
+            '/catalog.exports.v1.ExporterService/BatchGetJobFiles',
+            catalog_dot_exports_dot_v1_dot_exporter__pb2.BatchGetJobFilesRequest.SerializeToString,
+            catalog_dot_exports_dot_v1_dot_exporter__pb2.BatchGetJobFilesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def NoteDeliveries(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/catalog.exports.v1.ExporterService/NoteDeliveries',
+            catalog_dot_exports_dot_v1_dot_exporter__pb2.NoteDeliveriesRequest.SerializeToString,
+            catalog_dot_exports_dot_v1_dot_exporter__pb2.NoteDeliveriesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListEndedJobs(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/catalog.exports.v1.ExporterService/ListEndedJobs',
+            catalog_dot_exports_dot_v1_dot_exporter__pb2.ListEndedJobsRequest.SerializeToString,
+            catalog_dot_exports_dot_v1_dot_exporter__pb2.ListEndedJobsResponse.FromString,
             options,
             channel_credentials,
             insecure,

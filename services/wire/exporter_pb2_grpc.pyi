@@ -42,9 +42,13 @@ class ExporterServiceStub:
     """
     CheckJob: _grpc.UnaryUnaryMultiCallable[_exporter_pb2.CheckJobRequest, _exporter_pb2.CheckJobResponse]
     """Fails as CreateJob would, whatever the catalogue contains. Nothing is stored."""
+    PreviewJob: _grpc.UnaryUnaryMultiCallable[_exporter_pb2.PreviewJobRequest, _exporter_pb2.PreviewJobResponse]
+    """What CreateJob would make with this request, within about two seconds. Nothing is stored. Fails like CheckJob."""
     GetJob: _grpc.UnaryUnaryMultiCallable[_exporter_pb2.GetJobRequest, _exporter_pb2.GetJobResponse]
     ListJobs: _grpc.UnaryUnaryMultiCallable[_exporter_pb2.ListJobsRequest, _exporter_pb2.ListJobsResponse]
     """Newest first."""
+    GetJobReport: _grpc.UnaryUnaryMultiCallable[_exporter_pb2.GetJobReportRequest, _exporter_pb2.GetJobReportResponse]
+    """What the columns of the request did to single rows of a completed job's file."""
     CancelJob: _grpc.UnaryUnaryMultiCallable[_exporter_pb2.CancelJobRequest, _exporter_pb2.CancelJobResponse]
     """Cancels a live job. Fails with FAILED_PRECONDITION if the job has ended."""
     RetryJob: _grpc.UnaryUnaryMultiCallable[_exporter_pb2.RetryJobRequest, _exporter_pb2.RetryJobResponse]
@@ -53,16 +57,24 @@ class ExporterServiceStub:
     """Deletes an ended job and its file."""
     WatchJob: _grpc.UnaryStreamMultiCallable[_exporter_pb2.WatchJobRequest, _exporter_pb2.WatchJobResponse]
     """Sends the job now and after every change, until it has ended."""
+    WaitJob: _grpc.UnaryUnaryMultiCallable[_exporter_pb2.WaitJobRequest, _exporter_pb2.WaitJobResponse]
+    """Returns the job once it has ended, or as it is when the time is over."""
     WatchChanges: _grpc.UnaryStreamMultiCallable[_exporter_pb2.WatchChangesRequest, _exporter_pb2.WatchChangesResponse]
     """Says which jobs of all tenants may have changed, from now on. For a process at which many clients wait for jobs."""
     ListFormats: _grpc.UnaryUnaryMultiCallable[_exporter_pb2.ListFormatsRequest, _exporter_pb2.ListFormatsResponse]
     """Lists the formats with the JSON Schema of their options."""
+    ListFields: _grpc.UnaryUnaryMultiCallable[_exporter_pb2.ListFieldsRequest, _exporter_pb2.ListFieldsResponse]
+    """Lists the fields of a catalogue, from a sample within two seconds."""
     GetJobUsage: _grpc.UnaryUnaryMultiCallable[_exporter_pb2.GetJobUsageRequest, _exporter_pb2.GetJobUsageResponse]
     """The tenant's limits and how much of them is used."""
     GetJobFile: _grpc.UnaryUnaryMultiCallable[_exporter_pb2.GetJobFileRequest, _exporter_pb2.GetJobFileResponse]
     """For services that read files from the artifact store: a job and the location of its file."""
-    ListCompletions: _grpc.UnaryUnaryMultiCallable[_exporter_pb2.ListCompletionsRequest, _exporter_pb2.ListCompletionsResponse]
-    """For the same services: completed jobs of all tenants in the order of their completion."""
+    BatchGetJobFiles: _grpc.UnaryUnaryMultiCallable[_exporter_pb2.BatchGetJobFilesRequest, _exporter_pb2.BatchGetJobFilesResponse]
+    """The same for several jobs; those that do not exist are left out."""
+    NoteDeliveries: _grpc.UnaryUnaryMultiCallable[_exporter_pb2.NoteDeliveriesRequest, _exporter_pb2.NoteDeliveriesResponse]
+    """Notes whether jobs have deliveries, which is shown in `has_deliveries`. Jobs that do not exist are ignored."""
+    ListEndedJobs: _grpc.UnaryUnaryMultiCallable[_exporter_pb2.ListEndedJobsRequest, _exporter_pb2.ListEndedJobsResponse]
+    """For the same services: ended jobs of all tenants in the order of their ends."""
 
 @_typing.type_check_only
 class ExporterServiceAsyncStub(ExporterServiceStub):
@@ -73,9 +85,13 @@ class ExporterServiceAsyncStub(ExporterServiceStub):
     """
     CheckJob: _aio.UnaryUnaryMultiCallable[_exporter_pb2.CheckJobRequest, _exporter_pb2.CheckJobResponse]  # type: ignore[assignment]
     """Fails as CreateJob would, whatever the catalogue contains. Nothing is stored."""
+    PreviewJob: _aio.UnaryUnaryMultiCallable[_exporter_pb2.PreviewJobRequest, _exporter_pb2.PreviewJobResponse]  # type: ignore[assignment]
+    """What CreateJob would make with this request, within about two seconds. Nothing is stored. Fails like CheckJob."""
     GetJob: _aio.UnaryUnaryMultiCallable[_exporter_pb2.GetJobRequest, _exporter_pb2.GetJobResponse]  # type: ignore[assignment]
     ListJobs: _aio.UnaryUnaryMultiCallable[_exporter_pb2.ListJobsRequest, _exporter_pb2.ListJobsResponse]  # type: ignore[assignment]
     """Newest first."""
+    GetJobReport: _aio.UnaryUnaryMultiCallable[_exporter_pb2.GetJobReportRequest, _exporter_pb2.GetJobReportResponse]  # type: ignore[assignment]
+    """What the columns of the request did to single rows of a completed job's file."""
     CancelJob: _aio.UnaryUnaryMultiCallable[_exporter_pb2.CancelJobRequest, _exporter_pb2.CancelJobResponse]  # type: ignore[assignment]
     """Cancels a live job. Fails with FAILED_PRECONDITION if the job has ended."""
     RetryJob: _aio.UnaryUnaryMultiCallable[_exporter_pb2.RetryJobRequest, _exporter_pb2.RetryJobResponse]  # type: ignore[assignment]
@@ -84,16 +100,24 @@ class ExporterServiceAsyncStub(ExporterServiceStub):
     """Deletes an ended job and its file."""
     WatchJob: _aio.UnaryStreamMultiCallable[_exporter_pb2.WatchJobRequest, _exporter_pb2.WatchJobResponse]  # type: ignore[assignment]
     """Sends the job now and after every change, until it has ended."""
+    WaitJob: _aio.UnaryUnaryMultiCallable[_exporter_pb2.WaitJobRequest, _exporter_pb2.WaitJobResponse]  # type: ignore[assignment]
+    """Returns the job once it has ended, or as it is when the time is over."""
     WatchChanges: _aio.UnaryStreamMultiCallable[_exporter_pb2.WatchChangesRequest, _exporter_pb2.WatchChangesResponse]  # type: ignore[assignment]
     """Says which jobs of all tenants may have changed, from now on. For a process at which many clients wait for jobs."""
     ListFormats: _aio.UnaryUnaryMultiCallable[_exporter_pb2.ListFormatsRequest, _exporter_pb2.ListFormatsResponse]  # type: ignore[assignment]
     """Lists the formats with the JSON Schema of their options."""
+    ListFields: _aio.UnaryUnaryMultiCallable[_exporter_pb2.ListFieldsRequest, _exporter_pb2.ListFieldsResponse]  # type: ignore[assignment]
+    """Lists the fields of a catalogue, from a sample within two seconds."""
     GetJobUsage: _aio.UnaryUnaryMultiCallable[_exporter_pb2.GetJobUsageRequest, _exporter_pb2.GetJobUsageResponse]  # type: ignore[assignment]
     """The tenant's limits and how much of them is used."""
     GetJobFile: _aio.UnaryUnaryMultiCallable[_exporter_pb2.GetJobFileRequest, _exporter_pb2.GetJobFileResponse]  # type: ignore[assignment]
     """For services that read files from the artifact store: a job and the location of its file."""
-    ListCompletions: _aio.UnaryUnaryMultiCallable[_exporter_pb2.ListCompletionsRequest, _exporter_pb2.ListCompletionsResponse]  # type: ignore[assignment]
-    """For the same services: completed jobs of all tenants in the order of their completion."""
+    BatchGetJobFiles: _aio.UnaryUnaryMultiCallable[_exporter_pb2.BatchGetJobFilesRequest, _exporter_pb2.BatchGetJobFilesResponse]  # type: ignore[assignment]
+    """The same for several jobs; those that do not exist are left out."""
+    NoteDeliveries: _aio.UnaryUnaryMultiCallable[_exporter_pb2.NoteDeliveriesRequest, _exporter_pb2.NoteDeliveriesResponse]  # type: ignore[assignment]
+    """Notes whether jobs have deliveries, which is shown in `has_deliveries`. Jobs that do not exist are ignored."""
+    ListEndedJobs: _aio.UnaryUnaryMultiCallable[_exporter_pb2.ListEndedJobsRequest, _exporter_pb2.ListEndedJobsResponse]  # type: ignore[assignment]
+    """For the same services: ended jobs of all tenants in the order of their ends."""
 
 class ExporterServiceServicer(metaclass=_abc_1.ABCMeta):
     @_abc_1.abstractmethod
@@ -115,6 +139,14 @@ class ExporterServiceServicer(metaclass=_abc_1.ABCMeta):
         """Fails as CreateJob would, whatever the catalogue contains. Nothing is stored."""
 
     @_abc_1.abstractmethod
+    def PreviewJob(
+        self,
+        request: _exporter_pb2.PreviewJobRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_exporter_pb2.PreviewJobResponse, _abc.Awaitable[_exporter_pb2.PreviewJobResponse]]:
+        """What CreateJob would make with this request, within about two seconds. Nothing is stored. Fails like CheckJob."""
+
+    @_abc_1.abstractmethod
     def GetJob(
         self,
         request: _exporter_pb2.GetJobRequest,
@@ -128,6 +160,14 @@ class ExporterServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_exporter_pb2.ListJobsResponse, _abc.Awaitable[_exporter_pb2.ListJobsResponse]]:
         """Newest first."""
+
+    @_abc_1.abstractmethod
+    def GetJobReport(
+        self,
+        request: _exporter_pb2.GetJobReportRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_exporter_pb2.GetJobReportResponse, _abc.Awaitable[_exporter_pb2.GetJobReportResponse]]:
+        """What the columns of the request did to single rows of a completed job's file."""
 
     @_abc_1.abstractmethod
     def CancelJob(
@@ -162,6 +202,14 @@ class ExporterServiceServicer(metaclass=_abc_1.ABCMeta):
         """Sends the job now and after every change, until it has ended."""
 
     @_abc_1.abstractmethod
+    def WaitJob(
+        self,
+        request: _exporter_pb2.WaitJobRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_exporter_pb2.WaitJobResponse, _abc.Awaitable[_exporter_pb2.WaitJobResponse]]:
+        """Returns the job once it has ended, or as it is when the time is over."""
+
+    @_abc_1.abstractmethod
     def WatchChanges(
         self,
         request: _exporter_pb2.WatchChangesRequest,
@@ -176,6 +224,14 @@ class ExporterServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_exporter_pb2.ListFormatsResponse, _abc.Awaitable[_exporter_pb2.ListFormatsResponse]]:
         """Lists the formats with the JSON Schema of their options."""
+
+    @_abc_1.abstractmethod
+    def ListFields(
+        self,
+        request: _exporter_pb2.ListFieldsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_exporter_pb2.ListFieldsResponse, _abc.Awaitable[_exporter_pb2.ListFieldsResponse]]:
+        """Lists the fields of a catalogue, from a sample within two seconds."""
 
     @_abc_1.abstractmethod
     def GetJobUsage(
@@ -194,11 +250,27 @@ class ExporterServiceServicer(metaclass=_abc_1.ABCMeta):
         """For services that read files from the artifact store: a job and the location of its file."""
 
     @_abc_1.abstractmethod
-    def ListCompletions(
+    def BatchGetJobFiles(
         self,
-        request: _exporter_pb2.ListCompletionsRequest,
+        request: _exporter_pb2.BatchGetJobFilesRequest,
         context: _ServicerContext,
-    ) -> _typing.Union[_exporter_pb2.ListCompletionsResponse, _abc.Awaitable[_exporter_pb2.ListCompletionsResponse]]:
-        """For the same services: completed jobs of all tenants in the order of their completion."""
+    ) -> _typing.Union[_exporter_pb2.BatchGetJobFilesResponse, _abc.Awaitable[_exporter_pb2.BatchGetJobFilesResponse]]:
+        """The same for several jobs; those that do not exist are left out."""
+
+    @_abc_1.abstractmethod
+    def NoteDeliveries(
+        self,
+        request: _exporter_pb2.NoteDeliveriesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_exporter_pb2.NoteDeliveriesResponse, _abc.Awaitable[_exporter_pb2.NoteDeliveriesResponse]]:
+        """Notes whether jobs have deliveries, which is shown in `has_deliveries`. Jobs that do not exist are ignored."""
+
+    @_abc_1.abstractmethod
+    def ListEndedJobs(
+        self,
+        request: _exporter_pb2.ListEndedJobsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_exporter_pb2.ListEndedJobsResponse, _abc.Awaitable[_exporter_pb2.ListEndedJobsResponse]]:
+        """For the same services: ended jobs of all tenants in the order of their ends."""
 
 def add_ExporterServiceServicer_to_server(servicer: ExporterServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

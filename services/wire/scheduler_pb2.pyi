@@ -120,6 +120,7 @@ class Schedule(_message.Message):
     UPDATED_AT_FIELD_NUMBER: _builtins.int
     NEXT_RUN_AT_FIELD_NUMBER: _builtins.int
     LAST_RUN_FIELD_NUMBER: _builtins.int
+    PROFILE_ID_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """UUID"""
     tenant: _builtins.str
@@ -131,9 +132,13 @@ class Schedule(_message.Message):
     """IANA name"""
     is_active: _builtins.bool
     format: _builtins.str
+    """empty with a profile_id"""
     options_json: _builtins.str
+    """empty with a profile_id"""
     misfire: Global___MisfirePolicy.ValueType
     overlap: Global___OverlapPolicy.ValueType
+    profile_id: _builtins.str
+    """UUID of the profile whose newest version each run exports; empty without one"""
     @_builtins.property
     def jitter(self) -> _duration_pb2.Duration:
         """starts are spread over this time"""
@@ -167,10 +172,11 @@ class Schedule(_message.Message):
         updated_at: _timestamp_pb2.Timestamp | None = ...,
         next_run_at: _timestamp_pb2.Timestamp | None = ...,
         last_run: Global___Run | None = ...,
+        profile_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["created_at", b"created_at", "jitter", b"jitter", "last_run", b"last_run", "next_run_at", b"next_run_at", "updated_at", b"updated_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["created_at", b"created_at", "cron_expression", b"cron_expression", "format", b"format", "id", b"id", "is_active", b"is_active", "jitter", b"jitter", "last_run", b"last_run", "misfire", b"misfire", "next_run_at", b"next_run_at", "options_json", b"options_json", "overlap", b"overlap", "platform_id", b"platform_id", "schedule_name", b"schedule_name", "tenant", b"tenant", "timezone", b"timezone", "updated_at", b"updated_at"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["created_at", b"created_at", "cron_expression", b"cron_expression", "format", b"format", "id", b"id", "is_active", b"is_active", "jitter", b"jitter", "last_run", b"last_run", "misfire", b"misfire", "next_run_at", b"next_run_at", "options_json", b"options_json", "overlap", b"overlap", "platform_id", b"platform_id", "profile_id", b"profile_id", "schedule_name", b"schedule_name", "tenant", b"tenant", "timezone", b"timezone", "updated_at", b"updated_at"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -252,6 +258,7 @@ class CreateScheduleRequest(_message.Message):
     OVERLAP_FIELD_NUMBER: _builtins.int
     JITTER_FIELD_NUMBER: _builtins.int
     SCHEDULE_ID_FIELD_NUMBER: _builtins.int
+    PROFILE_ID_FIELD_NUMBER: _builtins.int
     tenant: _builtins.str
     platform_id: _builtins.str
     schedule_name: _builtins.str
@@ -268,6 +275,8 @@ class CreateScheduleRequest(_message.Message):
     overlap: Global___OverlapPolicy.ValueType
     schedule_id: _builtins.str
     """a UUID chosen by the caller, so that the call can be repeated; empty: the server chooses"""
+    profile_id: _builtins.str
+    """instead of format and options_json"""
     @_builtins.property
     def jitter(self) -> _duration_pb2.Duration:
         """whole seconds, at most an hour"""
@@ -287,10 +296,11 @@ class CreateScheduleRequest(_message.Message):
         overlap: Global___OverlapPolicy.ValueType = ...,
         jitter: _duration_pb2.Duration | None = ...,
         schedule_id: _builtins.str = ...,
+        profile_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_is_active", b"_is_active", "is_active", b"is_active", "jitter", b"jitter"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_is_active", b"_is_active", "cron_expression", b"cron_expression", "format", b"format", "is_active", b"is_active", "jitter", b"jitter", "misfire", b"misfire", "options_json", b"options_json", "overlap", b"overlap", "platform_id", b"platform_id", "schedule_id", b"schedule_id", "schedule_name", b"schedule_name", "tenant", b"tenant", "timezone", b"timezone"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_is_active", b"_is_active", "cron_expression", b"cron_expression", "format", b"format", "is_active", b"is_active", "jitter", b"jitter", "misfire", b"misfire", "options_json", b"options_json", "overlap", b"overlap", "platform_id", b"platform_id", "profile_id", b"profile_id", "schedule_id", b"schedule_id", "schedule_name", b"schedule_name", "tenant", b"tenant", "timezone", b"timezone"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__is_active: _TypeAlias = _typing.Literal["is_active"]  # noqa: Y015
     _WhichOneofArgType__is_active: _TypeAlias = _typing.Literal["_is_active", b"_is_active"]  # noqa: Y015
@@ -303,16 +313,20 @@ class CreateScheduleResponse(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     SCHEDULE_FIELD_NUMBER: _builtins.int
+    IS_REPLAY_FIELD_NUMBER: _builtins.int
+    is_replay: _builtins.bool
+    """an earlier call with this schedule_id has created it"""
     @_builtins.property
     def schedule(self) -> Global___Schedule: ...
     def __init__(
         self,
         *,
         schedule: Global___Schedule | None = ...,
+        is_replay: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["schedule", b"schedule"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["schedule", b"schedule"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["is_replay", b"is_replay", "schedule", b"schedule"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -368,12 +382,21 @@ class ListSchedulesRequest(_message.Message):
     PLATFORM_ID_FIELD_NUMBER: _builtins.int
     PAGE_SIZE_FIELD_NUMBER: _builtins.int
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    IS_ACTIVE_FIELD_NUMBER: _builtins.int
+    NAME_CONTAINS_FIELD_NUMBER: _builtins.int
+    PROFILE_ID_FIELD_NUMBER: _builtins.int
     tenant: _builtins.str
     platform_id: _builtins.str
     """all when empty"""
     page_size: _builtins.int
     """1 to 200; 0 means 50"""
     page_token: _builtins.str
+    is_active: _builtins.bool
+    """all when absent"""
+    name_contains: _builtins.str
+    """in upper or lower case; all when empty"""
+    profile_id: _builtins.str
+    """all when empty"""
     def __init__(
         self,
         *,
@@ -381,12 +404,17 @@ class ListSchedulesRequest(_message.Message):
         platform_id: _builtins.str = ...,
         page_size: _builtins.int = ...,
         page_token: _builtins.str = ...,
+        is_active: _builtins.bool | None = ...,
+        name_contains: _builtins.str = ...,
+        profile_id: _builtins.str = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_is_active", b"_is_active", "is_active", b"is_active"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["page_size", b"page_size", "page_token", b"page_token", "platform_id", b"platform_id", "tenant", b"tenant"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_is_active", b"_is_active", "is_active", b"is_active", "name_contains", b"name_contains", "page_size", b"page_size", "page_token", b"page_token", "platform_id", b"platform_id", "profile_id", b"profile_id", "tenant", b"tenant"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__is_active: _TypeAlias = _typing.Literal["is_active"]  # noqa: Y015
+    _WhichOneofArgType__is_active: _TypeAlias = _typing.Literal["_is_active", b"_is_active"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__is_active) -> _WhichOneofReturnType__is_active | None: ...
 
 Global___ListSchedulesRequest: _TypeAlias = ListSchedulesRequest  # noqa: Y015
 
@@ -430,6 +458,8 @@ class UpdateScheduleRequest(_message.Message):
     MISFIRE_FIELD_NUMBER: _builtins.int
     OVERLAP_FIELD_NUMBER: _builtins.int
     JITTER_FIELD_NUMBER: _builtins.int
+    EXPECTED_UPDATED_AT_FIELD_NUMBER: _builtins.int
+    PROFILE_ID_FIELD_NUMBER: _builtins.int
     tenant: _builtins.str
     schedule_id: _builtins.str
     platform_id: _builtins.str
@@ -441,9 +471,15 @@ class UpdateScheduleRequest(_message.Message):
     options_json: _builtins.str
     misfire: Global___MisfirePolicy.ValueType
     overlap: Global___OverlapPolicy.ValueType
+    profile_id: _builtins.str
+    """Replaces format and options_json. A request with these replaces the profile, and then needs the format."""
     @_builtins.property
     def jitter(self) -> _duration_pb2.Duration:
         """whole seconds, at most an hour"""
+
+    @_builtins.property
+    def expected_updated_at(self) -> _timestamp_pb2.Timestamp:
+        """refused unless it was last changed then; absent: in any case"""
 
     def __init__(
         self,
@@ -460,10 +496,12 @@ class UpdateScheduleRequest(_message.Message):
         misfire: Global___MisfirePolicy.ValueType | None = ...,
         overlap: Global___OverlapPolicy.ValueType | None = ...,
         jitter: _duration_pb2.Duration | None = ...,
+        expected_updated_at: _timestamp_pb2.Timestamp | None = ...,
+        profile_id: _builtins.str | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_cron_expression", b"_cron_expression", "_format", b"_format", "_is_active", b"_is_active", "_misfire", b"_misfire", "_options_json", b"_options_json", "_overlap", b"_overlap", "_platform_id", b"_platform_id", "_schedule_name", b"_schedule_name", "_timezone", b"_timezone", "cron_expression", b"cron_expression", "format", b"format", "is_active", b"is_active", "jitter", b"jitter", "misfire", b"misfire", "options_json", b"options_json", "overlap", b"overlap", "platform_id", b"platform_id", "schedule_name", b"schedule_name", "timezone", b"timezone"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_cron_expression", b"_cron_expression", "_format", b"_format", "_is_active", b"_is_active", "_misfire", b"_misfire", "_options_json", b"_options_json", "_overlap", b"_overlap", "_platform_id", b"_platform_id", "_profile_id", b"_profile_id", "_schedule_name", b"_schedule_name", "_timezone", b"_timezone", "cron_expression", b"cron_expression", "expected_updated_at", b"expected_updated_at", "format", b"format", "is_active", b"is_active", "jitter", b"jitter", "misfire", b"misfire", "options_json", b"options_json", "overlap", b"overlap", "platform_id", b"platform_id", "profile_id", b"profile_id", "schedule_name", b"schedule_name", "timezone", b"timezone"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_cron_expression", b"_cron_expression", "_format", b"_format", "_is_active", b"_is_active", "_misfire", b"_misfire", "_options_json", b"_options_json", "_overlap", b"_overlap", "_platform_id", b"_platform_id", "_schedule_name", b"_schedule_name", "_timezone", b"_timezone", "cron_expression", b"cron_expression", "format", b"format", "is_active", b"is_active", "jitter", b"jitter", "misfire", b"misfire", "options_json", b"options_json", "overlap", b"overlap", "platform_id", b"platform_id", "schedule_id", b"schedule_id", "schedule_name", b"schedule_name", "tenant", b"tenant", "timezone", b"timezone"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_cron_expression", b"_cron_expression", "_format", b"_format", "_is_active", b"_is_active", "_misfire", b"_misfire", "_options_json", b"_options_json", "_overlap", b"_overlap", "_platform_id", b"_platform_id", "_profile_id", b"_profile_id", "_schedule_name", b"_schedule_name", "_timezone", b"_timezone", "cron_expression", b"cron_expression", "expected_updated_at", b"expected_updated_at", "format", b"format", "is_active", b"is_active", "jitter", b"jitter", "misfire", b"misfire", "options_json", b"options_json", "overlap", b"overlap", "platform_id", b"platform_id", "profile_id", b"profile_id", "schedule_id", b"schedule_id", "schedule_name", b"schedule_name", "tenant", b"tenant", "timezone", b"timezone"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__cron_expression: _TypeAlias = _typing.Literal["cron_expression"]  # noqa: Y015
     _WhichOneofArgType__cron_expression: _TypeAlias = _typing.Literal["_cron_expression", b"_cron_expression"]  # noqa: Y015
@@ -479,6 +517,8 @@ class UpdateScheduleRequest(_message.Message):
     _WhichOneofArgType__overlap: _TypeAlias = _typing.Literal["_overlap", b"_overlap"]  # noqa: Y015
     _WhichOneofReturnType__platform_id: _TypeAlias = _typing.Literal["platform_id"]  # noqa: Y015
     _WhichOneofArgType__platform_id: _TypeAlias = _typing.Literal["_platform_id", b"_platform_id"]  # noqa: Y015
+    _WhichOneofReturnType__profile_id: _TypeAlias = _typing.Literal["profile_id"]  # noqa: Y015
+    _WhichOneofArgType__profile_id: _TypeAlias = _typing.Literal["_profile_id", b"_profile_id"]  # noqa: Y015
     _WhichOneofReturnType__schedule_name: _TypeAlias = _typing.Literal["schedule_name"]  # noqa: Y015
     _WhichOneofArgType__schedule_name: _TypeAlias = _typing.Literal["_schedule_name", b"_schedule_name"]  # noqa: Y015
     _WhichOneofReturnType__timezone: _TypeAlias = _typing.Literal["timezone"]  # noqa: Y015
@@ -497,6 +537,8 @@ class UpdateScheduleRequest(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType__overlap) -> _WhichOneofReturnType__overlap | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__platform_id) -> _WhichOneofReturnType__platform_id | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__profile_id) -> _WhichOneofReturnType__profile_id | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__schedule_name) -> _WhichOneofReturnType__schedule_name | None: ...
     @_typing.overload
@@ -530,17 +572,23 @@ class DeleteScheduleRequest(_message.Message):
 
     TENANT_FIELD_NUMBER: _builtins.int
     SCHEDULE_ID_FIELD_NUMBER: _builtins.int
+    EXPECTED_UPDATED_AT_FIELD_NUMBER: _builtins.int
     tenant: _builtins.str
     schedule_id: _builtins.str
+    @_builtins.property
+    def expected_updated_at(self) -> _timestamp_pb2.Timestamp:
+        """refused unless it was last changed then; absent: in any case"""
+
     def __init__(
         self,
         *,
         tenant: _builtins.str = ...,
         schedule_id: _builtins.str = ...,
+        expected_updated_at: _timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["expected_updated_at", b"expected_updated_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["schedule_id", b"schedule_id", "tenant", b"tenant"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["expected_updated_at", b"expected_updated_at", "schedule_id", b"schedule_id", "tenant", b"tenant"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -592,16 +640,20 @@ class RunScheduleResponse(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     RUN_FIELD_NUMBER: _builtins.int
+    IS_REPLAY_FIELD_NUMBER: _builtins.int
+    is_replay: _builtins.bool
+    """an earlier call with this idempotency_key has started it"""
     @_builtins.property
     def run(self) -> Global___Run: ...
     def __init__(
         self,
         *,
         run: Global___Run | None = ...,
+        is_replay: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["run", b"run"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["run", b"run"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["is_replay", b"is_replay", "run", b"run"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -615,11 +667,16 @@ class ListRunsRequest(_message.Message):
     SCHEDULE_ID_FIELD_NUMBER: _builtins.int
     PAGE_SIZE_FIELD_NUMBER: _builtins.int
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    STATES_FIELD_NUMBER: _builtins.int
     tenant: _builtins.str
     schedule_id: _builtins.str
     page_size: _builtins.int
     """1 to 200; 0 means 50"""
     page_token: _builtins.str
+    @_builtins.property
+    def states(self) -> _containers.RepeatedScalarFieldContainer[Global___RunState.ValueType]:
+        """all when empty"""
+
     def __init__(
         self,
         *,
@@ -627,14 +684,60 @@ class ListRunsRequest(_message.Message):
         schedule_id: _builtins.str = ...,
         page_size: _builtins.int = ...,
         page_token: _builtins.str = ...,
+        states: _abc.Iterable[Global___RunState.ValueType] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["page_size", b"page_size", "page_token", b"page_token", "schedule_id", b"schedule_id", "tenant", b"tenant"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["page_size", b"page_size", "page_token", b"page_token", "schedule_id", b"schedule_id", "states", b"states", "tenant", b"tenant"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ListRunsRequest: _TypeAlias = ListRunsRequest  # noqa: Y015
+
+@_typing.final
+class GetRunRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TENANT_FIELD_NUMBER: _builtins.int
+    SCHEDULE_ID_FIELD_NUMBER: _builtins.int
+    RUN_ID_FIELD_NUMBER: _builtins.int
+    tenant: _builtins.str
+    schedule_id: _builtins.str
+    run_id: _builtins.str
+    def __init__(
+        self,
+        *,
+        tenant: _builtins.str = ...,
+        schedule_id: _builtins.str = ...,
+        run_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["run_id", b"run_id", "schedule_id", b"schedule_id", "tenant", b"tenant"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetRunRequest: _TypeAlias = GetRunRequest  # noqa: Y015
+
+@_typing.final
+class GetRunResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RUN_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def run(self) -> Global___Run: ...
+    def __init__(
+        self,
+        *,
+        run: Global___Run | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["run", b"run"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["run", b"run"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetRunResponse: _TypeAlias = GetRunResponse  # noqa: Y015
 
 @_typing.final
 class ListRunsResponse(_message.Message):

@@ -69,6 +69,11 @@ class SchedulerServiceStub:
                 request_serializer=catalog_dot_exports_dot_v1_dot_scheduler__pb2.ListRunsRequest.SerializeToString,
                 response_deserializer=catalog_dot_exports_dot_v1_dot_scheduler__pb2.ListRunsResponse.FromString,
                 _registered_method=True)
+        self.GetRun = channel.unary_unary(
+                '/catalog.exports.v1.SchedulerService/GetRun',
+                request_serializer=catalog_dot_exports_dot_v1_dot_scheduler__pb2.GetRunRequest.SerializeToString,
+                response_deserializer=catalog_dot_exports_dot_v1_dot_scheduler__pb2.GetRunResponse.FromString,
+                _registered_method=True)
         self.ListUpcomingTimes = channel.unary_unary(
                 '/catalog.exports.v1.SchedulerService/ListUpcomingTimes',
                 request_serializer=catalog_dot_exports_dot_v1_dot_scheduler__pb2.ListUpcomingTimesRequest.SerializeToString,
@@ -137,6 +142,12 @@ class SchedulerServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def GetRun(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ListUpcomingTimes(self, request, context):
         """The next fire times of a schedule; none while it is paused.
         """
@@ -195,6 +206,11 @@ def add_SchedulerServiceServicer_to_server(servicer, server):
                     servicer.ListRuns,
                     request_deserializer=catalog_dot_exports_dot_v1_dot_scheduler__pb2.ListRunsRequest.FromString,
                     response_serializer=catalog_dot_exports_dot_v1_dot_scheduler__pb2.ListRunsResponse.SerializeToString,
+            ),
+            'GetRun': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetRun,
+                    request_deserializer=catalog_dot_exports_dot_v1_dot_scheduler__pb2.GetRunRequest.FromString,
+                    response_serializer=catalog_dot_exports_dot_v1_dot_scheduler__pb2.GetRunResponse.SerializeToString,
             ),
             'ListUpcomingTimes': grpc.unary_unary_rpc_method_handler(
                     servicer.ListUpcomingTimes,
@@ -401,6 +417,33 @@ class SchedulerService:
             '/catalog.exports.v1.SchedulerService/ListRuns',
             catalog_dot_exports_dot_v1_dot_scheduler__pb2.ListRunsRequest.SerializeToString,
             catalog_dot_exports_dot_v1_dot_scheduler__pb2.ListRunsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetRun(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/catalog.exports.v1.SchedulerService/GetRun',
+            catalog_dot_exports_dot_v1_dot_scheduler__pb2.GetRunRequest.SerializeToString,
+            catalog_dot_exports_dot_v1_dot_scheduler__pb2.GetRunResponse.FromString,
             options,
             channel_credentials,
             insecure,

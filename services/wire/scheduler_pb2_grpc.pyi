@@ -48,6 +48,7 @@ class SchedulerServiceStub:
     """Starts one run now, also of a paused schedule. The next fire time does not move."""
     ListRuns: _grpc.UnaryUnaryMultiCallable[_scheduler_pb2.ListRunsRequest, _scheduler_pb2.ListRunsResponse]
     """Newest first."""
+    GetRun: _grpc.UnaryUnaryMultiCallable[_scheduler_pb2.GetRunRequest, _scheduler_pb2.GetRunResponse]
     ListUpcomingTimes: _grpc.UnaryUnaryMultiCallable[_scheduler_pb2.ListUpcomingTimesRequest, _scheduler_pb2.ListUpcomingTimesResponse]
     """The next fire times of a schedule; none while it is paused."""
     PreviewSchedule: _grpc.UnaryUnaryMultiCallable[_scheduler_pb2.PreviewScheduleRequest, _scheduler_pb2.PreviewScheduleResponse]
@@ -72,6 +73,7 @@ class SchedulerServiceAsyncStub(SchedulerServiceStub):
     """Starts one run now, also of a paused schedule. The next fire time does not move."""
     ListRuns: _aio.UnaryUnaryMultiCallable[_scheduler_pb2.ListRunsRequest, _scheduler_pb2.ListRunsResponse]  # type: ignore[assignment]
     """Newest first."""
+    GetRun: _aio.UnaryUnaryMultiCallable[_scheduler_pb2.GetRunRequest, _scheduler_pb2.GetRunResponse]  # type: ignore[assignment]
     ListUpcomingTimes: _aio.UnaryUnaryMultiCallable[_scheduler_pb2.ListUpcomingTimesRequest, _scheduler_pb2.ListUpcomingTimesResponse]  # type: ignore[assignment]
     """The next fire times of a schedule; none while it is paused."""
     PreviewSchedule: _aio.UnaryUnaryMultiCallable[_scheduler_pb2.PreviewScheduleRequest, _scheduler_pb2.PreviewScheduleResponse]  # type: ignore[assignment]
@@ -135,6 +137,13 @@ class SchedulerServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_scheduler_pb2.ListRunsResponse, _abc.Awaitable[_scheduler_pb2.ListRunsResponse]]:
         """Newest first."""
+
+    @_abc_1.abstractmethod
+    def GetRun(
+        self,
+        request: _scheduler_pb2.GetRunRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_scheduler_pb2.GetRunResponse, _abc.Awaitable[_scheduler_pb2.GetRunResponse]]: ...
 
     @_abc_1.abstractmethod
     def ListUpcomingTimes(

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from catalog_exports import CatalogExports
 from deploy.containers.cluster import Cluster
 from deploy.containers.podman import PodmanFailed
 from deploy.local.demo.checks.readback import differences
@@ -12,7 +13,6 @@ from deploy.local.demo.exports import EXPORTS, fetch
 from deploy.local.demo.products.catalogue import Catalogue
 from deploy.local.demo.receivers.s3_server import S3Server
 from deploy.local.demo.receivers.sftp_server import sftp_server
-from deploy.local.demo.rest import Rest
 
 SERVICES = ("gateway", "exporter", "exporter-worker", "delivery", "scheduler")
 
@@ -20,11 +20,11 @@ SERVICES = ("gateway", "exporter", "exporter-worker", "delivery", "scheduler")
 def test_every_format_is_exported_and_delivered_and_equals_the_catalogue(
     cluster: Cluster, key: str, catalogue: Catalogue, s3: S3Server, tmp_path: Path
 ) -> None:
-    rest = Rest(cluster.url, key)
-    with sftp_server(tmp_path / "sftp") as sftp, registered(rest, [sftp, s3]) as platforms:
+    client = CatalogExports(cluster.url, key)
+    with client, sftp_server(tmp_path / "sftp") as sftp, registered(client, [sftp, s3]) as platforms:
         ids = [platform.id for platform in platforms]
-        files = [fetch(rest, export, ids, tmp_path, lambda _stage, _percent: None) for export in EXPORTS]
-        assert len(follow(rest, files, platforms)) == len(EXPORTS) * 2
+        files = [fetch(client, export, ids, tmp_path, lambda _stage, _percent: None) for export in EXPORTS]
+        assert len(follow(client, files, platforms)) == len(EXPORTS) * 2
     for file in files:
         assert [str(found) for found in differences(file, catalogue)] == []
 

@@ -13,12 +13,12 @@ from typing import Any
 
 from pymongo import MongoClient
 
+from catalog_exports import CatalogExports
 from deploy.containers.cluster import Cluster, Replaced
 from deploy.local.demo.deliveries import registered
 from deploy.local.demo.exports import EXPORTS
 from deploy.local.demo.products.catalogue import Catalogue
 from deploy.local.demo.receivers.s3_server import S3Server
-from deploy.local.demo.rest import Rest
 from tests.containers.conftest import KEY
 from tests.containers.patient import Patient
 from tests.system import eventually
@@ -73,7 +73,11 @@ def test_every_service_is_replaced_under_load_and_no_export_fails_or_waits_for_a
 ) -> None:
     fill_large(cluster)
     large = Patient(cluster.url, cluster.run("gateway", *KEY, "--tenant", LARGE))
-    with registered(Rest(cluster.url, key), [s3]) as [platform], ThreadPoolExecutor(CLIENTS + LONG_EXPORTS) as pool:
+    with (
+        CatalogExports(cluster.url, key) as rest,
+        registered(rest, [s3]) as [platform],
+        ThreadPoolExecutor(CLIENTS + LONG_EXPORTS) as pool,
+    ):
         load = Load(patient, [platform.id])
         clients = [pool.submit(load.run) for _ in range(CLIENTS)]
         try:

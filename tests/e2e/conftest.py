@@ -5,6 +5,8 @@ from collections.abc import Iterator
 import pytest
 
 from tests.e2e.audit_trail import assert_recorded, observed
+from tests.e2e.contract import Contract, checked
+from tests.rest import Rest
 from tests.system import System, running
 
 
@@ -16,6 +18,13 @@ def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
     """
     with running(tmp_path_factory.mktemp("system"), with_scheduler=True) as started:
         yield started
+
+
+@pytest.fixture(scope="module", autouse=True)
+def documented(system: System) -> Iterator[None]:
+    """Every answer that a module gets is as the OpenAPI document says."""
+    with checked(Contract(Rest(system.url, "").call("GET", "/openapi.json").json)):
+        yield
 
 
 @pytest.fixture(scope="module", autouse=True)

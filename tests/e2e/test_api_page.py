@@ -10,6 +10,8 @@ from tests.rest import Rest
 from tests.system import ROOT, System
 
 PAGE = ROOT / "docs" / "api.md"
+WEBHOOKS = ROOT / "docs" / "webhooks.md"
+PROFILES = ROOT / "docs" / "profiles.md"
 # Used between services only; no route returns them.
 INTERNAL = {
     "exporter_leaving",
@@ -17,7 +19,9 @@ INTERNAL = {
     "delivery_not_found",
     "delivery_not_failed",
     "platform_id_reused",
+    "webhook_id_reused",
     "schedule_id_reused",
+    "profile_id_reused",
 }
 BEHIND = ("exporter", "delivery", "scheduler")
 SHOWN: list[dict[str, Any]] = [
@@ -56,10 +60,24 @@ def test_the_examples_work_as_shown(system: System, tmp_path: Path) -> None:
         assert (tmp_path / "sftp" / "incoming" / "acme.csv").read_bytes() == (tmp_path / "acme.csv").read_bytes()
 
 
+def test_the_examples_of_webhooks_work_as_shown(system: System, tmp_path: Path) -> None:
+    system.fill("webhooks-page", SHOWN)
+    (tmp_path / ".local").mkdir()
+    (tmp_path / ".local" / "api-key").write_text(system.key("webhooks-page"))
+    check_session(WEBHOOKS, tmp_path, GATEWAY_PORT=str(system.http_port))
+
+
+def test_every_event_of_a_webhook_is_on_its_page(system: System) -> None:
+    document = Rest(system.url, "").call("GET", "/openapi.json").json
+    events = document["components"]["schemas"]["EventType"]["enum"]
+    rows = re.findall(r"^\| `([a-z]+\.[a-z]+)` \|", WEBHOOKS.read_text(), re.MULTILINE)
+    assert rows == events
+
+
 def test_every_operation_is_on_the_page(system: System) -> None:
     paths = Rest(system.url, "").call("GET", "/openapi.json").json["paths"]
     assert len(paths) > 10
-    page = PAGE.read_text()
+    page = PAGE.read_text() + WEBHOOKS.read_text() + PROFILES.read_text()
     for path, methods in paths.items():
         shown = re.sub(r"/exports/\w+/products", "/exports/{format}/products", path.removeprefix("/api/v1"))
         shown = re.sub(r"\{\w+_id\}", "{id}", shown)
@@ -89,8 +107,14 @@ def test_every_code_of_a_problem_is_in_the_table_and_every_code_of_a_job_on_the_
 
 def test_every_option_of_every_format_is_on_the_page(system: System) -> None:
     document = Rest(system.url, "").call("GET", "/openapi.json").json
-    rows = {name: row for row in PAGE.read_text().splitlines() for name in re.findall(r"^\| `(\w+)` \|", row)}
-    schemas = {name: schema for name, schema in document["components"]["schemas"].items() if name.endswith("Options")}
+    [table] = re.findall(r"(?<=\n\| option \| formats).*?\n\n", PAGE.read_text(), re.DOTALL)
+    found = [row for row in table.splitlines() if row.startswith("| `")]
+    rows = {name: row for row in found for name in re.findall(r"`(\w+)`", row.split("|")[1])}
+    schemas = {
+        name: schema
+        for name, schema in document["components"]["schemas"].items()
+        if re.fullmatch("[A-Z][a-z]+Options", name)
+    }
     assert len(schemas) >= 4
     for name, schema in schemas.items():
         form = name.removesuffix("Options").lower()

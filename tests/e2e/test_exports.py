@@ -1,6 +1,7 @@
 """Exports over REST, from the request to the file, with a real gateway, exporter, JetStream and MongoDB."""
 
 import csv
+import gzip
 import hashlib
 import io
 import json
@@ -11,12 +12,13 @@ from typing import Any
 
 import openpyxl
 import pytest
+import zstandard
 from bson import Decimal128, Int64
 
 from tests.rest import Rest
 from tests.system import WIDE, System, eventually
 
-FORMATS = ("csv", "json", "excel", "zip")
+FORMATS = ("csv", "json", "excel", "zip", "xml", "parquet")
 AT = datetime(2026, 3, 15, 9, 0, tzinfo=UTC)
 SHOP: list[dict[str, Any]] = [
     {"_id": "1", "sku": "A", "ean": "0012345678905", "price": 52.0, "attributes": {"color": "Black", "size": "XS"}},
@@ -86,6 +88,23 @@ def test_json_keeps_nesting_types_and_digits(shop: Rest) -> None:
     assert [json.loads(line)["id"] for line in lines.splitlines()] == ["1", "2", "3"]
 
 
+@pytest.mark.parametrize(("compression", "suffix"), [("gzip", ".gz"), ("zstd", ".zst")])
+def test_a_compressed_file_says_so_and_is_not_compressed_again(shop: Rest, compression: str, suffix: str) -> None:
+    _, plain = shop.file("csv")
+    job, file = shop.file("csv", {"compression": compression, "file_name": "feed.csv"})
+    assert job["file_name"] == f"feed.csv{suffix}"
+    assert (job["file_size"], job["sha256"]) == (len(file), hashlib.sha256(file).hexdigest())
+    assert job["records"] == {"products": 3}
+    download = shop.download(job["id"], **{"Accept-Encoding": "gzip, zstd"})
+    assert download.headers["content-type"] == f"application/{compression}"
+    assert "content-encoding" not in download.headers
+    assert download.body == file
+    unpacked = (
+        gzip.decompress(file) if suffix == ".gz" else zstandard.ZstdDecompressor().decompressobj().decompress(file)
+    )
+    assert unpacked == plain
+
+
 def test_excel_keeps_text_as_text_and_has_both_sheets(shop: Rest) -> None:
     job, file = shop.file("excel", {"include_sheets": ["products", "suppliers"]})
     assert job["records"] == {"products": 3, "suppliers": 1}
@@ -141,7 +160,7 @@ def test_filters_select_products(shop: Rest, filters: dict[str, Any], ids: list[
     ("form", "body", "field", "words"),
     [
         ("csv", {"utf8_bomb": True}, "utf8_bomb", "not an option"),
-        ("csv", {"utf8_bom": "yes"}, "utf8_bom", "bool"),
+        ("csv", {"utf8_bom": "yes"}, "utf8_bom", "true or false"),
         ("csv", {"include_fields": []}, "include_fields", "at least 1"),
         ("csv", {"include_fields": ["nope", "none"]}, "include_fields", "no product has"),
         ("csv", {"include_fields": ["sku", "sku"]}, "", "more than once"),
@@ -151,6 +170,7 @@ def test_filters_select_products(shop: Rest, filters: dict[str, Any], ids: list[
         ("zip", {"max_rows_per_file": 0}, "max_rows_per_file", ""),
         ("zip", {"max_rows_per_file": -5}, "max_rows_per_file", ""),
         ("zip", {"max_rows_per_file": 10**9}, "max_rows_per_file", ""),
+        *((form, {"compression": "gzip"}, "compression", "compressed already") for form in ("excel", "zip", "parquet")),
         ("excel", {"include_sheets": []}, "include_sheets", ""),
         ("excel", {"include_sheets": ["prices"]}, "include_sheets", "suppliers"),
         ("csv", {"filters": {"$where": "1"}}, "filters", "$"),

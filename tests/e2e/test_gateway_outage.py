@@ -74,6 +74,7 @@ def test_a_killed_exporter_is_reported_and_found_after_its_restart(pair: tuple[G
     check_recovery(front, client)
 
 
+@pytest.mark.full
 def test_a_frozen_exporter_is_reported_within_the_deadline_and_found_when_it_continues(
     pair: tuple[Gateway, Process], key: str
 ) -> None:

@@ -34,7 +34,7 @@ def raw(client: Rest, path: str, *headers: tuple[str, bytes]) -> Answer:
     return found
 
 
-@pytest.mark.parametrize("path", ["/", "/api/v1", "/api/v2/exports/jobs", "/api/v1/exports/jobs/"])
+@pytest.mark.parametrize("path", ["/api", "/api/v1", "/api/v2/exports/jobs", "/api/v1/exports/jobs/"])
 def test_an_unknown_path_is_not_found(system: System, path: str) -> None:
     problem(Rest(system.url, "").call("GET", f"{system.url}{path}"), 404, "not_found", words="/docs")
 
@@ -87,7 +87,12 @@ def test_an_unknown_parameter_is_rejected_by_every_route(shop: Rest, method: str
 
 @pytest.mark.parametrize("name", ["pdf", "CSV", "c%0d%0asv", "%ff", "%ED%A0%80", "a" * 2_000])
 def test_an_unknown_format_is_rejected_with_the_list_of_formats(shop: Rest, name: str) -> None:
-    problem(shop.call("POST", f"/exports/{name}/products", {}), 404, "unknown_format", words="csv, excel, json, zip")
+    problem(
+        shop.call("POST", f"/exports/{name}/products", {}),
+        404,
+        "unknown_format",
+        words="csv, excel, json, parquet, xml, zip",
+    )
 
 
 @pytest.mark.parametrize(
@@ -116,7 +121,7 @@ def test_ids_are_case_insensitive(shop: Rest) -> None:
 @pytest.mark.parametrize(
     ("query", "name", "words"),
     [
-        ("limt=5", "limt", "cursor, format, limit, schedule, status"),
+        ("limt=5", "limt", "created_after, created_before, cursor, format, limit, profile, schedule, sort, status"),
         ("Limit=5", "Limit", "not a parameter"),
         ("limit=5&limit=6", "limit", "more than once"),
         *(
@@ -136,7 +141,7 @@ def test_an_invalid_query_parameter_is_named(shop: Rest, query: str, name: str, 
 @pytest.mark.parametrize("name", ["xls", "CSV", "%ff"])
 def test_a_list_of_an_unknown_format_is_rejected(shop: Rest, name: str) -> None:
     answer = shop.call("GET", f"/exports/jobs?format={name}")
-    problem(answer, 422, "invalid_request", field="format", words="csv, excel, json, zip")
+    problem(answer, 422, "invalid_request", field="format", words="csv, excel, json, parquet, xml, zip")
 
 
 @pytest.mark.parametrize("cursor", ["x", "%00", "%ff", "bm90IGEgY3Vyc29y", "a" * 3_000])

@@ -1,6 +1,7 @@
 """Routes that need no key: the pages of the reference, health, readiness and metrics."""
 
 import re
+import urllib.request
 from html.parser import HTMLParser
 
 import pytest
@@ -66,13 +67,17 @@ def test_a_running_gateway_is_alive_and_ready(anonymous: Rest) -> None:
     assert get(anonymous, "/readyz").json == {"status": "ready", "checks": {"exporter": True, "database": True}}
 
 
+def test_clients_do_not_see_metrics(anonymous: Rest) -> None:
+    assert get(anonymous, "/metrics").status == 404
+
+
 def test_metrics_have_routes_and_never_ids(system: System, anonymous: Rest) -> None:
     job_id = "11111111-2222-4333-8444-555555555555"
     system.client("metrics").call("GET", f"/exports/jobs/{job_id}")
     get(anonymous, "/nowhere/abcdefgh")
-    answer = get(anonymous, "/metrics")
-    assert answer.headers["content-type"].startswith("text/plain")
-    text = answer.body.decode()
+    with urllib.request.urlopen(f"http://127.0.0.1:{system.gateway_metrics_port}/metrics") as answer:
+        assert answer.headers["content-type"].startswith("text/plain")
+        text = answer.read().decode()
     route = 'method="GET",route="/api/v1/exports/jobs/{job_id}",status="404"'
     assert re.search(rf"^gateway_request_seconds_count{{{re.escape(route)}}} [1-9]", text, re.MULTILINE)
     assert "gateway_download_bytes_total" in text

@@ -1,28 +1,15 @@
-"""The shell sessions in README.md and docs/schedules.md work exactly as shown."""
+"""The shell sessions in README.md, docs/schedules.md and docs/profiles.md work exactly as shown."""
 
 import re
 from pathlib import Path
 
-from deploy.local.demo.receivers.sftp_server import SftpServer, sftp_server
-from tests.documents import check_session
+from deploy.local.demo.receivers.sftp_server import sftp_server
+from tests.documents import check_session, checkout, sftp_environment
 from tests.system import ROOT, System
 
 README = ROOT / "README.md"
 SCHEDULES = ROOT / "docs" / "schedules.md"
-
-
-def checkout(folder: Path, key: str) -> Path:
-    """A folder that looks like one in which `make up` is running."""
-    (folder / ".local").mkdir()
-    (folder / ".local" / "api-key").write_text(f"{key}\n")
-    return folder
-
-
-def sftp_environment(server: SftpServer) -> dict[str, str]:
-    """The variables that the sessions read the SFTP server from."""
-    config = server.config()
-    names = {"SFTP_HOST": "host", "SFTP_PORT": "port", "SFTP_USER": "username", "SFTP_PASSWORD": "password"}
-    return {variable: str(config[field]) for variable, field in names.items()}
+PROFILES = ROOT / "docs" / "profiles.md"
 
 
 def test_the_session_in_the_readme_works_as_shown(system: System, tmp_path: Path) -> None:
@@ -40,6 +27,12 @@ def test_the_session_in_the_schedules_page_works_as_shown(system: System, tmp_pa
     folder = checkout(tmp_path, system.key("timetable"))
     with sftp_server(tmp_path / "sftp") as server:
         check_session(SCHEDULES, folder, GATEWAY_PORT=str(system.http_port), **sftp_environment(server))
+
+
+def test_the_session_in_the_profiles_page_works_as_shown(system: System, tmp_path: Path) -> None:
+    products = [("MH01", "Acme", 52.0), ("UG06", "Zen", 7.0)]
+    system.fill("saved", [{"_id": sku, "sku": sku, "brand": brand, "price": price} for sku, brand, price in products])
+    check_session(PROFILES, checkout(tmp_path, system.key("saved")), GATEWAY_PORT=str(system.http_port))
 
 
 def test_every_make_target_in_the_readme_exists() -> None:

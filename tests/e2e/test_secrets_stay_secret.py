@@ -48,8 +48,8 @@ def metrics_port() -> int:
 @pytest.fixture(scope="module")
 def system(tmp_path_factory: pytest.TempPathFactory, metrics_port: int) -> Iterator[System]:
     """A separate system at log level DEBUG whose delivery service exposes its metrics."""
-    made = System(tmp_path_factory.mktemp("canary"), with_delivery=True, LOG_LEVEL="DEBUG", MAX_ATTEMPTS="2")
-    env = {"GRPC_PORT": str(made.delivery_port), "METRICS_PORT": str(metrics_port), "RETRY_SECONDS": "0.1"}
+    made = System(tmp_path_factory.mktemp("canary"), with_delivery=True, LOG_LEVEL="DEBUG", DELIVERY_MAX_ATTEMPTS="2")
+    env = {"GRPC_PORT": str(made.delivery_port), "METRICS_PORT": str(metrics_port), "DELIVERY_RETRY_SECONDS": "0.1"}
     made.delivery = made.service("tests.delivery_process", "delivery", **env)
     try:
         made.start()
@@ -144,6 +144,7 @@ def provoked(client: Rest, rigs: dict[str, Rig]) -> Iterator[tuple[str, Answer]]
     yield "audit", audit
 
 
+@pytest.mark.full
 def test_a_canary_secret_appears_nowhere(system: System, rigs: dict[str, Rig], metrics_port: int) -> None:
     client = system.client(TENANT)
     for where, answer in provoked(client, rigs):
@@ -157,7 +158,7 @@ def test_a_canary_secret_appears_nowhere(system: System, rigs: dict[str, Rig], m
         assert_clean(name, message.SerializeToString() + str(message).encode())
     with urllib.request.urlopen(f"http://127.0.0.1:{metrics_port}/metrics") as answer:
         assert_clean("metrics of delivery", answer.read())
-    with urllib.request.urlopen(f"{system.url}/metrics") as answer:
+    with urllib.request.urlopen(f"http://127.0.0.1:{system.gateway_metrics_port}/metrics") as answer:
         assert_clean("metrics of the gateway", answer.read())
     system.delivery.end()
     for log in system.folder.glob("*.log"):

@@ -11,7 +11,7 @@ from tests.system import System, running
 def shared_system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
     """Short leases and pauses, so that the tests need not wait long; the rules are the same."""
     folder = tmp_path_factory.mktemp("faults")
-    with running(folder, LEASE_SECONDS="3", DISPATCH_SECONDS="4", RETRY_SECONDS="0.5") as started:
+    with running(folder, JOB_LEASE_SECONDS="3", DISPATCH_SECONDS="4", JOB_RETRY_SECONDS="0.5") as started:
         yield started
 
 

@@ -16,8 +16,11 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from services.exporter.catalogue.columns import Selection
-from services.exporter.transcode import Tally, reference
+from services.exporter.catalogue.columns import Selection, selection_of
+from services.exporter.transcode import Tally, locales, reference
+from services.exporter.transcode.elements import Layout
+from services.exporter.transcode.locales import reductions_of
+from tests.contract.transcode.columns import columns_of
 from tests.fuzz.batches import damaged, stored
 
 MODULE = "services.exporter.transcode.compiled"
@@ -119,6 +122,12 @@ def transcoders(implementation: ModuleType, documents: list[bytes]) -> list[Enco
     def json(selection: Selection, newline: str | None, ending: str) -> Encode:
         return implementation.JsonObjects("p", selection, Tally(), newline=newline, ending=ending).encode  # type: ignore[no-any-return]  # the same
 
+    output = columns_of(every_rule(names))
+
+    def xml(selection: Selection, *, attributes: bool) -> Encode:
+        layout = Layout("p", attributes, frozenset(names[::3]))
+        return implementation.XmlElements("p", selection, Tally(), layout=layout).encode  # type: ignore[no-any-return]  # the same
+
     rows = implementation.SheetRows("p", names, Selection(), Tally(), first_style=2)
     return [
         csv(names, Selection()),
@@ -127,8 +136,35 @@ def transcoders(implementation: ModuleType, documents: list[bytes]) -> list[Enco
         json(Selection(), None, "\n"),
         json(Selection(chosen), None, "\n"),
         json(without, "\n  ", ",\n  "),
+        xml(Selection(), attributes=False),
+        xml(Selection(chosen), attributes=False),
+        xml(Selection(chosen), attributes=True),
+        xml(without, attributes=True),
         lambda batch: rows.encode(batch, 2),
         implementation.Discovery(Selection(), {}).note,
+        csv(output.headers, selection_of(output)),
+        implementation.FlatObjects("p", selection_of(output), Tally(), newline=None, ending="\n").encode,
+        reducer(implementation)(reductions_of(("fr_FR", "en_US"), {"fr_FR": ("id",)}, ("EUR",))).reduce,
+    ]
+
+
+def reducer(implementation: ModuleType) -> type[locales.Reducer]:
+    """The implementation's reducer; the reference's has a module of its own."""
+    return getattr(implementation, "Reducer", locales.Reducer)
+
+
+def every_rule(names: tuple[str, ...]) -> list[Any]:
+    """Columns with every source and every rule, over these fields."""
+    first, second, third, *_ = *names, "a", "b", "c"
+    several = list(names[:8]) or ["a"]
+    return [
+        {"header": "0", "field": first, "fallback": several, "map": {"a": "b", "": "c", "1": "d"}, "max_length": 3},
+        {"header": "1", "first_of": several, "number": {"decimals": 2, "thousands": " ", "prefix": "€"}},
+        {"header": "2", "template": "x {" + second.replace("{", "").replace("}", "") + "} y", "case": "upper"},
+        {"header": "3", "field": third, "join": ", ", "strip_html": True, "case": "lower"},
+        {"header": "4", "first_of": several, "date": {"format": "%Y %j %A %B %z"}, "bool": ["yes", "no"]},
+        {"header": "5", "value": "=1", "case": "capitalize", "max_length": 1},
+        *({"header": f"f{number}", "field": name, "number": {}} for number, name in enumerate(several)),
     ]
 
 

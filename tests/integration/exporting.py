@@ -22,7 +22,7 @@ from services.chassis.service_runtime import Running
 from services.exporter.app import build
 from services.exporter.settings import ExporterSettings
 from services.wire import exporter_pb2 as pb
-from services.wire import exporter_pb2_grpc
+from services.wire import exporter_pb2_grpc, profiles_pb2_grpc
 from tests import copies, waiting
 
 DEADLINE = waiting.DEADLINE
@@ -49,6 +49,7 @@ class Exporter:
         self.client = client
         self.jobs = client["exporter"]["jobs"]
         self.stub = exporter_pb2_grpc.ExporterServiceStub(channel)
+        self.profiles = profiles_pb2_grpc.ProfileServiceStub(channel)
         self._health = health_pb2_grpc.HealthStub(channel)
         self._tenants: list[str] = []
 
@@ -70,6 +71,10 @@ class Exporter:
         self._tenants.append(tenant)
         async for _ in catalogue[copies.SEED].aggregate(copies.stages(count)):
             pass
+
+    def watch(self, tenant: str) -> None:
+        """Let `files` include those of a tenant whose catalogue is filled already."""
+        self._tenants.append(tenant)
 
     async def create(self, tenant: str, form: str = "csv", options: object = None, **more: Any) -> pb.Job:
         """Ask for an export; `more` are other fields of the request."""
@@ -149,9 +154,9 @@ async def exporter(mongo_uri: str, nats_url: str, folder: Path, **settings: Any)
         "artifacts_url": (folder / "artifacts").as_uri(),
         "grpc_port": 0,
         "metrics_port": 0,
-        "lease_seconds": 12.0,
+        "job_lease_seconds": 12.0,
         "dispatch_seconds": 2.0,
-        "retry_seconds": 0.2,
+        "job_retry_seconds": 0.2,
         "shutdown_grace": 5.0,
         **settings,
     }

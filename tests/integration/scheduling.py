@@ -204,7 +204,7 @@ async def scheduler(
                 "grpc_port": 0,
                 "metrics_port": 0,
                 "tick_seconds": 0.05,
-                "retry_seconds": 0.5,
+                "run_retry_seconds": 0.5,
                 "shutdown_grace": 5.0,
                 **settings,
             }

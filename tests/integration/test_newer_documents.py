@@ -3,6 +3,7 @@
 During a rolling upgrade both versions work on the same documents.
 """
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -16,6 +17,8 @@ from services.delivery.platforms.store import PlatformStore
 from services.exporter.export.attempt import Progress as ExportProgress
 from services.exporter.jobs.job import Artifact, FinishedFile, NewJob
 from services.exporter.jobs.store import JobStore
+from services.exporter.profiles.profile import Profile
+from services.exporter.profiles.store import ProfileStore
 from services.gateway.auth.api_keys import ApiKey
 from services.gateway.auth.key_store import KeyStore
 from services.scheduler.runs.store import RunStore
@@ -119,6 +122,16 @@ async def test_a_change_of_a_platform_touches_only_what_changed(database: mongo.
     assert changed.config == {"host": "h", "path": "new", **NEW}
     assert (changed.pins, changed.secrets, changed.version) == ({}, secrets, 2)
     assert await kept(database["platforms"], "p1", "config", "secrets.password")
+
+
+async def test_a_profile_keeps_fields_of_a_newer_version_when_it_is_changed(database: mongo.Database) -> None:
+    store = ProfileStore(database)
+    old = await store.add(Profile("p1", "acme", "Before", "csv", "{}", AT, AT))
+    await extend(database["profiles"], "p1")
+    changed = await store.change(old, replace(old, name="After"))
+    assert changed is not None
+    assert (changed.name, changed.version) == ("After", 2)
+    assert await kept(database["profiles"], "p1")
 
 
 async def test_a_schedule_and_its_runs_keep_fields_of_a_newer_version(scheduling: Scheduler) -> None:

@@ -13,8 +13,17 @@ from services.chassis.faults import Unavailable
 from services.chassis.rpc.client import channel
 from services.delivery.platforms.store import PlatformStore
 from services.exporter.jobs.store import JobStore
+from services.exporter.profiles.store import ProfileStore
 from services.scheduler.schedules.store import ScheduleStore
-from services.wire import delivery_pb2, delivery_pb2_grpc, exporter_pb2_grpc, scheduler_pb2, scheduler_pb2_grpc
+from services.wire import (
+    delivery_pb2,
+    delivery_pb2_grpc,
+    exporter_pb2_grpc,
+    profiles_pb2,
+    profiles_pb2_grpc,
+    scheduler_pb2,
+    scheduler_pb2_grpc,
+)
 from services.wire import exporter_pb2 as pb
 from tests.integration.delivering import DeliveryFixture
 from tests.integration.exporting import DEADLINE, Exporter, new_tenant, products, refused
@@ -68,6 +77,26 @@ async def test_a_change_of_a_job_succeeds_although_its_first_answer_is_lost(
             async with refused(grpc.StatusCode.NOT_FOUND, "job_not_found"):
                 await idle.delete(job)
     assert len(calls) >= 2
+
+
+@pytest.mark.parametrize("change", ["change", "delete"])
+async def test_a_change_of_a_profile_is_made_once_although_its_first_answer_is_lost(
+    idle: Exporter, lose_answer: Lose, change: str
+) -> None:
+    tenant = new_tenant()
+    new = profiles_pb2.CreateProfileRequest(tenant=tenant, name="Before", format="csv")
+    made = (await idle.profiles.CreateProfile(new, timeout=DEADLINE)).profile
+    calls = lose_answer(ProfileStore, change)
+    async with channel(f"127.0.0.1:{idle.running.rpc_port}") as repeating:
+        stub = profiles_pb2_grpc.ProfileServiceStub(repeating)
+        which: dict[str, Any] = {"tenant": tenant, "profile_id": made.id, "expected_updated_at": made.updated_at}
+        if change == "change":
+            request = profiles_pb2.UpdateProfileRequest(name="After", **which)
+            changed = (await stub.UpdateProfile(request, timeout=DEADLINE)).profile
+            assert (changed.name, changed.version) == ("After", 2)
+        else:
+            await stub.DeleteProfile(profiles_pb2.DeleteProfileRequest(**which), timeout=DEADLINE)
+    assert len(calls) >= 1
 
 
 async def test_a_job_that_does_not_exist_cannot_be_deleted(idle: Exporter) -> None:

@@ -111,6 +111,7 @@ async def test_ended_jobs_are_shown(stored: Stored, old: Exporter) -> None:
     assert completed.artifact.file_name == f"{NAME}.csv"
     assert completed.artifact.sha256 == hashlib.sha256(stored.file).hexdigest()
     assert dict(completed.records) == {"products": 1}
+    assert (completed.profile_id, completed.profile_version) == ("", 0)
     assert [warning.code for warning in completed.warnings] == ["field_missing"]
     assert (failed.state, failed.error.code) == (exporter_pb2.JOB_STATE_FAILED, "too_many_columns")
     assert cancelled.state == exporter_pb2.JOB_STATE_CANCELLED
@@ -184,7 +185,7 @@ async def test_schedules_and_runs_are_shown_and_go_on(stored: Stored, scheduling
     await scheduling.until_run(manual.id, "completed")
     [planned] = (await scheduling.until(active, ["skipped", "completed"]))[1:]
     job = await old.get(exporter_pb2.Job(tenant=TENANT, id=planned["_id"]))
-    assert (job.schedule_id, job.schedule_name) == (active.id, "Nightly")
+    assert (job.schedule_id, job.schedule_name, job.profile_id) == (active.id, "Nightly", "")
     assert job.artifact.sha256
     assert (await scheduling.update(paused, schedule_name="Other")).schedule_name == "Other"
 

@@ -39,11 +39,15 @@ from tests.torture.processes import (
 LEASE = 5.0
 """Seconds. Shorter than in production, so that faults longer than a lease are frequent; the rules are the same."""
 PACE = {
-    "LEASE_SECONDS": str(LEASE),
+    "JOB_LEASE_SECONDS": str(LEASE),
+    "DELIVERY_LEASE_SECONDS": str(LEASE),
     "DISPATCH_SECONDS": "6",
-    "RETRY_SECONDS": "0.5",
+    "JOB_RETRY_SECONDS": "0.5",
+    "DELIVERY_RETRY_SECONDS": "0.5",
+    "RUN_RETRY_SECONDS": "0.5",
     "MAX_RETRY_SECONDS": "5",
-    "MAX_ATTEMPTS": "100",
+    "JOB_MAX_ATTEMPTS": "100",
+    "DELIVERY_MAX_ATTEMPTS": "100",
     "RECONCILE_SECONDS": "5",
     "SWEEP_SECONDS": "5",
     "FOLLOW_SECONDS": "5",

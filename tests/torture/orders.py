@@ -12,9 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from deploy.local.demo.checks.readback import differences
-from deploy.local.demo.exports import Export, Exported
+from deploy.local.demo.exports import Download, Export, Exported
 from deploy.local.demo.products.catalogue import Catalogue, made
-from deploy.local.demo.rest import Download
 from tests.torture.rest import Rest
 
 ENDED = {"completed", "failed", "cancelled", "expired"}

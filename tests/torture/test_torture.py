@@ -12,6 +12,7 @@ from tests.torture.run import Size, tortured
 SEED = 12
 
 
+@pytest.mark.full
 @pytest.mark.timeout(600)
 def test_a_few_faults_break_no_promise(tmp_path: Path) -> None:
     size = Size(replicas=1, mongods=1, clients=2, tenants={"small": 40})

@@ -30,6 +30,12 @@ def test_an_extension_is_not_doubled() -> None:
     assert name_of("shop.CSV") == "shop.csv"
 
 
+@pytest.mark.parametrize("template", ["shop", "shop.csv", "shop.csv.gz", "shop.CSV.GZ"])
+def test_a_compressed_file_has_both_extensions_once(template: str) -> None:
+    name = file_name(template, extension=".csv.gz", form="csv", job_id="j1", schedule="", created_at=AT)
+    assert name == "shop.csv.gz"
+
+
 @pytest.mark.parametrize(
     ("template", "words"),
     [

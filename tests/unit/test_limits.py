@@ -26,7 +26,7 @@ def test_a_tenant_without_limits_of_its_own_has_the_defaults(tmp_path: Path) -> 
     ("content", "words"),
     [
         ({"shop": {"max_jobs": 3}}, "shop.max_jobs is no limit; there are max_live_jobs, "),
-        ({"shop": {"max_live_jobs": 0}}, "shop.max_live_jobs Input should be greater than or equal to 1"),
+        ({"shop": {"max_live_jobs": 0}}, "shop.max_live_jobs must be greater than or equal to 1"),
         ({"shop": 3}, "must be like"),
         ([], "must be like"),
         ("{", "Expecting property name"),

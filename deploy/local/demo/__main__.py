@@ -10,6 +10,7 @@ from pathlib import Path
 from pymongo.errors import PyMongoError
 from rich.console import Console
 
+from catalog_exports import CatalogExports, CatalogExportsError
 from deploy.local.demo import report
 from deploy.local.demo.checks.readback import differences
 from deploy.local.demo.checks.readers import Unreadable
@@ -20,7 +21,6 @@ from deploy.local.demo.products.catalogue import PRODUCTS, SUPPLIERS, Catalogue,
 from deploy.local.demo.products.filling import fill
 from deploy.local.demo.receivers.s3_server import s3_server
 from deploy.local.demo.receivers.sftp_server import sftp_server
-from deploy.local.demo.rest import ExportFailed, Rest
 from deploy.local.processes.children import NotReady
 from deploy.local.processes.signals import interruptible
 from deploy.local.settings import LocalSettings
@@ -36,7 +36,7 @@ def made_and_delivered(
     """Start a stack and two destinations, export every format, wait for all deliveries, and stop everything.
 
     Raises:
-        NotReady, ExportFailed, DeliveryFailed, PyMongoError: with a message for the user.
+        NotReady, CatalogExportsError, DeliveryFailed, PyMongoError: with a message for the user.
     """
     out.print("starting mongod, nats-server, the services, an SFTP server and an S3 server")
     with (
@@ -44,25 +44,25 @@ def made_and_delivered(
         s3_server(data / "s3", data / "logs" / "s3.log") as s3,
         own_stack(settings, data, out.print) as stack,
         sftp_server(data / "sftp") as sftp,
+        CatalogExports(stack.url, stack.api_key) as client,
     ):
         fill(stack.mongodb_uri, TENANT, catalogue)
         out.print(f"loaded {len(catalogue.products):,} products and {len(catalogue.suppliers):,} suppliers")
-        rest = Rest(stack.url, stack.api_key)
-        with registered(rest, [sftp, s3]) as platforms:
+        with registered(client, [sftp, s3]) as platforms:
             out.print(f"platforms registered and tested: {', '.join(platform.name for platform in platforms)}")
-            files = exported(rest, platforms, folder, out)
-            deliveries = follow(rest, files, platforms)
+            files = exported(client, platforms, folder, out)
+            deliveries = follow(client, files, platforms)
             for file in files:
-                rest.call("DELETE", f"/exports/jobs/{file.job_id}")
+                client.jobs.get(file.job_id).delete()
     return files, deliveries
 
 
-def exported(rest: Rest, platforms: Sequence[Platform], folder: Path, out: Console) -> list[Exported]:
+def exported(client: CatalogExports, platforms: Sequence[Platform], folder: Path, out: Console) -> list[Exported]:
     """Export and download every format, one after the other, while earlier files are delivered."""
     files = []
     for export in EXPORTS:
         with report.watched(out, export) as watch:
-            files.append(fetch(rest, export, [platform.id for platform in platforms], folder, watch))
+            files.append(fetch(client, export, [platform.id for platform in platforms], folder, watch))
     return files
 
 
@@ -113,7 +113,7 @@ def main() -> int:
     except KeyboardInterrupt:
         print("\ninterrupted; everything is stopped", file=sys.stderr)
         return INTERRUPTED
-    except (NotReady, ExportFailed, DeliveryFailed, PyMongoError, OSError) as exc:
+    except (NotReady, CatalogExportsError, DeliveryFailed, PyMongoError, OSError) as exc:
         print(exc, file=sys.stderr)
         return 1
 

@@ -6,8 +6,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from catalog_exports import CatalogExports, CatalogExportsError
+from catalog_exports.client.models import Delivery
 from deploy.local.demo.exports import Exported
-from deploy.local.demo.rest import ExportFailed, Rest
 
 POLL_EVERY = 0.1
 DELIVERY_TIMEOUT = 60.0
@@ -58,7 +59,7 @@ class Delivered:
 
 
 @contextlib.contextmanager
-def registered(rest: Rest, destinations: Sequence[Destination]) -> Iterator[list[Platform]]:
+def registered(client: CatalogExports, destinations: Sequence[Destination]) -> Iterator[list[Platform]]:
     """Tested platforms for the destinations; removed at the end, because a given MongoDB outlives the demo.
 
     Raises:
@@ -67,60 +68,59 @@ def registered(rest: Rest, destinations: Sequence[Destination]) -> Iterator[list
     platforms: list[Platform] = []
     try:
         for destination in destinations:
-            body = {"name": f"demo {destination.kind}", "platform_type": destination.kind}
-            made = rest.call("POST", "/exports/platforms", {**body, "config": destination.config()})
-            platforms.append(Platform(made["id"], destination))
-            _test(rest, platforms[-1])
+            made = client.platforms.create(f"demo {destination.kind}", destination.kind, destination.config())
+            platforms.append(Platform(made.id, destination))
+            _test(client, platforms[-1])
         yield platforms
     finally:
         for platform in platforms:
-            with contextlib.suppress(ExportFailed):  # the stack has stopped, which was reported already
-                rest.call("DELETE", f"/exports/platforms/{platform.id}?force=true")
+            with contextlib.suppress(CatalogExportsError):  # the stack has stopped, which was reported already
+                client.platforms.delete(platform.id, force=True)
 
 
-def _test(rest: Rest, platform: Platform) -> None:
-    found = rest.call("POST", f"/exports/platforms/{platform.id}/test")
-    if not found["ok"]:
-        last = found["steps"][-1]
+def _test(client: CatalogExports, platform: Platform) -> None:
+    found = client.platforms.test(platform.id)
+    if not found.ok:
+        last = found.steps[-1]
         raise DeliveryFailed(
-            f"the test of platform {platform.name} failed at step {last['step']}: {last['message']} ({last['code']})"
+            f"the test of platform {platform.name} failed at step {last.step}: {last.message} ({last.code})"
         )
 
 
-def follow(rest: Rest, files: Sequence[Exported], platforms: Sequence[Platform]) -> list[Delivered]:
+def follow(client: CatalogExports, files: Sequence[Exported], platforms: Sequence[Platform]) -> list[Delivered]:
     """Wait until every file is delivered to every platform, and compare each with the download.
 
     Raises:
         DeliveryFailed: a file was not delivered or differs.
     """
     deadline = time.monotonic() + DELIVERY_TIMEOUT
-    return [_followed(rest, file, platform, deadline) for file in files for platform in platforms]
+    return [_followed(client, file, platform, deadline) for file in files for platform in platforms]
 
 
-def _followed(rest: Rest, file: Exported, platform: Platform, deadline: float) -> Delivered:
-    found = _ended(rest, file, platform, deadline)
-    if found["status"] != "delivered":
-        error = found["error"]
-        raise DeliveryFailed(
-            f"{file.export.file} was not delivered to {platform.name}: {error['message']} ({error['code']})"
-        )
-    receipt = found["receipt"]
-    remote, size, sha256 = receipt["remote"], receipt["size"], receipt["sha256"]
-    matches = (size, sha256) == (file.download.size, file.download.sha256)
+def _followed(client: CatalogExports, file: Exported, platform: Platform, deadline: float) -> Delivered:
+    found = _ended(client, file, platform, deadline)
+    if found.status != "delivered":
+        why = f"{found.error.message} ({found.error.code})" if found.error else found.status
+        raise DeliveryFailed(f"{file.export.file} was not delivered to {platform.name}: {why}")
+    receipt = found.receipt
+    if receipt is None:
+        raise DeliveryFailed(f"{file.export.file} was delivered to {platform.name} without a receipt")
+    remote = receipt.remote
+    matches = (receipt.size, receipt.sha256) == (file.download.size, file.download.sha256)
     if not matches or platform.destination.content(remote) != file.download.path.read_bytes():
         raise DeliveryFailed(f"{file.export.file}: {remote} on {platform.name} differs from the download")
-    return Delivered(file, platform, remote, size, receipt["seconds"], sha256, receipt["reported"])
+    return Delivered(file, platform, remote, receipt.size, receipt.seconds, file.download.sha256, receipt.reported)
 
 
-def _ended(rest: Rest, file: Exported, platform: Platform, deadline: float) -> Any:
+def _ended(client: CatalogExports, file: Exported, platform: Platform, deadline: float) -> Delivery:
     """The delivery once it has ended."""
+    job = client.jobs.get(file.job_id)
     while True:
-        page = rest.call("GET", f"/exports/jobs/{file.job_id}/deliveries")
-        found = next((item for item in page["items"] if item["platform_id"] == platform.id), None)
-        if found is not None and found["status"] in ("delivered", "failed"):
+        found = next((one for one in job.deliveries() if one.platform_id == platform.id), None)
+        if found is not None and found.status in ("delivered", "failed"):
             return found
         if time.monotonic() > deadline:
-            state = "not started" if found is None else f"{found['status']}, last error: {found.get('error')}"
+            state = "not started" if found is None else f"{found.status}, last error: {found.error}"
             raise DeliveryFailed(
                 f"{file.export.file} was not delivered to {platform.name} within {DELIVERY_TIMEOUT:.0f} s: {state}"
             )

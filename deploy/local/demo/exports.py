@@ -1,4 +1,4 @@
-"""Requests each export over REST, shows its progress, and downloads the file."""
+"""Requests each export with the Python client, shows its progress, and downloads the file."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -6,13 +6,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from deploy.local.demo.rest import Download, ExportFailed, Rest
+from catalog_exports import CatalogExports, CatalogExportsError
 
-POLL_EVERY = 0.1
 EXPORT_TIMEOUT = 120.0
 
 Watch = Callable[[str, float], None]
 """Receives the stage and the percentage of a running export."""
+
+
+class ExportFailed(CatalogExportsError):
+    """A file is not as it should be; the message is for the user."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,8 +33,19 @@ EXPORTS = (
     Export("csv", "products.csv", {"escape_formulas": False}),
     Export("json", "products.json"),
     Export("excel", "products.xlsx", {"include_sheets": ["products", "suppliers"]}),
+    Export("xml", "products.xml"),
+    Export("parquet", "products.parquet"),
     Export("zip", "products.zip", {"escape_formulas": False, "max_rows_per_file": PART_ROWS}),
 )
+
+
+@dataclass(frozen=True, slots=True)
+class Download:
+    """A downloaded file."""
+
+    path: Path
+    size: int
+    sha256: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,36 +59,24 @@ class Exported:
     seconds: float
 
 
-def fetch(rest: Rest, export: Export, platform_ids: Sequence[str], folder: Path, watch: Watch) -> Exported:
-    """Export, wait, download, and compare size and SHA-256 with what the job says.
+def fetch(client: CatalogExports, export: Export, platform_ids: Sequence[str], folder: Path, watch: Watch) -> Exported:
+    """Export, wait, and download; the client compares the file's SHA-256 with that of the job.
 
     Args:
         platform_ids: where the file is delivered; other platforms may belong to another demo on the same servers.
 
     Raises:
-        ExportFailed: with the gateway's answer.
+        CatalogExportsError: with the gateway's answer.
     """
     started = time.monotonic()
-    body = {**export.body, "platform_ids": list(platform_ids)}
-    job = rest.call("POST", f"/exports/{export.form}/products", body)
-    job = _completed(rest, job["id"], started + EXPORT_TIMEOUT, watch)
+    job = client.exports.create(export.form, export.body, platform_ids=platform_ids)
+    for state in job.events(EXPORT_TIMEOUT):
+        if state.is_live:
+            watch(state.stage or "queued", (state.progress and state.progress.percent) or 0.0)
+    data = job.wait(EXPORT_TIMEOUT).data
     seconds = time.monotonic() - started
-    download = rest.download(f"/exports/jobs/{job['id']}/download", folder / export.file)
-    if (download.size, download.sha256) != (job["file_size"], job["sha256"]):
-        raise ExportFailed(f"{export.file}: its size or SHA-256 differs from the job's")
-    if job["warnings"]:
-        raise ExportFailed(f"{export.file}: unexpected warnings: {job['warnings']}")
-    return Exported(export, job["id"], download, job["total_records"], seconds)
-
-
-def _completed(rest: Rest, job_id: str, deadline: float, watch: Watch) -> Any:
-    while True:
-        job = rest.call("GET", f"/exports/jobs/{job_id}")
-        if job["status"] == "completed":
-            return job
-        if job["status"] != "processing":
-            raise ExportFailed(f"the {job['format']} export {job['status']}: {job.get('error')}")
-        if time.monotonic() > deadline:
-            raise ExportFailed(f"the {job['format']} export is not ready after {EXPORT_TIMEOUT:.0f} s: {job}")
-        watch(job.get("stage") or "queued", (job.get("progress") or {}).get("percent") or 0.0)
-        time.sleep(POLL_EVERY)
+    folder.mkdir(parents=True, exist_ok=True)
+    download = Download(job.download(folder / export.file), data.file_size or 0, data.sha256 or "")
+    if data.warnings:
+        raise ExportFailed(f"{export.file}: unexpected warnings: {data.warnings}")
+    return Exported(export, job.id, download, data.total_records or 0, seconds)

@@ -58,7 +58,7 @@ class CallRecorder:
         """
         name = method.rpartition("/")[2]
         action = self._actions.get(name)
-        if action is None or request is None:
+        if action is None or not isinstance(request, Message):
             return await handle(check(request))
         try:
             checked = check(request)

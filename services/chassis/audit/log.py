@@ -14,6 +14,7 @@ from pymongo.errors import BulkWriteError, PyMongoError
 from services.chassis import loops, mongo
 from services.chassis.audit.entry import Entry, Result, result_of, to_document
 from services.chassis.faults import Unavailable
+from services.chassis.timestamps import in_milliseconds
 
 log = structlog.get_logger()
 
@@ -57,8 +58,7 @@ class AuditLog:
 
     def now(self) -> datetime:
         """The server's time, as far as it is known: in whole milliseconds."""
-        at = datetime.now(UTC) + self._offset
-        return at.replace(microsecond=at.microsecond // 1_000 * 1_000)
+        return in_milliseconds(datetime.now(UTC) + self._offset)
 
     async def record(self, entry: Entry) -> None:
         """Write an entry; returns when a majority has journalled it.

@@ -33,7 +33,7 @@ def translate_errors() -> Iterator[None]:
 
 @contextmanager
 def allow_missing_upload() -> Iterator[None]:
-    """Around a call of a client: that the upload does not exist is no error."""
+    """Ignore the error of a client's call that the upload does not exist."""
     try:
         yield
     except ClientError as exc:

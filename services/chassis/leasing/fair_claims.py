@@ -38,11 +38,12 @@ class FairClaims(Generic[LeaseT]):
 
     Args:
         waiting: the tenants that have work to be claimed.
-        claim: claims the oldest work of a tenant; None when there is none.
+        claim: claims work of a tenant, if possible the one with the given id, otherwise the oldest; None when there is
+            none.
     """
 
     def __init__(
-        self, waiting: Callable[[], Awaitable[set[str]]], claim: Callable[[str], Awaitable[LeaseT | None]]
+        self, waiting: Callable[[], Awaitable[set[str]]], claim: Callable[[str, str], Awaitable[LeaseT | None]]
     ) -> None:
         self._query_waiting = waiting
         self._claim = claim
@@ -58,24 +59,25 @@ class FairClaims(Generic[LeaseT]):
         self._waiting.add(tenant)
         return not self._running[tenant]
 
-    async def next(self, max_running: int) -> Claimed[LeaseT] | None:
+    async def next(self, max_running: int, preferred: tuple[str, str] = ("", "")) -> Claimed[LeaseT] | None:
         """Claim work, or return None when there is none.
 
         Args:
             max_running: skip tenants that have this much work running here already.
+            preferred: tenant and id of the work to claim if it is this tenant's turn.
         """
         async with self._lock:
-            claimed = await self._next_known(max_running)
+            claimed = await self._next_known(max_running, preferred)
             if claimed is None or time.monotonic() - self._refreshed >= REFRESH_SECONDS:
                 self._waiting |= await self._query_waiting()
                 self._refreshed = time.monotonic()
-            return claimed or await self._next_known(max_running)
+            return claimed or await self._next_known(max_running, preferred)
 
-    async def _next_known(self, max_running: int) -> Claimed[LeaseT] | None:
+    async def _next_known(self, max_running: int, preferred: tuple[str, str]) -> Claimed[LeaseT] | None:
         for tenant in self._queue.order(self._waiting):
             if self._running[tenant] >= max_running:
                 continue
-            lease = await self._claim(tenant)
+            lease = await self._claim(tenant, preferred[1] if tenant == preferred[0] else "")
             if lease is not None:
                 estimate = self._estimates.get(tenant, FIRST_ESTIMATE)
                 self._queue.serve(tenant, estimate)

@@ -45,6 +45,9 @@ class LeasedWork(Generic[LeaseT, ProgressT, ResultT]):
 
     Args:
         lease: seconds a lease lasts after a heartbeat.
+        grace: seconds for which the work goes on after that, while no heartbeat is answered. The database is then
+            likely to be away for everybody; if another process has claimed the work all the same, its result is
+            refused.
         heartbeat: seconds between two heartbeats; at most a third of the lease is used.
         first_retry, max_retry: seconds before the second attempt, doubling, and at most.
     """
@@ -55,6 +58,7 @@ class LeasedWork(Generic[LeaseT, ProgressT, ResultT]):
     heartbeat: float
     first_retry: float
     max_retry: float
+    grace: float = 0.0
     _tasks: set[asyncio.Task[None]] = field(default_factory=set)
     _shutting_down: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -166,11 +170,8 @@ class LeasedWork(Generic[LeaseT, ProgressT, ResultT]):
                 task.cancel()
 
     async def _keep_alive(self, lease: LeaseT, work: Work[ProgressT, ResultT]) -> str:
-        """Renew the lease until it is lost; returns the reason.
-
-        A heartbeat that hangs does not outlast the lease, because another process may do the work from then on.
-        """
-        ends = time.monotonic() + self.lease
+        """Renew the lease until it is lost; returns the reason."""
+        ends = time.monotonic() + self.lease + self.grace
         while True:
             await asyncio.sleep(min(self.heartbeat, self.lease / 3))
             now = time.monotonic()
@@ -178,7 +179,7 @@ class LeasedWork(Generic[LeaseT, ProgressT, ResultT]):
                 async with asyncio.timeout(ends - now):
                     if not await self.store.heartbeat(lease, work.progress, self.lease):
                         return "gone"
-                ends = now + self.lease
+                ends = now + self.lease + self.grace
             except Exception as exc:  # noqa: BLE001  no error may end the heartbeat while the lease lasts
                 log.warning("heartbeat_failed", action="work", reason=repr(exc)[:500])
                 if time.monotonic() >= ends:

@@ -20,6 +20,7 @@ CODES: dict[Kind, grpc.StatusCode] = {
     Kind.DENIED: grpc.StatusCode.PERMISSION_DENIED,
     Kind.NOT_FOUND: grpc.StatusCode.NOT_FOUND,
     Kind.CONFLICT: grpc.StatusCode.FAILED_PRECONDITION,
+    Kind.OUTDATED: grpc.StatusCode.ABORTED,
     Kind.MISMATCH: grpc.StatusCode.ALREADY_EXISTS,
     Kind.GONE: grpc.StatusCode.NOT_FOUND,
     Kind.EXHAUSTED: grpc.StatusCode.RESOURCE_EXHAUSTED,

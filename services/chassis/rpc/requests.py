@@ -69,7 +69,10 @@ def missing_is_deleted(context: Any) -> Iterator[None]:
 
 
 def decoder(decode: Callable[[bytes], Any] | None) -> Callable[[bytes], Any]:
-    """`decode` with None for malformed bytes: grpcio answers an exception here with UNKNOWN and its Python text."""
+    """`decode` with None for malformed bytes: grpcio answers an exception here with UNKNOWN and its Python text.
+
+    A decoder that translates requests may return a fault instead of raising it.
+    """
 
     def read(data: bytes) -> Any:
         try:
@@ -80,12 +83,14 @@ def decoder(decode: Callable[[bytes], Any] | None) -> Callable[[bytes], Any]:
     return read
 
 
-def checked(request: Message | None) -> Message:
+def checked(request: Message | Fault | None) -> Message:
     """The request with the UUIDs in its `*_id` fields in canonical form.
 
     Raises:
         Fault: INVALID, for malformed bytes, and for a tenant that is empty.
     """
+    if isinstance(request, Fault):
+        raise request
     if request is None:
         raise Fault("malformed_request", "The request is not a valid protobuf message.", kind=Kind.INVALID)
     for name in _string_fields(request.DESCRIPTOR):

@@ -18,17 +18,12 @@ async def _healthz(_: web.Request) -> web.Response:
     return web.json_response({"status": "alive"})
 
 
-def exposition(registry: CollectorRegistry = REGISTRY) -> web.Response:
-    """All metrics of `registry` in Prometheus' text format."""
-    return web.Response(body=generate_latest(registry), headers={"Content-Type": CONTENT_TYPE_LATEST})
-
-
 @asynccontextmanager
 async def serving(host: str, port: int, registry: CollectorRegistry = REGISTRY) -> AsyncIterator[int]:
     """Serve /metrics and /healthz; yields the bound port."""
 
     async def metrics(_: web.Request) -> web.Response:
-        return exposition(registry)
+        return web.Response(body=generate_latest(registry), headers={"Content-Type": CONTENT_TYPE_LATEST})
 
     app = web.Application()
     app.add_routes([web.get("/metrics", metrics), web.get("/healthz", _healthz)])

@@ -30,6 +30,8 @@ from services.file_names import file_name
 
 log = structlog.get_logger()
 
+COMPRESSED = ("gz", "zst")
+"""Extensions that follow that of the content."""
 MAX_NAMES = 1_000
 """Names that `on_conflict: rename` tries."""
 
@@ -184,8 +186,11 @@ def wanted_name(config: DestinationConfig, delivery: Delivery) -> str:
 
 
 def numbered(name: str, number: int) -> str:
-    """`shop.csv` becomes `shop (1).csv`."""
+    """`shop.csv` becomes `shop (1).csv`, and `shop.csv.gz` becomes `shop (1).csv.gz`."""
     stem, dot, extension = name.rpartition(".")
+    inner, inner_dot, inner_extension = stem.rpartition(".")
+    if inner and extension in COMPRESSED:
+        return f"{inner} ({number}){inner_dot}{inner_extension}.{extension}"
     return f"{stem} ({number}){dot}{extension}" if stem else f"{name} ({number})"
 
 

@@ -99,6 +99,15 @@ class PastAttempt:
 
 
 @dataclass(frozen=True, slots=True)
+class End:
+    """An end of a delivery that is to be recorded as an event; `code` is of the error, if it failed."""
+
+    state: DeliveryState
+    at: datetime
+    code: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class NewDelivery:
     """A delivery to store."""
 
@@ -111,6 +120,8 @@ class NewDelivery:
     max_attempts: int
     request_id: str = ""
     traceparent: str = ""
+    request_key: str = ""
+    """Idempotency key of the request for it; empty if there was none."""
 
     @property
     def ids(self) -> tuple[str, str]:
@@ -148,6 +159,8 @@ class Delivery:
     request_id: str = ""
     traceparent: str = ""
     """W3C trace context in which it was created; all its attempts belong to that trace."""
+    ends: tuple[End, ...] = ()
+    """Those that are still to be recorded; several if it was restarted meanwhile."""
     notes: Mapping[str, str] = field(default_factory=dict)
     """Values that the destination keeps from attempt to attempt, encrypted."""
 

@@ -8,6 +8,7 @@ from services.chassis.mongo import Document, load
 from services.delivery.deliveries.delivery import (
     Delivery,
     DeliveryState,
+    End,
     File,
     NewDelivery,
     PastAttempt,
@@ -27,6 +28,7 @@ def from_document(document: Document) -> Delivery:
         receipt=load(Receipt, receipt) if receipt else None,
         error=_error(document.get("error")),
         attempts=tuple(load(PastAttempt, past, error=_error(past.get("trouble"))) for past in attempts),
+        ends=tuple(load(End, end, state=DeliveryState(end["state"])) for end in document.get("ends", ())),
     )
 
 

@@ -11,7 +11,7 @@ from pathlib import PurePosixPath
 import structlog
 
 from services.chassis.faults import ErrorInfo
-from services.chassis.mongo import Database, Document, insert_or_get, translate_errors
+from services.chassis.mongo import Database, Document, insert_missing, insert_or_get, translate_errors
 from services.chassis.mongo_expressions import NOW, literal
 from services.chassis.rpc.requests import canonical_id
 from services.chassis.telemetry import tracing
@@ -78,6 +78,19 @@ class FanOutStore:
         return Decision(found["platform_ids"], is_done=found.get("is_done", False) or is_late)
 
     @translate_errors
+    async def settle_without_platforms(self, jobs: Sequence[tuple[str, datetime]]) -> set[str]:
+        """The same for jobs, by id and creation time, that go to no platform, with one write.
+
+        Returns:
+            The ids of the jobs for which nothing was stored before.
+        """
+        rows: list[tuple[Document, Document]] = [
+            ({"_id": job_id, "platform_ids": [], "job_created_at": created_at, "is_done": True}, {"settled_at": NOW})
+            for job_id, created_at in jobs
+        ]
+        return {jobs[index][0] for index in await insert_missing(self._fan_outs, rows)}
+
+    @translate_errors
     async def done(self, job_id: str, created_at: datetime) -> None:
         """Record that all deliveries of the job are stored."""
         where = {"_id": job_id, "job_created_at": {"$in": [None, created_at]}}  # None: see `_JOB_CREATED_AT`
@@ -115,6 +128,21 @@ class FanOut:
     async def is_done(self, file: pb.JobFile) -> bool:
         """Whether the deliveries of a completed job are stored already."""
         return await self._store.is_done(file.job.id, file.job.created_at.ToDatetime(UTC))
+
+    async def settle_without_platforms(self, files: Sequence[pb.JobFile]) -> set[str]:
+        """Decide about those completed jobs that go to no platform, with one read and one write for all of them.
+
+        Returns:
+            The ids of the jobs that this has decided about; the others need `create_deliveries`.
+        """
+        anywhere = [file.job.tenant for file in files if not file.job.HasField("platforms")]
+        busy = await self._platforms.tenants_with_active(anywhere) if anywhere else set()
+        jobs = [
+            (file.job.id, file.job.created_at.ToDatetime(UTC))
+            for file in files
+            if not (file.job.platforms.platform_ids if file.job.HasField("platforms") else file.job.tenant in busy)
+        ]
+        return await self._store.settle_without_platforms(jobs)
 
     async def create_deliveries(self, file: pb.JobFile) -> int:
         """Store the deliveries of a completed job; returns how many, or 0 if they are stored already."""
@@ -156,13 +184,15 @@ def _refusal(platform: Platform | None) -> ErrorInfo | None:
     return None if platform.is_active else PLATFORM_INACTIVE
 
 
-def new_delivery(source: pb.JobFile, platform_id: str, platform: Platform | None, max_attempts: int) -> NewDelivery:
+def new_delivery(
+    source: pb.JobFile, platform_id: str, platform: Platform | None, max_attempts: int, request_key: str = ""
+) -> NewDelivery:
     """A delivery of a completed job to a platform, in the current trace."""
     job = source.job
     file = File(
         key=source.artifact_key,
         name=job.artifact.file_name,
-        extension=PurePosixPath(source.artifact_key).suffix,
+        extension="".join(PurePosixPath(source.artifact_key).suffixes),
         media_type=job.artifact.media_type,
         size=job.artifact.size_bytes,
         sha256=job.artifact.sha256,
@@ -179,4 +209,5 @@ def new_delivery(source: pb.JobFile, platform_id: str, platform: Platform | None
         file=file,
         max_attempts=max_attempts,
         traceparent=tracing.traceparent(),
+        request_key=request_key,
     )

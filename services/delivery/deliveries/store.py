@@ -2,6 +2,8 @@
 
 Field `due_at` is when a worker should next take the delivery: now while it is pending, at the end of the lease while it
 is held, after the delay while it waits for a retry. It is absent once the delivery has ended.
+
+Field `ends` is the outbox: the ends that are still to be recorded as events of the tenant.
 """
 
 from collections.abc import Mapping, Sequence
@@ -13,7 +15,7 @@ from pymongo import ASCENDING, DESCENDING, ReturnDocument
 from services.chassis import mongo
 from services.chassis.faults import ErrorInfo
 from services.chassis.mongo import Database, Document, insert_missing, insert_or_get, translate_errors
-from services.chassis.mongo_expressions import NOW, among, is_due, later, literal, seconds_since
+from services.chassis.mongo_expressions import NOW, among, between, is_due, later, literal, seconds_since
 from services.chassis.paging import Page, Position
 from services.delivery.deliveries.delivery import (
     ENDED,
@@ -68,6 +70,9 @@ class DeliveryStore:
         await self._deliveries.create_index([("tenant", ASCENDING), ("job_id", ASCENDING), *newest])
         await self._deliveries.create_index([("platform_id", ASCENDING), ("state", ASCENDING)])
         await self._deliveries.create_index([("state", ASCENDING), ("updated_at", ASCENDING)])
+        await self._deliveries.create_index(
+            [("ends.at", ASCENDING)], partialFilterExpression={"ends": {"$exists": True}}
+        )
 
     async def _change(
         self, where: Document, *stages: Document, sort: list[tuple[str, int]] | None = None
@@ -121,17 +126,20 @@ class DeliveryStore:
         job_id: str,
         platform_id: str,
         states: Sequence[DeliveryState],
-        before: Position | None,
+        after: Position | None,
         limit: int,
         brief: bool = False,
         job_created_at: datetime | None = None,
+        created: tuple[datetime | None, datetime | None] = (None, None),
+        newest_first: bool = True,
     ) -> Page[Delivery]:
-        """A tenant's deliveries, newest first, after the position `before` (created_at, id).
+        """A tenant's deliveries by their time of creation, after the position `after` (created_at, id).
 
         Args:
             brief: without receipts and attempts.
+            created: from the first time on, and before the second.
         """
-        where: Document = {"tenant": tenant}
+        where: Document = {"tenant": tenant, **between("created_at", *created)}
         if job_id:
             where["job_id"] = job_id
         if job_created_at is not None:
@@ -141,24 +149,51 @@ class DeliveryStore:
         if states:
             where["state"] = {"$in": [state.value for state in states]}
         without = ["notes", *(("attempts", "receipt") if brief else ())]
-        found = await mongo.page(self._deliveries, where, after=before, limit=limit, without=without)
+        found = await mongo.page(
+            self._deliveries, where, after=after, limit=limit, newest_first=newest_first, without=without
+        )
         return found.converted(from_document)
 
     @translate_errors
     async def restart_for(self, new: NewDelivery) -> Delivery | None:
         """Restart the ended delivery of this job to this platform; None when there is none."""
         [wanted] = await self._ids([new])
-        return await self.restart(new.tenant, wanted, ENDED)
+        return await self.restart(new.tenant, wanted, ENDED, new.request_key)
 
     @translate_errors
-    async def restart(self, tenant: str, delivery_id: str, states: frozenset[DeliveryState]) -> Delivery | None:
+    async def join(self, new: NewDelivery) -> Delivery | None:
+        """Let a request with a key share the live delivery of this job to this platform; None when there is none."""
+        if not new.request_key:
+            return None
+        [wanted] = await self._ids([new])
+        where = {"_id": wanted, "tenant": new.tenant, **among(LIVE)}
+        return await self._change(where, {"$set": {"request_key": literal(new.request_key)}})
+
+    @translate_errors
+    async def requested(self, new: NewDelivery) -> Delivery | None:
+        """The delivery of this job to this platform, if it was last requested with the same key."""
+        [wanted] = await self._ids([new])
+        found = await mongo.find_current(
+            self._deliveries, {"_id": wanted, "tenant": new.tenant, "request_key": new.request_key}
+        )
+        return None if found is None else from_document(found)
+
+    @translate_errors
+    async def restart(
+        self, tenant: str, delivery_id: str, states: frozenset[DeliveryState], request_key: str = ""
+    ) -> Delivery | None:
         """Restart an ended delivery with all its attempts; None when it is in none of these states.
+
+        With a key, it is also None when it was last requested with the same key.
 
         The fence is kept, so that old workers stay out. Remote name and notes are kept too: an attempt whose result
         was lost may have delivered the file.
         """
         where = {"_id": delivery_id, "tenant": tenant, **among(states & ENDED)}
-        restarted = {"state": DeliveryState.PENDING.value, "attempt": 0, "bytes_sent": 0, "due_at": NOW}
+        restarted: Document = {"state": DeliveryState.PENDING.value, "attempt": 0, "bytes_sent": 0, "due_at": NOW}
+        if request_key:
+            where["request_key"] = {"$ne": request_key}
+            restarted["request_key"] = literal(request_key)
         return await self._change(where, {"$set": restarted}, {"$unset": _RESET_AT_RESTART})
 
     # Working
@@ -234,6 +269,7 @@ class DeliveryStore:
             "delivered_at": NOW,
             "bytes_sent": 0 if receipt.was_there else receipt.size,
             "attempts": _with_attempt(None),
+            "ends": _with_end(DeliveryState.DELIVERED),
         }
         outdated = {"$unset": ["due_at", "lease_owner", "error", "notes"]}
         return await self._change(lease.key, {"$set": done}, outdated) is not None
@@ -264,6 +300,23 @@ class DeliveryStore:
         }
         return await self._change(lease.key, {"$set": back}, {"$unset": ["lease_owner"]}) is not None
 
+    # Reporting ends
+
+    @translate_errors
+    async def with_ends(self, limit: int) -> list[Delivery]:
+        """Deliveries with ends that are to be recorded, oldest end first."""
+        found = self._deliveries.find({"ends": {"$exists": True}}, {"attempts": 0, "receipt": 0})
+        return [from_document(d) async for d in found.sort("ends.at", ASCENDING).limit(limit)]
+
+    @translate_errors
+    async def ends_recorded(self, deliveries: Sequence[Delivery]) -> None:
+        """The ends of these deliveries are recorded, unless they have ended again since."""
+        if deliveries:
+            recorded = [
+                {"_id": one.id, "ends": {"$size": len(one.ends)}, "ends.at": one.ends[-1].at} for one in deliveries
+            ]
+            await self._deliveries.update_many({"$or": recorded}, {"$unset": {"ends": ""}})
+
     # Cleaning up and measuring
 
     @translate_errors
@@ -277,7 +330,8 @@ class DeliveryStore:
     async def forget(self, older_than: float) -> int:
         """Remove deliveries that ended more than `older_than` seconds ago; returns how many."""
         old = {"$expr": {"$lt": ["$updated_at", later(-older_than)]}}
-        return (await self._deliveries.delete_many({**among(ENDED), **old})).deleted_count
+        recorded: Document = {"ends": {"$exists": False}}
+        return (await self._deliveries.delete_many({**among(ENDED), **old, **recorded})).deleted_count
 
     @translate_errors
     async def oldest_live_age(self) -> float:
@@ -298,7 +352,8 @@ def _insertion(delivery_id: str, new: NewDelivery, failed: ErrorInfo | None) -> 
     document, times = new_document(delivery_id, new), {"created_at": NOW, "updated_at": NOW}
     if failed is None:
         return document, {**times, "due_at": NOW}
-    return {**document, "state": DeliveryState.FAILED.value, "error": error_document(failed)}, times
+    document |= {"state": DeliveryState.FAILED.value, "error": error_document(failed)}
+    return document, {**times, "ends": [_end(DeliveryState.FAILED, failed.code)]}
 
 
 def _with_attempt(error: ErrorInfo | None) -> Document:
@@ -309,10 +364,19 @@ def _with_attempt(error: ErrorInfo | None) -> Document:
     return {"$slice": [{"$concatArrays": [_ATTEMPTS, [past]]}, -ATTEMPTS_KEPT]}
 
 
+def _end(state: DeliveryState, code: str = "") -> Document:
+    return {"state": state.value, "at": NOW, "code": literal(code)}
+
+
+def _with_end(state: DeliveryState, code: str = "") -> Document:
+    return {"$concatArrays": [{"$ifNull": ["$ends", []]}, [_end(state, code)]]}
+
+
 def _failing(error: ErrorInfo) -> list[Document]:
     failed = {
         "state": DeliveryState.FAILED.value,
         "error": literal(error_document(error)),
         "attempts": {"$cond": [_IS_HELD, _with_attempt(error), _ATTEMPTS]},
+        "ends": _with_end(DeliveryState.FAILED, error.code),
     }
     return [{"$set": failed}, {"$unset": ["due_at", "lease_owner"]}]

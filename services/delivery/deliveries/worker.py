@@ -2,7 +2,6 @@
 
 import asyncio
 import time
-from collections import Counter
 from collections.abc import Mapping
 from contextlib import suppress
 
@@ -11,7 +10,7 @@ import structlog
 from services.chassis import loops
 from services.chassis.blobs.contract import BlobStore
 from services.chassis.faults import Unavailable
-from services.chassis.leasing.fair_claims import Claimed, FairClaims
+from services.chassis.leasing.due_work import DueWork
 from services.chassis.leasing.leased_work import LeasedWork
 from services.chassis.leasing.leases import ATTEMPTS_EXHAUSTED, LeaseLost, Outcome
 from services.chassis.telemetry.tracing import Attribute
@@ -35,8 +34,8 @@ from services.delivery.platforms.targets import TargetResolver, UnusablePlatform
 
 log = structlog.get_logger()
 
-POLL_SECONDS = 0.5
-"""Between two queries for due deliveries, unless the worker is woken."""
+POLL_SECONDS, POLL_IDLE = 0.5, 2.0
+"""Between two queries for due deliveries, unless the worker is woken; rarer while there are none."""
 HEARTBEAT_SECONDS = 1.0
 TIDY_LEASES = 3
 """How long an attempt that lost its lease waits for the end of the delivery."""
@@ -69,20 +68,24 @@ class Worker:
         first_retry: float,
         max_retry: float,
     ) -> None:
-        async def claim(tenant: str) -> Lease | None:
-            return await store.claim(tenant, owner, lease, busy=self._busy_platforms())
-
         self._store = store
-        self._claims = FairClaims(store.waiting_tenants, claim)
+        self._due = DueWork[Lease](
+            store.waiting_tenants,
+            lambda tenant, busy: store.claim(tenant, owner, lease, busy=busy),
+            lambda claimed: claimed.delivery.platform_id,
+            self._start,
+            slots=slots,
+            receiver_slots=platform_slots,
+            poll=POLL_SECONDS,
+            idle=POLL_IDLE,
+        )
         self._platforms = platforms
         self._targets = targets
         self._sessions = sessions
         self._blobs = blobs
         self._vault = vault
-        self._slots = slots
-        self._platform_slots = platform_slots
-        self._running: dict[asyncio.Task[None], Claimed[Lease]] = {}
-        self._woken = asyncio.Event()
+        self.ended = asyncio.Event()
+        """Set when a delivery has ended in this process, so that its event is recorded without delay."""
         self._lease = lease
         self._leased = LeasedWork[Lease, Progress, Receipt](
             store,
@@ -95,7 +98,7 @@ class Worker:
 
     def wake(self) -> None:
         """Query for due deliveries now."""
-        self._woken.set()
+        self._due.wake()
 
     async def run(self) -> None:
         """Claim and deliver until cancelled; then give everything back, so that another process can claim it."""
@@ -103,14 +106,12 @@ class Worker:
         try:
             while True:
                 loops.raise_if_cancelled()
-                self._woken.clear()
                 filling = self._leased.track(asyncio.create_task(self._fill()))
                 try:
                     await asyncio.shield(filling)
                 except Unavailable as exc:
                     log.warning("claim_failed", action="claim", reason=exc.message)
-                with suppress(TimeoutError):
-                    await asyncio.wait_for(self._woken.wait(), POLL_SECONDS)
+                await self._due.pause()
         finally:
             await self._leased.shut_down()
 
@@ -119,21 +120,13 @@ class Worker:
         while (given_up := await self._store.give_up_one(ATTEMPTS_EXHAUSTED)) is not None:
             with structlog.contextvars.bound_contextvars(delivery_id=given_up.id, tenant=given_up.tenant):
                 self._leased.gave_up(given_up.platform_type)
-        while len(self._running) <= self._slots and not self._leased.is_shutting_down:
-            claimed = await self._claims.next(self._slots if len(self._running) < self._slots else 1)
-            if claimed is None:
-                return
-            task = self._leased.start(self._handle(claimed.lease))
-            self._running[task] = claimed
-            task.add_done_callback(self._ended)
+        while not self._leased.is_shutting_down and await self._due.start_one():
+            pass
 
-    def _busy_platforms(self) -> list[str]:
-        running = Counter(claimed.lease.delivery.platform_id for claimed in self._running.values())
-        return [platform for platform, count in running.items() if count >= self._platform_slots]
-
-    def _ended(self, task: asyncio.Task[None]) -> None:
-        self._claims.ended(self._running.pop(task))
-        self.wake()
+    def _start(self, lease: Lease) -> asyncio.Task[None]:
+        task = self._leased.start(self._handle(lease))
+        task.add_done_callback(lambda _: self.ended.set())
+        return task
 
     async def _handle(self, lease: Lease) -> None:
         delivery = lease.delivery

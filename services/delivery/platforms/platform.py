@@ -25,5 +25,7 @@ class Platform:
     updated_at: datetime
     pins: Mapping[str, str] = field(default_factory=dict)
     """Facts about the server that must not change, such as its host key."""
+    fingerprint: str = ""
+    """Of the request that has registered it (`fingerprint.py`); empty for platforms of older versions."""
     version: int = 1
     """Counts changes, so that concurrent changes do not overwrite each other."""

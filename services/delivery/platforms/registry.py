@@ -2,16 +2,18 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import datetime
 from functools import partial
 from typing import Any
 
-from services.chassis.faults import BadRequest, Violation
+from services.chassis.faults import BadRequest, Outdated, Violation, check_unchanged
 from services.chassis.rpc.requests import chosen_id
+from services.chassis.timestamps import now_in_milliseconds
 from services.delivery.destinations.contract import Destination
 from services.delivery.destinations.threads import in_key_thread
 from services.delivery.errors import IdReused, PlatformNotFound, TooManyPlatforms, WrongState
 from services.delivery.platforms.config import MASK, merged, moved, parse_object, prepared, require_secrets, split
+from services.delivery.platforms.fingerprint import fingerprint, fits
 from services.delivery.platforms.platform import Platform
 from services.delivery.platforms.secrets import Owner, Sealed, Vault
 from services.delivery.platforms.store import PlatformStore
@@ -52,24 +54,31 @@ class PlatformRegistry:
 
     async def create(
         self, tenant: str, name: str, kind: str, config_json: str, *, is_active: bool, platform_id: str
-    ) -> Platform:
-        """Register a platform; a repeated call with the same id returns the first one.
+    ) -> tuple[Platform, bool]:
+        """Register a platform; returns whether an earlier call with the same id has done it.
 
         Raises:
             BadRequest: names the invalid fields.
             IdReused: another platform has this id.
             TooManyPlatforms: the tenant has reached the limit.
         """
-        chosen, named = chosen_id(platform_id, "platform_id"), checked_name(name)
-        if await self._store.get(tenant, chosen) is None:
+        chosen, named, config = chosen_id(platform_id, "platform_id"), checked_name(name), parse_object(config_json)
+        known = await self._store.get(tenant, chosen)
+        if known is None:
             await self._check_limit(tenant)
-        plain, sealed = await self._sealed(tenant, chosen, kind, parse_object(config_json))
-        now = _now()
-        platform = Platform(chosen, tenant, named, kind, plain, sealed, is_active, now, now)
-        kept = await self._store.add(platform)
-        if (kept.tenant, kept.type, kept.name) != (tenant, kind, platform.name):
-            raise IdReused
-        return kept
+            plain, sealed = await self._sealed(tenant, chosen, kind, config)
+            now, mark = (
+                now_in_milliseconds(),
+                await in_key_thread(partial(fingerprint, kind, named, config, is_active=is_active)),
+            )
+            new = Platform(chosen, tenant, named, kind, plain, sealed, is_active, now, now, fingerprint=mark)
+            kept = await self._store.add(new)
+            if kept.fingerprint == mark:
+                return kept, False
+            known = kept
+        if known.tenant != tenant or not await _has_fingerprint(known, kind, named, config, is_active=is_active):
+            raise IdReused("platform")
+        return known, True
 
     async def _check_limit(self, tenant: str) -> None:
         limit = self._limits.of(tenant).max_platforms
@@ -87,31 +96,41 @@ class PlatformRegistry:
             raise PlatformNotFound(platform_id)
         return found
 
-    async def update(self, tenant: str, platform_id: str, change: Change) -> Platform:
+    async def update(self, tenant: str, platform_id: str, change: Change, expected: datetime | None = None) -> Platform:
         """Change a platform.
+
+        Args:
+            expected: when it has to have been changed last.
 
         Raises:
             BadRequest, PlatformNotFound: as above.
+            Outdated: it was changed at another time than expected.
             WrongState: other requests changed it at the same time, `TRIES` times in a row.
         """
         for _ in range(TRIES):
             old = await self.get(tenant, platform_id)
+            check_unchanged(old.updated_at, expected)
             kept = await self._store.change(old, await self._changed(old, change))
             if kept is not None:
                 return kept
         raise WrongState("platform_changing", "Other requests are changing the platform; try again.")
 
-    async def delete(self, tenant: str, platform_id: str) -> None:
+    async def delete(self, tenant: str, platform_id: str, expected: datetime | None = None) -> None:
         """Delete a platform.
+
+        Args:
+            expected: when it has to have been changed last.
 
         Raises:
             PlatformNotFound: the tenant has no platform with this id.
+            Outdated: it was changed at another time than expected.
         """
-        if not await self._store.delete(tenant, platform_id):
-            raise PlatformNotFound(platform_id)
+        if not await self._store.delete(tenant, platform_id, expected):
+            check_unchanged((await self.get(tenant, platform_id)).updated_at, expected)
+            raise Outdated
 
     async def _changed(self, old: Platform, change: Change) -> Platform:
-        new = replace(old, updated_at=_now())
+        new = replace(old, updated_at=now_in_milliseconds())
         if change.name is not None:
             new = replace(new, name=checked_name(change.name))
         if change.is_active is not None:
@@ -143,6 +162,15 @@ class PlatformRegistry:
         return plain, sealed
 
 
+async def _has_fingerprint(
+    platform: Platform, kind: str, name: str, config: Mapping[str, Any], *, is_active: bool
+) -> bool:
+    """Whether this request has registered the platform."""
+    if not platform.fingerprint:
+        return (platform.type, platform.name) == (kind, name)
+    return await in_key_thread(partial(fits, platform.fingerprint, kind, name, config, is_active=is_active))
+
+
 def checked_name(name: str) -> str:
     """The name without surrounding whitespace.
 
@@ -153,9 +181,3 @@ def checked_name(name: str) -> str:
     if not stripped or len(stripped) > MAX_NAME or not stripped.isprintable():
         raise BadRequest([Violation("name", f"must be 1 to {MAX_NAME} printable characters")])
     return stripped
-
-
-def _now() -> datetime:
-    """Now, in milliseconds as MongoDB stores it."""
-    now = datetime.now(UTC)
-    return now.replace(microsecond=now.microsecond // 1000 * 1000)

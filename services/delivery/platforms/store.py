@@ -1,14 +1,15 @@
 """Platforms in MongoDB. A change is a compare-and-set on the version that was read."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, fields, replace
+from datetime import datetime
 from typing import Any
 
 from pymongo import ASCENDING, DESCENDING, ReturnDocument
 
 from services.chassis import mongo
 from services.chassis.mongo import Database, Document, find_current, insert_or_get, load, translate_errors
-from services.chassis.mongo_expressions import difference
+from services.chassis.mongo_expressions import contains, difference
 from services.chassis.paging import Page, Position
 from services.delivery.platforms.platform import Platform
 from services.delivery.platforms.secrets import Sealed
@@ -44,9 +45,28 @@ class PlatformStore:
         return await self._platforms.count_documents({"tenant": tenant}, limit=at_most)
 
     @translate_errors
-    async def page(self, tenant: str, *, before: Position | None, limit: int) -> Page[Platform]:
-        """A tenant's platforms, newest first, after the position `before` (created_at, id)."""
-        found = await mongo.page(self._platforms, {"tenant": tenant}, after=before, limit=limit)
+    async def page(
+        self,
+        tenant: str,
+        *,
+        before: Position | None,
+        limit: int,
+        name: str = "",
+        kind: str = "",
+        is_active: bool | None = None,
+    ) -> Page[Platform]:
+        """A tenant's platforms, newest first, after the position `before` (created_at, id).
+
+        Args:
+            name: part of their names; empty: all.
+            kind: their type; empty: all.
+        """
+        where: Document = {"tenant": tenant, **contains("name", name)}
+        if kind:
+            where["type"] = kind
+        if is_active is not None:
+            where["is_active"] = is_active
+        found = await mongo.page(self._platforms, where, after=before, limit=limit)
         return found.converted(_platform)
 
     @translate_errors
@@ -54,6 +74,12 @@ class PlatformStore:
         """The tenant's active platforms."""
         where = {"tenant": tenant, "is_active": True}
         return [_platform(d) async for d in self._platforms.find(where).sort("created_at", ASCENDING)]
+
+    @translate_errors
+    async def tenants_with_active(self, tenants: Iterable[str]) -> set[str]:
+        """Those of the tenants that have an active platform."""
+        where = {"tenant": {"$in": sorted(set(tenants))}, "is_active": True}
+        return {document["tenant"] async for document in self._platforms.find(where, {"tenant": 1})}
 
     @translate_errors
     async def named(self, tenant: str, platform_ids: Sequence[str]) -> list[Platform]:
@@ -83,9 +109,12 @@ class PlatformStore:
         return str((document or {}).get("pins", {}).get(name, value))
 
     @translate_errors
-    async def delete(self, tenant: str, platform_id: str) -> bool:
-        """Remove a platform."""
-        return (await self._platforms.delete_one({"_id": platform_id, "tenant": tenant})).deleted_count == 1
+    async def delete(self, tenant: str, platform_id: str, expected: datetime | None = None) -> bool:
+        """Remove a platform, if it was last changed when it is expected to have been."""
+        where: Document = {"_id": platform_id, "tenant": tenant}
+        if expected is not None:
+            where["updated_at"] = expected
+        return (await self._platforms.delete_one(where)).deleted_count == 1
 
     @translate_errors
     async def sealed_with_another(self, version: int, limit: int) -> list[Platform]:

@@ -9,6 +9,8 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 
+from services.exporter.catalogue.output_columns import OutputColumns
+
 # A key of a name with the dot after it; inside a key, backslashes escape dots.
 _KEY = re.compile(r"((?:[^.\\]|\\.)*)\.")
 
@@ -33,10 +35,14 @@ def lineage(name: str) -> Iterator[str]:
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """The fields that a request includes (None: all) or excludes; a parent means everything below it."""
+    """The fields that a request includes (None: all) or excludes; a parent means everything below it.
+
+    With `output`, exactly the fields that its columns need are read, and the header is always the same.
+    """
 
     include: tuple[str, ...] | None = None
     exclude: tuple[str, ...] = ()
+    output: OutputColumns | None = None
     # Sets, because requests may name thousands of fields.
     _included: frozenset[str] = field(init=False, repr=False, compare=False)
     _excluded: frozenset[str] = field(init=False, repr=False, compare=False)
@@ -47,6 +53,8 @@ class Selection:
 
     def accepts(self, name: str) -> bool:
         """Whether a leaf with this name is exported."""
+        if self.output is not None:
+            return name in self._included
         if self._excluded and not self._excluded.isdisjoint(lineage(name)):
             return False
         return self.include is None or not self._included.isdisjoint(lineage(name))
@@ -57,6 +65,8 @@ class Selection:
         Without `include`: `id` first, the rest as `grouped`. With it: the order of the request, where a parent is
         replaced by its leaves, and a name without leaves keeps a column.
         """
+        if self.output is not None:
+            return self.output.headers
         accepted = [name for name in seen if self.accepts(name)]
         if self.include is None:
             return tuple(sorted(grouped(accepted), key=lambda name: name != "id"))
@@ -69,8 +79,15 @@ class Selection:
 
     def missing(self, seen: Iterable[str]) -> tuple[str, ...]:
         """The included names that have no leaf, in the order of the request."""
+        if self.output is not None:
+            return self.output.missing(frozenset(seen))
         there = {parent for name in seen for parent in lineage(name)}
         return tuple(asked for asked in self.include or () if asked not in there)
+
+
+def selection_of(output: OutputColumns) -> Selection:
+    """The selection of the fields that these columns need."""
+    return Selection(output.sources, output=output)
 
 
 def parents_of(names: Iterable[str]) -> frozenset[str]:

@@ -8,6 +8,7 @@ from services.exporter.catalogue.column_store import RememberedColumns
 from services.exporter.catalogue.columns import Selection
 from services.exporter.formats.contract import ExportOptions, Format
 from services.exporter.requests.request import FILTERED_SHEET
+from services.exporter.transcode.locales import Reduction
 
 ALL_FIELDS = Selection()
 
@@ -37,3 +38,15 @@ class Plan:
     def sort_of(self, sheet: str) -> Sequence[tuple[str, int]]:
         """MongoDB's sort for a sheet; sheets other than products are in stored order."""
         return self.sort if sheet == FILTERED_SHEET else ()
+
+    def explode_of(self, sheet: str) -> str | None:
+        """The field of a sheet whose items each become a row."""
+        return self.options.explode if sheet == FILTERED_SHEET else None
+
+    def reductions_of(self, sheet: str) -> tuple[Reduction, ...]:
+        """What is kept of objects with locales or currencies as keys in a sheet; empty: everything."""
+        return self.options.reductions if sheet == FILTERED_SHEET else ()
+
+    def limit_of(self, sheet: str) -> int | None:
+        """The most documents of a sheet; None: all."""
+        return self.options.limit if sheet == FILTERED_SHEET else None

@@ -9,9 +9,13 @@ from services.exporter.catalogue.snapshot import Snapshot
 from services.exporter.export.plan import ALL_FIELDS, Plan
 from services.exporter.requests.request import FILTERED_SHEET
 from services.exporter.transcode import Tally, discover
+from services.exporter.transcode.findings import Findings, Reason
 
 SAMPLED_BATCHES = 10
 """About 10,000 products."""
+QUICKLY_SORTED = 10_000
+"""Products that MongoDB sorts without anybody noticing."""
+MAX_REPORTED_COLUMNS = 20
 MAX_UNKNOWN_FIELDS = 20
 """Warnings with similar names: searching for those is slow, and nobody reads more."""
 
@@ -23,12 +27,38 @@ def warnings(plan: Plan, tally: Tally, view: Snapshot) -> tuple[ErrorInfo, ...]:
         missing = plan.options.selection.missing(tally.seen.get(FILTERED_SHEET, ()))
         if missing and not (plan.query and tally.records[FILTERED_SHEET] == 0):
             found += _unknown_fields(missing, _sampled_names(view))
+    found += finding_warnings(tally.findings)
+    if (
+        plan.sort_of(FILTERED_SHEET)
+        and tally.records.get(FILTERED_SHEET, 0) > QUICKLY_SORTED
+        and not view.has_order(FILTERED_SHEET, plan.query, plan.sort)
+    ):
+        text = "No index has the order of order_by, so MongoDB sorted the products first, which takes longer."
+        found.append(ErrorInfo("sorted_without_index", text))
     if tally.texts_cut:
         text = f"Texts cut at 32,767 characters, the most a cell holds: {tally.texts_cut}."
         found.append(ErrorInfo("text_cut", text))
+    empty = [sheet for sheet, count in tally.records.items() if count == 0 and sheet != FILTERED_SHEET]
+    found += [ErrorInfo("empty_sheet", f"The sheet {sheet!r} has no rows: there are no {sheet}.") for sheet in empty]
     if plan.query and tally.records.get(FILTERED_SHEET) == 0:
         found.append(ErrorInfo("no_match", "No product matched the filters."))
     return tuple(found)
+
+
+_FINDINGS = {
+    Reason.SKIPPED_ROW: ("rows_skipped", "Rows left out because they have no value for"),
+    Reason.CUT_TEXT: ("text_shortened", "Texts cut at max_length in"),
+}
+
+
+def finding_warnings(findings: Findings) -> Iterator[ErrorInfo]:
+    """The warnings about rows that were skipped and texts that were cut."""
+    for reason, (code, text) in _FINDINGS.items():
+        columns = [(column, rows) for (column, why), rows in findings.counts.most_common() if why == reason]
+        for column, rows in columns[:MAX_REPORTED_COLUMNS]:
+            yield ErrorInfo(code, f"{text} {column!r}: {rows:,}.")
+        if left := sum(rows for _, rows in columns[MAX_REPORTED_COLUMNS:]):
+            yield ErrorInfo(code, f"{text} other columns: {left:,}.")
 
 
 def _unknown_fields(missing: Sequence[str], known: Sequence[str]) -> Iterator[ErrorInfo]:

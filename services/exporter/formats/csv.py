@@ -5,8 +5,19 @@ from collections.abc import Generator, Sequence
 from typing import ClassVar
 
 from services.exporter import transcode
+from services.exporter.formats.compression import (
+    MEDIA_TYPES,
+    CompressionOptions,
+    stored,
+    stored_extension,
+    stored_media_type,
+)
 from services.exporter.formats.contract import DelimitedOptions, ExportOptions, Sheet
 from services.exporter.transcode import CsvRows, Tally
+
+
+class CsvOptions(CompressionOptions, DelimitedOptions):
+    """Those of every CSV file; it may be compressed."""
 
 
 class Csv:
@@ -14,29 +25,34 @@ class Csv:
 
     name: ClassVar[str] = "csv"
     flat: ClassVar[bool] = True
-    Options: ClassVar[type[ExportOptions]] = DelimitedOptions
+    media_types: ClassVar[Sequence[str]] = ("text/csv; charset=utf-8; header=present", *MEDIA_TYPES.values())
+    Options: ClassVar[type[ExportOptions]] = CsvOptions
 
-    def extension(self, options: DelimitedOptions) -> str:  # noqa: ARG002
-        """Always `.csv`."""
-        return ".csv"
+    def extension(self, options: CsvOptions) -> str:
+        """`.csv`, and the suffix of its compression."""
+        return stored_extension(".csv", options)
 
-    def media_type(self, options: DelimitedOptions) -> str:  # noqa: ARG002
-        """RFC 7111."""
-        return "text/csv; charset=utf-8; header=present"
+    def media_type(self, options: CsvOptions) -> str:
+        """RFC 7111, or that of its compression."""
+        return stored_media_type(self.media_types[0], options)
 
-    def sheets(self, options: DelimitedOptions) -> Sequence[str]:  # noqa: ARG002
+    def sheets(self, options: CsvOptions) -> Sequence[str]:  # noqa: ARG002
         """A CSV file holds one table."""
         return ["products"]
 
-    def encode(self, sheets: Sequence[Sheet], options: DelimitedOptions, tally: Tally) -> Generator[bytes, None, None]:
-        """The header, then one chunk of lines per batch."""
-        for sheet in sheets:
-            transcoder = delimited(sheet, options, tally)
-            yield file_start(transcoder, options)
-            for batch in sheet.batches:
-                lines = transcoder.encode(batch)
-                tally.records[sheet.name] += lines.rows
-                yield lines.text
+    def encode(self, sheets: Sequence[Sheet], options: CsvOptions, tally: Tally) -> Generator[bytes, None, None]:
+        """The header, then one chunk of lines per batch; compressed if requested."""
+        return stored(_content(sheets, options, tally), options)
+
+
+def _content(sheets: Sequence[Sheet], options: CsvOptions, tally: Tally) -> Generator[bytes, None, None]:
+    for sheet in sheets:
+        transcoder = delimited(sheet, options, tally)
+        yield file_start(transcoder, options)
+        for batch in sheet.batches:
+            lines = transcoder.encode(batch)
+            tally.records[sheet.name] += lines.rows
+            yield lines.text
 
 
 def delimited(sheet: Sheet, options: DelimitedOptions, tally: Tally) -> CsvRows:

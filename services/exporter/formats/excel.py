@@ -15,7 +15,7 @@ from openpyxl.writer.excel import ExcelWriter
 from pydantic import Field, field_validator
 
 from services.exporter import transcode
-from services.exporter.formats.contract import ExportOptions, Flag, Sheet, TooManyColumns
+from services.exporter.formats.contract import COMPRESSED_ALREADY, ExportOptions, Flag, Sheet, TooManyColumns
 from services.exporter.formats.package import Member, package
 from services.exporter.transcode import BatchSlicer, Tally
 from services.exporter.transcode.sheet_xml import (
@@ -55,6 +55,8 @@ SheetName = Literal["products", "suppliers"]
 class ExcelOptions(ExportOptions):
     """Which sheets, and whether they are formatted."""
 
+    refused: ClassVar[Mapping[str, str]] = COMPRESSED_ALREADY
+
     include_sheets: tuple[SheetName, ...] = Field(
         default=("products",), min_length=1, description="The sheets, in this order; filters and fields are products'."
     )
@@ -80,6 +82,7 @@ class Excel:
 
     name: ClassVar[str] = "excel"
     flat: ClassVar[bool] = True
+    media_types: ClassVar[Sequence[str]] = ("application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",)
     Options: ClassVar[type[ExportOptions]] = ExcelOptions
 
     def extension(self, options: ExcelOptions) -> str:  # noqa: ARG002
@@ -88,7 +91,7 @@ class Excel:
 
     def media_type(self, options: ExcelOptions) -> str:  # noqa: ARG002
         """As registered with IANA."""
-        return "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
+        return self.media_types[0]
 
     def sheets(self, options: ExcelOptions) -> Sequence[str]:
         """The requested collections."""

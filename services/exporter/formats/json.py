@@ -6,11 +6,18 @@ from typing import ClassVar, Literal
 from pydantic import Field
 
 from services.exporter import transcode
+from services.exporter.formats.compression import (
+    MEDIA_TYPES,
+    CompressionOptions,
+    stored,
+    stored_extension,
+    stored_media_type,
+)
 from services.exporter.formats.contract import ExportOptions, Flag, Sheet
-from services.exporter.transcode import JsonObjects, Tally
+from services.exporter.transcode import FlatObjects, JsonObjects, Tally
 
 
-class JsonOptions(ExportOptions):
+class JsonOptions(CompressionOptions, ExportOptions):
     """How the objects are laid out."""
 
     pretty: Flag = Field(default=True, description="Indent by two spaces.")
@@ -26,31 +33,35 @@ class Json:
 
     name: ClassVar[str] = "json"
     flat: ClassVar[bool] = False
+    media_types: ClassVar[Sequence[str]] = ("application/json", "application/x-ndjson", *MEDIA_TYPES.values())
     Options: ClassVar[type[ExportOptions]] = JsonOptions
 
     def extension(self, options: JsonOptions) -> str:
-        """`.json`, or `.jsonl`."""
-        return ".jsonl" if options.json_lines else ".json"
+        """`.json`, or `.jsonl`, and the suffix of its compression."""
+        return stored_extension(".jsonl" if options.json_lines else ".json", options)
 
     def media_type(self, options: JsonOptions) -> str:
-        """JSON's media type, or the one in common use for NDJSON."""
-        return "application/x-ndjson" if options.json_lines else "application/json"
+        """JSON's media type, the one in common use for NDJSON, or that of its compression."""
+        return stored_media_type(self.media_types[options.json_lines], options)
 
     def sheets(self, options: JsonOptions) -> Sequence[str]:  # noqa: ARG002
         """The products only."""
         return ["products"]
 
     def encode(self, sheets: Sequence[Sheet], options: JsonOptions, tally: Tally) -> Generator[bytes, None, None]:
-        """An array, or lines; one chunk per batch."""
+        """An array, or lines; one chunk per batch, compressed if requested."""
         [sheet] = sheets
         tally.records[sheet.name] = 0
-        if options.json_lines:
-            return _lines(sheet, options, tally)
-        return _array(sheet, options, tally)
+        content = _lines if options.json_lines else _array
+        return stored(content(sheet, options, tally), options)
 
 
-def _objects(sheet: Sheet, options: JsonOptions, tally: Tally, newline: str | None, ending: str) -> JsonObjects:
-    return transcode.transcoders().json_objects(
+def _objects(
+    sheet: Sheet, options: JsonOptions, tally: Tally, newline: str | None, ending: str
+) -> JsonObjects | FlatObjects:
+    known = transcode.transcoders()
+    transcoder = known.json_objects if sheet.selection.output is None else known.flat_objects
+    return transcoder(
         sheet.name,
         sheet.selection,
         tally,

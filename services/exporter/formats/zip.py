@@ -1,11 +1,12 @@
 """ZIP: the products as numbered CSV files with a limited number of rows, each with the header."""
 
-from collections.abc import Generator, Iterator, Sequence
-from typing import ClassVar
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from typing import Annotated, ClassVar
 
 from pydantic import Field
 
-from services.exporter.formats.contract import DelimitedOptions, ExportOptions, Sheet
+from services.chassis.json_types import HOWEVER_WRITTEN
+from services.exporter.formats.contract import COMPRESSED_ALREADY, DelimitedOptions, ExportOptions, Sheet
 from services.exporter.formats.csv import delimited, file_start
 from services.exporter.formats.package import Member, package
 from services.exporter.transcode import BatchSlicer, CsvRows, Tally
@@ -19,8 +20,10 @@ MIN_DIGITS = 4
 class ZipOptions(DelimitedOptions):
     """CSV's options, and the size of a part."""
 
-    max_rows_per_file: int = Field(
-        default=30_000, strict=True, ge=1, le=1_000_000, description="Rows of one part, without its header."
+    refused: ClassVar[Mapping[str, str]] = COMPRESSED_ALREADY
+
+    max_rows_per_file: Annotated[int, Field(strict=True, ge=1, le=1_000_000), HOWEVER_WRITTEN] = Field(
+        default=30_000, description="Rows of one part, without its header."
     )
 
 
@@ -29,6 +32,7 @@ class Zip:
 
     name: ClassVar[str] = "zip"
     flat: ClassVar[bool] = True
+    media_types: ClassVar[Sequence[str]] = ("application/zip",)
     Options: ClassVar[type[ExportOptions]] = ZipOptions
 
     def extension(self, options: ZipOptions) -> str:  # noqa: ARG002
@@ -37,7 +41,7 @@ class Zip:
 
     def media_type(self, options: ZipOptions) -> str:  # noqa: ARG002
         """As registered with IANA."""
-        return "application/zip"
+        return self.media_types[0]
 
     def sheets(self, options: ZipOptions) -> Sequence[str]:  # noqa: ARG002
         """All parts are one table."""

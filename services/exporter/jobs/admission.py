@@ -8,18 +8,30 @@ waits for the decision, so that no job that was reported as accepted is withdraw
 import asyncio
 import random
 import uuid
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
+from services.chassis.recent import Recent
 from services.exporter.errors import TooManyBytes, TooManyJobs
 from services.exporter.jobs.job import Job, NewJob
 from services.exporter.jobs.store import JobStore
 from services.limits import Limits
 
-MAX_CONCURRENT = 500
-"""Requests of one tenant between their two counts. With more room than this below the limit, one count is enough."""
+MAX_UNCOUNTED = 500
+"""Jobs of one tenant that all replicas may store between two counts. With more room than this below the limit, a job is
+stored without being counted afterwards."""
+COUNT_SECONDS, JOBS_PER_COUNT = 1.0, 20
+"""How long a count is used, and for how many jobs, where there is that much room."""
 DECISION_SECONDS = 2.0
 """A request decides in milliseconds; one that has not after this time has ended with its process."""
 POLL_SECONDS = 0.05
+
+
+@dataclass(slots=True)
+class _Room:
+    """What a tenant's last count allows: jobs that may be stored without another one."""
+
+    jobs: int
 
 
 class Admission:
@@ -28,6 +40,7 @@ class Admission:
     def __init__(self, store: JobStore, limits: Limits) -> None:
         self._store = store
         self._limits = limits
+        self._room = Recent[_Room](COUNT_SECONDS)
 
     async def check(self, tenant: str) -> None:
         """Refuse early what would be refused later.
@@ -36,7 +49,7 @@ class Admission:
             TooManyJobs, TooManyBytes: a limit of the tenant is reached.
         """
         limits = self._limits.of(tenant)
-        await self._live(tenant)
+        await self._has_room(tenant)
         if limits.max_artifact_bytes is not None:
             stored = await self._store.artifact_bytes(tenant)
             if stored >= limits.max_artifact_bytes:
@@ -49,7 +62,7 @@ class Admission:
             TooManyJobs: the tenant's limit is reached.
         """
         for is_last in (False, True):
-            if await self._has_room(new.tenant):
+            if await self._take_room(new.tenant):
                 return await self._store.accept(new)
             token = uuid.uuid4().hex
             job = await self._store.accept(new, admission=token)
@@ -85,7 +98,7 @@ class Admission:
             TooManyJobs: the tenant's limit is reached.
         """
         for is_last in (False, True):
-            has_room = await self._has_room(tenant)
+            has_room = await self._take_room(tenant)
             before = await self._store.get(tenant, job_id)
             job = await self._store.retry(tenant, job_id)
             if job is None or before is None or has_room or not await self._exceeds(tenant):
@@ -96,15 +109,31 @@ class Admission:
         raise TooManyJobs(self._limits.of(tenant).max_live_jobs)
 
     async def _has_room(self, tenant: str) -> bool:
-        # Counted right before the job is stored: checking the catalogue may take seconds.
-        return await self._live(tenant) + MAX_CONCURRENT < self._limits.of(tenant).max_live_jobs
+        """Whether there is room for all jobs that may be stored before the next count.
 
-    async def _live(self, tenant: str) -> int:
+        Raises:
+            TooManyJobs: the tenant's limit is reached.
+        """
+        room = self._room.get(tenant)
+        if room is not None and room.jobs > 0:
+            return True
         limit = self._limits.of(tenant).max_live_jobs
         live = await self._store.live_count(tenant, limit)
         if live >= limit:
             raise TooManyJobs(limit)
-        return live
+        if live + MAX_UNCOUNTED >= limit:
+            return False
+        self._room.put(tenant, _Room(JOBS_PER_COUNT))
+        return True
+
+    async def _take_room(self, tenant: str) -> bool:
+        """As `_has_room`, for a job that is stored next."""
+        if not await self._has_room(tenant):
+            return False
+        room = self._room.get(tenant)
+        if room is not None:
+            room.jobs -= 1
+        return True
 
     async def _exceeds(self, tenant: str) -> bool:
         limit = self._limits.of(tenant).max_live_jobs

@@ -5,7 +5,10 @@ when the job is accepted and removed when the job ends; publishing it again chan
 this concurrently.
 """
 
+import asyncio
+import time
 import uuid
+from collections import deque
 
 import structlog
 
@@ -14,7 +17,7 @@ from services.chassis.faults import Unavailable
 from services.chassis.jetstream import JetStream, Stream
 from services.chassis.telemetry import tracing
 from services.export_events import EVENTS
-from services.exporter.jobs.job import WAITING, Job
+from services.exporter.jobs.job import WAITING, End, Job
 from services.exporter.jobs.store import JobStore
 from services.wire import events_pb2, exporter_pb2
 
@@ -28,6 +31,9 @@ TENANT_HEADER = "Tenant"
 
 BATCH = 200
 CONCURRENCY = 20
+NOTE_SECONDS = 2.5
+"""After publishing a job's wake-up. Most jobs are claimed earlier, and nothing has to be noted about those. It is less
+than `PUBLISH_SECONDS` of the store, after which the wake-up would be published again."""
 EVENT_PAUSE = 30.0
 """Seconds until an event that was not confirmed is sent again."""
 
@@ -44,14 +50,17 @@ class Dispatcher:
         self._store = store
         self._jetstream = jetstream
         self._owner = uuid.uuid4().hex
-        self._published: list[Job] = []
+        self._published: deque[tuple[float, Job]] = deque()
+        """With the time of publishing, oldest first."""
+        self.ended = asyncio.Event()
+        """Set when this process has ended a job, whose event can be sent at once."""
 
     async def wake(self, job: Job) -> None:
         """Publish a job that was just accepted; after a failure, `dispatch_due` does it a few seconds later."""
         if job.state not in WAITING or not self._jetstream.is_connected:
             return
         try:
-            self._published.append(await self._publish(job))
+            self._published.append((time.monotonic(), await self._publish(job)))
         except Unavailable as exc:
             log.warning("wake_failed", action="dispatch", job_id=job.id, reason=exc.message)
 
@@ -63,8 +72,7 @@ class Dispatcher:
         """Publish the jobs that are due and note which wake-ups are stored; returns how many were published."""
         if not self._jetstream.is_connected:
             return 0
-        published, self._published = self._published, []
-        await self._store.dispatched(published)
+        await self._note_published()
         count = 0
         while jobs := await self._store.due(BATCH):
             published = await loops.for_each("dispatch", jobs, self._publish, concurrency=CONCURRENCY)
@@ -73,6 +81,11 @@ class Dispatcher:
             if len(published) < BATCH:
                 break
         return count
+
+    async def _note_published(self) -> None:
+        while self._published and time.monotonic() - self._published[0][0] >= NOTE_SECONDS:
+            jobs = [self._published.popleft()[1] for _ in range(min(BATCH, len(self._published)))]
+            await self._store.dispatched(jobs)
 
     async def restore_lost(self) -> int:
         """Make every waiting job due again if wake-ups were lost; returns how many jobs that were.
@@ -111,18 +124,22 @@ class Dispatcher:
 
     async def _send_event(self, job: Job) -> Job:
         with tracing.continued(job.traceparent):
-            await self._jetstream.publish(EVENTS, f"exports.events.{job.state.value}", _event(job))
+            for end in job.ends:
+                await self._jetstream.publish(EVENTS, f"exports.events.{end.state.value}", _event(job, end))
         return job
 
 
-def _event(job: Job) -> bytes:
+def _event(job: Job, end: End) -> bytes:
     event = events_pb2.ExportFinished(
         job_id=job.id,
         tenant=job.tenant,
-        state=exporter_pb2.JobState.Value(f"JOB_STATE_{job.state.name}"),
+        state=exporter_pb2.JobState.Value(f"JOB_STATE_{end.state.name}"),
         format=job.format,
         schedule_id=job.schedule_id,
+        profile_id=job.profile_id,
+        profile_version=job.profile_version,
+        total_records=end.rows,
+        error_code=end.code,
     )
-    if job.finished_at is not None:
-        event.finished_at.FromDatetime(job.finished_at)
+    event.finished_at.FromDatetime(end.at)
     return event.SerializeToString()

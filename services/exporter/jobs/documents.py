@@ -1,10 +1,12 @@
 """Converts jobs to and from MongoDB documents; the only module that knows the names of the stored fields."""
 
+from collections import Counter
 from typing import Any
 
 from services.chassis.faults import ErrorInfo
 from services.chassis.mongo import Document, load
-from services.exporter.jobs.job import Artifact, Job, JobState, NewJob
+from services.exporter.jobs.job import ENDED, Artifact, End, Job, JobState, NewJob
+from services.exporter.transcode.findings import Finding, Findings
 
 
 def from_document(document: Document) -> Job:
@@ -19,7 +21,25 @@ def from_document(document: Document) -> Job:
         artifact=load(Artifact, artifact) if artifact else None,
         error=load(ErrorInfo, error) if error else None,
         warnings=tuple(load(ErrorInfo, warning) for warning in document.get("warnings", ())),
+        ends=_ends(document),
     )
+
+
+def _ends(document: Document) -> tuple[End, ...]:
+    """The ends to report. Older versions kept only the last one, as the job's own state and time."""
+    if "ends" in document:
+        return tuple(load(End, end, state=JobState(end["state"])) for end in document["ends"])
+    state = JobState(document["state"])
+    if "event_at" not in document or state not in ENDED:
+        return ()
+    rows, code = sum(document.get("records", {}).values()), document.get("error", {}).get("code", "")
+    return (End(state, document["finished_at"], rows, code),)
+
+
+def reported_ends(job: Job) -> Document:
+    """The condition that a job has no other ends to report than this one has."""
+    last = job.ends[-1].at if job.ends else None
+    return {"$or": [{"ends": {"$size": len(job.ends)}, "ends.at": last}, {"ends": None, "finished_at": last}]}
 
 
 def new_document(job: NewJob) -> Document:
@@ -40,12 +60,32 @@ def new_document(job: NewJob) -> Document:
         "schedule_name": job.schedule_name,
         "request_id": job.request_id,
         "traceparent": job.traceparent,
+        **({"profile_id": job.profile_id, "profile_version": job.profile_version} if job.profile_id else {}),
     }
 
 
 def error_document(notice: ErrorInfo) -> dict[str, Any]:
     """A warning or error as stored."""
     return {"code": notice.code, "message": notice.message}
+
+
+MAX_COUNTS = 200
+"""Columns and reasons of which the rows are counted in a report, those with most rows first."""
+
+
+def report_document(findings: Findings) -> dict[str, Any]:
+    """What was found about single rows, as stored: at most about 40 KiB, usually much less."""
+    return {
+        "rows": [[one.row, one.column, str(one.reason)] for one in findings.listed],
+        "counts": [[column, str(reason), rows] for (column, reason), rows in findings.counts.most_common(MAX_COUNTS)],
+    }
+
+
+def to_report(document: Document) -> Findings:
+    """The inverse of `report_document`."""
+    listed = [Finding(row, column, reason) for row, column, reason in document.get("rows", ())]
+    counts = {(column, reason): rows for column, reason, rows in document.get("counts", ())}
+    return Findings(listed, Counter(counts))
 
 
 def artifact_document(artifact: Artifact) -> dict[str, Any]:

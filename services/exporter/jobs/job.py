@@ -13,6 +13,7 @@ from enum import StrEnum
 from typing import Protocol
 
 from services.chassis.faults import ErrorInfo
+from services.exporter.transcode.findings import Findings
 
 
 class JobState(StrEnum):
@@ -62,6 +63,19 @@ class FinishedFile:
     warnings: tuple[ErrorInfo, ...]
     keep_seconds: float
     """How long after the commit retention removes it."""
+    findings: Findings = field(default_factory=Findings)
+
+
+@dataclass(frozen=True, slots=True)
+class End:
+    """An end of a job, as its event reports it."""
+
+    state: JobState
+    at: datetime
+    rows: int = 0
+    """Of the file."""
+    code: str = ""
+    """Of the error."""
 
 
 class Progress(Protocol):
@@ -94,6 +108,8 @@ class NewJob:
     schedule_name: str = ""
     request_id: str = ""
     traceparent: str = ""
+    profile_id: str = ""
+    profile_version: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,11 +141,18 @@ class Job:
     request_id: str = ""
     traceparent: str = ""
     """W3C trace context of the request; all attempts belong to this trace."""
+    profile_id: str = ""
+    profile_version: int = 0
+    """Of the profile whose options the job has; 0 without a profile."""
     fence: int = 0
     attempt: int = 0
     max_attempts: int = 1
     admission: str = ""
     """Token of the request that stored it, until that request has decided that the job stays."""
+    has_deliveries: bool | None = None
+    """None: the delivery service knows. False: it has found no platform for the job."""
+    ends: tuple[End, ...] = ()
+    """Those that are still to be reported, oldest first. There are several if it was restarted meanwhile."""
     taken_over: bool = False
     """The current attempt started because the lease of the previous one expired."""
 

@@ -2,20 +2,29 @@
 
 Field `dispatch_at` is the outbox: when the job's wake-up has to be published next. While the job runs, that is the end
 of its lease. It is absent while a wake-up that the stream has confirmed waits for a worker, and once the job has ended.
-`event_at` is the same for the event that reports the end.
+Field `ends` has the ends of the job that are still to be reported, and `event_at` when that is tried next. A job may
+end, be restarted and end again before the first report is confirmed.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 
-from pymongo import ASCENDING, DESCENDING, ReturnDocument, UpdateOne
+from pymongo import ASCENDING, DESCENDING, ReturnDocument
 
 from services.chassis.faults import ErrorInfo
 from services.chassis.mongo import Document, insert_or_get, translate_errors
 from services.chassis.mongo_expressions import NOW, among, is_due, later, literal
-from services.exporter.jobs.documents import artifact_document, error_document, from_document, new_document
+from services.exporter.jobs.documents import (
+    artifact_document,
+    error_document,
+    from_document,
+    new_document,
+    report_document,
+    reported_ends,
+)
 from services.exporter.jobs.job import ENDED, LIVE, RETRIABLE, WAITING, FinishedFile, Job, JobState, NewJob, Progress
-from services.exporter.jobs.queries import WITHOUT_OPTIONS, JobQueries
+from services.exporter.jobs.queries import STORED_BYTES, WITHOUT_OPTIONS, JobQueries
 
 _LEASE_FIELDS = ["lease_until", "lease_owner"]
 PUBLISH_SECONDS = 5.0
@@ -48,7 +57,8 @@ class JobStore(JobQueries):
         await self._jobs.create_index([("event_at", ASCENDING)], sparse=True)
         await self._jobs.create_index([("state", ASCENDING), ("expires_at", ASCENDING)])
         await self._jobs.create_index([("tenant", ASCENDING), ("created_at", DESCENDING), ("_id", DESCENDING)])
-        await self._jobs.create_index([("tenant", ASCENDING), ("state", ASCENDING), ("artifact.size", ASCENDING)])
+        sizes = [("tenant", ASCENDING), ("state", ASCENDING), ("artifact.size", ASCENDING)]
+        await self._jobs.create_index(sizes, name=STORED_BYTES)
         # Claims: the tenants that wait, and the oldest job of one of them, however many jobs wait beside it.
         await self._jobs.create_index([("state", ASCENDING), ("tenant", ASCENDING), ("created_at", ASCENDING)])
         await self._jobs.create_index([("finished_at", ASCENDING), ("_id", ASCENDING)])
@@ -105,7 +115,7 @@ class JobStore(JobQueries):
         where = {"_id": job_id, "tenant": tenant, **among(RETRIABLE)}
         restarted = {"state": "accepted", "stage": "queued", "attempt": 0, "processed": 0}
         restarted |= {"dispatch_at": later(PUBLISH_SECONDS), "retried_at": NOW}
-        outdated = ["error", "started_at", "finished_at", "event_at", "event_owner", "total", "warnings", "records"]
+        outdated = ["error", "started_at", "finished_at", "total", "warnings", "records"]
         return await self._change(where, {"$set": restarted}, {"$unset": outdated}, projection=None)
 
     @translate_errors
@@ -129,8 +139,8 @@ class JobStore(JobQueries):
 
     @translate_errors
     async def delete(self, tenant: str, job_id: str) -> Job | None:
-        """Remove an ended job; None when there is none. The sweep removes a file that is left behind."""
-        where = {"_id": job_id, "tenant": tenant, **among(ENDED)}
+        """Remove an ended job whose end is reported; None when there is none. The sweep removes a file left behind."""
+        where = {"_id": job_id, "tenant": tenant, **among(ENDED), "event_at": {"$exists": False}}
         document = await self._jobs.find_one_and_delete(where, WITHOUT_OPTIONS)
         return None if document is None else from_document(document)
 
@@ -147,9 +157,8 @@ class JobStore(JobQueries):
     async def dispatched(self, jobs: Sequence[Job]) -> None:
         """The stream has stored the wake-ups of these jobs. Those that have been claimed since are left alone."""
         if jobs:
-            clear = {"$unset": {"dispatch_at": ""}}
-            published = [UpdateOne({"_id": job.id, "dispatch_at": job.dispatch_at}, clear) for job in jobs]
-            await self._jobs.bulk_write(published, ordered=False)
+            published = [{"_id": job.id, "dispatch_at": job.dispatch_at} for job in jobs]
+            await self._jobs.update_many({"$or": published}, {"$unset": {"dispatch_at": ""}})
 
     @translate_errors
     async def dispatched_count(self) -> int:
@@ -181,15 +190,19 @@ class JobStore(JobQueries):
     async def events_sent(self, jobs: Sequence[Job]) -> None:
         """The stream has stored the events of these jobs, unless they have ended again since."""
         if jobs:
-            clear = {"$unset": {"event_at": "", "event_owner": ""}}
-            ends = [{"_id": job.id, "state": job.state.value, "finished_at": job.finished_at} for job in jobs]
-            await self._jobs.bulk_write([UpdateOne(end, clear) for end in ends], ordered=False)
+            reported = [{"_id": job.id, "created_at": job.created_at, **reported_ends(job)} for job in jobs]
+            outdated = {"ends": "", "event_at": "", "event_owner": ""}
+            await self._jobs.update_many({"$or": reported}, {"$unset": outdated})
 
     # Working
 
     @translate_errors
-    async def claim(self, tenant: str, owner: str, lease: float) -> Lease | None:
-        """Claim a tenant's oldest job that waits or whose lease has run out: fence + 1, attempt + 1. None: no job."""
+    async def claim(self, tenant: str, owner: str, lease: float, preferred: str = "") -> Lease | None:
+        """Claim a tenant's job that waits or whose lease has run out: fence + 1, attempt + 1. None: no such job.
+
+        Args:
+            preferred: id of the job to claim if possible; otherwise the oldest one is claimed.
+        """
         where = {"tenant": tenant, **among(LIVE), "$expr": {"$and": [_IS_FREE, _HAS_ATTEMPTS]}}
         taken = {
             "state": JobState.RUNNING.value,
@@ -204,7 +217,11 @@ class JobStore(JobQueries):
             "lease_until": later(lease),
             "dispatch_at": later(lease),
         }
-        job = await self._change(where, {"$set": taken}, sort=[("created_at", ASCENDING)], projection=None)
+        job = None
+        if preferred:
+            job = await self._change({"_id": preferred, **where}, {"$set": taken}, projection=None)
+        if job is None:
+            job = await self._change(where, {"$set": taken}, sort=[("created_at", ASCENDING)], projection=None)
         return None if job is None else Lease(job)
 
     @translate_errors
@@ -220,7 +237,7 @@ class JobStore(JobQueries):
     async def give_up(self, error: ErrorInfo) -> Job | None:
         """Fail a job whose lease has run out at its last attempt: it ended its process each time. None: no such job."""
         where = {"state": JobState.RUNNING.value, "$expr": {"$and": [_IS_FREE, {"$not": _HAS_ATTEMPTS}]}}
-        return await self._change(where, *_ending(JobState.FAILED, {"error": literal(error_document(error))}))
+        return await self._change(where, *_failing(error))
 
     @translate_errors
     async def heartbeat(self, lease: Lease, progress: Progress, seconds: float) -> bool:
@@ -241,16 +258,15 @@ class JobStore(JobQueries):
             "warnings": literal([error_document(warning) for warning in file.warnings]),
             "expires_at": later(file.keep_seconds),
         }
-        ending = _ending(JobState.COMPLETED, done)
+        if file.findings.counts:
+            done["report"] = literal(report_document(file.findings))
+        ending = _ending(JobState.COMPLETED, done, rows=rows)
         return await self._change(lease.key, *ending, {"$unset": ["error"]}) is not None
 
     @translate_errors
     async def fail(self, lease: Lease, error: ErrorInfo) -> bool:
         """End the job without a file."""
-        return (
-            await self._change(lease.key, *_ending(JobState.FAILED, {"error": literal(error_document(error))}))
-            is not None
-        )
+        return await self._change(lease.key, *_failing(error)) is not None
 
     @translate_errors
     async def wait_for_retry(self, lease: Lease, error: ErrorInfo, delay: float) -> bool:
@@ -275,6 +291,16 @@ class JobStore(JobQueries):
         }
         return await self._change(lease.key, {"$set": back}, {"$unset": _LEASE_FIELDS}) is not None
 
+    @translate_errors
+    async def note_deliveries(self, jobs: Sequence[tuple[str, datetime]], *, has_deliveries: bool) -> None:
+        """Note whether these jobs, by id and creation time, have deliveries; False only where nothing is noted yet."""
+        if not jobs:
+            return
+        where: Document = {"$or": [{"_id": job_id, "created_at": at} for job_id, at in jobs]}
+        if not has_deliveries:
+            where["has_deliveries"] = {"$exists": False}
+        await self._jobs.update_many(where, {"$set": {"has_deliveries": has_deliveries}})
+
     # Cleaning up
 
     @translate_errors
@@ -285,7 +311,7 @@ class JobStore(JobQueries):
     @translate_errors
     async def forget(self, older_than: float) -> int:
         """Remove jobs without a file that ended more than `older_than` seconds ago; returns how many."""
-        ended = among(ENDED - {JobState.COMPLETED})
+        ended = {**among(ENDED - {JobState.COMPLETED}), "event_at": {"$exists": False}}
         old = {"$expr": {"$lt": ["$finished_at", later(-older_than)]}, "finished_at": {"$type": "date"}}
         return (await self._jobs.delete_many({**ended, **old})).deleted_count
 
@@ -305,7 +331,17 @@ def _admission_of(job: Job) -> Document:
     return {"_id": job.id, "created_at": job.created_at, "admission": job.admission}
 
 
-def _ending(state: JobState, fields: Document) -> list[Document]:
-    """The stages that end a job: set state and time, put the event in the outbox, remove lease and wake-ups."""
+def _failing(error: ErrorInfo) -> list[Document]:
+    return _ending(JobState.FAILED, {"error": literal(error_document(error))}, code=error.code)
+
+
+def _ending(state: JobState, fields: Document, **facts: str | int) -> list[Document]:
+    """The stages that end a job: set state and time, put the event in the outbox, remove lease and wake-ups.
+
+    Args:
+        facts: what the event reports beside state and time.
+    """
+    report = {"state": state.value, "at": NOW, **{name: literal(value) for name, value in facts.items()}}
     end = {"state": state.value, "stage": "", "finished_at": NOW, "event_at": NOW, **fields}
+    end["ends"] = {"$concatArrays": [{"$ifNull": ["$ends", []]}, [report]]}
     return [{"$set": end}, {"$unset": ["dispatch_at", "retry_at", *_LEASE_FIELDS]}]

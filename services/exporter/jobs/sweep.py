@@ -9,11 +9,13 @@ from services.chassis.blobs.contract import BlobStore
 from services.exporter.jobs.artifacts import is_garbage, parse_key
 from services.exporter.jobs.job import LIVE
 from services.exporter.jobs.store import JobStore
+from services.exporter.jobs.tenant_metrics import TenantMetrics
 
 log = structlog.get_logger()
 
 SWEPT = Counter("exporter_files_swept_total", "Files removed, by reason.", ["reason"])
 OLDEST = Gauge("exporter_oldest_live_job_seconds", "Age of the oldest unfinished job.")
+WAITING = Gauge("exporter_oldest_waiting_job_seconds", "How long the oldest waiting job has waited for a worker.")
 JOBS = Gauge("exporter_jobs", "Unfinished jobs, by state.", ["state"])
 FREE = Gauge(
     "exporter_artifact_store_free_bytes", "Free space in the file system of the artifact store; 0 for a bucket."
@@ -27,12 +29,16 @@ class Sweeper:
     """Runs one round at a time; any number of replicas may sweep concurrently.
 
     Args:
+        tenants: shows the live jobs of single tenants as well.
         history: seconds that an ended job without a file is kept.
     """
 
-    def __init__(self, store: JobStore, blobs: BlobStore, *, history: float) -> None:
+    def __init__(
+        self, store: JobStore, blobs: BlobStore, tenants: TenantMetrics | None = None, *, history: float
+    ) -> None:
         self._store = store
         self._blobs = blobs
+        self._tenants = tenants
         self._history = history
 
     async def round(self) -> None:
@@ -47,9 +53,12 @@ class Sweeper:
     async def measure(self) -> None:
         """Update the gauges that are the same on every replica: oldest live job, jobs by state, space in the store."""
         OLDEST.set(await self._store.oldest_live_age())
+        WAITING.set(await self._store.oldest_waiting_age())
         counts = await self._store.live_counts()
         for state in LIVE:
-            JOBS.labels(state.value).set(counts.get(state, 0))
+            JOBS.labels(state.value).set(sum(count for (_, of), count in counts.items() if of is state))
+        if self._tenants is not None:
+            self._tenants.show_jobs(counts)
         room = await self._blobs.room()
         if room is not None:
             FREE.set(room.free)

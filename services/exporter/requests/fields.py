@@ -1,5 +1,6 @@
 """Checks a request against the catalogue before it is accepted: a typing mistake is an error, not an empty file."""
 
+import asyncio
 from collections.abc import Iterable, Sequence
 
 from pymongo import MongoClient
@@ -7,6 +8,8 @@ from pymongo.errors import PyMongoError
 
 from services.chassis.faults import BadRequest, Unavailable, Violation
 from services.chassis.mongo import Document, is_transient
+from services.chassis.recent import Recent
+from services.exporter.catalogue.column_store import ColumnStore, request_key
 from services.exporter.catalogue.columns import lineage, near_names
 from services.exporter.catalogue.snapshot import database_name
 from services.exporter.requests.filters import Filter, fields, misread, name_problem, paths, place, shown
@@ -16,6 +19,35 @@ from services.exporter.requests.sample import CatalogueSample
 SAMPLE_SECONDS = 2.0
 MAX_LIST_MILLIS = 5_000
 MAX_REPORTED = 10
+EXISTS_SECONDS = 5.0
+"""How long it is remembered that a tenant has a catalogue."""
+
+
+class FieldChecks:
+    """Checks requests against the catalogues of their tenants."""
+
+    def __init__(self, client: MongoClient[Document], columns: ColumnStore) -> None:
+        self._client = client
+        self._columns = columns
+        self._existing = Recent[bool](EXISTS_SECONDS)
+
+    async def check(self, tenant: str, request: CheckedRequest, seconds: float = SAMPLE_SECONDS) -> None:
+        """As `check_fields`; a request that names no field only needs a catalogue."""
+        options = request.options
+        names_fields = bool(
+            fields(request.filter)
+            or options.order
+            or options.include_fields
+            or options.columns
+            or options.explode is not None
+        )
+        if not names_fields and self._existing.get(tenant):
+            return
+        known: Sequence[str] = ()
+        if names_fields:
+            known = (await self._columns.recall(tenant, FILTERED_SHEET, request_key({}, None, ()))).order
+        await asyncio.to_thread(check_fields, self._client, tenant, request, known, seconds=seconds)
+        self._existing.put(tenant, True)
 
 
 def check_fields(
@@ -58,6 +90,9 @@ def _check_names(sample: CatalogueSample, request: CheckedRequest, known: tuple[
     there = _with_parents(known)
     named = [(place(name), name) for name in fields(request.filter)]
     named += [("order_by", name) for name, _ in request.options.order]
+    named += [("explode", options.explode)] if (options := request.options).explode else []
+    for number, column in enumerate(request.options.columns or ()):
+        named += [(f"columns[{number}].{where}", name) for where, name in column.named()]
     asked = request.options.include_fields or ()
     if all(name in there for _, name in named) and (not asked or not there.isdisjoint(asked)):
         return

@@ -44,11 +44,13 @@ def check_request(formats: Mapping[str, Format], name: str, options_json: str) -
     form = formats.get(name)
     if form is None:
         raise UnknownFormat(name, formats)
-    body = _parse(options_json)
+    body = parse_options(options_json)
     try:
         options = form.Options.model_validate(body)
     except ValidationError as exc:
-        raise BadRequest(violations_of(exc, unknown="is not an option of this format")) from exc
+        raise BadRequest(
+            violations_of(exc, unknown="is not an option of this format", refused=form.Options.refused)
+        ) from exc
     problem = template_problem(options.file_name) if options.file_name is not None else None
     if problem is not None:
         raise BadRequest([Violation("file_name", problem)])
@@ -60,6 +62,11 @@ def check_request(formats: Mapping[str, Format], name: str, options_json: str) -
     if unknown:
         text = f"MongoDB has no path for {shown(unknown[0])!r}, so products cannot be ordered by it"
         raise BadRequest([Violation("order_by", text)])
+    if options.explode is not None and (
+        name_problem(options.explode) is not None or paths(options.explode)[-1] == "_id"
+    ):
+        text = f"MongoDB has no path for {shown(options.explode)!r}, so its items cannot become rows"
+        raise BadRequest([Violation("explode", text)])
     canonical = json.dumps([name, body], sort_keys=True, default=repr, separators=(",", ":"))
     return CheckedRequest(form, options, filters, _sort(options), hashlib.sha256(canonical.encode()).hexdigest())
 
@@ -69,7 +76,12 @@ def _sort(options: ExportOptions) -> tuple[tuple[str, int], ...]:
     return tuple((keys | ({} if "_id" in keys else {"_id": 1})).items()) if keys else ()
 
 
-def _parse(options_json: str) -> dict[str, Any]:
+def parse_options(options_json: str) -> dict[str, Any]:
+    """The options as an object, with exact numbers.
+
+    Raises:
+        BadRequest: they are too long, or not a JSON object; names `options_json`.
+    """
     if len(options_json.encode(errors="replace")) > MAX_OPTIONS_BYTES:
         raise BadRequest([Violation("options_json", f"is larger than {MAX_OPTIONS_BYTES:,} bytes")])
     try:

@@ -67,6 +67,11 @@ class CatalogueSample:
         found = [{path: {"$exists": True}} for name in names if name_problem(name) is None for path in paths(name)]
         return bool(found) and self.finds({"$or": found})
 
+    def documents(self) -> Iterator[Document]:
+        """The first documents, as many as there is time for."""
+        for batch in self._sample({}, None):
+            yield from documents(batch)
+
     def sampled_names(self) -> tuple[tuple[str, ...], bool]:
         """The names of the leaves in the first documents, and whether those are all documents of the collection."""
         seen: dict[str, bool] = {}
@@ -116,12 +121,13 @@ def _kinds(value: Any, keys: list[str]) -> Iterator[str]:
     if isinstance(value, list):
         for item in value:
             if not keys or isinstance(item, dict):
-                yield from _kinds(item, keys) if keys else [_kind(item)]
+                yield from _kinds(item, keys) if keys else [kind_of(item)]
     elif not keys:
-        yield _kind(value)
+        yield kind_of(value)
     elif keys[0] in (inside := as_object(value) or {}):
         yield from _kinds(inside[keys[0]], keys[1:])
 
 
-def _kind(value: Any) -> str:
+def kind_of(value: Any) -> str:
+    """MongoDB's name of the type of a value that is not a list; `other` for rare types."""
     return _KINDS.get(value.__class__, "other")

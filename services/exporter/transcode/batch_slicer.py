@@ -22,18 +22,19 @@ class BatchSlicer:
             self._batch, self._at = batch, 0
         return True
 
-    def take(self, limit: int) -> bytes:
-        """The next documents of the current batch, at most `limit`."""
-        begin, self._at = self._at, self._end(limit)
+    def take(self, limit: int, enough: int | None = None) -> bytes:
+        """The next documents of the current batch, at most `limit`, and no more once there are `enough` bytes."""
+        begin, self._at = self._at, self._end(limit, enough)
         return self._batch[begin : self._at]
 
-    def _end(self, limit: int) -> int:
+    def _end(self, limit: int, enough: int | None) -> int:
         """Where the slice ends. From a damaged document on, the rest of the batch is one slice: decoding it fails."""
         batch, at, batch_end = self._batch, self._at, len(self._batch)
-        if limit * MIN_DOCUMENT_BYTES >= batch_end - at:
+        last = batch_end if enough is None else at + enough
+        if limit * MIN_DOCUMENT_BYTES >= batch_end - at and last >= batch_end:
             return batch_end
         for _ in range(limit):
-            if at == batch_end:
+            if at >= min(last, batch_end):
                 break
             size = int.from_bytes(batch[at : at + 4], "little", signed=True)
             if not MIN_DOCUMENT_BYTES <= size <= batch_end - at:

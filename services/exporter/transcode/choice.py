@@ -5,7 +5,7 @@ from functools import cache
 
 import structlog
 
-from services.exporter.transcode import reference
+from services.exporter.transcode import locales, reference
 
 log = structlog.get_logger()
 
@@ -17,11 +17,23 @@ class Transcoders:
     name: str
     csv_rows: type[reference.CsvRows]
     json_objects: type[reference.JsonObjects]
+    flat_objects: type[reference.FlatObjects]
+    xml_elements: type[reference.XmlElements]
     sheet_rows: type[reference.SheetRows]
     discovery: type[reference.Discovery]
+    reducer: type[locales.Reducer]
 
 
-PLAIN = Transcoders("python", reference.CsvRows, reference.JsonObjects, reference.SheetRows, reference.Discovery)
+PLAIN = Transcoders(
+    "python",
+    reference.CsvRows,
+    reference.JsonObjects,
+    reference.FlatObjects,
+    reference.XmlElements,
+    reference.SheetRows,
+    reference.Discovery,
+    locales.Reducer,
+)
 
 
 def compiled_transcoders() -> Transcoders:
@@ -32,7 +44,16 @@ def compiled_transcoders() -> Transcoders:
     """
     from services.exporter.transcode import compiled
 
-    return Transcoders("compiled", compiled.CsvRows, compiled.JsonObjects, compiled.SheetRows, compiled.Discovery)
+    return Transcoders(
+        "compiled",
+        compiled.CsvRows,
+        compiled.JsonObjects,
+        compiled.FlatObjects,
+        compiled.XmlElements,
+        compiled.SheetRows,
+        compiled.Discovery,
+        compiled.Reducer,
+    )
 
 
 @cache

@@ -10,12 +10,18 @@ from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes
 from libc.math cimport fabs, isfinite, isnan
 from libc.stdint cimport int64_t, uint64_t
 from libc.stdlib cimport calloc, free, malloc, realloc
-from libc.string cimport memchr, memcmp, memcpy, memset
+from libc.string cimport memchr, memcmp, memcpy, memset, strlen
 
 import operator
 import os
+from array import array
+from json.encoder import encode_basestring
 
-from services.exporter.transcode import reference
+import bson
+
+from services.exporter.catalogue import codes
+from services.exporter.transcode import locales, reference
+from services.exporter.transcode.elements import element_name
 from services.exporter.transcode.reference import Encoded
 from services.exporter.transcode.sheet_xml import column_letters
 from services.exporter.transcode.values import as_object, documents, escaped, parts
@@ -32,12 +38,16 @@ include "native/texts.pxi"
 include "native/json.pxi"
 include "native/json_selection.pxi"
 include "native/rows.pxi"
+include "native/xml.pxi"
 include "native/lines.pxi"
 include "native/cells.pxi"
+include "native/cell_rules.pxi"
 include "native/engines.pxi"
 include "native/flat.pxi"
 include "native/objects.pxi"
+include "native/locales.pxi"
 include "native/selected_objects.pxi"
+include "native/xml_elements.pxi"
 
 
 class Discovery(reference.Discovery):
@@ -61,7 +71,7 @@ class CsvRows(reference.CsvRows):
 
     def __init__(self, sheet, columns, selection, tally, *, delimiter, escape_formulas):
         super().__init__(sheet, columns, selection, tally, delimiter=delimiter, escape_formulas=escape_formulas)
-        self._engine = Lines(self._names, self._by_reference, len(columns), ord(delimiter), escape_formulas)
+        self._engine = Lines(self._rows, self._by_reference, selection, tally, ord(delimiter), escape_formulas)
 
     def encode(self, batch):
         """The lines of a batch, one per document."""
@@ -91,12 +101,51 @@ class JsonObjects(reference.JsonObjects):
         return super().encode(document)
 
 
+class FlatObjects(reference.FlatObjects):
+    """The columns of a request as JSON objects."""
+
+    def __init__(self, sheet, selection, tally, *, newline, ending, quote_decimals=False):
+        super().__init__(sheet, selection, tally, newline=newline, ending=ending, quote_decimals=quote_decimals)
+        indent = NONE if newline is None else len(newline) - 1
+        self._engine = FlatLines(
+            self._rows, self._by_reference, selection, tally, self._columns, indent, ending.encode(), quote_decimals
+        )
+
+    def encode(self, batch):
+        """The objects of a batch, one per document that is not skipped."""
+        return self._engine.encode(batch)
+
+    def _by_reference(self, document, row):
+        return super().encode(document)
+
+
+class XmlElements(reference.XmlElements):
+    """Documents as XML elements, one per line; nesting is kept."""
+
+    def __init__(self, sheet, selection, tally, *, layout):
+        super().__init__(sheet, selection, tally, layout=layout)
+        if self._rows is not None:
+            self._engine = FlatElements(self._rows, self._by_reference, selection, tally, self._columns, layout)
+        elif self._names is None:
+            self._engine = XmlObjects(self._by_reference, selection.exclude, layout)
+        else:
+            fields = getattr(selection, "include")  # `include` is a keyword in Cython
+            self._engine = SelectedXml(self._names, self._by_reference, fields, layout)
+
+    def encode(self, batch):
+        """The elements of a batch."""
+        return self._engine.encode(batch)
+
+    def _by_reference(self, document, row):
+        return super().encode(document)
+
+
 class SheetRows(reference.SheetRows):
     """Rows of a worksheet's XML."""
 
     def __init__(self, sheet, columns, selection, tally, *, first_style):
         super().__init__(sheet, columns, selection, tally, first_style=first_style)
-        self._engine = XmlRows(self._names, self._by_reference, len(columns), first_style)
+        self._engine = XmlRows(self._rows, self._by_reference, selection, tally, len(columns), first_style)
 
     def longest(self):
         """Characters of the longest cell of each column, whether written here or by the reference."""
@@ -112,6 +161,18 @@ class SheetRows(reference.SheetRows):
 
     def _by_reference(self, document, row):
         return super().encode(document, row)
+
+
+class Reducer(locales.Reducer):
+    """Reduces batches of documents."""
+
+    def __init__(self, reductions):
+        super().__init__(reductions)
+        self._engine = BatchReducer(reductions)
+
+    def reduce(self, batch):
+        """The batch with reduced documents; a damaged document stays as it is."""
+        return self._engine.reduce(batch)
 
 
 def double_text(double value):

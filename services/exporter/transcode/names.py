@@ -7,7 +7,7 @@ from bson import DBRef
 
 from services.exporter.catalogue.columns import Selection, parents_of
 from services.exporter.transcode.tally import UnforeseenColumn
-from services.exporter.transcode.values import Document, as_object, escaped
+from services.exporter.transcode.values import Document, as_object, escaped, parts
 
 IGNORED = -1
 UNDECIDED = -2
@@ -16,16 +16,18 @@ UNDECIDED = -2
 class Node:
     """One key at one place: its dotted name, the keys below it, and its column.
 
-    `column` is for values, `column_of_empty` for empty objects. `prefix` begins the names below.
+    `column` is for values, `column_of_empty` for empty objects. `prefix` begins the names below. `whole`: an object
+    here is a value too.
     """
 
-    __slots__ = ("below", "column", "column_of_empty", "name", "prefix")
+    __slots__ = ("below", "column", "column_of_empty", "name", "prefix", "whole")
 
     def __init__(self, name: str, prefix: str) -> None:
         self.name = name
         self.prefix = prefix
         self.below: dict[str, Node] = {}
         self.column = self.column_of_empty = UNDECIDED
+        self.whole = False
 
     def child(self, key: str) -> "Node":
         """The node of a key below this one."""
@@ -53,6 +55,15 @@ class Names:
         # `_id` is exported as `id` unless the document has an `id`: with a tree for each case, no lookup has to check.
         self._plain, self._own_id = Node("", ""), Node("", "")
         self._plain.below["_id"] = Node("id", "id.")
+        for name in selection.output.whole if selection.output is not None else ():
+            first, *rest = parts(name)
+            self._mark_whole(self._own_id, [first, *rest])
+            self._mark_whole(self._plain, ["_id" if first == "id" else first, *rest])
+
+    def _mark_whole(self, node: Node, keys: Sequence[str]) -> None:
+        for key in keys:
+            node = node.child(key)
+        node.whole = True
 
     def root(self, document: Document) -> Node:
         """The tree that names this document's keys."""
@@ -100,6 +111,8 @@ class Names:
             below = node.below.get(key) or node.child(key)
             inner = as_object(value)
             if inner is not None:
+                if below.whole and below.column == UNDECIDED:
+                    self.decide(below)
                 self.note(dict(inner), below)
             elif value.__class__ is dict:
                 if below.column_of_empty == UNDECIDED:
@@ -114,13 +127,13 @@ class Names:
             kind = value.__class__
             if kind is dict:
                 if value:
-                    self.fill(row, value, below)
+                    self._fill_object(row, value, below)
                     continue
                 column = below.column_of_empty
                 if column == UNDECIDED:
                     column = self.decide_empty(below)
             elif kind is DBRef:
-                self.fill(row, dict(value.as_doc()), below)
+                self._fill_object(row, dict(value.as_doc()), below)
                 continue
             else:
                 column = below.column
@@ -128,3 +141,8 @@ class Names:
                     column = self.decide(below)
             if column != IGNORED:
                 row[column] = value
+
+    def _fill_object(self, row: list[Any], value: Document, node: Node) -> None:
+        if node.whole:
+            row[self.decide(node) if node.column == UNDECIDED else node.column] = value
+        self.fill(row, value, node)

@@ -2,11 +2,12 @@
 
 import csv
 import io
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 from services.exporter.catalogue.columns import Selection
-from services.exporter.transcode import sheet_xml
+from services.exporter.transcode import elements, sheet_xml
+from services.exporter.transcode.cell_rules import CellWriter
 from services.exporter.transcode.field_selector import FieldSelector
 from services.exporter.transcode.names import Names
 from services.exporter.transcode.tally import Tally
@@ -41,6 +42,37 @@ def discover(batch: bytes, selection: Selection, seen: dict[str, bool]) -> None:
     Discovery(selection, seen).note(batch)
 
 
+class Rows:
+    """The cells of documents.
+
+    Args:
+        sheet: name under which names are collected in `tally`.
+        columns: the complete header.
+    """
+
+    def __init__(self, sheet: str, columns: Sequence[str], selection: Selection, tally: Tally) -> None:
+        output = selection.output
+        fields = columns if output is None else output.sources
+        self.names = Names(sheet, fields, selection, tally.seen.setdefault(sheet, {}))
+        self.width = len(fields)
+        self._writer = None if output is None else CellWriter(output, tally.findings)
+
+    def of(self, batch: bytes) -> Iterator[list[Any]]:
+        """The rows of a batch: a cell for each column, None where there is no value.
+
+        Raises:
+            UnforeseenColumn: a document has a leaf that is not in the header.
+            MissingCell: a cell that must have a value has none.
+            InvalidBSON: the batch is damaged.
+        """
+        for document in documents(batch):
+            fields: list[Any] = [None] * self.width
+            self.names.fill(fields, document, self.names.root(document))
+            row = fields if self._writer is None else self._writer.cells(fields, document)
+            if row is not None:
+                yield row
+
+
 class CsvRows:
     """Lines of RFC 4180.
 
@@ -61,7 +93,7 @@ class CsvRows:
         escape_formulas: bool,
     ) -> None:
         self._columns = columns
-        self._names = Names(sheet, columns, selection, tally.seen.setdefault(sheet, {}))
+        self._rows = Rows(sheet, columns, selection, tally)
         self._delimiter = delimiter
         self._escape = escape_formulas
 
@@ -70,18 +102,9 @@ class CsvRows:
         return self._lines([[_escaped(name) if self._escape else name for name in self._columns]])
 
     def encode(self, batch: bytes) -> Encoded:
-        """The lines of a batch, one per document.
-
-        Raises:
-            UnforeseenColumn: a document has a leaf that is not in the header.
-            InvalidBSON: the batch is damaged.
-        """
-        names, width, escape = self._names, len(self._columns), self._escape
-        rows = []
-        for document in documents(batch):
-            row: list[Any] = [None] * width
-            names.fill(row, document, names.root(document))
-            rows.append([_cell(value) for value in row] if escape else [TEXT[v.__class__](v) for v in row])
+        """The lines of a batch, one per document that is not skipped; raises what `Rows.of` raises."""
+        text = _cell if self._escape else _text
+        rows = [[text(value) for value in row] for row in self._rows.of(batch)]
         return Encoded(self._lines(rows), len(rows))
 
     def _lines(self, rows: Sequence[Sequence[str]]) -> bytes:
@@ -92,6 +115,10 @@ class CsvRows:
 
 def _escaped(text: str) -> str:
     return f"'{text}" if text.startswith(FORMULA_STARTS) else text
+
+
+def _text(value: Any) -> str:
+    return TEXT[value.__class__](value)
 
 
 def _cell(value: Any) -> str:
@@ -141,6 +168,69 @@ class JsonObjects:
         return Encoded("".join(texts).encode(), len(texts))
 
 
+class FlatObjects:
+    """The columns of a request as JSON objects: one member for each, null where there is no value.
+
+    Args:
+        newline, ending, quote_decimals: as in `JsonObjects`.
+    """
+
+    def __init__(
+        self,
+        sheet: str,
+        selection: Selection,
+        tally: Tally,
+        *,
+        newline: str | None,
+        ending: str,
+        quote_decimals: bool = False,
+    ) -> None:
+        self._columns = selection.header(())
+        self._rows = Rows(sheet, self._columns, selection, tally)
+        self._newline = newline
+        self._ending = ending
+        self._quote_decimals = quote_decimals
+
+    def encode(self, batch: bytes) -> Encoded:
+        """The objects of a batch, one per document that is not skipped; raises what `Rows.of` raises."""
+        objects = [dict(zip(self._columns, row, strict=True)) for row in self._rows.of(batch)]
+        texts = [json_text(o, self._newline, quote_decimals=self._quote_decimals) + self._ending for o in objects]
+        return Encoded("".join(texts).encode(), len(texts))
+
+
+class XmlElements:
+    """Documents as XML elements, one per line; nesting is kept.
+
+    Args:
+        layout: the names and the style of the elements.
+    """
+
+    def __init__(self, sheet: str, selection: Selection, tally: Tally, *, layout: elements.Layout) -> None:
+        self._select = FieldSelector(selection)
+        self._names = (
+            Names(sheet, None, selection, tally.seen.setdefault(sheet, {})) if selection.include is not None else None
+        )
+        self._rows = None if selection.output is None else Rows(sheet, selection.header(()), selection, tally)
+        self._columns = selection.header(()) if selection.output is not None else ()
+        self._elements = elements.Elements(layout)
+
+    def encode(self, batch: bytes) -> Encoded:
+        """The elements of a batch.
+
+        Raises:
+            InvalidBSON: the batch is damaged.
+        """
+        if self._rows is not None:
+            rows = [dict(zip(self._columns, row, strict=True)) for row in self._rows.of(batch)]
+            return Encoded("".join(map(self._elements.row, rows)).encode(), len(rows))
+        texts = []
+        for document in documents(batch):
+            if self._names is not None:
+                self._names.note(document, self._names.root(document))
+            texts.append(self._elements.row(self._select(dict(top_level(document)))))
+        return Encoded("".join(texts).encode(), len(texts))
+
+
 class SheetRows:
     """Rows of a worksheet's XML.
 
@@ -153,7 +243,7 @@ class SheetRows:
     ) -> None:
         self._tally = tally
         self._columns = columns
-        self._names = Names(sheet, columns, selection, tally.seen.setdefault(sheet, {}))
+        self._rows = Rows(sheet, columns, selection, tally)
         self._letters = [sheet_xml.column_letters(at) for at in range(1, len(columns) + 1)]
         self._cells = sheet_xml.Cells(first_style, len(columns))
 
@@ -176,15 +266,9 @@ class SheetRows:
     def encode(self, batch: bytes, first: int) -> Encoded:
         """The rows of a batch as XML, numbered from `first`; truncated cells are counted in the tally.
 
-        Raises:
-            UnforeseenColumn: a document has a leaf that is not in the header.
-            InvalidBSON: the batch is damaged.
+        Raises what `Rows.of` raises.
         """
-        rows, before = [], self._cells.cut
-        for document in documents(batch):
-            row: list[Any] = [None] * len(self._letters)
-            self._names.fill(row, document, self._names.root(document))
-            rows.append(row)
+        rows, before = list(self._rows.of(batch)), self._cells.cut
         text = "".join(self._cells.row(row, self._letters, number) for number, row in enumerate(rows, first))
         self._tally.texts_cut += self._cells.cut - before
         return Encoded(text.encode(), len(rows))

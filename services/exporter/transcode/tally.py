@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass, field
 
+from services.exporter.transcode.findings import Findings
+
 
 @dataclass(slots=True)
 class Tally:
@@ -14,12 +16,20 @@ class Tally:
     widths: dict[str, dict[str, int]] = field(default_factory=dict)
     """The widths that the columns need, by sheet, for formats that write widths. If the file was started with other
     widths, it is written again."""
+    types: dict[str, dict[str, str]] = field(default_factory=dict)
+    """The types that the columns need (see column_types.py), by sheet, for formats whose columns are typed. If the file
+    was started with other types, it is written again."""
     texts_cut: int = 0
     """Cells cut because they were longer than the format allows."""
+    findings: Findings = field(default_factory=Findings)
+    """What the columns of the request did to single rows."""
 
 
 class UnforeseenColumn(Exception):
-    """A document has a leaf that the header has no column for; the export restarts with all columns."""
+    """A document has a leaf that the header has no column for, or that does not fit the type of its column.
+
+    The export restarts with all columns and their final types.
+    """
 
     def __init__(self, sheet: str, name: str) -> None:
         super().__init__(f"{sheet}: {name}")

@@ -130,8 +130,15 @@ def _regex(value: Regex[Any]) -> str:
     return f"/{value.pattern}/{''.join(letter for bit, letter in _FLAGS if flags & bit)}"
 
 
+class FormattedNumber(str):
+    """A number that a request formats as text: never a formula, whatever it begins with."""
+
+    __slots__ = ()
+
+
 SCALARS: dict[type, Callable[[Any], str]] = {
     str: lambda value: value,
+    FormattedNumber: str.__str__,
     bool: lambda value: "true" if value else "false",
     int: str,
     Int64: str,
@@ -172,7 +179,9 @@ TEXT: dict[type, Callable[[Any], str]] = {
 }
 """The text of each type of value in a flat format."""
 
-NUMBERS_AND_DATES: frozenset[type] = frozenset({bool, int, Int64, float, Decimal128, datetime, DatetimeMS, type(None)})
+NUMBERS_AND_DATES: frozenset[type] = frozenset(
+    {bool, int, Int64, float, Decimal128, FormattedNumber, datetime, DatetimeMS, type(None)}
+)
 """Types whose text is never a formula."""
 
 FORMULA_STARTS = tuple("=+-@\t\r")

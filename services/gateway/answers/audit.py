@@ -1,27 +1,29 @@
 """The entries of the audit log, as REST shows them."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, WithJsonSchema
 
+from services.audited import RESOURCES
 from services.chassis.audit import entry as audit
+from services.gateway.answers.described import Code, Id
 from services.gateway.answers.models import Answer, Instant, Page
 
 
 class Resource(Answer):
     """What an operation concerns."""
 
-    type: Literal["job", "platform", "schedule", "delivery", "key"]
+    type: Annotated[str, WithJsonSchema({"type": "string", "enum": list(RESOURCES)})]
     id: str
 
 
 class AuditEntry(Answer):
     """An operation and its result."""
 
-    id: str = Field(description="UUID of the entry.")
+    id: Id
     at: Instant = Field(description="When it began.")
     ended_at: Instant | None = None
-    action: str
+    action: str = Field(description="`<resource>.<verb>`, such as `job.create`.")
     resources: list[Resource] = Field(description="What is changed, then what else the request names.")
     fields: list[str] = Field(description="Names of the fields of the request; never their values.")
     caller: str = Field(description="Who called the service: gateway, scheduler, operator, or another gRPC client.")
@@ -29,7 +31,7 @@ class AuditEntry(Answer):
     address: str | None = Field(default=None, description="Client of a REST request; user and host of an operator.")
     request_id: str = Field(description="As in X-Request-Id and in the logs.")
     result: Literal["ok", "refused", "failed", "unknown"]
-    code: str | None = Field(default=None, description="Why it was refused or failed.")
+    code: Code | None = Field(default=None, description="Why it was refused or failed.")
 
 
 class AuditPage(Page[AuditEntry]):

@@ -1,20 +1,23 @@
 """Jobs in REST: one status for all live states, and the fields that apply to the status."""
 
+import csv
+import io
 import json
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from typing import Protocol
 
 from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from services.chassis import json_text
 from services.gateway.answers import models as answers
-from services.wire import delivery_pb2, errors_pb2
+from services.wire import delivery_pb2, errors_pb2, profiles_pb2
 from services.wire import exporter_pb2 as pb
 
 POLL_SECONDS = 1
 """`Retry-After` while a job is processing."""
-STATUSES: dict[pb.JobState.ValueType, answers.Status] = {
+STATUSES: dict[pb.JobState.ValueType, answers.JobStatus] = {
     pb.JOB_STATE_ACCEPTED: "processing",
     pb.JOB_STATE_RUNNING: "processing",
     pb.JOB_STATE_RETRY_WAIT: "processing",
@@ -23,7 +26,7 @@ STATUSES: dict[pb.JobState.ValueType, answers.Status] = {
     pb.JOB_STATE_CANCELLED: "cancelled",
     pb.JOB_STATE_EXPIRED: "expired",
 }
-STAGES: dict[pb.JobStage.ValueType, answers.Stage] = {
+STAGES: dict[pb.JobStage.ValueType, answers.JobStage] = {
     pb.JOB_STAGE_QUEUED: "queued",
     pb.JOB_STAGE_READING: "reading",
     pb.JOB_STAGE_FINALIZING: "finalizing",
@@ -54,12 +57,47 @@ def notice(message: errors_pb2.ErrorInfo | pb.Warning) -> answers.Notice:
     return answers.Notice(code=message.code, message=message.message)
 
 
+def preflight(found: pb.PreviewJobResponse) -> answers.Preflight:
+    """What an export would make."""
+    return answers.Preflight(
+        problems=[answers.FieldError(field=one.field, message=one.message) for one in found.problems],
+        warnings=[answers.Notice(code=one.code, message=one.message) for one in found.warnings],
+        columns=list(found.columns) or None,
+        rows=found.rows if found.HasField("rows") else None,
+        is_estimate=found.is_estimate,
+        size_bytes=found.size_bytes if found.HasField("size_bytes") else None,
+        seconds=found.duration.ToMilliseconds() / 1_000 if found.HasField("duration") else None,
+        sample=found.sample or None,
+    )
+
+
+def report(found: pb.GetJobReportResponse) -> answers.Report:
+    """What happened to single rows."""
+    return answers.Report(
+        rows=[answers.ReportedRow(row_id=one.row_id, column=one.column, reason=one.reason) for one in found.rows],
+        counts=[answers.ReportCount(column=one.column, reason=one.reason, rows=one.rows) for one in found.counts],
+    )
+
+
+def report_csv(found: pb.GetJobReportResponse) -> str:
+    """The listed rows as CSV (RFC 4180); `'` before what a spreadsheet would take for a formula."""
+    out = io.StringIO(newline="")
+    writer = csv.writer(out, lineterminator="\r\n")
+    writer.writerow(("row_id", "column", "reason"))
+    writer.writerows([_plain(one.row_id), _plain(one.column), one.reason] for one in found.rows)
+    return out.getvalue()
+
+
+def _plain(text: str) -> str:
+    return f"'{text}" if text.startswith(tuple("=+-@\t\r")) else text
+
+
 def accepted(job: pb.Job) -> answers.Accepted:
     """The answer to a request for an export."""
     return answers.Accepted(id=job.id, status=STATUSES[job.state], format=job.format, created_at=at(job.created_at))
 
 
-def has_deliveries(job: pb.Job) -> bool:
+def may_have_deliveries(job: pb.Job) -> bool:
     """Whether the job can have deliveries."""
     return STATUSES[job.state] in ("completed", "expired")
 
@@ -70,8 +108,8 @@ def deliveries(found: delivery_pb2.ListDeliveriesResponse) -> list[answers.JobDe
         answers.JobDelivery(
             id=one.id,
             platform_id=one.platform_id,
-            platform_name=one.platform_name,
-            platform_type=one.platform_type,
+            platform_name=one.platform_name or None,
+            platform_type=one.platform_type or None,
             status=DELIVERY_STATUSES[one.state],
             delivered_at=optional_at(one, "delivered_at"),
             error=notice(one.error) if one.HasField("error") else None,
@@ -80,8 +118,20 @@ def deliveries(found: delivery_pb2.ListDeliveriesResponse) -> list[answers.JobDe
     ]
 
 
-def shown(job: pb.Job, file_url: str | None, deliveries: Sequence[answers.JobDelivery] | None = None) -> answers.Job:
-    """A job with all its fields; `file_url` is used when it is completed."""
+class Link(Protocol):
+    """A link to a job's file."""
+
+    @property
+    def url(self) -> str:
+        """The link."""
+
+    @property
+    def expires_at(self) -> datetime:
+        """When it ends."""
+
+
+def shown(job: pb.Job, link: Link | None, deliveries: Sequence[answers.JobDelivery] | None = None) -> answers.Job:
+    """A job with all its fields; `link` is shown when it is completed."""
     status = STATUSES[job.state]
     live, has_file = status == "processing", status == "completed"
     made = status in ("completed", "expired")
@@ -92,7 +142,8 @@ def shown(job: pb.Job, file_url: str | None, deliveries: Sequence[answers.JobDel
         attempt=job.attempt if job.attempt > 1 else None,
         total_records=sum(job.records.values()) if made else None,
         records=dict(job.records) if made else None,
-        file_url=file_url if has_file else None,
+        file_url=link.url if link is not None and has_file else None,
+        file_url_expires_at=link.expires_at if link is not None and has_file else None,
         file_name=job.artifact.file_name if made else None,
         file_size=job.artifact.size_bytes if made else None,
         sha256=job.artifact.sha256 if made else None,
@@ -102,16 +153,26 @@ def shown(job: pb.Job, file_url: str | None, deliveries: Sequence[answers.JobDel
         warnings=[notice(warning) for warning in job.warnings] if made else None,
         error=notice(job.error) if job.HasField("error") else None,
         schedule_id=job.schedule_id or None,
+        profile_id=job.profile_id or None,
+        profile_version=job.profile_version or None,
         deliveries=None if deliveries is None else list(deliveries),
-        options=_options(job),
+        options=with_platforms(job),
     )
 
 
-def _options(job: pb.Job) -> str:
-    text = job.options_json or "{}"
-    if not job.HasField("platforms"):
+def sent_options(text: str) -> str:
+    """Options as they were sent, without those that are null: these have their default, as if they were absent."""
+    for name in [name for name, value in json_text.members(text or "{}") if value == "null"]:
+        text = json_text.without(text, name)
+    return text or "{}"
+
+
+def with_platforms(message: pb.Job | profiles_pb2.Profile) -> str:
+    """The options of a job or profile as they were sent, with the platforms that they select."""
+    text = sent_options(message.options_json)
+    if not message.HasField("platforms"):
         return text
-    return json_text.with_member(text, "platform_ids", json.dumps(list(job.platforms.platform_ids)))
+    return json_text.with_member(text, "platform_ids", json.dumps(list(message.platforms.platform_ids)))
 
 
 def _progress(job: pb.Job) -> answers.Progress:

@@ -4,19 +4,33 @@ from datetime import datetime
 from typing import Annotated, Generic, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, PlainSerializer, WithJsonSchema
+from typing_extensions import TypeAliasType
 
-Status = Literal["processing", "completed", "failed", "cancelled", "expired"]
-Stage = Literal["queued", "reading", "finalizing"]
+from services.chassis.timestamps import rfc3339
+from services.gateway.answers.described import (
+    Code,
+    Count,
+    FormatName,
+    Id,
+    JsonObject,
+    PlatformType,
+    RequestId,
+    Sha256,
+    Url,
+)
+
+JobStatus = TypeAliasType("JobStatus", Literal["processing", "completed", "failed", "cancelled", "expired"])
+JobStage = TypeAliasType("JobStage", Literal["queued", "reading", "finalizing"])
+DeliveryStatus = TypeAliasType(
+    "DeliveryStatus", Literal["pending", "sending", "verifying", "retry_wait", "delivered", "failed"]
+)
 
 
-def instant(at: datetime) -> str:
-    """RFC 3339 in UTC with `Z`, always with milliseconds, so that times compare as text."""
-    return f"{at.replace(tzinfo=None).isoformat(timespec='milliseconds')}Z"
-
-
-Instant = Annotated[datetime, PlainSerializer(instant, return_type=str)]
-JsonObject = Annotated[str, WithJsonSchema({"type": "object"})]
-"""The text of a JSON object. It is put into the body unchanged, so numbers keep all their digits."""
+Instant = Annotated[
+    datetime,
+    PlainSerializer(rfc3339, return_type=str),
+    WithJsonSchema({"type": "string", "format": "date-time"}),
+]
 
 
 class Answer(BaseModel):
@@ -57,37 +71,34 @@ class Page(Answer, Generic[Item]):
 class Notice(Answer):
     """A code for programs, a sentence for people."""
 
-    code: str
-    message: str
+    code: Code = Field(description="Stable, for programs.")
+    message: str = Field(description="For people; may change.")
 
 
 class Progress(Answer):
     """The progress of a job."""
 
-    processed: int = Field(description="Rows read so far.")
-    total: int | None = Field(default=None, description="Rows expected, when known.")
-    percent: float | None = Field(default=None, description="0 to 100, when the total is known.")
+    processed: Count = Field(description="Rows read so far.")
+    total: Count | None = Field(default=None, description="Rows expected, when known.")
+    percent: float | None = Field(default=None, ge=0, le=100, description="When the total is known.")
 
 
 class Accepted(Answer):
     """A job that was just accepted."""
 
-    id: str = Field(description="UUID of the job.")
-    status: Status
-    format: str
+    id: Id
+    status: JobStatus
+    format: FormatName
     created_at: Instant
-
-
-DeliveryStatus = Literal["pending", "sending", "verifying", "retry_wait", "delivered", "failed"]
 
 
 class JobDelivery(Answer):
     """A delivery in the answer about a job."""
 
-    id: str
-    platform_id: str
-    platform_name: str
-    platform_type: str
+    id: Id
+    platform_id: Id
+    platform_name: str | None = Field(default=None, description="Absent: there was no such platform.")
+    platform_type: PlatformType | None = None
     status: DeliveryStatus
     delivered_at: Instant | None = None
     error: Notice | None = None
@@ -96,21 +107,24 @@ class JobDelivery(Answer):
 class Job(Accepted, WithOptions):
     """A job; fields that do not apply to its status are absent."""
 
-    stage: Stage | None = Field(default=None, description="While processing.")
+    stage: JobStage | None = Field(default=None, description="While processing.")
     progress: Progress | None = Field(default=None, description="While processing.")
-    attempt: int | None = Field(default=None, description="Number of the attempt, from the second on.")
-    total_records: int | None = Field(default=None, description="Rows of all sheets, when completed.")
-    records: dict[str, int] | None = Field(default=None, description="Rows by sheet, when completed.")
-    file_url: str | None = Field(default=None, description="Signed link; works without a key until it expires.")
-    file_name: str | None = None
-    file_size: int | None = Field(default=None, description="Bytes.")
-    sha256: str | None = Field(default=None, description="Of the file, lower-case hex.")
-    completed_at: Instant | None = None
+    attempt: Count | None = Field(default=None, description="Number of the attempt, from the second on.")
+    total_records: Count | None = Field(default=None, description="Rows of all sheets, when completed.")
+    records: dict[str, Count] | None = Field(default=None, description="Rows by sheet, when completed.")
+    file_url: Url | None = Field(default=None, description="Signed link; works without a key until it expires.")
+    file_url_expires_at: Instant | None = Field(default=None, description="Get the job again for a later one.")
+    file_name: str | None = Field(default=None, description="When completed.")
+    file_size: Count | None = Field(default=None, description="Bytes, when completed.")
+    sha256: Sha256 | None = Field(default=None, description="Of the file, when completed.")
+    completed_at: Instant | None = Field(default=None, description="When completed.")
     finished_at: Instant | None = Field(default=None, description="When it ended, however it did.")
     expires_at: Instant | None = Field(default=None, description="When the file is removed.")
-    warnings: list[Notice] | None = None
+    warnings: list[Notice] | None = Field(default=None, description="When completed; often empty.")
     error: Notice | None = Field(default=None, description="Why it failed, or why the last attempt did.")
-    schedule_id: str | None = None
+    schedule_id: Id | None = Field(default=None, description="The schedule that has requested it.")
+    profile_id: Id | None = Field(default=None, description="The profile that its format and options come from.")
+    profile_version: Count | None = Field(default=None, description="The version of the profile.")
     deliveries: list[JobDelivery] | None = Field(default=None, description="Where the file goes, once it is completed.")
 
 
@@ -118,37 +132,77 @@ class JobPage(Page[Job]):
     """Jobs, newest first."""
 
 
+class ReportedRow(Answer):
+    """A row that was left out, or one with a text that was cut."""
+
+    row_id: str = Field(description="The product's id, as exported in the column `id`.")
+    column: str = Field(description="The header of the column.")
+    reason: Code = Field(description="`skipped_row` or `cut_text`; there may be more.")
+
+
+class ReportCount(Answer):
+    """How many rows have the same column and reason."""
+
+    column: str = Field(description="The header of the column.")
+    reason: Code = Field(description="As in `rows`.")
+    rows: Count = Field(description="Listed or not.")
+
+
+class Report(Answer):
+    """What the columns of a request did to single rows of the file."""
+
+    rows: list[ReportedRow] = Field(description="The first 100.")
+    counts: list[ReportCount] = Field(description="Of all rows; those with most rows first.")
+
+
 class FieldError(Answer):
     """An invalid field of a request."""
 
-    field: str
-    message: str
+    field: str = Field(description="Its name, with those of the objects around it: `config.bucket`.")
+    message: str = Field(description="What is wrong, for people.")
+
+
+class Preflight(Answer):
+    """What an export would make."""
+
+    problems: list[FieldError] = Field(description="Why it would be refused, or fail; empty: nothing was found.")
+    warnings: list[Notice] = Field(description="What to check although the file would be complete.")
+    columns: list[str] | None = Field(default=None, description="Of the first products; absent for nested JSON.")
+    rows: Count | None = Field(default=None, description="Of the file; absent if it could not be found out in time.")
+    is_estimate: bool = Field(description="`rows` was not counted exactly.")
+    size_bytes: Count | None = Field(default=None, description="Of the file, about.")
+    seconds: float | None = Field(
+        default=None, ge=0, description="From start to end, about, as measured at the newest file in this format."
+    )
+    sample: str | None = Field(
+        default=None, description="The first 20 rows as the file has them; for ZIP and Excel as CSV."
+    )
 
 
 class Problem(Answer):
-    """RFC 9457."""
+    """Why a request was not successful (RFC 9457)."""
 
-    type: str
-    title: str
-    status: int
-    detail: str
-    code: str = Field(description="Stable, for programs.")
-    errors: list[FieldError] | None = None
-    request_id: str | None = Field(default=None, description="Leads operators to the logs.")
+    type: Url = Field(description="A URN that ends with the code.")
+    title: str = Field(description="The name of the status.")
+    status: int = Field(ge=400, le=599, description="As in the response.")
+    detail: str = Field(description="What went wrong, for people; may change.")
+    code: Code = Field(description="Stable, for programs.")
+    errors: list[FieldError] | None = Field(default=None, description="The invalid fields of the request.")
+    request_id: RequestId | None = Field(default=None, description="Leads operators to the logs.")
 
 
 class Usage(Answer):
     """How much of a limit is used."""
 
-    used: int
-    limit: int | None = Field(default=None, description="Absent: there is none.")
+    used: Count
+    limit: Count | None = Field(default=None, description="Absent: there is none.")
 
 
 class RequestsLeft(Answer):
     """The rate limit of the API key that was used."""
 
-    limit: int
-    left: int = Field(description="Requests that are allowed now.")
+    limit: Count
+    left: Count = Field(description="Requests that are allowed now.")
 
 
 class Limits(Answer):
@@ -158,8 +212,20 @@ class Limits(Answer):
     artifact_bytes: Usage | None = Field(default=None, description="Size of the finished files.")
     platforms: Usage | None = None
     schedules: Usage | None = None
+    profiles: Usage | None = None
     requests_per_minute: RequestsLeft
     notes: list[Notice] | None = None
+
+
+class Me(Answer):
+    """Who calls: the tenant and the API key, what the key may do, and what the tenant may use."""
+
+    tenant: str
+    key_id: str = Field(description="The `<id>` of `cx_<id>_<secret>`.")
+    key_name: str
+    scopes: list[str] = Field(description="`*`: all of them.")
+    key_expires_at: Instant | None = None
+    limits: Limits
 
 
 class Readiness(Answer):

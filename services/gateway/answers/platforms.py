@@ -1,17 +1,35 @@
 """Platforms and deliveries in REST: bodies of requests, and answers made of the delivery service's messages."""
 
 import json
-from typing import Annotated, Any
+from typing import Annotated
 
 from google.protobuf.duration_pb2 import Duration
 from pydantic import BaseModel, ConfigDict, Field
 
+from services.gateway.answers.described import (
+    PLATFORM_TYPES,
+    AnyObject,
+    Code,
+    Count,
+    Id,
+    PlatformType,
+    Seconds,
+    Sha256,
+    settings_of,
+)
 from services.gateway.answers.jobs import DELIVERY_STATUSES, at, notice, optional_at
 from services.gateway.answers.models import Answer, DeliveryStatus, Instant, Notice, Page
 from services.wire import delivery_pb2 as pb
 
 Name = Annotated[str, Field(min_length=1, max_length=200)]
-PlatformId = Annotated[str, Field(pattern=r"^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$")]
+PlatformId = Annotated[
+    str,
+    Field(
+        pattern=r"^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$",
+        json_schema_extra={"format": "uuid"},
+        description="Id of a platform.",
+    ),
+]
 Active = Annotated[bool, Field(strict=True)]
 
 
@@ -25,16 +43,16 @@ class NewPlatform(Body):
     """A platform to register."""
 
     name: Name
-    platform_type: str = Field(min_length=1, max_length=50, description="gdrive, minio, ftp, sftp or s3.")
-    config: dict[str, Any] = Field(description="As the type has it; see docs/destinations.")
-    is_active: Active = True
+    platform_type: Annotated[PlatformType, Field(min_length=1, max_length=50)]
+    config: Annotated[AnyObject, settings_of(PLATFORM_TYPES, "{}Config")]
+    is_active: Active = Field(default=True, description="Whether completed exports are delivered to it.")
 
 
 class PlatformChange(Body):
     """What is to change of a platform; what is absent stays."""
 
     name: Name | None = None
-    config: dict[str, Any] | None = Field(
+    config: Annotated[AnyObject, settings_of(PLATFORM_TYPES, "{}ConfigChange")] | None = Field(
         default=None, description="Merged key by key: null removes one, a masked secret stays as it is."
     )
     is_active: Active | None = None
@@ -49,9 +67,9 @@ class NewDelivery(Body):
 class RegisteredPlatform(Answer):
     """A platform that was just registered."""
 
-    id: str
+    id: Id
     name: str
-    platform_type: str
+    platform_type: PlatformType
     is_active: bool
     created_at: Instant
 
@@ -59,7 +77,7 @@ class RegisteredPlatform(Answer):
 class Platform(RegisteredPlatform):
     """A platform, its secrets masked."""
 
-    config: dict[str, Any]
+    config: Annotated[AnyObject, settings_of(PLATFORM_TYPES, "Stored{}Config")]
     updated_at: Instant
 
 
@@ -72,9 +90,9 @@ class TestStep(Answer):
 
     step: str
     ok: bool
-    seconds: float
-    code: str | None = None
-    message: str | None = None
+    seconds: Seconds
+    code: Code | None = Field(default=None, description="Why it failed, for programs.")
+    message: str | None = Field(default=None, description="Why it failed, for people.")
 
 
 class PlatformTest(Answer):
@@ -89,11 +107,11 @@ class Receipt(Answer):
     """Proof of a delivery."""
 
     remote: str = Field(description="Path, key or file id at the destination.")
-    url: str | None = None
-    size: int = Field(description="Bytes.")
-    sha256: str | None = None
+    url: str | None = Field(default=None, description="Where people can open it.")
+    size: Count = Field(description="Bytes.")
+    sha256: Sha256 | None = None
     reported: dict[str, str] = Field(description="What the destination itself says: etag, md5, …")
-    seconds: float
+    seconds: Seconds
     bytes_per_second: float | None = None
     was_there: bool = Field(description="An earlier attempt had done it, or on_conflict left what was there.")
 
@@ -110,18 +128,18 @@ class Attempt(Answer):
 class Delivery(Answer):
     """The upload of a job's file to a platform."""
 
-    id: str
-    job_id: str
-    platform_id: str
-    platform_name: str
-    platform_type: str
+    id: Id
+    job_id: Id
+    platform_id: Id
+    platform_name: str | None = Field(default=None, description="Absent: there was no such platform.")
+    platform_type: PlatformType | None = None
     status: DeliveryStatus
     file_name: str | None = Field(default=None, description="At the destination.")
-    size: int = Field(description="Bytes.")
-    bytes_sent: int
-    sha256: str
-    attempt: int
-    max_attempts: int
+    size: Count = Field(description="Bytes.")
+    bytes_sent: Count
+    sha256: Sha256
+    attempt: Count
+    max_attempts: Count
     created_at: Instant
     delivered_at: Instant | None = None
     next_attempt_at: Instant | None = None
@@ -147,9 +165,8 @@ def registered(platform: pb.Platform) -> RegisteredPlatform:
 
 def platform(found: pb.Platform) -> Platform:
     """A platform with all its fields."""
-    return Platform(
-        **registered(found).model_dump(), config=json.loads(found.config_json), updated_at=at(found.updated_at)
-    )
+    config = {name: value for name, value in json.loads(found.config_json).items() if value is not None}
+    return Platform(**registered(found).model_dump(), config=config, updated_at=at(found.updated_at))
 
 
 def test(found: pb.TestPlatformResponse) -> PlatformTest:
@@ -173,8 +190,8 @@ def delivery(found: pb.Delivery) -> Delivery:
         id=found.id,
         job_id=found.job_id,
         platform_id=found.platform_id,
-        platform_name=found.platform_name,
-        platform_type=found.platform_type,
+        platform_name=found.platform_name or None,
+        platform_type=found.platform_type or None,
         status=DELIVERY_STATUSES[found.state],
         file_name=found.file_name or None,
         size=found.size_bytes,

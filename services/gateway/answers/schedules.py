@@ -1,26 +1,58 @@
 """Schedules and their runs in REST: bodies of requests, and answers made of the scheduler's messages."""
 
 from collections.abc import Iterable
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
+from typing_extensions import TypeAliasType
 
-from services.gateway.answers.jobs import at, optional_at
+from services.chassis.json_types import HOWEVER_WRITTEN
+from services.gateway.answers.described import (
+    FORMATS,
+    INSTEAD,
+    AnyObject,
+    Count,
+    FormatName,
+    Id,
+    Time,
+    UtcOffset,
+    settings_of,
+)
+from services.gateway.answers.jobs import at, optional_at, sent_options
 from services.gateway.answers.models import Answer, Instant, Page, WithOptions
 from services.gateway.answers.platforms import Active, Body, PlatformId
+from services.gateway.answers.profiles import ProfileId
 from services.wire import scheduler_pb2 as pb
 
-RunStatus = Literal["waiting", "submitted", "completed", "failed", "cancelled", "skipped"]
+RunStatus = TypeAliasType("RunStatus", Literal["waiting", "submitted", "completed", "failed", "cancelled", "skipped"])
 ScheduleName = Annotated[str, Field(min_length=1, max_length=200)]
-CronExpression = Annotated[str, Field(min_length=1, max_length=256, description="Five fields; see docs/schedules.md.")]
+CronExpression = Annotated[
+    str,
+    Field(
+        min_length=1,
+        max_length=256,
+        json_schema_extra={"pattern": r"^\s*(@[A-Za-z]+|\S+(\s+\S+){4})\s*$"},
+        description="Minute, hour, day of the month, month, day of the week; or `@daily` and the like.",
+    ),
+]
 Timezone = Annotated[str, Field(min_length=1, max_length=64, description="IANA name, such as Europe/Paris.")]
-Misfire = Annotated[
-    Literal["latest", "skip", "all"], Field(description="Of several missed times: the latest runs, none, or each.")
+Misfire = TypeAliasType(
+    "Misfire",
+    Annotated[
+        Literal["latest", "skip", "all"], Field(description="Of several missed times: the latest runs, none, or each.")
+    ],
+)
+OverlapPolicy = TypeAliasType(
+    "OverlapPolicy",
+    Annotated[
+        Literal["skip", "queue"], Field(description="A run whose predecessor is still going is skipped, or waits.")
+    ],
+)
+Jitter = Annotated[
+    int,
+    Field(strict=True, ge=0, le=3_600, description="Starts are spread over this many seconds."),
+    HOWEVER_WRITTEN,
 ]
-OverlapPolicy = Annotated[
-    Literal["skip", "queue"], Field(description="A run whose predecessor is still going is skipped, or waits.")
-]
-Jitter = Annotated[int, Field(strict=True, ge=0, le=3_600, description="Starts are spread over this many seconds.")]
 
 MISFIRES: dict[Misfire, pb.MisfirePolicy.ValueType] = {
     "latest": pb.MISFIRE_POLICY_LATEST,
@@ -51,8 +83,13 @@ class NewSchedule(Body):
     cron_expression: CronExpression
     timezone: Timezone = "UTC"
     is_active: Active = True
-    format: str = Field(default="csv", min_length=1, max_length=50)
-    options: dict[str, Any] = Field(default_factory=dict, description="Any of that format's, except platform_ids.")
+    format: Annotated[FormatName, Field(min_length=1, max_length=50)] = "csv"
+    options: Annotated[AnyObject, settings_of(FORMATS, "{}ScheduleOptions")] = Field(default_factory=dict)
+    profile_id: ProfileId | None = Field(
+        default=None,
+        json_schema_extra={INSTEAD: True},
+        description="The profile that is exported, in its newest version, instead of `format` and `options`.",
+    )
     misfire: Misfire = "latest"
     overlap: OverlapPolicy = "skip"
     jitter_seconds: Jitter = 0
@@ -66,8 +103,15 @@ class ScheduleChange(Body):
     cron_expression: CronExpression | None = None
     timezone: Timezone | None = None
     is_active: Active | None = None
-    format: str | None = Field(default=None, min_length=1, max_length=50)
-    options: dict[str, Any] | None = None
+    format: Annotated[FormatName, Field(min_length=1, max_length=50)] | None = None
+    options: Annotated[AnyObject, settings_of(FORMATS, "{}ScheduleOptions")] | None = Field(
+        default=None, description="All options of the format; they replace the earlier ones."
+    )
+    profile_id: ProfileId | None = Field(
+        default=None,
+        json_schema_extra={INSTEAD: True},
+        description="Replaces `format` and `options`; a `format` replaces the profile again.",
+    )
     misfire: Misfire | None = None
     overlap: OverlapPolicy | None = None
     jitter_seconds: Jitter | None = None
@@ -78,13 +122,15 @@ class Preview(Body):
 
     cron_expression: CronExpression
     timezone: Timezone = "UTC"
-    count: int = Field(default=10, strict=True, ge=1, le=100)
+    count: Annotated[int, Field(strict=True, ge=1, le=100), HOWEVER_WRITTEN] = Field(
+        default=10, description="How many times."
+    )
 
 
 class MadeSchedule(Answer):
     """A schedule that was just made."""
 
-    id: str
+    id: Id
     schedule_name: str
     cron_expression: str
     timezone: str
@@ -96,27 +142,37 @@ class MadeSchedule(Answer):
 class Run(Answer):
     """What became of a fire time."""
 
-    id: str
+    id: Id
     status: RunStatus
     fire_at: Instant = Field(description="When it was due.")
-    started_at: Instant | None = None
+    started_at: Instant | None = Field(default=None, description="When its job was requested.")
     finished_at: Instant | None = None
-    job_id: str | None = None
+    job_id: Id | None = Field(default=None, description="The job of this run; it exists from `submitted` on.")
     is_manual: bool
     reason: str | None = Field(default=None, description="Why it was skipped or failed.")
-    skipped: int | None = Field(default=None, description="How many missed times a skipped run stands for.")
+    skipped: Count | None = Field(default=None, description="How many missed times a skipped run stands for.")
 
 
 class Schedule(MadeSchedule, WithOptions):
     """A schedule."""
 
-    platform_id: str
-    format: str
+    platform_id: Id
+    format: FormatName
+    options: Annotated[str, settings_of(FORMATS, "{}ScheduleOptions")]
+    profile_id: Id | None = Field(
+        default=None, json_schema_extra={INSTEAD: True}, description="The profile whose newest version is exported."
+    )
     misfire: Misfire
     overlap: OverlapPolicy
-    jitter_seconds: int
+    jitter_seconds: Count
     updated_at: Instant
     last_run: Run | None = None
+
+    def text(self) -> str:
+        """The body; format and options are those of the profile, if there is one, and are not shown."""
+        if self.profile_id is None:
+            return super().text()
+        return self.model_dump_json(exclude_none=True, exclude={"format", "options"})
 
 
 class SchedulePage(Page[Schedule]):
@@ -131,8 +187,8 @@ class FireTime(Answer):
     """A time at which a schedule will run."""
 
     at: Instant
-    local: str = Field(description="The same in the schedule's zone.")
-    utc_offset: str
+    local: Time = Field(description="The same in the schedule's zone.")
+    utc_offset: UtcOffset
     note: str | None = Field(default=None, description="What a clock change does to it.")
 
 
@@ -166,7 +222,8 @@ def schedule(found: pb.Schedule) -> Schedule:
         jitter_seconds=found.jitter.seconds,
         updated_at=at(found.updated_at),
         last_run=run(found.last_run) if found.HasField("last_run") else None,
-        options=found.options_json or "{}",
+        options=sent_options(found.options_json),
+        profile_id=found.profile_id or None,
     )
 
 

@@ -15,6 +15,8 @@ SCOPES = (
     "platforms:write",
     "schedules:read",
     "schedules:write",
+    "webhooks:read",
+    "webhooks:write",
 )
 ALL = "*"
 _KEY = re.compile(r"cx_([0-9a-f]{12})_([A-Za-z0-9_-]{43})")

@@ -13,12 +13,20 @@ from urllib.parse import urlencode
 from services.gateway.answers.jobs import at
 from services.gateway.errors import BadKey
 from services.gateway.http.ids import job_path
-from services.gateway.http.route import Caller
+from services.gateway.http.route import LINK_PARAMETERS, Caller
 from services.wire import exporter_pb2 as pb
 
-PARAMETERS = ("tenant", "key", "expires", "signature")
+PARAMETERS = tuple(parameter.name for parameter in LINK_PARAMETERS)
 STEP = 3_600
 """Links expire on the hour, so that a job's link stays the same from one request to the next; seconds."""
+
+
+@dataclass(frozen=True, slots=True)
+class FileLink:
+    """A link to a job's file, and when it ends."""
+
+    url: str
+    expires_at: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,32 +36,34 @@ class Signer:
     Args:
         keys: the secrets: the first signs, all are accepted.
         lifetime: how long a link works, at most; it is up to an hour less, or half of a short lifetime.
-        public_url: where clients reach the gateway; None: as the request says.
     """
 
     keys: Sequence[bytes]
     lifetime: timedelta
-    public_url: str | None = None
 
-    def file_url(self, job: pb.Job, key_id: str, origin: str) -> str | None:
+    def file_link(self, job: pb.Job, key_id: str, gateway: str) -> FileLink | None:
         """The absolute link to a completed job's file; None for a job without a file.
 
         Args:
             key_id: of the API key that asks for the link.
-            origin: scheme and host of the request.
+            gateway: the URL at which the client reaches the gateway.
         """
         if job.state != pb.JOB_STATE_COMPLETED:
             return None
-        end = at(job.expires_at) if job.HasField("expires_at") else None
-        query = self.query(Caller(job.tenant, key_id), job.id, datetime.now(UTC), end)
-        return f"{(self.public_url or origin).rstrip('/')}{job_path(job.id)}/download?{query}"
+        now, file_expires_at = datetime.now(UTC), at(job.expires_at) if job.HasField("expires_at") else None
+        query = self.query(Caller(job.tenant, key_id), job.id, now, file_expires_at)
+        url = f"{gateway.rstrip('/')}{job_path(job.id)}/download?{query}"
+        return FileLink(url, datetime.fromtimestamp(self._end(now, file_expires_at), UTC))
+
+    def _end(self, now: datetime, file_expires_at: datetime | None) -> int:
+        """When a link to a file ends, in Unix time."""
+        step = min(STEP, max(1, int(self.lifetime.total_seconds()) // 2))
+        end = int((now + self.lifetime).timestamp()) // step * step
+        return end if file_expires_at is None else min(end, int(file_expires_at.timestamp()))
 
     def query(self, caller: Caller, job_id: str, now: datetime, file_expires_at: datetime | None) -> str:
         """The query of a link to a job's file."""
-        step = min(STEP, max(1, int(self.lifetime.total_seconds()) // 2))
-        end = int((now + self.lifetime).timestamp()) // step * step
-        if file_expires_at is not None:
-            end = min(end, int(file_expires_at.timestamp()))
+        end = self._end(now, file_expires_at)
         signature = _signature(self.keys[0], job_id, caller.tenant, caller.key_id, str(end))
         return urlencode({"tenant": caller.tenant, "key": caller.key_id, "expires": end, "signature": signature})
 

@@ -3,7 +3,7 @@
 from __future__ import annotations  # grpcio's classes take type arguments in its stubs only
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import grpc
 
@@ -12,6 +12,9 @@ from services.gateway.clients.rest_names import BRIEF_DEADLINE, RestCaller
 from services.wire import exporter_pb2 as pb
 from services.wire import exporter_pb2_grpc
 
+MAX_BATCH = 50
+"""Jobs in one call about several."""
+
 
 class ExporterClient:
     """Calls ExporterService. Every method raises the Fault that the service returns, or Unavailable."""
@@ -19,14 +22,15 @@ class ExporterClient:
     def __init__(self, channel: grpc.aio.Channel, deadline: float) -> None:
         self._stub = exporter_pb2_grpc.ExporterServiceStub(channel)
         self._caller = RestCaller("exporter", deadline=deadline, names={"options_json": "body"})
+        self._runs = RestCaller("exporter", deadline=deadline, names={"options_json": "options"})
 
-    async def create(self, tenant: str, form: str, options_json: str, *, key: str, job_id: str) -> pb.Job:
+    async def create(self, tenant: str, form: str, options_json: str, *, key: str, job_id: str) -> pb.CreateJobResponse:
         """Create a job; repeated calls with the same key, or else the same id, return the same job.
 
         Args:
             options_json: as REST has them, with `platform_ids`.
         """
-        options_json, platforms = _split_platforms(options_json)
+        options_json, platforms = split_platforms(options_json)
         request = pb.CreateJobRequest(
             tenant=tenant,
             format=form,
@@ -35,11 +39,46 @@ class ExporterClient:
             idempotency_key=key,
             job_id="" if key else job_id,
         )
-        return (await self._caller.call(self._stub.CreateJob, request)).job
+        return await self._caller.call(self._stub.CreateJob, request)
+
+    async def preview(
+        self, tenant: str, options_json: str, *, form: str = "", profile_id: str = ""
+    ) -> pb.PreviewJobResponse:
+        """What a job with this format or profile would make; `platform_ids` are left out."""
+        options_json, _ = split_platforms(options_json)
+        request = pb.PreviewJobRequest(tenant=tenant, format=form, options_json=options_json, profile_id=profile_id)
+        caller = self._runs if profile_id else self._caller
+        return await caller.call(self._stub.PreviewJob, request)
+
+    async def run_profile(
+        self, tenant: str, profile_id: str, overrides_json: str, *, key: str, job_id: str
+    ) -> pb.CreateJobResponse:
+        """Create a job for a profile; repeated calls with the same key, or else the same id, return the same job.
+
+        Args:
+            overrides_json: options that replace those of the profile, as REST has them, with `platform_ids`.
+        """
+        overrides_json, platforms = split_platforms(overrides_json)
+        request = pb.CreateJobRequest(
+            tenant=tenant,
+            profile_id=profile_id,
+            options_json=overrides_json,
+            platforms=platforms,
+            idempotency_key=key,
+            job_id="" if key else job_id,
+        )
+        return await self._runs.call(self._stub.CreateJob, request)
 
     async def get(self, tenant: str, job_id: str) -> pb.Job:
         """One job."""
         return (await self._caller.call(self._stub.GetJob, pb.GetJobRequest(tenant=tenant, job_id=job_id))).job
+
+    async def states(self, jobs: Iterable[pb.Job]) -> Sequence[pb.Job]:
+        """At most `MAX_BATCH` jobs as they are now, without their options; deleted ones are left out."""
+        wanted = [pb.GetJobFileRequest(tenant=job.tenant, job_id=job.id) for job in jobs]
+        request = pb.BatchGetJobFilesRequest(requests=wanted)
+        found = await self._caller.call(self._stub.BatchGetJobFiles, request)
+        return [file.job for file in found.files]
 
     async def file(self, tenant: str, job_id: str) -> pb.JobFile:
         """One job with the location of its file."""
@@ -49,6 +88,10 @@ class ExporterClient:
     async def list(self, request: pb.ListJobsRequest) -> pb.ListJobsResponse:
         """A page of jobs."""
         return await self._caller.call(self._stub.ListJobs, request)
+
+    async def report(self, tenant: str, job_id: str) -> pb.GetJobReportResponse:
+        """What the columns of the request did to single rows."""
+        return await self._caller.call(self._stub.GetJobReport, pb.GetJobReportRequest(tenant=tenant, job_id=job_id))
 
     async def cancel(self, tenant: str, job_id: str) -> pb.Job:
         """End a live job."""
@@ -68,12 +111,17 @@ class ExporterClient:
         request = pb.GetJobUsageRequest(tenant=tenant)
         return await self._caller.call(self._stub.GetJobUsage, request, deadline=BRIEF_DEADLINE)
 
+    async def fields(self, tenant: str, collection: str) -> pb.ListFieldsResponse:
+        """The fields of a catalogue."""
+        request = pb.ListFieldsRequest(tenant=tenant, collection=collection)
+        return await self._caller.call(self._stub.ListFields, request)
+
     async def formats(self) -> Sequence[pb.FormatDescription]:
         """The formats and the schemas of their options."""
         return (await self._caller.call(self._stub.ListFormats, pb.ListFormatsRequest())).formats
 
 
-def _split_platforms(options_json: str) -> tuple[str, pb.PlatformSelection | None]:
+def split_platforms(options_json: str) -> tuple[str, pb.PlatformSelection | None]:
     """The options without `platform_ids`, and the platforms that they select.
 
     A value that is not a list of strings stays among the options, where the exporter refuses it by its name.

@@ -1,17 +1,23 @@
-"""Waits for jobs on behalf of any number of REST clients; one stream from the exporter tells of all changes."""
+"""Waits for jobs on behalf of any number of REST clients.
+
+One stream from the exporter tells of all changes. A job that changes is read once, however many clients wait for it. A
+change may be missed, so all jobs that somebody waits for are compared with the exporter's from time to time, many with
+one call.
+"""
 
 from __future__ import annotations  # grpcio's classes take type arguments in its stubs only
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, Iterable, Iterator
+from collections.abc import AsyncGenerator, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
 
 import grpc
 import structlog
 
-from services.chassis.faults import Unavailable
-from services.gateway.clients.exporter import ExporterClient
+from services.chassis.faults import Fault, Unavailable
+from services.gateway.clients.exporter import MAX_BATCH, ExporterClient
 from services.wire import exporter_pb2 as pb
 from services.wire import exporter_pb2_grpc
 
@@ -21,8 +27,25 @@ MAX_WAITING = 20_000
 """Clients that wait at this process; others are answered at once."""
 RECONNECT_SECONDS = 0.5
 RECHECK_SECONDS = 15.0
-"""A waiting client's job is read again after this time without a change, since one may be missed."""
+"""Between two comparisons of all jobs that somebody waits for."""
 LIVE = frozenset({pb.JOB_STATE_ACCEPTED, pb.JOB_STATE_RUNNING, pb.JOB_STATE_RETRY_WAIT})
+
+
+@dataclass(slots=True)
+class _Watched:
+    """A job that clients wait for.
+
+    Args:
+        latest: the job as it was last read.
+        fault: why it cannot be read any more, such as its deletion.
+        is_outdated: it may have changed since its reading began.
+    """
+
+    latest: pb.Job
+    fault: Fault | None = None
+    waiting: set[asyncio.Event] = field(default_factory=set)
+    is_outdated: bool = False
+    reading: asyncio.Task[None] | None = None
 
 
 class JobChanges:
@@ -31,26 +54,32 @@ class JobChanges:
     def __init__(self, channel: grpc.aio.Channel, exporter: ExporterClient) -> None:
         self._stub = exporter_pb2_grpc.ExporterServiceStub(channel)
         self._exporter = exporter
-        self._waiting: dict[str, set[asyncio.Event]] = {}
+        self._watched: dict[str, _Watched] = {}
         self._count = 0
         self._is_leaving = False
+        self._must_compare = asyncio.Event()
 
     async def run(self) -> None:
-        """Hear of changes until cancelled; after an interruption, every waiting client checks its job."""
-        while True:
-            with suppress(grpc.aio.AioRpcError):
-                async for changed in self._stub.WatchChanges(pb.WatchChangesRequest()):
-                    if changed.job_ids and not changed.is_incomplete:
-                        for job_id in changed.job_ids:
-                            _set(self._waiting.get(job_id, ()))
-                    else:
-                        self._wake_all()
-            await asyncio.sleep(RECONNECT_SECONDS)
+        """Hear of changes until cancelled; after an interruption, all jobs are compared."""
+        comparing = asyncio.create_task(self._compare_all())
+        try:
+            while True:
+                with suppress(grpc.aio.AioRpcError):
+                    async for changed in self._stub.WatchChanges(pb.WatchChangesRequest()):
+                        if changed.job_ids and not changed.is_incomplete:
+                            for job_id in changed.job_ids:
+                                self._read(job_id)
+                        else:
+                            self._must_compare.set()
+                await asyncio.sleep(RECONNECT_SECONDS)
+        finally:
+            comparing.cancel()
 
     def leave(self) -> None:
         """Answer those who wait now, and from now on at once: the process is stopping."""
         self._is_leaving = True
-        self._wake_all()
+        for watched in self._watched.values():
+            _wake(watched)
 
     async def ended(self, job: pb.Job, seconds: float) -> pb.Job:
         """The job once it has ended, or as it is after `seconds`.
@@ -59,9 +88,9 @@ class JobChanges:
             Fault: it has been deleted.
         """
         until = time.monotonic() + seconds
-        with self._waits_for(job.id) as change:
+        with self._waits_for(job) as (watched, change):
             while job.state in LIVE and await self._changed(change, until):
-                job = await self._latest(job, change)
+                job = _latest(watched)
         return job
 
     async def states(self, job: pb.Job, pause: float) -> AsyncGenerator[pb.Job | None]:
@@ -72,55 +101,110 @@ class JobChanges:
         Raises:
             Fault: as `ExporterClient.get`.
         """
-        with self._waits_for(job.id) as change:
-            job = await self._exporter.get(job.tenant, job.id)
-            yield job
+        yield job
+        with self._waits_for(job) as (watched, change):
             while job.state in LIVE and await self._changed(change, time.monotonic() + pause):
-                found = await self._latest(job, change)
-                yield None if found == job else found
+                found = _latest(watched)
+                yield None if found is job or found == job else found
                 job = found
 
     @contextmanager
-    def _waits_for(self, job_id: str) -> Iterator[asyncio.Event | None]:
-        """An event that is set when the job may have changed; None if too many wait already."""
+    def _waits_for(self, job: pb.Job) -> Iterator[tuple[_Watched, asyncio.Event | None]]:
+        """The job, and an event that is set when it may have changed; None if too many wait already."""
         if self._count >= MAX_WAITING:
-            yield None
+            yield _Watched(job), None
             return
+        watched = self._watched.get(job.id)
         event = asyncio.Event()
+        if watched is None:
+            watched = self._watched[job.id] = _Watched(job)
+            self._read(job.id)  # it may have changed since the caller has read it
+        elif watched.latest != job:
+            event.set()
         self._count += 1
-        self._waiting.setdefault(job_id, set()).add(event)
+        watched.waiting.add(event)
         try:
-            yield event
+            yield watched, event
         finally:
             self._count -= 1
-            self._waiting[job_id].discard(event)
-            if not self._waiting[job_id]:
-                del self._waiting[job_id]
-
-    async def _latest(self, job: pb.Job, change: asyncio.Event | None) -> pb.Job:
-        """The job now; while the exporter does not answer, as it was known, to be read again soon."""
-        try:
-            return await self._exporter.get(job.tenant, job.id)
-        except Unavailable:
-            await asyncio.sleep(RECONNECT_SECONDS)
-            _set([change] if change else [])
-            return job
+            watched.waiting.discard(event)
+            if not watched.waiting and self._watched.get(job.id) is watched:
+                del self._watched[job.id]
 
     async def _changed(self, change: asyncio.Event | None, until: float) -> bool:
-        """Wait until there may be a change; false when the time is up."""
+        """Wait until there may be a change; false when this process stops, or at `until` for those who wait no longer.
+
+        A pause of `states` ends without a change.
+        """
         left = until - time.monotonic()
         if change is None or self._is_leaving or left <= 0:
             return False
         with suppress(TimeoutError):
-            await asyncio.wait_for(change.wait(), min(left, RECHECK_SECONDS))
+            await asyncio.wait_for(change.wait(), left)
         change.clear()
         return True
 
-    def _wake_all(self) -> None:
-        for events in self._waiting.values():
-            _set(events)
+    def _read(self, job_id: str) -> None:
+        """Read a job that may have changed, if anybody waits for it, and wake those who do."""
+        watched = self._watched.get(job_id)
+        if watched is None:
+            return
+        watched.is_outdated = True
+        if watched.reading is None:
+            watched.reading = asyncio.create_task(self._read_until_current(watched))
+
+    async def _read_until_current(self, watched: _Watched) -> None:
+        job = watched.latest
+        try:
+            while watched.is_outdated and watched.waiting:
+                watched.is_outdated = False
+                try:
+                    watched.latest = await self._exporter.get(job.tenant, job.id)
+                except Unavailable:
+                    watched.is_outdated = True
+                    await asyncio.sleep(RECONNECT_SECONDS)
+                    continue
+                except Fault as fault:
+                    watched.fault = fault
+                _wake(watched)
+        finally:
+            watched.reading = None
+
+    async def _compare_all(self) -> None:
+        """Read the jobs that have changed without being heard of, from time to time or when that is to be expected."""
+        while True:
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._must_compare.wait(), RECHECK_SECONDS)
+            self._must_compare.clear()
+            jobs = [watched.latest for watched in self._watched.values()]
+            for start in range(0, len(jobs), MAX_BATCH):
+                try:
+                    await self._compare(jobs[start : start + MAX_BATCH])
+                except Unavailable:
+                    await asyncio.sleep(RECONNECT_SECONDS)
+                    self._must_compare.set()
+                    break
+                except Exception:  # the next round tries again
+                    log.exception("jobs_not_compared", action="wait")
+
+    async def _compare(self, jobs: Sequence[pb.Job]) -> None:
+        found = {job.id: job for job in await self._exporter.states(jobs)}
+        for known in jobs:
+            job = found.get(known.id)
+            if job is None or _progress(job) != _progress(known):
+                self._read(known.id)
 
 
-def _set(events: Iterable[asyncio.Event]) -> None:
-    for event in events:
+def _latest(watched: _Watched) -> pb.Job:
+    if watched.fault is not None:
+        raise watched.fault
+    return watched.latest
+
+
+def _progress(job: pb.Job) -> tuple[object, ...]:
+    return job.state, job.stage, job.processed_documents, job.attempt, job.finished_at.ToNanoseconds()
+
+
+def _wake(watched: _Watched) -> None:
+    for event in watched.waiting:
         event.set()

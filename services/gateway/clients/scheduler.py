@@ -5,6 +5,7 @@ from __future__ import annotations  # grpcio's classes take type arguments in it
 from collections.abc import Sequence
 
 import grpc
+from google.protobuf.timestamp_pb2 import Timestamp
 
 from services.gateway.clients.rest_names import BRIEF_DEADLINE, RestCaller
 from services.wire import scheduler_pb2 as pb
@@ -20,38 +21,41 @@ class SchedulerClient:
         self._stub = scheduler_pb2_grpc.SchedulerServiceStub(channel)
         self._caller = RestCaller("scheduler", deadline=deadline, names=NAMES)
 
-    async def create(self, request: pb.CreateScheduleRequest) -> pb.Schedule:
+    async def create(self, request: pb.CreateScheduleRequest) -> pb.CreateScheduleResponse:
         """Create a schedule; repeated calls with the same id create one."""
-        return (await self._caller.call(self._stub.CreateSchedule, request)).schedule
+        return await self._caller.call(self._stub.CreateSchedule, request)
 
     async def get(self, tenant: str, schedule_id: str) -> pb.Schedule:
         """One schedule."""
         request = pb.GetScheduleRequest(tenant=tenant, schedule_id=schedule_id)
         return (await self._caller.call(self._stub.GetSchedule, request)).schedule
 
-    async def list(self, tenant: str, limit: int, cursor: str, platform_id: str = "") -> pb.ListSchedulesResponse:
-        """A page of schedules, of those with this platform unless it is empty."""
-        request = pb.ListSchedulesRequest(tenant=tenant, platform_id=platform_id, page_size=limit, page_token=cursor)
+    async def list(self, request: pb.ListSchedulesRequest) -> pb.ListSchedulesResponse:
+        """A page of schedules."""
         return await self._caller.call(self._stub.ListSchedules, request)
 
     async def update(self, request: pb.UpdateScheduleRequest) -> pb.Schedule:
         """Change the fields that are present."""
         return (await self._caller.call(self._stub.UpdateSchedule, request)).schedule
 
-    async def delete(self, tenant: str, schedule_id: str) -> None:
-        """Delete a schedule."""
-        request = pb.DeleteScheduleRequest(tenant=tenant, schedule_id=schedule_id)
+    async def delete(self, tenant: str, schedule_id: str, expected: Timestamp | None) -> None:
+        """Delete a schedule, if it was last changed at the expected time; None: in any case."""
+        request = pb.DeleteScheduleRequest(tenant=tenant, schedule_id=schedule_id, expected_updated_at=expected)
         await self._caller.call(self._stub.DeleteSchedule, request)
 
-    async def run(self, tenant: str, schedule_id: str, key: str) -> pb.Run:
+    async def run(self, tenant: str, schedule_id: str, key: str) -> pb.RunScheduleResponse:
         """Start one run now; repeated calls with the same key start one."""
         request = pb.RunScheduleRequest(tenant=tenant, schedule_id=schedule_id, idempotency_key=key)
-        return (await self._caller.call(self._stub.RunSchedule, request)).run
+        return await self._caller.call(self._stub.RunSchedule, request)
 
-    async def runs(self, tenant: str, schedule_id: str, limit: int, cursor: str) -> pb.ListRunsResponse:
+    async def runs(self, request: pb.ListRunsRequest) -> pb.ListRunsResponse:
         """A page of runs."""
-        request = pb.ListRunsRequest(tenant=tenant, schedule_id=schedule_id, page_size=limit, page_token=cursor)
         return await self._caller.call(self._stub.ListRuns, request)
+
+    async def get_run(self, tenant: str, schedule_id: str, run_id: str) -> pb.Run:
+        """One run of a schedule."""
+        request = pb.GetRunRequest(tenant=tenant, schedule_id=schedule_id, run_id=run_id)
+        return (await self._caller.call(self._stub.GetRun, request)).run
 
     async def upcoming(self, tenant: str, schedule_id: str, count: int) -> Sequence[pb.FireTime]:
         """The next fire times of a schedule."""

@@ -3,20 +3,23 @@
 import asyncio
 import contextlib
 import json
+import zlib
+from collections.abc import Sequence
 from typing import Any, NoReturn, TypeVar
 
 from aiohttp import web
 from pydantic import BaseModel, ValidationError
 
 from services.chassis.faults import BadRequest, Violation, violations_of
-from services.gateway.errors import BodyTooLarge, NotJson, SlowBody, WrongMediaType
+from services.chassis.json_text import members
+from services.gateway.errors import BodyTooLarge, NotJson, SlowBody, WrongEncoding, WrongFileType, WrongMediaType
 
 BODY_TIMEOUT = web.AppKey("body_timeout", float)
 """Seconds that a client may take to send a body."""
 LARGE_BODY_SLOTS = web.AppKey("large_body_slots", asyncio.Semaphore)
 """Limits the bodies of more than `LARGE_BODY` bytes that are received at the same time; others wait."""
 LARGE_BODY = 64 * 1024
-MAX_MEMBERS = 1_000
+MAX_MEMBERS = 10_000
 """Members of all objects of a body."""
 MAX_BRACKETS = 10_000
 """`[` and `{` of a body, in its strings too: counting them is much cheaper than parsing them."""
@@ -75,6 +78,25 @@ async def json_object(request: web.Request) -> str:
     return text
 
 
+async def file_body(request: web.Request, media_types: Sequence[str]) -> bytes:
+    """The file in the body, of one of these media types.
+
+    Raises:
+        SlowBody, BodyTooLarge, WrongFileType, BadRequest: 408, 413, 415, 422.
+    """
+    if request.content_type not in media_types:
+        raise WrongFileType(request.content_type, media_types)
+    raw = await _read(request)
+    if not raw:
+        raise BadRequest([Violation("body", "is empty; send the content of a file")])
+    return raw
+
+
+def options_in(body: str) -> str:
+    """The options in a valid body, as the text that was sent."""
+    return dict(members(body)).get("options", "{}")
+
+
 async def _read(request: web.Request) -> bytes:
     limit = request.client_max_size
     if request.content_length is not None and request.content_length > limit:
@@ -83,13 +105,38 @@ async def _read(request: web.Request) -> bytes:
     slot = contextlib.nullcontext() if is_small else request.app[LARGE_BODY_SLOTS]
     try:
         async with asyncio.timeout(request.app[BODY_TIMEOUT]), slot:
-            return await request.read()
+            return _decoded(await request.read(), request.headers.get("Content-Encoding", ""), limit)
     except TimeoutError as exc:
         raise SlowBody(request.app[BODY_TIMEOUT]) from exc
     except web.HTTPRequestEntityTooLarge as exc:
         raise BodyTooLarge(limit) from exc
     except web.RequestPayloadError as exc:
+        raise NotJson("it was not received as its headers say") from exc
+
+
+def _decoded(raw: bytes, encoding: str, limit: int) -> bytes:
+    """The content of a body, which aiohttp would decode, too: but with it a damaged one waits for the timeout.
+
+    Raises:
+        WrongEncoding, NotJson, BodyTooLarge: 415, 400, 413.
+    """
+    name = encoding.strip().lower()
+    if not raw or name in ("", "identity"):
+        return raw
+    if name not in ("gzip", "x-gzip", "deflate"):
+        raise WrongEncoding(encoding)
+    # Some clients send the deflate format without the header of zlib (RFC 9110, 8.4.1.2).
+    is_bare = name == "deflate" and raw[:1] != b"" and raw[0] & 0x0F != zlib.DEFLATED
+    decoder = zlib.decompressobj(-zlib.MAX_WBITS if is_bare else zlib.MAX_WBITS | 32)
+    try:
+        content = decoder.decompress(raw, limit + 1)
+    except zlib.error as exc:
         raise NotJson("its Content-Encoding cannot be decoded") from exc
+    if len(content) > limit:
+        raise BodyTooLarge(limit)
+    if not decoder.eof or decoder.unused_data:
+        raise NotJson("its Content-Encoding cannot be decoded")
+    return content
 
 
 class _Objects:

@@ -6,9 +6,14 @@ from contextlib import aclosing
 
 from aiohttp import web
 
+from services.gateway.http.route import Parameter
+
 KEEP_ALIVE_SECONDS = 15.0
 """Proxies close a connection on which nothing is sent."""
 EVENT = "job"
+LAST_EVENT_PARAMETER = Parameter(
+    "Last-Event-ID", "The id of the last event that you have; its state is not sent again.", where="header"
+)
 _HEADERS = {
     "Content-Type": "text/event-stream",
     "Cache-Control": "no-store",
@@ -26,7 +31,7 @@ async def send_events(request: web.Request, messages: AsyncGenerator[str | None]
     if request.method == "HEAD":
         await messages.aclose()
         return response
-    known = request.headers.get("Last-Event-ID", "")
+    known = request.headers.get(LAST_EVENT_PARAMETER.name, "")
     async with aclosing(messages):
         async for message in messages:
             if message is None:

@@ -16,6 +16,9 @@ from services.chassis.faults import Fault, Kind
 from services.chassis.telemetry import request_context, tracing
 from services.gateway.errors import BadHost
 from services.gateway.http import problems
+from services.gateway.http.compression import compress
+from services.gateway.http.cors import Cors
+from services.gateway.http.origin import HOST
 from services.gateway.http.route import PREFIX
 
 log = structlog.get_logger()
@@ -28,6 +31,7 @@ ABORTED = Counter(
 )
 
 HEADER = "X-Request-Id"
+CORS = web.AppKey("cors", Cors)
 RESPONSE_HEADERS = web.RequestKey("response_headers", dict[str, str])
 """Added to every response of the request, also to problems and streams."""
 _WAITED = web.RequestKey("waited", float)
@@ -35,8 +39,6 @@ _WAITED = web.RequestKey("waited", float)
 # Clients can invent methods; those must not become labels of their own (semantic conventions for HTTP).
 _METHODS = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
-# RFC 9112, 3.2: anything else is answered 400. Links contain the host.
-_HOST = re.compile(r"([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?")
 
 
 @web.middleware
@@ -44,8 +46,11 @@ async def middleware(request: web.Request, handler: Handler) -> web.StreamRespon
     """Begin the request's context, and handle it in a span unless it is a probe or a page."""
     requested = request.headers.get(HEADER, "")
     request_id = request_context.begin(requested if _REQUEST_ID.fullmatch(requested) else None)
-    request[RESPONSE_HEADERS] = {HEADER: request_id}
-    if not _route(request).startswith(PREFIX):  # probes, metrics, pages
+    cors = request.app[CORS]
+    request[RESPONSE_HEADERS] = {HEADER: request_id, **cors.headers(request)}
+    if (allowed := cors.preflight(request)) is not None:
+        return allowed
+    if not _route(request).startswith(PREFIX):  # probes, pages
         return await _measure(request, handler)
     with tracing.span(
         f"{_method(request)} {_route(request)}",
@@ -72,6 +77,7 @@ async def _measure(request: web.Request, handler: Handler) -> web.StreamResponse
     status = 499  # the client disconnected (nginx's convention)
     try:
         response = await _respond(request, handler)
+        compress(request, response)
         status = response.status
         return response
     finally:
@@ -100,14 +106,17 @@ def _method(request: web.Request) -> str:
 
 async def add_headers(request: web.Request, response: web.StreamResponse) -> None:
     """Called when a response's headers are about to be sent."""
-    response.headers.update(request.get(RESPONSE_HEADERS, {}))
+    added = dict(request.get(RESPONSE_HEADERS, {}))
+    if "Vary" in added and "Vary" in response.headers:
+        added["Vary"] = f"{response.headers['Vary']}, {added['Vary']}"
+    response.headers.update(added)
     # aiohttp's own value would reveal the version of the software.
     response.headers["Server"] = "catalog-exports"
 
 
 async def _respond(request: web.Request, handler: Handler) -> web.StreamResponse:
     try:
-        if not _HOST.fullmatch(request.host):
+        if not HOST.fullmatch(request.host):  # links contain it
             raise BadHost
         return await handler(request)
     except Fault as fault:

@@ -21,6 +21,7 @@ STATUSES: dict[Kind, int] = {
     Kind.DENIED: 403,
     Kind.NOT_FOUND: 404,
     Kind.CONFLICT: 409,
+    Kind.OUTDATED: 412,
     Kind.MISMATCH: 422,
     Kind.GONE: 410,
     Kind.EXHAUSTED: 429,

@@ -1,7 +1,5 @@
 """The audit log of a tenant: who did what, when, from where and with what result."""
 
-from datetime import UTC, datetime
-
 from aiohttp import web
 from multidict import MultiMapping
 
@@ -11,20 +9,23 @@ from services.chassis.audit.store import AuditStore, EntryFilter
 from services.chassis.paging import from_cursor
 from services.gateway.answers import audit as answers
 from services.gateway.errors import BadQuery
-from services.gateway.http.pages import LIST_PARAMETERS, requested_page
+from services.gateway.http.pages import LIST_PARAMETERS, requested_page, time_of
 from services.gateway.http.route import Caller, Parameter, Route
 
 TIME = {"type": "string", "format": "date-time"}
 MAX_ID = 100
+ID = {"type": "string", "minLength": 1, "maxLength": MAX_ID}
 PARAMETERS = (
     *LIST_PARAMETERS,
     Parameter("since", "Only at this time or later.", TIME),
     Parameter("until", "Only before this time.", TIME),
-    Parameter("action", "Only this action.", {"enum": list(ACTIONS)}),
-    Parameter("resource_type", "Only what concerns a resource of this type.", {"enum": list(RESOURCES)}),
-    Parameter("resource_id", "Only what concerns the resource with this id."),
-    Parameter("key_id", "Only requests with the API key with this id."),
-    Parameter("result", "Only this result.", {"enum": [result.value for result in Result]}),
+    Parameter("action", "Only this action.", {"type": "string", "enum": list(ACTIONS)}),
+    Parameter(
+        "resource_type", "Only what concerns a resource of this type.", {"type": "string", "enum": list(RESOURCES)}
+    ),
+    Parameter("resource_id", "Only what concerns the resource with this id.", ID),
+    Parameter("key_id", "Only requests with the API key with this id.", ID),
+    Parameter("result", "Only this result.", {"type": "string", "enum": [result.value for result in Result]}),
 )
 
 
@@ -35,7 +36,7 @@ class AuditRoutes:
         self._store = store
 
     @Route("GET", "/audit", "audit:read", (200, answers.AuditPage), parameters=PARAMETERS, faults=(422,))
-    async def list(self, request: web.Request, caller: Caller) -> answers.AuditPage:
+    async def list_audit_entries(self, request: web.Request, caller: Caller) -> answers.AuditPage:
         """List who changed what, newest first."""
         page = requested_page(request.query)
         wanted = _filter(request.query, caller.tenant)
@@ -57,8 +58,8 @@ def _filter(query: MultiMapping[str], tenant: str) -> EntryFilter:
     result = query.get("result")
     return EntryFilter(
         tenant=tenant,
-        since=_time(query, "since"),
-        until=_time(query, "until"),
+        since=time_of(query, "since"),
+        until=time_of(query, "until"),
         action=query.get("action"),
         resource_type=query.get("resource_type"),
         resource_id=_id(query, "resource_id"),
@@ -72,16 +73,3 @@ def _id(query: MultiMapping[str], name: str) -> str | None:
     if text is not None and not 0 < len(text) <= MAX_ID:
         raise BadQuery(name, f"must be an id of at most {MAX_ID} characters")
     return None if text is None else text.lower()
-
-
-def _time(query: MultiMapping[str], name: str) -> datetime | None:
-    text = query.get(name)
-    if text is None:
-        return None
-    try:
-        found = datetime.fromisoformat(text)
-        if found.tzinfo is not None:
-            return found.astimezone(UTC)
-    except (ValueError, OverflowError):
-        pass
-    raise BadQuery(name, "must be a time with its offset, such as 2026-03-15T09:00:00Z; write + as %2B")

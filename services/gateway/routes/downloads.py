@@ -16,9 +16,10 @@ from services.chassis.faults import Unavailable
 from services.gateway.answers.jobs import POLL_SECONDS, STATUSES, at
 from services.gateway.clients.exporter import ExporterClient
 from services.gateway.errors import FileGone, NoFile, NotFinished, TooManyDownloads
+from services.gateway.http.compression import MIN_BYTES, chosen_encoding, compressed
 from services.gateway.http.ids import job_id_in_path
 from services.gateway.http.ranges import is_not_modified, requested_range
-from services.gateway.http.route import Caller, Parameter, Route
+from services.gateway.http.route import BYTES_TYPE, Caller, Parameter, Route
 from services.wire import exporter_pb2 as pb
 
 log = structlog.get_logger()
@@ -81,12 +82,12 @@ class DownloadRoutes:
         self._stall = stall
 
     @Route("GET", PATH, SCOPE, (200, None), GET_PARAMETERS, faults=(*MISSING, 416), is_file=True, allows_link=True)
-    async def download(self, request: web.Request, caller: Caller) -> web.StreamResponse:
+    async def download_file(self, request: web.Request, caller: Caller) -> web.StreamResponse:
         """Download a job's file."""
         file = await self._exporter.file(caller.tenant, job_id_in_path(request))
         job = file.job
         _check_has_file(job)
-        headers, size = _headers(job), job.artifact.size_bytes
+        headers, size = _headers(job, request.headers.get("Accept", "")), job.artifact.size_bytes
         if is_not_modified(request, headers["ETag"]):
             return web.Response(status=304, headers=headers)
         if request.method == "HEAD":  # RFC 9110, 14.2: a range is ignored here
@@ -94,6 +95,9 @@ class DownloadRoutes:
                 await self._blobs.stat(file.artifact_key)
             return web.Response(headers={**headers, "Content-Length": str(size)})
         part = requested_range(request, size, etag=headers["ETag"], last_modified=headers["Last-Modified"])
+        encoding = "" if part or size < MIN_BYTES else chosen_encoding(request, headers["Content-Type"])
+        if encoding:
+            return await self._send_compressed(request, file, headers, encoding, caller)
         response = web.StreamResponse(status=206 if part else 200, headers=headers)
         response.content_length = part.length if part else size
         if part:
@@ -102,10 +106,21 @@ class DownloadRoutes:
         with self._slots.hold(caller.key_id):
             return await self._send(request, response, chunks)
 
+    async def _send_compressed(
+        self, request: web.Request, file: pb.JobFile, headers: dict[str, str], encoding: str, caller: Caller
+    ) -> web.StreamResponse:
+        """Send the whole file compressed; such a response has no ranges, and its length is not known before."""
+        sent = {**headers, "Content-Encoding": encoding, "ETag": f"W/{headers['ETag']}", "Accept-Ranges": "none"}
+        response = web.StreamResponse(headers=sent)
+        size = file.job.artifact.size_bytes
+        chunks = compressed(self._blobs.read(file.artifact_key, 0, size), encoding, size)
+        with self._slots.hold(caller.key_id):
+            return await self._send(request, response, chunks)
+
     @Route("HEAD", PATH, SCOPE, (200, None), faults=MISSING, is_file=True, allows_link=True)
-    async def describe(self, request: web.Request, caller: Caller) -> web.StreamResponse:
+    async def describe_file(self, request: web.Request, caller: Caller) -> web.StreamResponse:
         """Size and hash of a job's file."""
-        return await self.download(request, caller)
+        return await self.download_file(request, caller)
 
     async def _send(
         self, request: web.Request, response: web.StreamResponse, chunks: AsyncGenerator[bytes, None]
@@ -119,10 +134,10 @@ class DownloadRoutes:
                 sent = await self._write(response, first)
                 async for chunk in chunks:
                     sent += await self._write(response, chunk)
-                if sent != response.content_length:
+                if response.content_length is not None and sent != response.content_length:
                     raise BlobMissing("the file in the store is shorter than recorded")
                 await response.write_eof()
-            except (BlobError, TimeoutError) as exc:
+            except (BlobError, TimeoutError, ValueError) as exc:
                 log.warning("download_aborted", action="download", path=request.path, reason=repr(exc))
                 if request.transport is not None:
                     request.transport.abort()
@@ -159,11 +174,12 @@ def _check_has_file(job: pb.Job) -> None:
         raise NoFile(job.error.code or "job_failed", f"The export failed and has no file: {job.error.message}")
 
 
-def _headers(job: pb.Job) -> dict[str, str]:
+def _headers(job: pb.Job, accept: str) -> dict[str, str]:
     name = job.artifact.file_name
     plain = "".join(c if c.isascii() and c.isprintable() and c not in '"\\%' else "_" for c in name)
     return {
-        "Content-Type": job.artifact.media_type,
+        "Content-Type": _media_type(job.artifact.media_type, accept),
+        "Vary": "Accept, Accept-Encoding",
         "ETag": f'"{job.artifact.sha256}"',
         "Last-Modified": format_datetime(at(job.finished_at).replace(microsecond=0), usegmt=True),
         "Content-Disposition": f"attachment; filename=\"{plain}\"; filename*=UTF-8''{quote(name, safe='')}",
@@ -171,3 +187,11 @@ def _headers(job: pb.Job) -> dict[str, str]:
         "Cache-Control": "private, no-cache",
         "X-Content-Type-Options": "nosniff",
     }
+
+
+def _media_type(own: str, accept: str) -> str:
+    """The file's own media type, or that of plain bytes for a client that accepts only these."""
+    accepted = {part.partition(";")[0].strip().lower() for part in accept.split(",")}
+    name = own.partition(";")[0]
+    is_accepted = not accepted.isdisjoint({name, f"{name.partition('/')[0]}/*", "*/*"})
+    return BYTES_TYPE if BYTES_TYPE in accepted and not is_accepted else own

@@ -40,6 +40,9 @@ class RunStore:
         await self._runs.create_index([("schedule_id", ASCENDING), ("fire_at", DESCENDING), ("_id", DESCENDING)])
         await self._runs.create_index([("schedule_id", ASCENDING), ("state", ASCENDING)])
         await self._runs.create_index([("state", ASCENDING), ("created_at", ASCENDING)])
+        await self._runs.create_index(
+            [("created_at", ASCENDING)], name="unreported", partialFilterExpression={"is_unreported": True}
+        )
 
     @translate_errors
     async def add(self, run: Run) -> Run:
@@ -47,9 +50,17 @@ class RunStore:
         return run_from(await insert_or_get(self._runs, run_document(run)))
 
     @translate_errors
-    async def page(self, schedule_id: str, *, before: Position | None, limit: int) -> Page[Run]:
+    async def get(self, schedule_id: str, run_id: str) -> Run | None:
+        """A run of a schedule; None only if it certainly does not exist."""
+        document = await mongo.find_current(self._runs, {"_id": run_id, "schedule_id": schedule_id})
+        return None if document is None else run_from(document)
+
+    @translate_errors
+    async def page(
+        self, schedule_id: str, *, before: Position | None, limit: int, states: Sequence[RunState] = ()
+    ) -> Page[Run]:
         """A schedule's runs, newest fire time first, after the position `before` (fire_at, id)."""
-        where = {"schedule_id": schedule_id}
+        where = {"schedule_id": schedule_id, **(among(states) if states else {})}
         found = await mongo.page(self._runs, where, after=before, limit=limit, by="fire_at")
         return found.converted(run_from)
 
@@ -120,6 +131,17 @@ class RunStore:
         await self._runs.find_one_and_update(where, [{"$set": {"due_at": NOW}}], sort=[("fire_at", ASCENDING)])
 
     @translate_errors
+    async def unreported(self, limit: int) -> list[Run]:
+        """Missed runs that are still to be reported, oldest first."""
+        found = self._runs.find({"is_unreported": True}).sort("created_at", ASCENDING).limit(limit)
+        return [run_from(document) async for document in found]
+
+    @translate_errors
+    async def reported(self, runs: Sequence[Run]) -> None:
+        """These missed runs are reported."""
+        await self._runs.update_many({"_id": {"$in": [run.id for run in runs]}}, {"$unset": {"is_unreported": ""}})
+
+    @translate_errors
     async def longest_wait(self) -> float:
         """Seconds since the oldest waiting run was planned; 0 when none is waiting."""
         oldest: list[Document] = [{"$match": among([RunState.WAITING])}, {"$sort": {"created_at": 1}}, {"$limit": 1}]
@@ -130,7 +152,8 @@ class RunStore:
     async def forget(self, older_than: float) -> int:
         """Remove ended runs that were planned more than `older_than` seconds ago; returns how many."""
         old = {"$expr": {"$lt": ["$created_at", later(-older_than)]}}
-        return (await self._runs.delete_many({**among(ENDED), **old})).deleted_count
+        reported: Document = {"is_unreported": {"$exists": False}}
+        return (await self._runs.delete_many({**among(ENDED), **old, **reported})).deleted_count
 
     async def _change(self, where: Document, *stages: Document) -> Run | None:
         document = await self._runs.find_one_and_update(where, [*stages], return_document=ReturnDocument.AFTER)

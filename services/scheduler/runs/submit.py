@@ -154,6 +154,7 @@ def _job_request(run: Run, schedule: Schedule) -> pb.CreateJobRequest:
         tenant=schedule.tenant,
         format=schedule.format,
         options_json=schedule.options_json,
+        profile_id=schedule.profile_id,
         platforms=pb.PlatformSelection(platform_ids=[schedule.platform_id]),
         job_id=run.job_id,
         schedule_id=schedule.id,

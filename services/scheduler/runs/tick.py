@@ -11,7 +11,7 @@ from prometheus_client import Counter, Gauge, Histogram
 from services.scheduler.cron import time_zones
 from services.scheduler.cron.expression import CronError
 from services.scheduler.cron.misfire import Plan, plan
-from services.scheduler.schedules.schedule import Run, RunState, Timing, run_id
+from services.scheduler.schedules.schedule import MISSED, Run, RunState, Timing, run_id
 from services.scheduler.schedules.store import Due, Move, ScheduleStore
 
 log = structlog.get_logger()
@@ -21,8 +21,6 @@ LATENESS = Histogram("scheduler_lateness_seconds", "Time from when a run was due
 PLANNED = Counter("scheduler_runs_planned_total", "Runs planned.")
 SKIPPED = Counter("scheduler_fire_times_skipped_total", "Fire times that were skipped, by reason.", ["reason"])
 OLDEST_DUE = Gauge("scheduler_oldest_due_seconds", "How long the most overdue schedule has been due.")
-
-MISSED = "missed"
 
 
 class Ticker:

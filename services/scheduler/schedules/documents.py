@@ -4,7 +4,7 @@ from dataclasses import fields
 
 from services.chassis.mongo import Document, load
 from services.scheduler.cron.misfire import Policy
-from services.scheduler.schedules.schedule import Overlap, Run, RunState, Schedule, Timing
+from services.scheduler.schedules.schedule import MISSED, Overlap, Run, RunState, Schedule, Timing
 
 TIMING_FIELDS = tuple(f.name for f in fields(Timing) if f.name != "id")
 _RUN = tuple(f.name for f in fields(Run) if f.name not in ("id", "state"))
@@ -33,11 +33,13 @@ def timing_from(document: Document) -> Timing:
 
 
 def run_document(run: Run) -> Document:
-    """A run as stored; `due_at` is present while the run has not ended."""
+    """A run as stored; `due_at` is present while the run has not ended, `is_unreported` while a missed one is news."""
     document: Document = {name: getattr(run, name) for name in _RUN}
     document |= {"_id": run.id, "state": run.state.value}
     if run.state is RunState.WAITING:
         document["due_at"] = run.created_at
+    if run.state is RunState.SKIPPED and run.reason == MISSED:
+        document["is_unreported"] = True
     return document
 
 

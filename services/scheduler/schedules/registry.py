@@ -5,7 +5,7 @@ import json
 from dataclasses import replace
 from datetime import UTC, datetime
 
-from services.chassis.faults import BadRequest, Fault, Kind, Violation
+from services.chassis.faults import BadRequest, Fault, Kind, Outdated, Violation, check_unchanged
 from services.chassis.rpc.requests import chosen_id
 from services.limits import Limits
 from services.scheduler.clients import DeliveryClient, ExporterClient
@@ -13,7 +13,7 @@ from services.scheduler.cron import time_zones
 from services.scheduler.cron.misfire import Policy
 from services.scheduler.errors import IdReused, ScheduleChanging, ScheduleNotFound, TooManySchedules
 from services.scheduler.schedules.schedule import Overlap, Schedule
-from services.scheduler.schedules.spec import ScheduleSpec, changes, cron_of
+from services.scheduler.schedules.spec import ScheduleSpec, changes, cron_of, request_hash
 from services.scheduler.schedules.store import ScheduleStore
 
 MAX_TRIES = 5
@@ -24,18 +24,22 @@ REQUEST_FIELDS = ("options_json", "tenant")
 
 
 class ScheduleRegistry:
-    """The tenants' schedules."""
+    """The tenants' schedules.
+
+    Args:
+        delivery: None: there are no platforms, and therefore no new schedules.
+    """
 
     def __init__(
-        self, store: ScheduleStore, exporter: ExporterClient, delivery: DeliveryClient, limits: Limits
+        self, store: ScheduleStore, exporter: ExporterClient, delivery: DeliveryClient | None, limits: Limits
     ) -> None:
         self._store = store
         self._exporter = exporter
         self._delivery = delivery
         self._limits = limits
 
-    async def create(self, tenant: str, spec: ScheduleSpec, schedule_id: str) -> Schedule:
-        """Create a schedule; repeated calls with the same id create it once.
+    async def create(self, tenant: str, spec: ScheduleSpec, schedule_id: str) -> tuple[Schedule, bool]:
+        """Create a schedule; returns whether an earlier call with the same id has done it.
 
         Raises:
             BadRequest: names every invalid field.
@@ -43,7 +47,12 @@ class ScheduleRegistry:
             IdReused: the id belongs to a different schedule.
         """
         chosen = chosen_id(schedule_id, "schedule_id")
-        if await self._store.get(tenant, chosen) is None:
+        known = await self._store.get(tenant, chosen)
+        if known is not None and known.request_hash:
+            if known.request_hash != request_hash(spec):
+                raise IdReused
+            return known, True
+        if known is None:
             await self._check_limit(tenant)
         now = await self._store.now()
         blank = Schedule(
@@ -64,12 +73,17 @@ class ScheduleRegistry:
             planned_until=now,
             next_fire_at=None,
             rules=time_zones.version(),
+            request_hash=request_hash(spec),
         )
         schedule = await self._checked(blank, spec, now, is_new=True)
         kept = await self._store.add(schedule)
-        if _requested(kept) != _requested(schedule):
+        if kept.request_hash:
+            is_same = (kept.tenant, kept.request_hash) == (tenant, schedule.request_hash)
+        else:
+            is_same = _requested(kept) == _requested(schedule)
+        if not is_same:
             raise IdReused
-        return kept
+        return kept, known is not None
 
     async def get(self, tenant: str, schedule_id: str) -> Schedule:
         """One schedule.
@@ -82,29 +96,38 @@ class ScheduleRegistry:
             raise ScheduleNotFound(schedule_id)
         return found
 
-    async def update(self, tenant: str, schedule_id: str, spec: ScheduleSpec) -> Schedule:
+    async def update(
+        self, tenant: str, schedule_id: str, spec: ScheduleSpec, expected: datetime | None = None
+    ) -> Schedule:
         """Change the given properties.
+
+        Args:
+            expected: when it has to have been changed last.
 
         Raises:
             BadRequest, ScheduleNotFound: as above.
             ScheduleChanging: concurrent changes won every time.
+            Outdated: it was changed at another time than expected.
         """
         for _ in range(MAX_TRIES):
             old = await self.get(tenant, schedule_id)
+            check_unchanged(old.updated_at, expected)
             now = await self._store.now()
             kept = await self._store.change(old, await self._checked(old, spec, now, is_new=False))
             if kept is not None:
                 return kept
         raise ScheduleChanging
 
-    async def delete(self, tenant: str, schedule_id: str) -> None:
+    async def delete(self, tenant: str, schedule_id: str, expected: datetime | None = None) -> None:
         """Delete a schedule; its runs are kept.
 
         Raises:
             ScheduleNotFound: the tenant has no schedule with this id.
+            Outdated: it was changed at another time than expected.
         """
-        if not await self._store.delete(tenant, schedule_id):
-            raise ScheduleNotFound(schedule_id)
+        if not await self._store.delete(tenant, schedule_id, expected):
+            check_unchanged((await self.get(tenant, schedule_id)).updated_at, expected)
+            raise Outdated
 
     async def _check_limit(self, tenant: str) -> None:
         limit = self._limits.of(tenant).max_schedules
@@ -114,12 +137,15 @@ class ScheduleRegistry:
     async def _checked(self, old: Schedule, spec: ScheduleSpec, now: datetime, *, is_new: bool) -> Schedule:
         """The schedule with the spec applied and every field checked."""
         problems: list[Violation] = []
-        new = replace(old, updated_at=now, **changes(spec, problems))
+        new = replace(old, updated_at=now, **changes(spec, old, problems))
         cron = await asyncio.to_thread(cron_of, new.cron_expression, new.timezone, problems)
         known = {problem.field for problem in problems}
         if "platform_id" not in known and (is_new or spec.platform_id is not None or spec.is_active):
             problems += await self._platform_problems(new)
-        if is_new or spec.format is not None or spec.options_json is not None:
+        if new.profile_id:
+            if "profile_id" not in known and (spec.profile_id is not None or spec.is_active):
+                problems += await self._profile_problems(new)
+        elif is_new or spec.format is not None or spec.options_json is not None:
             problems += await self._option_problems(new)
         if problems or cron is None:
             raise BadRequest(problems)
@@ -130,11 +156,18 @@ class ScheduleRegistry:
         return replace(new, planned_until=now, next_fire_at=following, rules=time_zones.version())
 
     async def _platform_problems(self, new: Schedule) -> list[Violation]:
+        if self._delivery is None:
+            return [Violation("platform_id", "does not exist: there is no delivery service (DELIVERY_ADDRESS)")]
         platform = await self._delivery.platform(new.tenant, new.platform_id)
         if platform is None:
             return [Violation("platform_id", "does not exist; register the platform first")]
         if not platform.is_active:
             return [Violation("platform_id", "is not active; activate the platform first")]
+        return []
+
+    async def _profile_problems(self, new: Schedule) -> list[Violation]:
+        if not await self._exporter.has_profile(new.tenant, new.profile_id):
+            return [Violation("profile_id", "does not exist; create the profile first")]
         return []
 
     async def _option_problems(self, new: Schedule) -> list[Violation]:
@@ -172,5 +205,12 @@ def _requested(schedule: Schedule) -> Schedule:
     """The schedule with only the requested properties, for comparison."""
     then = datetime.min.replace(tzinfo=UTC)
     return replace(
-        schedule, created_at=then, updated_at=then, planned_until=then, next_fire_at=None, rules="", version=1
+        schedule,
+        created_at=then,
+        updated_at=then,
+        planned_until=then,
+        next_fire_at=None,
+        rules="",
+        version=1,
+        request_hash="",
     )

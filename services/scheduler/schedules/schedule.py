@@ -103,9 +103,18 @@ class Schedule(Timing):
     is_active: bool
     format: str
     options_json: str
+    """Both are empty with a `profile_id`."""
     overlap: Overlap
     created_at: datetime
     updated_at: datetime
+    request_hash: str = ""
+    """Of the request that has created it; empty for schedules of older versions."""
+    profile_id: str = ""
+    """Of the profile whose newest version each run exports."""
+
+
+MISSED = "missed"
+"""The reason of a run that stands for fire times that nobody planned in time."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,9 @@
 """The requested properties of a schedule, and those checks that need no other service. Pure."""
 
+import hashlib
+import json
 import uuid
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from enum import StrEnum
 from typing import Any, TypeVar
 
@@ -9,7 +11,7 @@ from services.chassis.faults import Violation
 from services.scheduler.cron.cron import Cron, parse
 from services.scheduler.cron.expression import CronError
 from services.scheduler.cron.misfire import Policy
-from services.scheduler.schedules.schedule import Overlap
+from services.scheduler.schedules.schedule import Overlap, Schedule
 
 MAX_NAME_LENGTH = 200
 MAX_JITTER_SECONDS = 3_600
@@ -31,16 +33,31 @@ class ScheduleSpec:
     misfire: str | None = None
     overlap: str | None = None
     jitter_seconds: int | None = None
+    profile_id: str | None = None
 
 
-def changes(spec: ScheduleSpec, problems: list[Violation]) -> dict[str, Any]:
+def request_hash(spec: ScheduleSpec) -> str:
+    """Recognizes a repeated request; how the JSON of its options is written makes no difference."""
+    try:
+        options: Any = None if spec.options_json is None else json.loads(spec.options_json)
+    except (ValueError, RecursionError):  # it is rejected anyway
+        options = spec.options_json
+    given = {**asdict(spec), "options_json": options}
+    if spec.profile_id is None:  # older versions had no profiles, and their hashes are stored
+        del given["profile_id"]
+    text = json.dumps(given, sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def changes(spec: ScheduleSpec, old: Schedule, problems: list[Violation]) -> dict[str, Any]:
     """The fields of a schedule that the spec sets; violations are added to `problems`."""
     found: dict[str, Any] = {}
-    for name in ("cron_expression", "timezone", "is_active", "format", "options_json"):
+    for name in ("cron_expression", "timezone", "is_active"):
         if getattr(spec, name) is not None:
             found[name] = getattr(spec, name)
+    found |= _export(spec, old, problems)
     if spec.platform_id is not None:
-        found["platform_id"] = _platform_id(spec.platform_id, problems)
+        found["platform_id"] = _id("platform", spec.platform_id, problems)
     if spec.name is not None:
         found["name"] = _name(spec.name, problems)
     if spec.misfire is not None:
@@ -63,11 +80,28 @@ def cron_of(expression: str, timezone: str, problems: list[Violation]) -> Cron |
         return None
 
 
-def _platform_id(text: str, problems: list[Violation]) -> str:
+def _export(spec: ScheduleSpec, old: Schedule, problems: list[Violation]) -> dict[str, str]:
+    """What is exported: a profile, or a format with options. One replaces the other."""
+    if spec.profile_id is not None:
+        if spec.format is not None or spec.options_json is not None:
+            problems.append(Violation("profile_id", "must be alone: format and options are those of the profile"))
+        return {"profile_id": _id("profile", spec.profile_id, problems), "format": "", "options_json": ""}
+    if spec.format is None and spec.options_json is None:
+        return {}
+    if old.profile_id and spec.format is None:
+        problems.append(Violation("format", "is required where options replace a profile"))
+    return {
+        "profile_id": "",
+        "format": old.format if spec.format is None else spec.format,
+        "options_json": (old.options_json or "{}") if spec.options_json is None else spec.options_json,
+    }
+
+
+def _id(kind: str, text: str, problems: list[Violation]) -> str:
     try:
         return str(uuid.UUID(text))
     except ValueError:
-        problems.append(Violation("platform_id", "must be the UUID of a platform"))
+        problems.append(Violation(f"{kind}_id", f"must be the UUID of a {kind}"))
         return text
 
 

@@ -13,7 +13,7 @@ from pymongo import ASCENDING, DESCENDING, ReturnDocument, UpdateOne
 
 from services.chassis import mongo
 from services.chassis.mongo import Client, Database, Document, find_current, insert_or_get, translate_errors
-from services.chassis.mongo_expressions import NOW, difference, is_due
+from services.chassis.mongo_expressions import NOW, contains, difference, is_due
 from services.chassis.paging import Page, Position
 from services.scheduler.schedules.documents import (
     TIMING_FIELDS,
@@ -67,6 +67,9 @@ class ScheduleStore:
         await self._schedules.create_index([("due_at", ASCENDING)], sparse=True)
         await self._schedules.create_index([("tenant", ASCENDING), ("created_at", DESCENDING), ("_id", DESCENDING)])
         await self._schedules.create_index([("tenant", ASCENDING), ("platform_id", ASCENDING)])
+        await self._schedules.create_index(
+            [("tenant", ASCENDING), ("profile_id", ASCENDING)], partialFilterExpression={"profile_id": {"$gt": ""}}
+        )
         await self._schedules.create_index([("is_active", ASCENDING), ("rules", ASCENDING)])
 
     @translate_errors
@@ -93,9 +96,29 @@ class ScheduleStore:
         return await self._schedules.count_documents({"tenant": tenant}, limit=at_most)
 
     @translate_errors
-    async def page(self, tenant: str, *, platform_id: str, before: Position | None, limit: int) -> Page[Schedule]:
-        """A tenant's schedules, newest first, after the position `before` (created_at, id)."""
-        where = {"tenant": tenant, **({"platform_id": platform_id} if platform_id else {})}
+    async def page(
+        self,
+        tenant: str,
+        *,
+        platform_id: str,
+        before: Position | None,
+        limit: int,
+        profile_id: str = "",
+        name: str = "",
+        is_active: bool | None = None,
+    ) -> Page[Schedule]:
+        """A tenant's schedules, newest first, after the position `before` (created_at, id).
+
+        Args:
+            name: part of their names; empty: all.
+        """
+        where: Document = {"tenant": tenant, **contains("name", name)}
+        if platform_id:
+            where["platform_id"] = platform_id
+        if profile_id:
+            where["profile_id"] = profile_id
+        if is_active is not None:
+            where["is_active"] = is_active
         return (await mongo.page(self._schedules, where, after=before, limit=limit)).converted(schedule_from)
 
     @translate_errors
@@ -107,9 +130,12 @@ class ScheduleStore:
         return None if changed is None else schedule_from(changed)
 
     @translate_errors
-    async def delete(self, tenant: str, schedule_id: str) -> bool:
-        """Remove a schedule."""
-        return (await self._schedules.delete_one({"_id": schedule_id, "tenant": tenant})).deleted_count == 1
+    async def delete(self, tenant: str, schedule_id: str, expected: datetime | None = None) -> bool:
+        """Remove a schedule, if it was last changed when it is expected to have been."""
+        where: Document = {"_id": schedule_id, "tenant": tenant}
+        if expected is not None:
+            where["updated_at"] = expected
+        return (await self._schedules.delete_one(where)).deleted_count == 1
 
     @translate_errors
     async def due(self, limit: int) -> list[Due]:

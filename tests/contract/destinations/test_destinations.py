@@ -264,6 +264,7 @@ async def test_a_delivery_that_gives_up_leaves_nothing(target: Target) -> None:
     await target.tidy(NAME, file)
 
 
+@pytest.mark.full
 @on_every_rig
 async def test_the_part_of_one_delivery_is_not_used_by_another(target: Target) -> None:
     first = File(target.old, "first")
@@ -312,7 +313,11 @@ async def test_an_attempt_that_is_cancelled_is_continued_by_the_next(target: Tar
         task.cancel()
         await asyncio.wait([task])
     assert task.cancelled()
-    await target.deliver(NAME, file)
+    try:
+        await target.deliver(NAME, file)
+    except DestinationError as exc:  # the server was still taking in what the cancelled attempt had sent
+        assert exc.transient, exc
+        await target.deliver(NAME, file)
     assert_holds(target, **{NAME: target.new})
 
 
@@ -352,6 +357,7 @@ def secrets(target: Target, config: dict[str, object]) -> list[str]:
     return found
 
 
+@pytest.mark.full
 async def test_a_full_destination_shows_nothing_and_accepts_the_file_when_there_is_space(target: Target) -> None:
     if isinstance(target.rig, RcloneS3Rig):
         pytest.skip("an upload of rclone's server never recovers from a full disk")

@@ -346,6 +346,7 @@ async def test_two_concurrent_attempts_of_one_delivery_do_not_damage_each_other(
         ({"storage_class": "standard"}, "storage_class", "match"),
         ({"server_side_encryption": "AES128"}, "server_side_encryption", "AES256"),
         ({"ca_certificate": "PEM"}, "ca_certificate", "is not a certificate"),
+        ({"ca_certificate": "été"}, "ca_certificate", "is not a certificate"),
     ],
 )
 def test_mistakes_in_a_config_of_s3_are_reported(change: dict[str, Any], field: str, words: str) -> None:

@@ -1,16 +1,24 @@
-"""Reads exported files with other libraries: csv, json, zipfile, openpyxl, calamine. One reader per format."""
+"""Reads exported files with other libraries: csv, json, zipfile, openpyxl, calamine, lxml, pyarrow, duckdb.
+
+One reader per format.
+"""
 
 import csv
 import io
 import json
 import re
+import tempfile
 import zipfile
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any
 
+import duckdb
 import openpyxl
+import pyarrow.parquet
 import pytest
+from lxml import etree
 from python_calamine import CalamineWorkbook
 
 from tests.contract.formats import rules
@@ -88,6 +96,37 @@ def unescaped(value: Any) -> Any:
     return re.sub("_x([0-9A-Fa-f]{4})_", lambda found: chr(int(found.group(1), 16)), value)
 
 
+def plain_name(name: str) -> str:
+    """The key that the name of an element or attribute stands for; as .NET's XmlConvert.DecodeName, and `_x_` is ''."""
+    if name == "_x_":
+        return ""
+    return re.sub("_x([0-9A-F]{8}|[0-9A-F]{4})_", lambda found: chr(int(found.group(1), 16)), name)
+
+
+@dataclass(frozen=True)
+class Element:
+    """An XML element: the key and the text of each attribute, then its text, or its children with their keys."""
+
+    attributes: tuple[tuple[str, str], ...] = ()
+    text: str = ""
+    children: tuple[tuple[str, "Element"], ...] = ()
+
+
+def xml_elements(file: bytes) -> list[Element]:
+    """The elements of the products in an XML file without namespaces."""
+    root = etree.fromstring(file, etree.XMLParser(huge_tree=True, resolve_entities=False))
+    assert file.count(b"\n") >= len(root) + 3
+    return [as_element(child) for child in root]
+
+
+def as_element(found: Any) -> Element:
+    attributes = tuple((plain_name(name), text) for name, text in found.attrib.items())
+    assert not len(found) or not found.text
+    children = tuple((plain_name(child.tag), as_element(child)) for child in found)
+    assert all(child.tail is None for child in found)
+    return Element(attributes, found.text or "", children)
+
+
 # The records of every format by sheet: non-empty values by dotted name, in file order.
 
 
@@ -122,10 +161,41 @@ def read_excel(file: bytes, options: Any) -> Records:
     return found
 
 
+def read_xml(file: bytes, options: Any) -> Records:
+    def values(element: Element) -> dict[str, Any]:
+        return {key: values(child) if child.children else child.text for key, child in element.children}
+
+    flat = [{rules.dotted(path): v for path, v in rules.paths(values(one)).items()} for one in xml_elements(file)]
+    return {"products": flat}
+
+
+def parquet_table(file: bytes) -> Any:
+    """The table of a Parquet file."""
+    return pyarrow.parquet.read_table(io.BytesIO(file))
+
+
+def duckdb_rows(file: bytes) -> list[dict[str, Any]]:
+    """The rows of a Parquet file by another reader."""
+    with tempfile.NamedTemporaryFile(suffix=".parquet") as stored:
+        stored.write(file)
+        stored.flush()
+        with duckdb.connect(config={"threads": 1}) as database:
+            found = database.sql("SELECT * FROM read_parquet(?)", params=[stored.name]).to_arrow_table()
+            rows: list[dict[str, Any]] = found.to_pylist()
+            return rows
+
+
+def read_parquet(file: bytes, options: Any) -> Records:
+    table = parquet_table(file)
+    return {"products": records([table.column_names, *zip(*table.to_pydict().values(), strict=True)])}
+
+
 READERS: dict[str, Callable[[bytes, Any], Records]] = {
     "csv": read_csv,
     "excel": read_excel,
     "json": read_json,
+    "parquet": read_parquet,
+    "xml": read_xml,
     "zip": read_zip,
 }
 

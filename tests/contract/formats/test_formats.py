@@ -124,6 +124,7 @@ def test_a_file_has_an_extension_a_media_type_and_the_products(form: Format) -> 
     options = form.Options()
     assert form.extension(options).startswith(".")
     assert form.media_type(options).partition("/")[2]
+    assert form.media_type(options) in form.media_types
     assert list(form.sheets(options)) == ["products"]
 
 

@@ -1,6 +1,7 @@
 """For any documents, the reader of a file finds what docs/values.md specifies (tests/contract/formats/rules.py)."""
 
 import json
+import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -15,7 +16,15 @@ from services.exporter.formats.contract import ExportOptions, Sheet
 from services.exporter.transcode import Tally, discover
 from tests.contract.bson_documents import DOCUMENTS, KEYS
 from tests.contract.formats import rules
-from tests.contract.formats.readers import calamine_tables, csv_table, json_texts, openpyxl_tables, zip_tables
+from tests.contract.formats.readers import (
+    Element,
+    calamine_tables,
+    csv_table,
+    json_texts,
+    openpyxl_tables,
+    xml_elements,
+    zip_tables,
+)
 
 pytestmark = pytest.mark.usefixtures("every_transcoder")
 
@@ -102,6 +111,38 @@ def test_json(documents: Documents, pretty: bool, json_lines: bool, data: st.Dat
     assert texts == [rules.compact(document) for document in expected]
     assert tally.records == {"products": len(documents)}
     assert json_lines or len(json.loads(file)) == len(documents)
+
+
+@given(documents=CATALOGUES, style=st.sampled_from(["elements", "attributes"]), data=st.data())
+def test_xml(documents: Documents, style: str, data: st.DataObject) -> None:
+    selection = data.draw(selections(documents))
+    names = sorted({rules.dotted(path[:1]) for d in documents for path in rules.paths(rules.named(d))} - {""})
+    cdata = data.draw(st.lists(st.sampled_from(names), max_size=2, unique=True)) if names else []
+    chosen = formats()["xml"].Options.model_validate({"style": style, "cdata": cdata or None})
+    file, tally = encoded("xml", documents, selection, chosen)
+    expected = [rules.selected(document, selection.include, selection.exclude) for document in documents]
+    assert xml_elements(file) == [element(d, style == "attributes", [*map(rules.keys_of, cdata)]) for d in expected]
+    assert tally.records == {"products": len(documents)}
+
+
+def element(value: Any, attributes: bool, cdata: Sequence[tuple[str, ...]], path: tuple[str, ...] = ()) -> Element:
+    """The element that a reader must find for a value."""
+    if isinstance(value, list):
+        return Element(children=tuple(("item", element(item, attributes, cdata, path)) for item in value))
+    if not isinstance(value, dict):
+        return Element(text=re.sub("[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]", "\ufffd", rules.scalar(value) or ""))
+    shown = {
+        key: attributes
+        and not isinstance(inner, dict | list)
+        and not any(rules.is_below((*path, key), parent) for parent in cdata)
+        for key, inner in value.items()
+    }
+    members = {key: element(inner, attributes, cdata, (*path, key)) for key, inner in value.items()}
+    return Element(
+        tuple((key, members[key].text) for key in members if shown[key]),
+        "",
+        tuple((key, inner) for key, inner in members.items() if not shown[key]),
+    )
 
 
 @given(documents=CATALOGUES, formatting=st.booleans(), data=st.data())

@@ -1,7 +1,11 @@
 """The limits of ZIP archives: parts by rows and by size, and archives that need the 64-bit format."""
 
 import io
+import os
+import threading
 import zipfile
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import bson
@@ -12,6 +16,7 @@ from services.exporter.catalogue.columns import Selection
 from services.exporter.formats import formats, package
 from services.exporter.formats import zip as zip_format
 from services.exporter.formats.contract import Sheet
+from services.exporter.formats.deflate import CHUNK_BYTES, ParallelDeflate
 from services.exporter.transcode import Tally
 from services.exporter.transcode.choice import PLAIN
 from tests.contract.formats.readers import zip_tables
@@ -95,3 +100,44 @@ def test_members_beyond_the_size_of_the_32_bit_format_use_the_64_bit_format(monk
     file = archive(6, {"max_rows_per_file": 2})
     assert ids(file) == [["0", "1"], ["2", "3"], ["4", "5"]]
     assert versions(file) == [20, 20, 45]
+
+
+def packaged(content: bytes, pieces: int, threads: int) -> bytes:
+    parts = iter([content[at : at + pieces] for at in range(0, len(content), pieces)])
+    return b"".join(package.package([package.Member("first", parts), package.Member("second", [content])], threads))
+
+
+@pytest.mark.parametrize("size", [0, 1, CHUNK_BYTES - 1, CHUNK_BYTES, CHUNK_BYTES + 1, 9 * CHUNK_BYTES + 5])
+def test_the_bytes_are_the_same_for_any_number_of_threads_and_any_pieces(size: int) -> None:
+    content = b"".join(b"%d;%d\r\n" % (number, number * 7919 % 10_007) for number in range(size // 6 + 1))[:size]
+    file = packaged(content, 100_000, 1)
+    assert all(packaged(content, pieces, threads) == file for pieces in (70_001, 1 << 20) for threads in (1, 2, 5))
+    with zipfile.ZipFile(io.BytesIO(file)) as archive:
+        assert [archive.read(name) for name in ("first", "second")] == [content, content]
+
+
+def test_a_bounded_number_of_chunks_waits_for_the_threads() -> None:
+    with ThreadPoolExecutor(1) as pool:
+        hold = threading.Event()
+        pool.submit(hold.wait)  # keeps the only thread busy
+        stream = ParallelDeflate(pool, max_waiting=2)
+        content = bytes(3 * CHUNK_BYTES + 1)
+        assert stream.compress(content[: 2 * CHUNK_BYTES + 1]) == b""
+        taking = threading.Thread(target=stream.compress, args=(content[2 * CHUNK_BYTES + 1 :],))
+        taking.start()
+        taking.join(0.2)
+        assert taking.is_alive()
+        hold.set()
+        taking.join(60)
+        assert not taking.is_alive()
+
+
+def test_a_package_that_is_closed_early_leaves_no_thread() -> None:
+    def endless() -> Iterator[bytes]:
+        while True:
+            yield os.urandom(CHUNK_BYTES)
+
+    chunks = package.package([package.Member("a", endless())], threads=2)
+    next(chunks)
+    chunks.close()
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("export-")]

@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 
 from services.exporter.catalogue.columns import Selection, with_columns
 from services.exporter.transcode import Tally, reference
+from services.exporter.transcode.elements import Layout
 from services.exporter.transcode.reference import discover
 from services.exporter.transcode.values import documents, leaves
 from tests.contract.transcode.raw_documents import BATCHES, EDGES, NULL, ODD_OBJECTS, around, damaged
@@ -113,6 +114,11 @@ def json(selection: Selection, newline: str | None, ending: str, quoted: bool = 
     )
 
 
+def elements(selection: Selection, attributes: bool = False, cdata: Sequence[str] = ()) -> Make:
+    layout = Layout("row", attributes, frozenset(cdata), frozenset({"g"}))
+    return lambda implementation, tally: implementation.XmlElements("products", selection, tally, layout=layout).encode
+
+
 def discovery(selection: Selection) -> Make:
     return lambda implementation, tally: implementation.Discovery(selection, tally.seen.setdefault("products", {})).note
 
@@ -136,6 +142,12 @@ def test_json_objects_are_the_same(batches: list[bytes], data: st.DataObject, pr
     same(json(selection, None, "\n", quoted=True), batches)
 
 
+@given(batches=BATCHES, data=st.data(), attributes=st.booleans())
+def test_xml_elements_are_the_same(batches: list[bytes], data: st.DataObject, attributes: bool) -> None:
+    cdata = data.draw(selections(batches)).exclude
+    same(elements(data.draw(selections(batches)), attributes, cdata), batches)
+
+
 @given(batches=BATCHES, data=st.data())
 def test_the_columns_found_are_the_same(batches: list[bytes], data: st.DataObject) -> None:
     same(discovery(data.draw(selections(batches))), batches)
@@ -147,6 +159,7 @@ def test_damaged_batches_give_the_same_errors_or_the_same_bytes(batches: list[by
     for make in (
         *(csv(columns, chosen), csv(columns, Selection()), xml(columns, chosen)),
         *(json(Selection(), None, "\n"), json(chosen, None, "\n"), json(Selection(None, ("a",)), "\n  ", ",\n  ")),
+        *(elements(Selection()), elements(chosen, attributes=True), elements(Selection(None, ("a",)), cdata=("b",))),
         discovery(Selection()),
     ):
         same(make, batches)
@@ -164,6 +177,8 @@ def every(columns: Sequence[str]) -> list[Make]:
         xml(without.header(columns) or ("id",), without),
         *(json(selection, None, "\n") for selection in (Selection(), chosen, without, parted)),
         *(json(selection, "\n  ", ",\n  ") for selection in (Selection(), chosen, without)),
+        *(elements(selection) for selection in (Selection(), chosen, without, parted)),
+        *(elements(selection, True, ("x", "a.b")) for selection in (Selection(), chosen, without, parted)),
         discovery(Selection()),
         discovery(chosen),
     ]
@@ -177,6 +192,7 @@ def columns_of(document: bytes) -> tuple[str, ...]:
     return tuple(seen)
 
 
+@pytest.mark.full
 def test_boundary_values_are_the_same() -> None:
     for kind, value in EDGES:
         for known, document in zip(around(*NULL), around(kind, value), strict=True):
@@ -210,6 +226,9 @@ def test_included_fields_have_the_same_order_whatever_a_document_lacks() -> None
         for chosen in permutations(names, count):
             same(json(Selection(chosen), None, "\n"), [batch])
             same(json(Selection(None, chosen), "\n  ", ",\n  "), [batch])
+            same(elements(Selection(chosen)), [batch])
+            same(elements(Selection(chosen), True, ("a.b",)), [batch])
+            same(elements(Selection(None, chosen), True), [batch])
 
 
 def test_ordinary_documents_are_not_left_to_the_reference(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -226,6 +245,9 @@ def test_ordinary_documents_are_not_left_to_the_reference(monkeypatch: pytest.Mo
         json(chosen, None, "\n"),
         json(chosen, None, "\n", quoted=True),
         json(Selection(None, ("a.b", "objects")), "\n  ", ",\n  "),
+        *(elements(Selection(), attributes, ("name",)) for attributes in (False, True)),
+        *(elements(chosen, attributes) for attributes in (False, True)),
+        elements(Selection(None, ("a.b", "objects"))),
         discovery(Selection()),
     ]
     encoders = [make(compiled, Tally()) for make in makes]
@@ -234,7 +256,7 @@ def test_ordinary_documents_are_not_left_to_the_reference(monkeypatch: pytest.Mo
     def refuse(*_: Any) -> None:
         raise AssertionError("left to the reference")
 
-    for kind in (reference.CsvRows, reference.JsonObjects, reference.SheetRows):
+    for kind in (reference.CsvRows, reference.JsonObjects, reference.XmlElements, reference.SheetRows):
         monkeypatch.setattr(kind, "encode", refuse)
     monkeypatch.setattr(reference.Discovery, "note", refuse)
     assert [encode(batch) for encode in encoders] == first
@@ -272,6 +294,7 @@ def test_more_keys_than_the_tree_keeps_are_written_correctly() -> None:
     stored = [{"_id": n, "a": {f"k{n}-{m}": m for m in range(1_000)}} for n in range(120)]
     batches = [b"".join(map(bson.encode, stored[at : at + 40])) for at in range(0, 120, 40)]
     same(json(Selection(), None, "\n"), batches)
+    same(elements(Selection()), batches)
     same(csv(("id",), Selection(("id",))), batches)
 
 

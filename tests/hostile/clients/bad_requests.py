@@ -16,7 +16,7 @@ UNKNOWN = "7d3b9d5e-3c1f-4d4f-9a56-0f2f4c9b8a10"
 RAW = "@raw:"
 """Starts a string that stands for JSON text which json.dumps cannot write."""
 
-FORMATS = ("csv", "json", "excel", "zip")
+FORMATS = ("csv", "json", "excel", "zip", "xml", "parquet")
 FIELDS = ("_id", "id", "sku", "price", "stock", "tags", "attributes", "attributes.color", "updated_at", "active")
 OPERATORS = ("eq", "ne", "gt", "gte", "lt", "lte", "in", "nin", "exists", "contains", "starts_with")
 TEXTS = (

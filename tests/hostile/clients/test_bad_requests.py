@@ -36,7 +36,7 @@ from tests.system import ROOT, System
 MAX_SECONDS = 1.0
 TRIES = 3
 """A response is slow only if it is slow every time, because the machine may be busy."""
-QUICK = 400
+QUICK = 150
 DOCUMENTED = set(re.findall(r"^\| 4\d\d \| (.*?) \|", (ROOT / "docs" / "api.md").read_text(), re.MULTILINE))
 CODES = {code for cell in DOCUMENTED for code in re.findall(r"`(\w+)`", cell)}
 
@@ -137,10 +137,14 @@ def from_schemathesis(case: Case[Any], path_id: str) -> BadRequest:
 
 
 def send_generated(client: Client, document: dict[str, Any], known: Known, count: int, chosen: int) -> None:
-    """About `count` requests from schemathesis, over all operations; two of three are forbidden by the document."""
+    """About `count` requests from schemathesis; two of three are forbidden by the document.
+
+    They are for all operations, or for as many as there are requests: it takes a while to begin with an operation.
+    """
     document = {name: value for name, value in document.items() if name != "security"}  # the key is ours
     operations = [result.ok() for result in schemathesis.openapi.from_dict(document).get_all_operations()]  # type: ignore[union-attr]
     assert len(operations) > 25
+    operations = operations[:: math.ceil(len(operations) / count)]
     for operation in operations:
         ids = [UNKNOWN, *(["x"] if "{" in operation.path else [])]
         if operation.method in ("get", "head", "patch"):
@@ -174,7 +178,7 @@ def send_grammar(client: Client, known: Known, count: int, chosen: int, stop: th
 
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize(
-    ("count", "chosen"), [(QUICK, 1), pytest.param(20_000, random.randrange(2**32), marks=pytest.mark.full, id="full")]
+    ("count", "chosen"), [(QUICK, 1), pytest.param(6_000, random.randrange(2**32), marks=pytest.mark.full, id="full")]
 )
 def test_every_bad_request_gets_a_documented_answer_in_time(
     unlimited: Gateway, shop: Rest, known: Known, count: int, chosen: int
@@ -182,9 +186,10 @@ def test_every_bad_request_gets_a_documented_answer_in_time(
     generated, grammar = Client(unlimited.url, shop.key), Client(unlimited.url, shop.key)
     stop = threading.Event()
     with ThreadPoolExecutor(1) as pool:
-        sending = pool.submit(send_grammar, grammar, known, count * 4 // 5, chosen, stop)
+        # Few from schemathesis: each takes it 40 ms, and test_schemathesis.py has many more of them.
+        sending = pool.submit(send_grammar, grammar, known, count * 9 // 10, chosen, stop)
         try:
-            send_generated(generated, shop.call("GET", "/openapi.json").json, known, count // 4, chosen)
+            send_generated(generated, shop.call("GET", "/openapi.json").json, known, math.ceil(count / 10), chosen)
         except BaseException:
             stop.set()
             raise

@@ -74,7 +74,7 @@ def members(count: int) -> bytes:
 
 
 @pytest.mark.parametrize(
-    "raw", [members(8_000), members(80_000), b'{"a":[' + b"[]," * 349_000 + b"[]]}", b"[" * 1_000_000]
+    "raw", [members(12_000), members(80_000), b'{"a":[' + b"[]," * 349_000 + b"[]]}", b"[" * 1_000_000]
 )
 def test_no_body_stops_the_gateway(strict: Gateway, shop: Rest, raw: bytes) -> None:
     for _ in range(TRIES):
@@ -126,10 +126,14 @@ def test_an_address_that_invents_keys_is_limited_and_its_neighbours_are_not(stri
         headers = {"X-Forwarded-For": address, "Authorization": f"Bearer {new_secret()}"}
         return strict.client("").call("GET", "/exports/jobs", headers=headers).status
 
+    def known() -> int:
+        return shop.call("GET", "/exports/jobs", headers={"X-Forwarded-For": "203.0.113.5"}).status
+
+    assert known() == 200  # keys that the gateway has seen are not locked out
     codes = [invent("203.0.113.5") for _ in range(ATTEMPTS * 4)]
     assert codes == [401] * ATTEMPTS + [429] * ATTEMPTS * 3
     assert invent("203.0.113.6") == 401
-    assert shop.call("GET", "/exports/jobs", headers={"X-Forwarded-For": "203.0.113.5"}).status == 200
+    assert known() == 200
 
 
 @contextlib.contextmanager

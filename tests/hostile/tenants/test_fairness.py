@@ -58,7 +58,7 @@ async def test_a_wake_up_that_a_dead_worker_took_along_does_not_delay_the_job(
     clean_uri: str, nats_url: str, tmp_path: Path
 ) -> None:
     tenant = new_tenant()
-    waits = {"lease_seconds": 300.0, "dispatch_seconds": 300.0}
+    waits = {"job_lease_seconds": 300.0, "dispatch_seconds": 300.0}
     async with exporter(clean_uri, nats_url, tmp_path, worker_jobs=0, **waits) as accepting:
         await accepting.fill(tenant, products(10))
         job = await accepting.create(tenant)

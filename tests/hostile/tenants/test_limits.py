@@ -4,6 +4,7 @@ import asyncio
 import json
 from collections import Counter
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +14,13 @@ import pytest
 from services.chassis import mongo
 from services.chassis.faults import Fault
 from services.exporter.errors import TooManyJobs
-from services.exporter.jobs.admission import Admission
+from services.exporter.jobs.admission import JOBS_PER_COUNT, Admission
 from services.exporter.jobs.job import Job, JobState, NewJob
 from services.exporter.jobs.store import JobStore
 from services.limits import Limits, LimitSettings
 from tests.integration.delivering import deliverer
 from tests.integration.exporting import Exporter, exporter, new_tenant, products, refused
+from tests.mongo_traffic import observed
 
 LIMIT = 10
 SFTP = {"host": "sftp.example.com", "username": "u", "password": "p"}
@@ -73,6 +75,16 @@ async def test_parallel_requests_fill_the_limit_and_never_exceed_it(greedy: Expo
     while await outcome(greedy.create(tenant)) == "ok":  # requests that refused each other may have left room
         outcomes["ok"] += 1
     assert outcomes["ok"] == LIMIT
+
+
+async def test_with_much_room_many_jobs_are_stored_for_one_count(mongo_uri: str) -> None:
+    tenant = new_tenant()
+    with observed(mongo_uri, "limit_tests") as (database, traffic):
+        admitted = admission(JobStore(database), max_live_jobs=2_000)
+        for number in range(2 * JOBS_PER_COUNT):
+            await admitted.check(tenant)
+            await admitted.accept(replace(new(number), id=f"{tenant}-{number}", tenant=tenant))
+        assert 2 <= traffic.commands["aggregate"] < JOBS_PER_COUNT, traffic.commands
 
 
 async def test_parallel_retries_do_not_exceed_the_limit(greedy: Exporter) -> None:

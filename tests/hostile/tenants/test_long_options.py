@@ -90,7 +90,7 @@ async def test_a_list_of_jobs_reads_a_page_of_a_few_mib_at_a_time(jobs: JobStore
     before, seen, more = None, set[str](), True
     while more:
         traffic.reset()
-        page = await jobs.page("greedy", states=[], form="", schedule_id="", before=before, limit=200)
+        page = await jobs.page("greedy", states=[], form="", schedule_id="", after=before, limit=200)
         assert traffic.received < MAX_READ
         seen |= {job.id for job in page}
         before, more = (page[-1].created_at, page[-1].id), page.has_more
@@ -98,7 +98,7 @@ async def test_a_list_of_jobs_reads_a_page_of_a_few_mib_at_a_time(jobs: JobStore
 
 
 async def test_work_on_a_job_reads_its_options_once(jobs: JobStore, traffic: Traffic) -> None:
-    page = await jobs.page("greedy", states=[], form="", schedule_id="", before=None, limit=1)
+    page = await jobs.page("greedy", states=[], form="", schedule_id="", after=None, limit=1)
     lease = await jobs.claim("greedy", "worker", 30)
     assert lease is not None
     assert lease.job.options_json == LONG

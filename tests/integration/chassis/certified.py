@@ -93,7 +93,9 @@ class Services:
     def gateway(self, exporter_port: int, **more: Any) -> AbstractAsyncContextManager[gateway_app.Running]:
         settings = {**self._of("gateway"), **self._store, "exporter_address": f"127.0.0.1:{exporter_port}", **more}
         return gateway_app.build(
-            GatewaySettings(gateway_port=0, signing_key="a signing key for tests, not a secret", **settings)
+            GatewaySettings(
+                gateway_port=0, metrics_port=0, signing_key="a signing key for tests, not a secret", **settings
+            )
         )
 
     @asynccontextmanager

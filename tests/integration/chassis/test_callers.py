@@ -83,7 +83,7 @@ async def test_each_caller_makes_only_its_own_calls_for_its_own_tenants(
         assert await code(by_gateway.GetJob, get_others) is OK
         # The setting decides which tenants; a call without one would show those of all tenants.
         assert await code(by_delivery.GetJobFile, others_file) is DENIED
-        assert await code(by_delivery.ListCompletions, pb.ListCompletionsRequest()) is DENIED
+        assert await code(by_delivery.ListEndedJobs, pb.ListEndedJobsRequest()) is DENIED
         assert await code(by_shop.GetJob, get) is OK
         assert await code(by_shop.WatchJob, watch) is OK
         assert await code(by_shop.GetJob, get_others) is DENIED

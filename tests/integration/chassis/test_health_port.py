@@ -9,13 +9,16 @@ import grpc
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
+from structlog.testing import capture_logs
 
 from deploy.local.servers import Mongod
+from services.chassis import service_runtime
 from services.exporter.app import SERVICE
 from services.wire import exporter_pb2 as pb
 from services.wire import exporter_pb2_grpc
 from tests.certificates import Authority, Mount
-from tests.integration.exporting import DEADLINE, eventually, exporter
+from tests.integration.exporting import DEADLINE, eventually, exporter, new_tenant, products
+from tests.tcp_proxy import TcpProxy
 
 SERVING = health_pb2.HealthCheckResponse.SERVING
 NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
@@ -65,6 +68,7 @@ async def test_a_port_that_is_taken_is_an_error(clean_uri: str, nats_url: str, t
                 pass
 
 
+@pytest.mark.full
 async def test_without_a_database_it_is_not_ready_and_alive_all_the_same(nats_url: str, tmp_path: Path) -> None:
     mongod = Mongod(tmp_path / "mongod")
     mongod.start()
@@ -104,3 +108,21 @@ async def test_who_leaves_says_so_here_too_and_is_alive_until_then(
         await eventually("it says that it leaves", not_serving)
         assert await status(channel, "liveness") == SERVING
         await serving
+
+
+async def test_without_mongodb_a_service_starts_is_alive_and_becomes_ready_once_it_answers(
+    mongod: Mongod, nats_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(service_runtime, "PREPARE_SECONDS", 0.2)
+    with TcpProxy("127.0.0.1", mongod.port) as proxy, capture_logs() as log:
+        proxy.refuse()
+        uri = f"mongodb://127.0.0.1:{proxy.port}/?directConnection=true"
+        async with exporter(uri, nats_url, tmp_path) as running:
+            assert (await running.is_serving("liveness"), await running.is_serving()) == (True, False)
+            proxy.heal()
+            await eventually("it is ready", running.is_serving)
+            tenant = new_tenant()
+            await running.fill(tenant, products(1))
+            await running.completed(tenant)
+    said = [line["event"] for line in log]
+    assert said.index("waiting_for_database") < said.index("database_prepared")

@@ -7,6 +7,7 @@ import ssl
 from collections.abc import Callable
 
 import grpc
+import pytest
 
 from services.chassis.rpc import client as rpc_client
 from services.chassis.rpc import tls
@@ -27,6 +28,7 @@ from tests.integration.chassis.certified import (
 from tests.integration.exporting import DEADLINE, eventually, new_tenant
 
 
+@pytest.mark.full
 async def test_no_call_fails_while_certificates_and_ca_are_changed(services: Services, authority: Authority) -> None:
     mount, successor = services.mounts["exporter"], Authority()
     mount.write(authority.issue(), authority.pem)  # of the gateway's name, since the client shows it too

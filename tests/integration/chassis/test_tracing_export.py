@@ -35,6 +35,7 @@ def gateway(mongo_uri: str, tmp_path: Path) -> Callable[..., AbstractContextMana
             {
                 "MONGODB_URI": mongo_uri,
                 "GATEWAY_PORT": str(port),
+                "METRICS_PORT": "0",
                 "EXPORTER_ADDRESS": f"127.0.0.1:{free_port()}",
                 "ARTIFACTS_URL": (tmp_path / "artifacts").as_uri(),
                 "SIGNING_KEY": "a signing key for tests, not a secret",
@@ -99,6 +100,7 @@ def test_a_process_with_only_otel_variables_set_sends_its_spans(
     assert (line["trace_id"], line["span_id"]) == (TRACE, span.id)
 
 
+@pytest.mark.full
 def test_the_service_has_its_own_name_by_default_and_sends_its_last_spans_when_it_ends(
     gateway: Callable[..., AbstractContextManager[tuple[str, Process]]],
 ) -> None:
@@ -115,6 +117,7 @@ def test_the_service_has_its_own_name_by_default_and_sends_its_last_spans_when_i
     assert (span.name, span.resource["service.name"]) == (NAME, "gateway")
 
 
+@pytest.mark.full
 @pytest.mark.parametrize(
     "variables",
     [
@@ -146,6 +149,7 @@ def test_a_collector_that_is_away_holds_up_neither_requests_nor_the_end(
         assert '"event": "stopped"' in process.output
 
 
+@pytest.mark.full
 def test_without_the_variables_nothing_of_the_sdk_is_loaded() -> None:
     loaded = (
         "import sys, services.chassis.process, services.gateway.app, services.exporter.app;"
@@ -157,6 +161,7 @@ def test_without_the_variables_nothing_of_the_sdk_is_loaded() -> None:
     assert said.stdout.strip() == "[]"
 
 
+@pytest.mark.full
 def test_an_exporter_that_does_not_exist_is_named_at_the_start() -> None:
     command = [sys.executable, "-m", "services.gateway"]
     env = {"SIGNING_KEY": "a signing key for tests, not a secret", "OTEL_TRACES_EXPORTER": "jaeger"}

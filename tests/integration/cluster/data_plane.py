@@ -49,13 +49,15 @@ class DataPlane:
 
     def __init__(self, folder: Path, authority: Authority) -> None:
         self.folder = folder
-        self.ca_file = folder / "ca.crt"
+        self.ca_file, self.key_file = folder / "ca.crt", folder / "keyfile"
         self.mongod_port, self.nats_port, self.monitor_port = free_port(), free_port(), free_port()
         self._authority = authority
         self._secrets = self._made_secrets()
         self.uris = {
             service: self._secrets["catalog-exports"][f"{service.upper()}_MONGODB_URI"] for service in SERVICES
         }
+        self.backup_uri = self._secrets["catalog-exports"]["BACKUP_MONGODB_URI"]
+        self.monitoring_uri = self._secrets["catalog-exports"]["MONITORING_MONGODB_URI"]
         self.renew()
 
     def renew(self) -> None:
@@ -72,7 +74,7 @@ class DataPlane:
     @contextmanager
     def mongodb(self) -> Iterator[None]:
         """A member, without a replica set and without users."""
-        key, data = self.folder / "keyfile", self.folder / "data"
+        key, data = self.key_file, self.folder / "data"
         key.write_text(self._secrets["mongodb"]["keyfile"])
         key.chmod(0o400)
         data.mkdir()
@@ -95,7 +97,8 @@ class DataPlane:
     def initiate(self) -> None:
         """What the Job does, and later the CronJob."""
         uris = {f"{service.upper()}_MONGODB_URI": uri for service, uri in self.uris.items()}
-        script("mongodb-initiate/initiate.py", MONGODB_KEY_FILE=str(self.folder / "keyfile"), **uris)
+        uris |= {"BACKUP_MONGODB_URI": self.backup_uri, "MONITORING_MONGODB_URI": self.monitoring_uri}
+        script("mongodb-initiate/initiate.py", MONGODB_KEY_FILE=str(self.key_file), **uris)
 
     def as_member(self) -> MongoClient[dict[str, Any]]:
         """A client that may do everything."""
@@ -130,12 +133,6 @@ class DataPlane:
         with running([nats_program(), "--config", file], log, POD_NAME="nats-0", **passwords):
             eventually("NATS listens", lambda: "Server is ready" in log.read_text())
             yield
-
-    def make_streams(self) -> None:
-        """What the Job does."""
-        script(
-            "nats/streams.py", NATS_URL=self.nats_url("streams"), STREAM_REPLICAS="1", NATS_CA_FILE=str(self.ca_file)
-        )
 
     def reload_nats(self) -> None:
         """What the CronJob does."""

@@ -35,7 +35,6 @@ def mongodb(plane: DataPlane) -> Iterator[DataPlane]:
 @pytest.fixture
 def nats_server(plane: DataPlane) -> Iterator[DataPlane]:
     with plane.nats():
-        plane.make_streams()
         yield plane
 
 
@@ -48,6 +47,7 @@ def refused(attempt: Callable[..., object], *arguments: object) -> bool:
     return False
 
 
+@pytest.mark.full
 def test_each_service_reaches_its_own_database_only(mongodb: DataPlane) -> None:
     catalogue = f"catalogue_{TENANT}"
     for service in SERVICES:
@@ -71,6 +71,7 @@ def test_each_service_reaches_its_own_database_only(mongodb: DataPlane) -> None:
             assert refused(entries.drop)
 
 
+@pytest.mark.full
 def test_the_job_changes_passwords_and_takes_over_renewed_certificates(mongodb: DataPlane) -> None:
     old, shown = mongodb.uris["delivery"], ssl.get_server_certificate((HOST, mongodb.mongod_port))
     name, _, rest = old.removeprefix("mongodb://").partition(":")
@@ -102,6 +103,7 @@ PUBLISH: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
             f"{JS}.CONSUMER.MSG.NEXT.EXPORTS.export-workers",
             f"{JS}.STREAM.PURGE.EXPORTS",
             f"{JS}.STREAM.UPDATE.EXPORTS",
+            f"{JS}.STREAM.UPDATE.EXPORT_EVENTS",
         ),
         (f"{JS}.STREAM.DELETE.EXPORTS", f"{JS}.STREAM.PURGE.EXPORT_EVENTS", f"{JS}.{EVENTS_OF}.delivery", "other"),
     ),
@@ -112,10 +114,6 @@ PUBLISH: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "scheduler": (
         (f"{JS}.{EVENTS_OF}.scheduler",),
         ("exports.jobs.a", "exports.events.completed", f"{JS}.{EVENTS_OF}.delivery"),
-    ),
-    "streams": (
-        (f"{JS}.STREAM.INFO.EXPORTS",),
-        ("exports.jobs.a", f"{JS}.STREAM.DELETE.EXPORTS", "$SYS.REQ.SERVER.PING.IDZ"),
     ),
 }
 # The same for subscriptions: nobody hears the answers to another service.
@@ -129,7 +127,6 @@ SUBSCRIBE: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
         ("_INBOX.exporter.>", ">", "exports.events.*", "exports.jobs.a", "exports.changes.a"),
     ),
     "scheduler": (("_INBOX.scheduler.a",), ("_INBOX.delivery.>", ">", "exports.events.*", "exports.jobs.a")),
-    "streams": (("_INBOX.streams.a",), ("_INBOX.delivery.>", "exports.jobs.a")),
 }
 
 

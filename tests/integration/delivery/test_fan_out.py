@@ -45,7 +45,7 @@ class Fixture:
 
     async def found(self, job: jobs_pb.Job) -> dict[str, tuple[str, str]]:
         """State and error code of the job's deliveries by platform."""
-        page = await self.deliveries.page(job.tenant, job_id=job.id, platform_id="", states=[], before=None, limit=100)
+        page = await self.deliveries.page(job.tenant, job_id=job.id, platform_id="", states=[], after=None, limit=100)
         return {one.platform_id: (one.state.value, one.error.code if one.error else "") for one in page}
 
 
@@ -86,9 +86,7 @@ async def test_a_job_goes_to_every_active_platform_of_its_tenant(fixture: Fixtur
     assert await fixture.fan_out.create_deliveries(file_of(job)) == 2
     assert await fixture.found(job) == {first: ("pending", ""), second: ("pending", "")}
     assert fixture.wakes == 1
-    [delivery, _] = await fixture.deliveries.page(
-        "acme", job_id=job.id, platform_id="", states=[], before=None, limit=5
-    )
+    [delivery, _] = await fixture.deliveries.page("acme", job_id=job.id, platform_id="", states=[], after=None, limit=5)
     assert (delivery.file.extension, delivery.file.schedule_name, delivery.file.created_at) == (".csv", "Nightly", AT)
     assert delivery.max_attempts == 7
 
@@ -161,6 +159,39 @@ async def test_all_deliveries_of_a_job_are_stored_with_one_write(database: mongo
         assert len(await fixture.found(job)) == 100
 
 
+async def test_jobs_without_platforms_are_settled_together_and_once(database: mongo.Database, mongo_uri: str) -> None:
+    with observed(mongo_uri, database.name) as (own, traffic):
+        fixture = Fixture(own)
+        jobs = [completed([]) for _ in range(20)] + [completed() for _ in range(20)]
+        files = [file_of(job) for job in jobs]
+        traffic.reset()
+        assert await fixture.fan_out.settle_without_platforms(files) == {job.id for job in jobs}
+        assert traffic.commands.total() == 2, traffic.commands
+        assert await fixture.fan_out.settle_without_platforms(files) == set()
+        platform_id = await fixture.platform()
+        first, second, late = completed([]), completed(), requested_again(jobs[0])
+        found = await fixture.fan_out.settle_without_platforms([file_of(job) for job in (first, second, late)])
+        assert found == {first.id}, "of the others, one goes to the platform, and of one there is an older decision"
+        assert await fixture.fan_out.create_deliveries(file_of(second)) == 1
+        assert await fixture.found(second) == {platform_id: ("pending", "")}
+
+
+async def test_the_exporter_knows_which_jobs_have_no_deliveries(shop: DeliveryFixture) -> None:
+    job = await shop.exporter.completed(shop.tenant)
+
+    async def is_noted() -> bool:
+        return (await shop.exporter.get(job)).HasField("has_deliveries")
+
+    await eventually("it is noted", is_noted)
+    assert not (await shop.exporter.get(job)).has_deliveries
+    await shop.deliverer.deliver(job, await shop.platform())
+    assert (await shop.exporter.get(job)).has_deliveries
+    await shop.deliverer.delivered(job)
+    other = await shop.exporter.completed(shop.tenant)
+    await shop.deliverer.delivered(other)
+    assert not (await shop.exporter.get(other)).HasField("has_deliveries")
+
+
 async def test_the_rest_of_a_cut_off_fan_out_is_stored_and_no_delivery_is_restarted(fixture: Fixture) -> None:
     first, second = await fixture.platform(), await fixture.platform()
     job = completed([first])
@@ -187,10 +218,10 @@ async def test_a_job_that_was_deleted_and_requested_again_is_delivered_again(fix
     assert await fixture.fan_out.create_deliveries(file_of(again)) == 1
     assert await fixture.fan_out.create_deliveries(file_of(again)) == 0
     assert await fixture.fan_out.create_deliveries(file_of(job)) == 0, "the event of the first job is late"
-    page = await fixture.deliveries.page("acme", job_id=job.id, platform_id="", states=[], before=None, limit=9)
+    page = await fixture.deliveries.page("acme", job_id=job.id, platform_id="", states=[], after=None, limit=9)
     assert {one.file.created_at for one in page} == {AT, AT + timedelta(minutes=1)}
     own = await fixture.deliveries.page(
-        "acme", job_id=job.id, platform_id="", states=[], before=None, limit=9, job_created_at=AT
+        "acme", job_id=job.id, platform_id="", states=[], after=None, limit=9, job_created_at=AT
     )
     assert [one.file.created_at for one in own] == [AT]
     wanted = new_delivery(file_of(again), platform_id, None, 7)

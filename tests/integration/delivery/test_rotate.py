@@ -6,6 +6,8 @@ import subprocess
 import sys
 from datetime import UTC
 
+import pytest
+
 from services.delivery.deliveries.attempt_state import packed
 from services.delivery.deliveries.delivery import delivery_ids
 from services.delivery.platforms.secrets import Owner, Vault, parse_master_keys
@@ -29,7 +31,7 @@ async def test_after_a_rotation_the_old_key_is_not_needed(open_shop: OpenShop, c
         platform = await shop.platform()
         [before] = [p async for p in shop.deliverer.database["platforms"].find()]
     code, said = await rotate(clean_uri, master_keys(2, 1))
-    assert (code, said.strip()) == (0, "1 platforms and 0 notes of deliveries now use master key 2.")
+    assert (code, said.strip()) == (0, "1 platforms, 0 webhooks and 0 notes of deliveries now use key 2.")
     assert (await rotate(clean_uri, master_keys(2, 1)))[1].startswith("0 platforms")
     async with open_shop(master_keys=master_keys(2)) as shop:
         [after] = [p async for p in shop.deliverer.database["platforms"].find()]
@@ -60,12 +62,13 @@ async def test_notes_of_unfinished_uploads_are_rotated(open_shop: OpenShop, clea
         note = packed(Vault(*parse_master_keys(master_keys(1))).seal("https://upload", owner))
         deliveries = shop.exporter.client["delivery"]["deliveries"]
         await deliveries.update_one({"_id": waiting.id}, {"$set": {"notes": {"url": note}}})
-    assert "1 platforms and 1 notes" in (await rotate(clean_uri, master_keys(2, 1)))[1]
+    assert "1 platforms, 0 webhooks and 1 notes" in (await rotate(clean_uri, master_keys(2, 1)))[1]
     found = await deliveries.find_one({"_id": waiting.id})
     assert found is not None
     assert found["notes"]["url"].startswith("[2, ")
 
 
+@pytest.mark.full
 async def test_an_invalid_setting_and_an_unavailable_database_are_reported(clean_uri: str) -> None:
     code, said = await rotate(clean_uri, "1:secretsecret")
     assert code == 2

@@ -1,6 +1,7 @@
 """Every state change of a delivery is one compare-and-set that a lost lease, an end or another state refuses."""
 
 import asyncio
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -201,7 +202,7 @@ async def test_only_what_waits_for_a_platform_fails_when_it_is_removed(deliverie
     other = await deliveries.add(new("j9", "p2"))
     sending = (await claimed(deliveries)).delivery.id
     assert await deliveries.fail_waiting("p1", ERROR) == 2
-    page: Any = await deliveries.page("acme", job_id="", platform_id="", states=[], before=None, limit=10)
+    page: Any = await deliveries.page("acme", job_id="", platform_id="", states=[], after=None, limit=10)
     states = {one.id: one.state for one in page}
     assert states[sending] is DeliveryState.SENDING
     assert states[other.id] is DeliveryState.PENDING
@@ -213,6 +214,7 @@ async def test_old_ends_are_forgotten_and_live_ones_never(deliveries: DeliverySt
     await deliveries.add(new("j2"), failed=ERROR)
     await deliveries.add(new("j3"))
     long_ago = datetime.now(UTC) - timedelta(days=2)
+    await deliveries.ends_recorded(await deliveries.with_ends(1))
     where = {"_id": {"$in": [new("j1").ids[0], new("j3").ids[0]]}}
     await database["deliveries"].update_many(where, {"$set": {"updated_at": long_ago}})
     assert await deliveries.forget(86_400) == 1
@@ -236,13 +238,27 @@ async def test_pages_go_on_after_the_position_and_are_narrowed(deliveries: Deliv
         await deliveries.add(new(f"j{number}", f"p{number % 2}"), failed=ERROR if number < 2 else None)
 
     async def page(**more: Any) -> list[str]:
-        asked = {"job_id": "", "platform_id": "", "states": [], "before": None, "limit": 100, **more}
+        asked = {"job_id": "", "platform_id": "", "states": [], "after": None, "limit": 100, **more}
         return [one.job_id for one in await deliveries.page("acme", **asked)]
 
-    everything = await deliveries.page("acme", job_id="", platform_id="", states=[], before=None, limit=100)
+    everything = await deliveries.page("acme", job_id="", platform_id="", states=[], after=None, limit=100)
     third = everything[2]
     assert await page(limit=3) == [one.job_id for one in everything[:3]]
-    assert await page(before=(third.created_at, third.id)) == [one.job_id for one in everything[3:]]
+    assert await page(after=(third.created_at, third.id)) == [one.job_id for one in everything[3:]]
     assert set(await page(platform_id="p1")) == {"j1", "j3"}
     assert await page(job_id="j4") == ["j4"]
     assert set(await page(states=[DeliveryState.FAILED])) == {"j0", "j1"}
+
+
+async def test_a_request_with_a_key_shares_the_delivery_that_is_under_way(deliveries: DeliveryStore) -> None:
+    await deliveries.add(new("j1"))  # by the completion of the job
+    keyed = replace(new("j1"), request_key="once")
+    assert await deliveries.join(new("j2")) is None
+    assert await deliveries.join(replace(new("j2"), request_key="once")) is None
+    shared = await deliveries.join(keyed)
+    assert shared is not None
+    assert await deliveries.complete(await claimed(deliveries), RECEIPT)
+    found = await deliveries.requested(keyed)
+    assert found is not None
+    assert found.id == shared.id
+    assert await deliveries.restart_for(keyed) is None, "it was requested with this key"

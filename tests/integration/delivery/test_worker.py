@@ -123,7 +123,7 @@ async def test_the_first_host_key_is_kept_until_host_key_itself_is_changed(shop:
 
 
 async def test_the_last_attempt_leaves_no_part(open_shop: OpenShop) -> None:
-    async with open_shop(max_attempts=3, retry_seconds=0.05) as shop:
+    async with open_shop(delivery_max_attempts=3, delivery_retry_seconds=0.05) as shop:
         shop.rig.fill()
         await shop.platform()
         failed = await shop.deliverer.failed(await shop.export())
@@ -304,6 +304,7 @@ async def test_an_unreadable_secret_fails_and_names_the_missing_master_key(shop:
     await shop.deliverer.delivered(job)
 
 
+@pytest.mark.full
 async def test_an_upload_stops_when_its_lease_is_lost(open_shop: OpenShop, sftp_server: SftpRig) -> None:
     async with open_shop(rows=MANY) as shop:
         with TcpProxy("127.0.0.1", sftp_server.port) as proxy:
@@ -350,7 +351,7 @@ async def test_a_service_that_shuts_down_gives_its_delivery_back(
     open_shop: OpenShop, clean_uri: str, nats_url: str, sftp_server: SftpRig
 ) -> None:
     with TcpProxy("127.0.0.1", sftp_server.port) as proxy:
-        async with open_shop(rows=MANY, lease_seconds=60) as shop:
+        async with open_shop(rows=MANY, delivery_lease_seconds=60) as shop:
             await shop.platform({"port": proxy.port})
             proxy.stall_after(MIDDLE)
             job = await shop.export()
@@ -371,7 +372,7 @@ async def test_a_service_that_shuts_down_gives_its_delivery_back(
 
 
 async def test_a_delivery_whose_process_died_in_every_attempt_fails(open_shop: OpenShop) -> None:
-    async with open_shop(max_attempts=2) as shop:
+    async with open_shop(delivery_max_attempts=2) as shop:
         platform = await shop.platform(is_active=False)
         job = await shop.export({"platform_ids": [platform.id]})
         failed = await shop.deliverer.failed(job)
@@ -393,6 +394,7 @@ async def test_a_delivery_whose_process_died_in_every_attempt_fails(open_shop: O
         assert (await shop.deliverer.failed(job)).attempts[-1].error.code == "attempts_exhausted"
 
 
+@pytest.mark.full
 async def test_two_services_make_no_delivery_twice(open_shop: OpenShop, clean_uri: str, nats_url: str) -> None:
     async with open_shop(platform_slots=4) as shop, deliverer(clean_uri, nats_url, shop.exporter, platform_slots=4):
         await shop.platform({"on_conflict": "fail", "file_name": "{job}"})

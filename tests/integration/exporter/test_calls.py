@@ -149,8 +149,8 @@ async def test_thousands_of_wrong_fields_still_reach_the_caller(idle: Exporter, 
 
 async def test_an_unknown_format_is_named_beside_the_known_ones(idle: Exporter, tenant: str) -> None:
     async with refused(NOT_FOUND, "unknown_format") as told:
-        await idle.create(tenant, "xml")
-    assert "csv, excel, json, zip" in told.message
+        await idle.create(tenant, "pdf")
+    assert "csv, excel, json, parquet, xml, zip" in told.message
 
 
 @pytest.mark.parametrize("name", ["", "ACME", "a.b", "a b", "a/b", "$where", "a" * 39, "-a", "ä"])
@@ -318,9 +318,9 @@ async def test_completions_of_all_tenants_come_once_and_in_order(running: Export
 
     async def listed(since: Timestamp | None) -> list[pb.Job]:
         found: list[pb.Job] = []
-        request = pb.ListCompletionsRequest(since=since, page_size=2)
+        request = pb.ListEndedJobsRequest(since=since, page_size=2)
         while True:
-            page = await running.stub.ListCompletions(request, timeout=DEADLINE)
+            page = await running.stub.ListEndedJobs(request, timeout=DEADLINE)
             assert len(page.files) <= 2
             found += [file.job for file in page.files]
             if not page.next_page_token:
@@ -335,14 +335,35 @@ async def test_completions_of_all_tenants_come_once_and_in_order(running: Export
 
 async def test_completions_refuse_what_is_no_time_cursor_or_limit(idle: Exporter) -> None:
     wrong = {
-        "since": pb.ListCompletionsRequest(since=Timestamp(seconds=2**60)),
-        "page_token": pb.ListCompletionsRequest(page_token="?"),
-        "page_size": pb.ListCompletionsRequest(page_size=-1),
+        "since": pb.ListEndedJobsRequest(since=Timestamp(seconds=2**60)),
+        "page_token": pb.ListEndedJobsRequest(page_token="?"),
+        "page_size": pb.ListEndedJobsRequest(page_size=-1),
     }
     for field, request in wrong.items():
         async with refused(INVALID, "invalid_request") as told:
-            await idle.stub.ListCompletions(request, timeout=DEADLINE)
+            await idle.stub.ListEndedJobs(request, timeout=DEADLINE)
         assert told.fields.keys() == {field}
+
+
+async def test_files_of_several_jobs_come_without_options_and_missing_ones_are_left_out(
+    running: Exporter,
+) -> None:
+    tenant = new_tenant()
+    await running.fill(tenant, products(3))
+    options = {"include_fields": ["sku"], "platform_ids": [str(uuid.uuid4())]}
+    jobs = [await running.completed(tenant, "csv", options) for _ in range(2)]
+    wanted = [(tenant, jobs[0].id.upper()), (tenant, jobs[1].id), (tenant, str(uuid.uuid4())), ("other", jobs[0].id)]
+    request = pb.BatchGetJobFilesRequest(requests=[pb.GetJobFileRequest(tenant=t, job_id=j) for t, j in wanted[:3]])
+    found = (await running.stub.BatchGetJobFiles(request, timeout=DEADLINE)).files
+    for job in jobs:
+        job.ClearField("options_json")
+    assert sorted((file.job for file in found), key=lambda job: job.id) == sorted(jobs, key=lambda job: job.id)
+    assert sorted(file.artifact_key for file in found) == await running.keys(*jobs)
+    others = pb.BatchGetJobFilesRequest(requests=[pb.GetJobFileRequest(tenant=wanted[3][0], job_id=wanted[3][1])])
+    assert not (await running.stub.BatchGetJobFiles(others, timeout=DEADLINE)).files
+    async with refused(INVALID, "invalid_request") as told:
+        await running.stub.BatchGetJobFiles(pb.BatchGetJobFilesRequest(requests=51 * [pb.GetJobFileRequest()]))
+    assert told.fields.keys() == {"requests"}
 
 
 # Watching
@@ -427,8 +448,8 @@ async def test_watching_a_job_that_is_not_there_or_goes_away_is_not_found(idle: 
 
 async def test_formats_are_listed_with_the_schema_of_their_options(idle: Exporter) -> None:
     listed = (await idle.stub.ListFormats(pb.ListFormatsRequest(), timeout=DEADLINE)).formats
-    assert [form.name for form in listed] == ["csv", "excel", "json", "zip"]
-    assert [form.extension for form in listed] == [".csv", ".xlsx", ".json", ".zip"]
+    assert [form.name for form in listed] == ["csv", "excel", "json", "parquet", "xml", "zip"]
+    assert [form.extension for form in listed] == [".csv", ".xlsx", ".json", ".parquet", ".xml", ".zip"]
     schemas = {form.name: json.loads(form.options_schema_json) for form in listed}
     assert schemas["zip"]["properties"]["max_rows_per_file"]["default"] == 30_000
     assert all(schema["additionalProperties"] is False for schema in schemas.values())

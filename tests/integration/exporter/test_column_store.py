@@ -27,6 +27,18 @@ async def test_widths_are_stored_with_the_names_and_removed_if_new_names_come_wi
     assert (await columns.recall("acme", "products", ALL)).widths == {}
 
 
+async def test_widths_and_types_are_kept_while_the_columns_are_the_same(columns: ColumnStore) -> None:
+    names = ["id", "$a"]
+    await columns.remember("acme", "products", ALL, names, {"$a": 12, "id": 8}, order=names)
+    await columns.remember("acme", "products", ALL, names, types={"$a": "text", "id": "int64"}, order=names)
+    await columns.remember("acme", "products", ALL, names, order=names)
+    found = await columns.recall("acme", "products", ALL)
+    assert (found.widths, found.types) == ({"id": 8, "$a": 12}, {"id": "int64", "$a": "text"})
+    await columns.remember("acme", "products", ALL, ["id"], order=["id"])
+    found = await columns.recall("acme", "products", ALL)
+    assert (found.widths, found.types) == ({}, {})
+
+
 async def test_at_first_nothing_is_remembered(columns: ColumnStore) -> None:
     assert await columns.recall("acme", "products", ALL) == RememberedColumns((), None)
 

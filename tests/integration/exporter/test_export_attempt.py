@@ -7,6 +7,7 @@ import json
 import os
 import resource
 import signal
+import tempfile
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -17,8 +18,11 @@ from unittest.mock import Mock
 from uuid import uuid4
 
 import openpyxl
+import pyarrow.parquet
 import pytest
 from bson import ObjectId
+from hypothesis import given
+from hypothesis import strategies as st
 from pymongo import CursorType, MongoClient, monitoring
 from pymongo.errors import OperationFailure
 from pymongo.read_concern import ReadConcern
@@ -30,7 +34,9 @@ from services.chassis.mongo import connect_sync
 from services.exporter.catalogue import snapshot as catalogue
 from services.exporter.catalogue.column_store import RememberedColumns
 from services.exporter.errors import JobFault
+from services.exporter.export import sheet_reader
 from services.exporter.export.attempt import Attempt, Progress, Written
+from services.exporter.export.headers import Headers
 from services.exporter.export.plan import Plan
 from services.exporter.formats import excel, formats
 from services.exporter.jobs.job import Stage
@@ -103,6 +109,8 @@ class Bench:
         order: tuple[str, ...] = (),
         last: tuple[str, ...] | None = None,
         widths: Mapping[str, int] | None = None,
+        whole: tuple[str, ...] = (),
+        types: Mapping[str, str] | None = None,
         max_columns: int = 1_000,
         at_write: tuple[int, Callable[[], None]] | None = None,
     ) -> Written:
@@ -110,7 +118,7 @@ class Bench:
         made = formats()[form]
         chosen = made.Options.model_validate({"utf8_bom": False, **(options or {})} if form == "csv" else options or {})
         remembered = {sheet: RememberedColumns() for sheet in made.sheets(chosen)} | {
-            "products": RememberedColumns(order, last, widths or {})
+            "products": RememberedColumns(order, last, widths or {}, whole, types or {})
         }
         sort = check_request(formats(), form, json.dumps(options or {})).sort
         plan = Plan(self.tenant, made, chosen, query or {}, remembered, max_columns, sort)
@@ -121,7 +129,8 @@ class Bench:
             return Watched(writer, *at_write) if at_write is not None and self.opened == 1 else writer
 
         self.finds.count = 0
-        return Attempt(plan, self.client, open_writer, self.progress, self.stop).run()
+        sizes = catalogue.sizes(self.client, self.tenant, made.sheets(chosen))
+        return Attempt(plan, self.client, sizes, open_writer, self.progress, self.stop).run()
 
     @property
     def file(self) -> bytes:
@@ -185,7 +194,7 @@ def test_a_column_first_seen_in_the_last_row_is_in_the_header(bench: Bench) -> N
     assert len(bench.table) == 2 * BATCH + 2
     assert written.records == {"products": 2 * BATCH + 1}
     assert written.seen == {"products": ("id", "sku", "late.x")}
-    assert bench.finds.count == 2
+    assert bench.finds.count == 1  # all products fit into the sample
 
 
 def test_with_the_columns_of_the_last_export_one_pass_is_enough(bench: Bench) -> None:
@@ -200,7 +209,7 @@ def test_a_new_column_is_found_before_the_file_is_committed(bench: Bench) -> Non
     written = bench.run(last=("id", "sku"), order=("id", "sku"))
     assert bench.table[0] == ["id", "sku", "new"]
     assert written.seen == {"products": ("id", "sku", "new")}
-    assert bench.finds.count == 3
+    assert bench.finds.count == 2  # after the new column, the first pass goes on to find more of them
     assert bench.left() == [bench.folder / KEY]
 
 
@@ -316,6 +325,101 @@ def test_more_columns_than_a_workbook_holds_fail_the_job(bench: Bench, monkeypat
         bench.run("excel")
     assert (fault.value.code, fault.value.transient) == ("too_many_columns", False)
     assert bench.left() == []
+
+
+# First exports
+
+
+def small_sample(monkeypatch: pytest.MonkeyPatch, batch: int = 2) -> None:
+    """Makes the sample one batch, of so many documents."""
+    monkeypatch.setattr(catalogue, "BATCH_DOCUMENTS", batch)
+    monkeypatch.setattr(sheet_reader, "SAMPLE_BYTES", 1)
+
+
+@pytest.mark.parametrize("form", ["csv", "zip", "json"])
+def test_a_first_export_reads_the_catalogue_once(bench: Bench, form: str) -> None:
+    bench.fill(plain(3 * BATCH))
+    assert bench.run(form).records == {"products": 3 * BATCH}
+    assert (bench.finds.count, bench.opened) == (1, 1)
+
+
+def test_a_workbook_without_formatting_needs_no_widths(bench: Bench) -> None:
+    bench.fill(plain(BATCH))
+    bench.run("excel", {"formatting": False})
+    assert bench.finds.count == 1
+
+
+def test_columns_of_the_whole_catalogue_are_expected_also_where_the_first_products_do_not_have_them(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    small_sample(monkeypatch)
+    bench.fill([*plain(9), {"_id": 9, "late": {"x": 1, "y": 2}}])
+    bench.run(options={"exclude_fields": ["late.y"]}, whole=("id", "sku", "late.x", "late.y"))
+    assert bench.table[0] == ["id", "sku", "late.x"]
+    assert (bench.finds.count, bench.opened) == (1, 1)
+
+
+def test_columns_of_the_whole_catalogue_that_are_gone_have_no_column(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    small_sample(monkeypatch)
+    bench.fill(plain(9))
+    bench.run(options={"exclude_fields": ["x"]}, whole=("id", "gone", "sku"))
+    assert bench.table[0] == ["id", "sku"]
+    assert (bench.finds.count, bench.opened) == (2, 2)
+
+
+def test_more_expected_columns_than_are_allowed_do_not_fail_a_file_that_needs_fewer(bench: Bench) -> None:
+    bench.fill(plain(3))
+    bench.run(options={"exclude_fields": ["x"]}, whole=("id", "sku", "a", "b"), max_columns=2)
+    assert bench.table[0] == ["id", "sku"]
+
+
+def test_too_many_columns_that_come_after_the_sample_fail_the_job(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    small_sample(monkeypatch)
+    bench.fill([*plain(4), {"_id": 4, "a": 1}, {"_id": 5, "b": 1}])
+    with pytest.raises(JobFault) as fault:
+        bench.run(max_columns=3)
+    assert fault.value.code == "too_many_columns"
+    assert bench.left() == []
+
+
+NAMES = st.sampled_from(["a", "b", "c"])
+LEAVES: st.SearchStrategy[Any] = st.one_of(st.integers(0, 9), st.just({}))
+PRODUCTS = st.lists(
+    st.dictionaries(NAMES, st.one_of(LEAVES, st.dictionaries(NAMES, LEAVES, max_size=2)), max_size=3), max_size=12
+)
+COLUMNS = st.lists(st.sampled_from(["id", "a", "b", "a.a", "a.b", "b.c", "gone"]), unique=True).map(tuple)
+FLAT = st.sampled_from([("csv", {}), ("zip", {"max_rows_per_file": 2}), ("excel", {"formatting": False})])
+FIELDS = st.sampled_from([{}, {"include_fields": ["b", "a"]}, {"exclude_fields": ["a.b", "c"]}])
+
+
+@given(products=PRODUCTS, flat=FLAT, fields=FIELDS, order=COLUMNS, whole=COLUMNS, batch=st.integers(2, 4))
+def test_the_file_is_that_of_an_export_which_reads_everything_before_it_writes(
+    client: MongoClient[Document],
+    finds: Finds,
+    products: list[Document],
+    flat: tuple[str, Document],
+    fields: Document,
+    order: tuple[str, ...],
+    whole: tuple[str, ...],
+    batch: int,
+) -> None:
+    form, options = flat[0], flat[1] | fields
+    with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as monkeypatch:
+        bench = Bench(client, Path(folder), finds, tenant="first-exports")
+        bench.products.delete_many({})
+        if products:
+            bench.fill([{"_id": number, **product} for number, product in enumerate(products)])
+        small_sample(monkeypatch, batch)
+        predicted = bench.run(form, options, order=order, whole=whole)
+        passes, file = bench.finds.count, bench.file
+        monkeypatch.setattr(Headers, "predict", lambda headers, sheet, _: headers.determine(sheet))
+        assert (bench.run(form, options, order=order), bench.file) == (predicted, file)
+    if fields.get("include_fields") is None:  # else a warning may need a query of its own
+        assert passes <= 2
 
 
 # Rows
@@ -469,6 +573,42 @@ def test_a_column_without_a_cell_is_as_wide_as_its_name(bench: Bench) -> None:
     assert bench.finds.count == 2  # one for the rows, one for the similar names in the warning
     sheet = openpyxl.load_workbook(io.BytesIO(bench.file))["products"]
     assert [sheet.column_dimensions[letter].width for letter in "AB"] == [8, 25]
+
+
+# Types
+
+
+def test_types_hold_the_values_of_all_rows(bench: Bench) -> None:
+    bench.fill([*plain(2 * BATCH), {"_id": 2 * BATCH, "sku": 5, "late": 1.5}])
+    written = bench.run("parquet")
+    assert written.types == {"products": {"id": "int64", "sku": "text", "late": "double"}}
+    table = pyarrow.parquet.read_table(io.BytesIO(bench.file))
+    assert table.num_rows == written.records["products"] == 2 * BATCH + 1
+    assert table.slice(2 * BATCH).to_pylist() == [{"id": 2 * BATCH, "sku": "5", "late": 1.5}]
+
+
+def test_a_value_that_does_not_fit_the_type_of_the_first_rows_widens_it(bench: Bench) -> None:
+    bench.fill([*({"_id": n, "price": 1, "pad": "x" * 9_000} for n in range(2_000)), {"_id": 2_000, "price": "dear"}])
+    written = bench.run("parquet")
+    assert written.types == {"products": {"id": "int64", "price": "text", "pad": "text"}}
+    assert bench.finds.count == 3  # one that stops, one to determine the types, one to write
+    assert pyarrow.parquet.read_table(io.BytesIO(bench.file))["price"].to_pylist() == ["1"] * 2_000 + ["dear"]
+
+
+@pytest.mark.parametrize(
+    ("known", "passes"),
+    [({"id": "int64", "sku": "text"}, 1), ({"id": "double", "sku": "text"}, 2), ({"id": "bool", "sku": "text"}, 3)],
+)
+def test_the_types_of_the_last_export_save_a_pass_if_they_still_fit(
+    bench: Bench, known: dict[str, str], passes: int
+) -> None:
+    bench.fill(plain(20))
+    fresh = bench.run("parquet")
+    file = bench.file
+    written = bench.run("parquet", last=("id", "sku"), types=known)
+    assert bench.finds.count == passes
+    assert bench.file == file
+    assert written == fresh
 
 
 # Progress and cancellation

@@ -15,8 +15,9 @@ async def test_the_example_exports_a_file(running: Exporter) -> None:
     await running.client.drop_database("catalogue_default")
     await running.fill("default", products(3))
     await running.jobs.delete_many({"tenant": "default"})
-    [code] = re.findall(r"```python\n(.*?)```", (ROOT / "docs/grpc.md").read_text(), re.DOTALL)
-    code = code.replace("localhost:50051", f"127.0.0.1:{running.running.rpc_port}")
+    blocks = re.findall(r"```python\n(.*?)```", (ROOT / "docs/grpc.md").read_text(), re.DOTALL)
+    code = "\n".join(blocks).replace("localhost:50051", f"127.0.0.1:{running.running.rpc_port}")
+    assert len(blocks) == 2
     assert str(running.running.rpc_port) in code
     command = [sys.executable, "-c", code]
     found = await asyncio.to_thread(
@@ -24,3 +25,4 @@ async def test_the_example_exports_a_file(running: Exporter) -> None:
     )
     assert found.returncode == 0, found.stderr
     assert found.stdout.startswith("JOB_STATE_COMPLETED {'products': 3} ")
+    assert found.stdout.splitlines()[1:] == ["True"]

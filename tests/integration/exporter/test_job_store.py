@@ -133,6 +133,45 @@ async def test_a_held_job_is_not_to_be_had(store: JobStore) -> None:
     assert await store.give_up(FAULT) is None
 
 
+async def test_the_preferred_job_is_claimed_or_else_the_oldest(store: JobStore) -> None:
+    jobs = [await store.accept(new_job(id=f"job-{number}")) for number in range(3)]
+    for preferred in (jobs[2].id, jobs[2].id, "job-9"):
+        lease = await store.claim("acme", "me", LONG, preferred)
+        assert lease is not None
+        await store.fail(lease, FAULT)
+    assert [(await store.get("acme", job.id) or job).fence for job in jobs] == [1, 1, 1]
+    assert await store.claim("other", "me", LONG, jobs[0].id) is None
+
+
+async def test_it_is_known_when_a_job_may_be_claimed(store: JobStore, database: Database) -> None:
+    job = await store.accept(new_job())
+    assert await store.seconds_until_due("job-9") is None
+    await database["jobs"].update_one({"_id": job.id}, {"$unset": {"dispatch_at": ""}})
+    assert await store.seconds_until_due(job.id) == 0
+    lease = await claimed(store, job)
+    assert 0 < (await store.seconds_until_due(job.id) or 0) <= LONG
+    await store.wait_for_retry(lease, FAULT, 2 * LONG)
+    assert LONG < (await store.seconds_until_due(job.id) or 0) <= 2 * LONG
+    await store.cancel(job.tenant, job.id)
+    assert await store.seconds_until_due(job.id) is None
+
+
+async def test_what_is_noted_about_deliveries_is_about_one_job_and_true_stays(store: JobStore) -> None:
+    job = await store.accept(new_job())
+
+    async def noted(*, has_deliveries: bool, seconds: int = 0) -> bool | None:
+        jobs = [(job.id, job.created_at + timedelta(seconds=seconds)), ("job-9", job.created_at)]
+        await store.note_deliveries(jobs, has_deliveries=has_deliveries)
+        found = await store.get(job.tenant, job.id)
+        assert found is not None
+        return found.has_deliveries
+
+    assert await noted(has_deliveries=False, seconds=1) is None
+    assert await noted(has_deliveries=False) is False
+    assert await noted(has_deliveries=True) is True
+    assert await noted(has_deliveries=False) is True
+
+
 async def test_an_expired_lease_is_taken_over_with_the_next_fence(store: JobStore) -> None:
     job = await store.accept(new_job())
     loser = await claimed(store, job, OVER)
@@ -163,10 +202,18 @@ async def test_an_expired_lease_is_still_valid_until_another_worker_claims_the_j
     assert await store.claim(job.tenant, "other", LONG) is None
 
 
+async def report_ends(store: JobStore) -> list[Job]:
+    """Take the events that are due, and confirm them."""
+    taken = await store.take_events("tests", LONG, 100)
+    await store.events_sent(taken)
+    return taken
+
+
 async def test_a_lease_is_lost_when_its_job_was_deleted_and_recreated(store: JobStore) -> None:
     job = await store.accept(new_job())
     old = await claimed(store, job)
     await store.cancel("acme", job.id)
+    await report_ends(store)
     await store.delete("acme", job.id)
     await store.accept(new_job(id=job.id))
     new = await claimed(store, job)
@@ -309,16 +356,42 @@ async def test_a_retry_starts_over_and_keeps_old_workers_out(store: JobStore, da
     assert (again.error, again.started_at, again.finished_at, again.total) == (None, None, None, None)
     kept = await document(database, job)
     assert kept["dispatch_at"] == kept["updated_at"] + timedelta(seconds=PUBLISH_SECONDS)
-    assert "event_at" not in kept
     new = await claimed(store, job)
     assert new.job.fence == 2
     assert not await completed(store, old)
 
 
-async def test_only_an_ended_job_can_be_deleted(store: JobStore) -> None:
+async def test_every_end_is_reported_also_if_the_job_was_restarted_before(store: JobStore) -> None:
+    job = await store.accept(new_job(max_attempts=1))
+    await store.fail(await claimed(store, job), FAULT)
+    [taken] = await store.take_events("tests", 0.0, 100)
+    await store.retry("acme", job.id)
+    await store.cancel("acme", job.id)
+    await store.events_sent([taken])
+    [both] = await report_ends(store)
+    assert [(end.state, end.code) for end in both.ends] == [(JobState.FAILED, FAULT.code), (JobState.CANCELLED, "")]
+    assert await report_ends(store) == []
+    await store.retry("acme", job.id)
+    await completed(store, await claimed(store, job))
+    [last] = await report_ends(store)
+    assert [(end.state, end.rows) for end in last.ends] == [(JobState.COMPLETED, 7)]
+
+
+async def test_the_end_that_an_older_version_stored_is_reported(store: JobStore, database: Database) -> None:
+    job = await store.accept(new_job(max_attempts=1))
+    await store.fail(await claimed(store, job), FAULT)
+    await database["jobs"].update_one({"_id": job.id}, {"$unset": {"ends": ""}})
+    [taken] = await report_ends(store)
+    assert [(end.state, end.code) for end in taken.ends] == [(JobState.FAILED, FAULT.code)]
+    assert await report_ends(store) == []
+
+
+async def test_only_a_job_whose_end_is_reported_can_be_deleted(store: JobStore) -> None:
     job = await store.accept(new_job())
     assert await store.delete("acme", job.id) is None
     await store.cancel("acme", job.id)
+    assert await store.delete("acme", job.id) is None
+    await report_ends(store)
     assert await store.delete("acme", job.id) is not None
     assert await store.get("acme", job.id) is None
 
@@ -403,6 +476,8 @@ async def test_only_old_ended_jobs_without_a_file_are_forgotten(store: JobStore)
     done, failed, waiting = [await store.accept(new_job()) for _ in range(3)]
     await completed(store, await claimed(store, done))
     await store.fail(await claimed(store, failed), FAULT)
+    assert await store.forget(0.0) == 0, "their ends are not reported"
+    await report_ends(store)
     assert await store.forget(LONG) == 0
     assert await eventually("one is old enough", lambda: store.forget(0.0)) == 1
     assert set(await store.by_ids([done.id, failed.id, waiting.id])) == {done.id, waiting.id}
@@ -414,6 +489,11 @@ async def test_the_age_of_the_oldest_live_job_is_known(store: JobStore, database
     hour_ago = job.created_at - timedelta(hours=1)
     await database["jobs"].update_one({"_id": job.id}, {"$set": {"created_at": hour_ago}})
     assert 3_600 <= await store.oldest_live_age() < 3_700
+    assert 3_600 <= await store.oldest_waiting_age() < 3_700
+    lease = await claimed(store, job)
+    assert (await store.oldest_live_age() > 3_600, await store.oldest_waiting_age()) == (True, 0.0)
+    await store.wait_for_retry(lease, FAULT, LONG)
+    assert await store.oldest_waiting_age() == 0.0
     await store.cancel("acme", job.id)
     assert await store.oldest_live_age() == 0.0
     # Who retries an old job does not wait since it was created: alerts and autoscaling go by this age.

@@ -18,6 +18,9 @@ from pymongo import MongoClient
 from pymongo.collection import Collection
 
 from deploy.local.servers import Mongod, free_port
+from services.chassis.process import run
+from services.exporter.app import build
+from services.exporter.settings import ExporterSettings
 from services.wire import exporter_pb2 as pb
 from services.wire import exporter_pb2_grpc
 from tests import copies
@@ -70,6 +73,7 @@ def test_a_signal_ends_it_in_order_and_every_line_of_its_log_is_json(fine: dict[
     assert {line["service"] for line in lines(log)} == {"exporter"}
 
 
+@pytest.mark.full
 def test_a_signal_ends_it_while_it_is_still_waiting_for_its_database(fine: dict[str, str], tmp_path: Path) -> None:
     log = tmp_path / "log"
     nobody = f"mongodb://127.0.0.1:{free_port()}/"
@@ -86,6 +90,7 @@ def catches_sigterm(pid: int) -> bool:
     return bool(int(mask, 16) & 1 << signal.SIGTERM - 1)
 
 
+@pytest.mark.full
 def test_a_catalogue_that_hangs_keeps_neither_the_process_nor_its_job(
     fine: dict[str, str], mongod: Mongod, tmp_path: Path
 ) -> None:
@@ -132,6 +137,7 @@ class Heartbeats:
         return len(last) == 3 and len(set(last)) == 1
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("variable", ["GRPC_PORT", "METRICS_PORT"])
 def test_a_port_that_is_taken_ends_it_with_one_clear_line(fine: dict[str, str], tmp_path: Path, variable: str) -> None:
     log = tmp_path / "log"
@@ -147,19 +153,30 @@ def test_a_port_that_is_taken_ends_it_with_one_clear_line(fine: dict[str, str], 
     assert "Traceback" not in log.read_text()
 
 
+def test_a_wrong_setting_is_named(fine: dict[str, str], tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    with process(log, **{**fine, "GRPC_PORT": "many"}) as child:
+        assert child.wait(30) == 2
+    assert log.read_text().startswith("exporter: setting GRPC_PORT: ")
+    assert "Traceback" not in log.read_text()
+
+
 @pytest.mark.parametrize(
     ("variable", "value"),
     [
-        ("GRPC_PORT", "many"),
         ("WORKER_JOBS", "-1"),
-        ("LEASE_SECONDS", "0"),
+        ("JOB_LEASE_SECONDS", "0"),
+        ("LEASE_SECONDS", "20"),
         ("LOG_LEVEL", "LOUD"),
-        ("MAX_ATTEMPTS", "0"),
+        ("JOB_MAX_ATTEMPTS", "0"),
     ],
 )
-def test_a_wrong_setting_is_named(fine: dict[str, str], tmp_path: Path, variable: str, value: str) -> None:
-    log = tmp_path / "log"
-    with process(log, **{**fine, variable: value}) as child:
-        assert child.wait(30) == 2
-    assert log.read_text().startswith(f"exporter: setting {variable}: ")
-    assert "Traceback" not in log.read_text()
+def test_each_wrong_setting_is_named(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], variable: str, value: str
+) -> None:
+    """As above, without a process for each."""
+    monkeypatch.setenv(variable, value)
+    with pytest.raises(SystemExit) as ended:
+        run("exporter", ExporterSettings, build)
+    assert ended.value.code == 2
+    assert capsys.readouterr().err.startswith(f"exporter: setting {variable}: ")

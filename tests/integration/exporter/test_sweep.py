@@ -1,9 +1,10 @@
 """Retention and cleaning: what nobody needs goes, what somebody needs stays, also while it is being written."""
 
-import asyncio
 import random
 import resource
+import uuid
 from collections.abc import Awaitable, Callable, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 
 import nats
@@ -13,7 +14,7 @@ from services.chassis.blobs.contract import BlobStore
 from services.chassis.blobs.local import LocalStore
 from services.chassis.mongo import Database
 from services.exporter.jobs.artifacts import artifact_key
-from services.exporter.jobs.dispatch import wake_up_of
+from services.exporter.jobs.dispatch import TENANT_HEADER, wake_up_of
 from services.exporter.jobs.job import Artifact, FinishedFile, Job, NewJob
 from services.exporter.jobs.store import JobStore, Lease
 from services.exporter.jobs.sweep import Sweeper
@@ -22,6 +23,8 @@ from tests.integration.exporting import DEADLINE, Exporter, eventually, exporter
 
 JOB_ID = "0b7c9c0e-5b1f-4d53-9a53-2f8b3f0a7a11"
 YEAR = 365 * 86_400.0
+AFTER_THE_TEST = datetime(9999, 1, 1, tzinfo=UTC)
+OF_AN_END = {"artifact", "finished_at", "expires_at", "records", "ends", "event_at", "event_owner"}
 NEW = NewJob(JOB_ID, "acme", "csv", "{}", "hash", max_attempts=5)
 
 
@@ -73,6 +76,12 @@ async def test_the_files_of_losers_are_swept_and_the_holders_stays(store: JobSto
     assert await kept(blobs) == {done}
 
 
+async def deleted(store: JobStore) -> None:
+    """Delete the job, after its end was reported."""
+    await store.events_sent(await store.take_events("tests", 60.0, 10))
+    assert await store.delete("acme", JOB_ID) is not None
+
+
 async def test_what_a_cancelled_or_deleted_job_left_is_swept(store: JobStore, blobs: LocalStore) -> None:
     await store.accept(NEW)
     await write(blobs, (await claimed(store)).job, commit=False)
@@ -84,7 +93,7 @@ async def test_what_a_cancelled_or_deleted_job_left_is_swept(store: JobStore, bl
     lease = await claimed(store)
     done = await write(blobs, lease.job)
     await completed(store, lease, done)
-    await store.delete("acme", JOB_ID)
+    await deleted(store)
     await sweeper.round()
     assert await kept(blobs) == set()
 
@@ -152,7 +161,7 @@ async def test_a_job_recreated_during_a_sweep_keeps_its_file(
     await store.accept(NEW)
     left = await write(blobs, (await claimed(store)).job)
     await store.cancel("acme", JOB_ID)
-    await store.delete("acme", JOB_ID)
+    await deleted(store)
     made: list[str] = []
 
     async def meanwhile() -> None:
@@ -206,11 +215,15 @@ async def test_ended_jobs_are_forgotten_when_their_history_is_over(
     clean_uri: str, nats_url: str, tmp_path: Path
 ) -> None:
     tenant = new_tenant()
-    settings = {"history_days": 0.5 / 86_400, "sweep_seconds": 0.2}
+    settings = {"job_history_days": 0.5 / 86_400, "sweep_seconds": 0.2}
     async with exporter(clean_uri, nats_url, tmp_path, **settings) as running:
         await running.fill(tenant, products(3))
         done = await running.completed(tenant)
-        job = await running.create(tenant)
+        # Running elsewhere, so that it is not completed before it is cancelled.
+        elsewhere = {"state": "running", "fence": 1, "attempt": 1, "lease_until": AFTER_THE_TEST}
+        document = {name: value for name, value in (await running.document(done)).items() if name not in OF_AN_END}
+        job = pb.Job(tenant=tenant, id=str(uuid.uuid4()))
+        await running.jobs.insert_one({**document, **elsewhere, "_id": job.id})
         await running.cancel(job)
 
         async def forgotten() -> bool:
@@ -220,6 +233,7 @@ async def test_ended_jobs_are_forgotten_when_their_history_is_over(
         assert (await running.get(done)).state == pb.JOB_STATE_COMPLETED
 
 
+@pytest.mark.full
 async def test_continuous_sweeps_remove_no_file_in_use(clean_uri: str, nats_url: str, tmp_path: Path) -> None:
     tenant, chance = new_tenant(), random.Random(7)
     client = await nats.connect(nats_url)
@@ -227,18 +241,27 @@ async def test_continuous_sweeps_remove_no_file_in_use(clean_uri: str, nats_url:
         await running.fill(tenant, products(20_000))
         jobs = [await running.create(tenant, idempotency_key=f"k{n}") for n in range(20)]
         past = {"$set": {"lease_until": jobs[0].created_at.ToDatetime()}}
-        for _ in range(100):
-            if found := await running.jobs.find_one_and_update({"state": "running", "attempt": 1}, past):
+        rounds, taken_over = 0, False
+
+        async def one_more() -> bool:
+            """One round; whether there were 100, and a job was taken over, which a worker's heartbeat may prevent."""
+            nonlocal rounds, taken_over
+            ours = {"tenant": tenant}
+            if found := await running.jobs.find_one_and_update({**ours, "state": "running", "attempt": 1}, past):
                 # It is taken over while its worker goes on, as after a pause longer than the lease.
-                await client.publish(wake_up_of(found["_id"]), b"")
+                await client.publish(wake_up_of(f"{found['_id']}-again"), b"", headers={TENANT_HEADER: tenant})
+            # Looked for in every round: jobs are also deleted.
+            taken_over = taken_over or await running.jobs.find_one({**ours, "taken_over": True}) is not None
             number = chance.randrange(len(jobs))
             job = jobs[number]
             if (await running.get(job)).state == pb.JOB_STATE_COMPLETED and chance.random() < 0.3:
                 await running.delete(job)
                 jobs[number] = await running.create(tenant, idempotency_key=f"k{number}")
-            await asyncio.sleep(0.01)
+            rounds += 1
+            return rounds >= 100 and taken_over
+
+        await eventually("a job is taken over", one_more)
         done = [await running.until(job, pb.JOB_STATE_COMPLETED) for job in jobs]
-        assert max([await running.fence(job) for job in done]) > 1
         expected = await running.keys(*done)
 
         async def only_those() -> bool:

@@ -15,7 +15,7 @@ from services.exporter.catalogue.column_store import ColumnStore
 from services.exporter.export.file_maker import FileMaker
 from services.exporter.jobs.store import JobStore, Lease
 from services.wire import exporter_pb2 as pb
-from tests.integration.exporting import Exporter, eventually, exporter, new_tenant, products, refused
+from tests.integration.exporting import DEADLINE, Exporter, eventually, exporter, new_tenant, products, refused
 
 
 class Failing:
@@ -45,7 +45,7 @@ async def test_an_unexpected_exception_in_a_call_is_internal_and_reveals_nothing
         await idle.get(job)
     assert "secret" not in problem.message
     async with refused(grpc.StatusCode.INTERNAL, "internal"):
-        await idle.stub.WatchJob(pb.WatchJobRequest(tenant=tenant, job_id=job.id), timeout=5).read()
+        await idle.stub.WatchJob(pb.WatchJobRequest(tenant=tenant, job_id=job.id), timeout=DEADLINE).read()
     assert await idle.get(job) == job
 
 
@@ -63,12 +63,13 @@ async def test_an_export_that_crashes_is_an_internal_error_and_is_retried(
 ) -> None:
     tenant = new_tenant()
     await running.fill(tenant, products(3))
-    Failing(monkeypatch, FileMaker, "make", ZeroDivisionError("ouch"))
+    failing = Failing(monkeypatch, FileMaker, "make", ZeroDivisionError("ouch"), times=100)
     job = await running.create(tenant)
     waiting = await running.until(job, pb.JOB_STATE_RETRY_WAIT)
+    failing.left = 0  # not before: a job that waits for a moment only may be missed
     assert waiting.error.code == "internal_error"
     assert "ouch" not in waiting.error.message
-    assert (await running.until(job, pb.JOB_STATE_COMPLETED)).attempt == 2
+    assert (await running.until(job, pb.JOB_STATE_COMPLETED)).attempt >= 2
 
 
 async def test_an_export_that_always_crashes_fails_after_its_attempts(
@@ -76,7 +77,7 @@ async def test_an_export_that_always_crashes_fails_after_its_attempts(
 ) -> None:
     tenant = new_tenant()
     Failing(monkeypatch, FileMaker, "make", ZeroDivisionError("ouch"), times=100)
-    async with exporter(clean_uri, nats_url, tmp_path, max_attempts=3, retry_seconds=0.05) as running:
+    async with exporter(clean_uri, nats_url, tmp_path, job_max_attempts=3, job_retry_seconds=0.05) as running:
         await running.fill(tenant, products(3))
         failed = await running.until(await running.create(tenant), pb.JOB_STATE_FAILED)
     assert (failed.attempt, failed.error.code) == (3, "internal_error")
@@ -113,9 +114,9 @@ async def test_a_job_that_is_claimed_during_a_shutdown_is_given_back(
     claiming, leaving = asyncio.Event(), asyncio.Event()
     original_claim, original_shut_down = JobStore.claim, LeasedWork.shut_down
 
-    async def slow(self: JobStore, job_id: str, owner: str, lease: float) -> Lease | None:
+    async def slow(self: JobStore, tenant: str, owner: str, lease: float, preferred: str = "") -> Lease | None:
         claiming.set()
-        taken = await original_claim(self, job_id, owner, lease)
+        taken = await original_claim(self, tenant, owner, lease, preferred)
         await leaving.wait()
         return taken
 
@@ -125,7 +126,7 @@ async def test_a_job_that_is_claimed_during_a_shutdown_is_given_back(
 
     monkeypatch.setattr(JobStore, "claim", slow)
     monkeypatch.setattr(LeasedWork, "shut_down", shut_down)
-    async with exporter(clean_uri, nats_url, tmp_path, lease_seconds=60.0) as running:
+    async with exporter(clean_uri, nats_url, tmp_path, job_lease_seconds=60.0) as running:
         await running.fill(tenant, products(50_000))
         job = await running.create(tenant)
         await asyncio.wait_for(claiming.wait(), 10)

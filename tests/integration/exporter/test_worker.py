@@ -5,7 +5,9 @@ import csv
 import hashlib
 import io
 import itertools
+import threading
 import time
+import uuid
 from pathlib import Path
 
 import grpc
@@ -16,12 +18,13 @@ from nats.js.api import AckPolicy, ConsumerInfo, RetentionPolicy
 
 from deploy.local.servers import Mongod, NatsServer, free_port
 from services.exporter import app
-from services.exporter.formats import formats
+from services.exporter.export import worker
+from services.exporter.export.attempt import Attempt, Written
 from services.exporter.jobs.dispatch import wake_up_of
 from services.exporter.jobs.store import JobStore, Lease
 from services.wire import events_pb2
 from services.wire import exporter_pb2 as pb
-from tests.integration.exporting import Exporter, eventually, exporter, new_tenant, products, refused
+from tests.integration.exporting import DEADLINE, Exporter, eventually, exporter, new_tenant, products, refused
 
 
 async def check(running: Exporter, job: pb.Job, rows: int) -> None:
@@ -84,7 +87,7 @@ async def test_the_consumer_is_updated_when_the_lease_changes(clean_uri: str, na
     client = await nats.connect(nats_url)
 
     for lease in (7.0, 11.0):
-        async with exporter(clean_uri, nats_url, tmp_path, lease_seconds=lease):
+        async with exporter(clean_uri, nats_url, tmp_path, job_lease_seconds=lease):
 
             async def updated(expected: float = lease) -> bool:
                 found = await consumer(client)
@@ -173,6 +176,7 @@ async def test_jobs_accepted_while_nats_is_down_complete_when_it_is_back(clean_u
             await asyncio.to_thread(server.stop)
 
 
+@pytest.mark.full
 async def test_concurrent_exports_keep_their_leases_and_do_not_block_the_event_loop(running: Exporter) -> None:
     tenant = new_tenant()
     await running.fill_large(tenant, 150_000)
@@ -186,7 +190,7 @@ async def test_concurrent_exports_keep_their_leases_and_do_not_block_the_event_l
 
     watching = asyncio.create_task(watch_the_loop())
     started = time.monotonic()
-    jobs = [await running.create(tenant, form) for form in formats()]
+    jobs = [await running.create(tenant, form) for form in ("csv", "excel", "json", "zip")]  # as many as slots
     done = [await running.until(job, pb.JOB_STATE_COMPLETED, within=90) for job in jobs]
     took = time.monotonic() - started
     watching.cancel()
@@ -209,26 +213,65 @@ async def test_no_more_jobs_than_slots_run_concurrently(clean_uri: str, nats_url
     assert {job.attempt for job in done} == {1}
 
 
+async def test_four_small_exports_share_a_slot(
+    clean_uri: str, nats_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tenant, together, run = new_tenant(), threading.Barrier(4), Attempt.run
+
+    def once_four_run(attempt: Attempt) -> Written:
+        together.wait(DEADLINE)
+        return run(attempt)
+
+    monkeypatch.setattr(Attempt, "run", once_four_run)
+    async with exporter(clean_uri, nats_url, tmp_path, worker_jobs=1) as running:
+        await running.fill(tenant, products(10))
+        jobs = [await running.create(tenant) for _ in range(8)]
+        for job in jobs:
+            assert (await running.until(job, pb.JOB_STATE_COMPLETED)).attempt == 1
+
+
+async def test_without_nats_a_backlog_is_worked_off_without_pauses(
+    clean_uri: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tenant, nowhere = new_tenant(), f"nats://127.0.0.1:{free_port()}"
+    async with exporter(clean_uri, nowhere, tmp_path, worker_jobs=0) as accepting:
+        await accepting.fill(tenant, products(10))
+        jobs = [await accepting.create(tenant) for _ in range(12)]
+    monkeypatch.setattr(worker, "POLL_IDLE", 3_600.0)
+    monkeypatch.setattr(worker, "POLL_SECONDS", 3_600.0)  # after the first poll, only its own success leads to others
+    async with exporter(clean_uri, nowhere, tmp_path, worker_jobs=1) as running:
+        for job in jobs:
+            await running.until(job, pb.JOB_STATE_COMPLETED)
+
+
 async def test_too_many_live_jobs_are_refused_with_a_retry_delay(clean_uri: str, nats_url: str, tmp_path: Path) -> None:
     tenant = new_tenant()
     async with exporter(clean_uri, nats_url, tmp_path, worker_jobs=0, max_live_jobs=2) as running:
         await running.fill(tenant, products(1))
         first = await running.create(tenant, idempotency_key="k")
-        second = await running.create(tenant)
+        chosen = str(uuid.uuid4())
+        second = await running.create(tenant, job_id=chosen)
         async with refused(grpc.StatusCode.RESOURCE_EXHAUSTED, "too_many_jobs") as problem:
             await running.create(tenant)
         assert problem.retry_after == 30.0
         assert await running.create(tenant, idempotency_key="k") == first  # a repeat is no further job
+        assert await running.create(tenant, job_id=chosen) == second
         await running.cancel(second)
         await running.create(tenant)
         async with refused(grpc.StatusCode.RESOURCE_EXHAUSTED, "too_many_jobs"):
             await running.retry(second)
 
 
+async def large_tenant(running: Exporter) -> str:
+    """A tenant with 400,000 products, whose Excel export takes seconds. All tests share its catalogue."""
+    if "products" not in await running.client["catalogue_large"].list_collection_names():
+        await running.fill_large("large", 400_000)
+    running.watch("large")
+    return "large"
+
+
 async def test_a_cancelled_export_stops_within_seconds(running: Exporter) -> None:
-    tenant = new_tenant()
-    await running.fill_large(tenant, 400_000)
-    job = await running.create(tenant, "excel")
+    job = await running.create(await large_tenant(running), "excel")
     await reading(running, job)
     assert running.files() != []
     await running.cancel(job)
@@ -242,9 +285,7 @@ async def test_a_cancelled_export_stops_within_seconds(running: Exporter) -> Non
 
 
 async def test_a_worker_that_lost_its_lease_stops_and_does_not_change_the_job(running: Exporter) -> None:
-    tenant = new_tenant()
-    await running.fill_large(tenant, 400_000)
-    job = await running.create(tenant, "excel")
+    job = await running.create(await large_tenant(running), "excel")
     await reading(running, job)
     taken_over = {"fence": 7, "lease_owner": "another worker"}
     await running.jobs.update_one({"_id": job.id}, {"$set": taken_over})
@@ -288,8 +329,8 @@ async def test_two_exporters_share_the_jobs(
     owners: set[str] = set()
     claim = JobStore.claim
 
-    async def noted(store: JobStore, of: str, owner: str, lease: float) -> Lease | None:
-        claimed = await claim(store, of, owner, lease)
+    async def noted(store: JobStore, of: str, owner: str, lease: float, preferred: str = "") -> Lease | None:
+        claimed = await claim(store, of, owner, lease, preferred)
         if claimed is not None:
             owners.add(owner)
         return claimed
@@ -349,13 +390,14 @@ async def test_an_unavailable_catalogue_is_an_error_of_the_job_and_is_retried(
         await asyncio.to_thread(catalogue.stop)
 
 
+@pytest.mark.full
 @pytest.mark.usefixtures("short_catalogue_timeout")
 async def test_a_job_whose_catalogue_stays_unavailable_fails_after_its_attempts(
     clean_uri: str, nats_url: str, tmp_path: Path
 ) -> None:
     nobody = f"mongodb://127.0.0.1:{free_port()}/"
     tenant = new_tenant()
-    async with exporter(clean_uri, nats_url, tmp_path, worker_jobs=0, max_attempts=2) as accepting:
+    async with exporter(clean_uri, nats_url, tmp_path, worker_jobs=0, job_max_attempts=2) as accepting:
         await accepting.fill(tenant, products(10))
         job = await accepting.create(tenant)
     async with exporter(clean_uri, nats_url, tmp_path, catalogue_uri=nobody) as running:

@@ -11,6 +11,7 @@ from typing import Any
 from pymongo import MongoClient
 
 from services.exporter.catalogue.column_store import RememberedColumns
+from services.exporter.catalogue.snapshot import sizes
 from services.exporter.export.attempt import Attempt, Progress
 from services.exporter.export.plan import Plan
 from services.exporter.formats import csv as csv_format
@@ -51,7 +52,7 @@ def exported(client: MongoClient[Document], tenant: str, name: str, **options: A
         remembered={"products": RememberedColumns()},
         max_columns=1000,
     )
-    Attempt(plan, client, lambda: written, Progress(), threading.Event()).run()
+    Attempt(plan, client, sizes(client, tenant, ["products"]), lambda: written, Progress(), threading.Event()).run()
     return written.content
 
 

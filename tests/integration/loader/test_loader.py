@@ -92,6 +92,7 @@ def test_only_the_cells_edited_in_a_spreadsheet_change(
     assert [type(products(client)[0]["price"]), list(products(client)[0])] == [float, list(SHOP[0])]
 
 
+@pytest.mark.full
 def test_a_json_record_changes_what_it_names_and_keeps_types_json_does_not_have(
     client: MongoClient[Document], mongo_uri: str, tmp_path: Path
 ) -> None:
@@ -118,6 +119,7 @@ def test_a_catalogue_without_ids_is_loaded_by_sku_and_a_second_run_changes_nothi
     assert "sku_1" in client[f"catalogue_{TENANT}"]["products"].index_information()
 
 
+@pytest.mark.full
 def test_two_records_of_one_product_are_applied_one_after_the_other(
     client: MongoClient[Document], mongo_uri: str, tmp_path: Path
 ) -> None:
@@ -128,6 +130,7 @@ def test_two_records_of_one_product_are_applied_one_after_the_other(
     assert (product["x"], product["y"]) == (3, 2)
 
 
+@pytest.mark.full
 def test_suppliers_are_a_collection_of_their_own(client: MongoClient[Document], mongo_uri: str, tmp_path: Path) -> None:
     file = tmp_path / "suppliers.csv"
     file.write_text("id,name\nS1,Acme\n")
@@ -136,6 +139,7 @@ def test_suppliers_are_a_collection_of_their_own(client: MongoClient[Document], 
     assert products(client) == []
 
 
+@pytest.mark.full
 def test_bad_json_lines_are_named_and_the_rest_is_loaded(
     client: MongoClient[Document], mongo_uri: str, tmp_path: Path
 ) -> None:
@@ -185,6 +189,7 @@ def test_bad_rows_are_named_and_the_rest_is_loaded(
     assert products(client) == [SHOP[0], {**SHOP[1], "price": 12.0}]
 
 
+@pytest.mark.full
 def test_a_dry_run_lists_the_changes_by_product_and_writes_nothing(
     client: MongoClient[Document], mongo_uri: str, tmp_path: Path
 ) -> None:
@@ -212,6 +217,7 @@ def test_a_dry_run_lists_the_changes_by_product_and_writes_nothing(
     assert client[f"catalogue_{TENANT}"]["products"].index_information() == indexes
 
 
+@pytest.mark.full
 def test_bad_lines_of_the_same_kind_are_listed_twenty_times_and_then_counted(
     client: MongoClient[Document], mongo_uri: str, tmp_path: Path
 ) -> None:
@@ -257,6 +263,7 @@ def test_a_workbook_is_loaded_by_the_names_of_its_sheets(
     assert other == SHOP[1] | {"at": datetime(2026, 3, 15, 9, 0, 0, 500000), "new": False}
 
 
+@pytest.mark.full
 def test_a_sku_of_several_products_is_refused(client: MongoClient[Document], mongo_uri: str, tmp_path: Path) -> None:
     client[f"catalogue_{TENANT}"]["products"].insert_many([{"_id": 1, "sku": "A"}, {"_id": 2, "sku": "A"}])
     file = tmp_path / "a.jsonl"
@@ -266,6 +273,7 @@ def test_a_sku_of_several_products_is_refused(client: MongoClient[Document], mon
     assert products(client) == [{"_id": 1, "sku": "A"}, {"_id": 2, "sku": "A", "x": 1}]
 
 
+@pytest.mark.full
 def test_a_product_with_a_field_called_id_is_found_by_either_id(
     client: MongoClient[Document], mongo_uri: str, tmp_path: Path
 ) -> None:
@@ -300,6 +308,7 @@ def test_a_file_that_cannot_be_loaded_is_refused_before_anything_changes(
     assert products(client) == []
 
 
+@pytest.mark.full
 def test_a_wrong_command_has_a_clear_message(mongo_uri: str, tmp_path: Path) -> None:
     missing = run(mongo_uri, tmp_path / "none.csv", TENANT)
     assert (missing.returncode, "No such file" in missing.stderr) == (2, True)
@@ -311,6 +320,7 @@ def test_a_wrong_command_has_a_clear_message(mongo_uri: str, tmp_path: Path) -> 
     assert (tenant.returncode, "must have 1 to 38 characters" in tenant.stderr) == (2, True)
 
 
+@pytest.mark.full
 def test_without_an_address_the_message_says_what_to_do(tmp_path: Path) -> None:
     file = tmp_path / "a.jsonl"
     file.write_text('{"sku": "A"}')
@@ -323,6 +333,7 @@ def test_without_a_local_stack_the_message_says_what_to_run(tmp_path: Path) -> N
     assert "`make up`" in failure(local_command(file, TENANT), tmp_path)
 
 
+@pytest.mark.full
 def test_make_load_finds_the_mongodb_of_the_running_stack(
     client: MongoClient[Document], mongo_uri: str, tmp_path: Path
 ) -> None:
@@ -346,6 +357,7 @@ def failure(arguments: list[str], folder: Path) -> str:
     return done.stderr
 
 
+@pytest.mark.full
 def test_a_mongodb_that_does_not_answer_has_a_clear_message(tmp_path: Path) -> None:
     file = tmp_path / "a.jsonl"
     file.write_text('{"sku": "A"}')
@@ -354,6 +366,7 @@ def test_a_mongodb_that_does_not_answer_has_a_clear_message(tmp_path: Path) -> N
     assert (done.returncode, "MongoDB does not answer" in done.stderr) == (2, True)
 
 
+@pytest.mark.full
 def test_an_interrupted_load_says_what_it_loaded_and_can_be_repeated(
     client: MongoClient[Document], mongo_uri: str, tmp_path: Path
 ) -> None:

@@ -121,6 +121,7 @@ def check(client: MongoClient[Document], folder: Path, products: list[Document],
     assert (refused, outcome.unchanged) == ([], len(products))
 
 
+@pytest.mark.full
 @pytest.mark.parametrize(("name", "options"), JSON)
 @examples
 @given(products=catalogues().filter(bool))
@@ -130,6 +131,7 @@ def test_json_that_is_loaded_elsewhere_is_exported_as_the_same_bytes(
     check(client, folder, products, name, options)
 
 
+@pytest.mark.full
 @pytest.mark.parametrize(("name", "options"), CSV)
 @examples
 @given(products=catalogues().filter(bool))

@@ -18,9 +18,8 @@ from pymongo import MongoClient
 
 from deploy.local.demo.checks.readback import differences
 from deploy.local.demo.checks.readers import Unreadable
-from deploy.local.demo.exports import EXPORTS, Exported
+from deploy.local.demo.exports import EXPORTS, Download, Exported
 from deploy.local.demo.products.catalogue import Catalogue, made
-from deploy.local.demo.rest import Download
 from tests.integration.local.local_commands import Command, children, is_alive, ran
 from tests.system import eventually
 
@@ -43,7 +42,7 @@ def catalogue() -> Catalogue:
     return made(300, 5)
 
 
-def test_it_makes_four_files_a_table_and_leaves_nothing_else(output: Path) -> None:
+def test_it_makes_six_files_a_table_and_leaves_nothing_else(output: Path) -> None:
     assert sorted(file.name for file in output.iterdir()) == sorted([*FILES.values(), "stdout"])
     assert list((output.parent / "local").iterdir()) == []
     printed = (output / "stdout").read_text()
@@ -80,7 +79,9 @@ def test_it_takes_given_servers_replaces_its_tenant_and_leaves_no_key(
         assert client["catalogue_demo"]["products"].count_documents({}) == 10
         keys = list(client["gateway"]["keys"].find({"tenant": "demo"}))
         assert client["exporter"]["jobs"].count_documents({"tenant": "demo"}) == 0
-        assert client["delivery"]["deliveries"].count_documents({"tenant": "demo", "state": "delivered"}) == 8
+        assert client["delivery"]["deliveries"].count_documents({"tenant": "demo", "state": "delivered"}) == 2 * len(
+            EXPORTS
+        )
         assert client["delivery"]["platforms"].count_documents({"tenant": "demo"}) == 0
     [key] = keys
     assert key["revoked_at"]

@@ -122,6 +122,7 @@ async def door(
         exporter_address=f"127.0.0.1:{exporter.running.rpc_port}",
         delivery_address=f"127.0.0.1:{deliverer.running.rpc_port}",
         gateway_port=0,
+        metrics_port=0,
         signing_key=SecretStr("a signing key for tests, not a secret"),
     )
     secret = new_secret()

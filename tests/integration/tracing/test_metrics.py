@@ -86,7 +86,7 @@ async def test_jobs_are_counted_from_an_index(store: JobStore, database: Databas
         await store.accept(new_job())
     await database.command("profile", 2)
     try:
-        assert await store.live_counts() == {JobState.ACCEPTED: 5}
+        assert await store.live_counts() == {("acme", JobState.ACCEPTED): 5}
         [looked] = [seen async for seen in database["system.profile"].find({"command.aggregate": "jobs"})]
     finally:
         await database.command("profile", 0)
@@ -121,7 +121,7 @@ async def test_claims_of_deliveries_are_first_claims_retries_or_takeovers(databa
 async def test_a_failed_job_is_counted_by_its_code(clean_uri: str, nats_url: str, tmp_path: Path) -> None:
     labels = {"format": "csv", "code": "artifact_store_unavailable"}
     before = value("exporter_failures_total", **labels)
-    async with exporter(clean_uri, nats_url, tmp_path, max_attempts=2) as running:
+    async with exporter(clean_uri, nats_url, tmp_path, job_max_attempts=2) as running:
         tenant = new_tenant()
         await running.fill(tenant, products(3))
         shutil.rmtree(running.folder)
@@ -156,6 +156,7 @@ async def test_an_export_that_fails_after_its_job_was_cancelled_counts_as_fenced
     assert (await running.get(job)).state == pb.JOB_STATE_CANCELLED
 
 
+@pytest.mark.full
 async def test_a_delivery_that_fails_after_its_lease_was_lost_counts_as_fenced(
     open_shop: OpenShop, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -29,7 +29,7 @@ from tests.integration.tracing.spans import CALLER, TRACE, TRACEPARENT, Door, Se
 POST = "POST /api/v1/exports/{format}/products"
 CREATE = "catalog.exports.v1.ExporterService/CreateJob"
 ROWS = 40
-PATIENT = {"lease_seconds": 30.0, "dispatch_seconds": 60.0}
+PATIENT = {"job_lease_seconds": 30.0, "dispatch_seconds": 60.0}
 """A slow machine must not be taken for a silent worker or a lost message: either makes spans of its own."""
 
 
@@ -65,7 +65,11 @@ class Way:
         asked = {"nats_url": self.nats_url, **PATIENT, **(exporting or {})}
         running = await enter(exporter(self.mongo_uri, folder=self.folder, **asked))
         await running.fill(self.tenant, products(ROWS))
-        asked = {"nats_url": self.nats_url, "lease_seconds": PATIENT["lease_seconds"], **(delivering or {})}
+        asked = {
+            "nats_url": self.nats_url,
+            "delivery_lease_seconds": PATIENT["job_lease_seconds"],
+            **(delivering or {}),
+        }
         delivery = await enter(deliverer(self.mongo_uri, exporter=running, **asked))
         await delivery.create(self.tenant, self.rig.config())
         return await enter(door(self.mongo_uri, self.tenant, running.folder, running, delivery)), running, delivery
@@ -255,7 +259,7 @@ async def test_attempts_that_fail_are_spans_of_the_same_trace(way: Way, spans: S
 
 
 async def test_a_job_that_is_started_again_goes_on_in_its_trace(way: Way, spans: Spans) -> None:
-    client, exporting, _ = await way.open(exporting={"max_attempts": 1})
+    client, exporting, _ = await way.open(exporting={"job_max_attempts": 1})
     aside = exporting.folder.with_name("aside")
     shutil.move(exporting.folder, aside)
     job = await client.call("POST", "/exports/csv/products", {})
@@ -299,7 +303,7 @@ async def test_a_run_that_somebody_asks_for_is_in_the_trace_of_that_request(
 
 async def test_refusals_are_no_errors_of_a_service_and_probes_have_no_spans(way: Way, spans: Spans) -> None:
     client, _, _ = await way.open()
-    for path in ("/readyz", "/healthz", "/metrics"):
+    for path in ("/readyz", "/healthz"):
         assert (await _status(client.rest.url + path, client)) == 200
     assert [span for span in spans.all() if span.trace == TRACE] == []
     assert (await _status("/exports/jobs/5d1f2a5e-0000-4000-8000-000000000000", client)) == 404

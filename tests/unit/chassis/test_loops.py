@@ -5,7 +5,7 @@ from contextlib import suppress
 
 import pytest
 
-from services.chassis.loops import MAX_PAUSE, for_each, pause_after, repeat, running
+from services.chassis.loops import MAX_PAUSE, for_each, pause_after, pause_between, repeat, running
 
 
 @pytest.mark.parametrize(("failures", "expected"), [(0, 0.5), (1, 1.0), (2, 2.0), (4, 8.0), (5, MAX_PAUSE)])
@@ -19,6 +19,28 @@ def test_pauses_do_not_overflow_in_an_outage_of_days() -> None:
 
 def test_a_long_pause_is_not_shortened_by_failures() -> None:
     assert pause_after(3, 60.0) == 60.0
+
+
+def test_polls_that_find_nothing_become_rarer_until_one_finds_something() -> None:
+    pauses = [0.5]
+    for found in (False, False, False, False, True, False):
+        pauses.append(pause_between(pauses[-1], 0.5, 2.0, found=found))
+    assert pauses == [0.5, 0.75, 1.125, 1.6875, 2.0, 0.5, 0.75]
+
+
+async def test_an_idle_loop_can_be_woken() -> None:
+    rounds, wake = 0, asyncio.Event()
+
+    async def step() -> int:
+        nonlocal rounds
+        rounds += 1
+        return 0
+
+    async with running(repeat("test", 0.001, step, idle=3_600.0, wake=wake)):
+        async with asyncio.timeout(30):
+            while rounds < 40:  # without being woken, the last of these pauses would take hours
+                wake.set()
+                await asyncio.sleep(0.002)
 
 
 async def test_a_loop_outlives_an_error() -> None:

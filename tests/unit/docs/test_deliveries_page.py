@@ -39,13 +39,17 @@ def test_every_code_that_does_not_belong_to_a_destination_is_in_the_table() -> N
 def test_every_setting_and_every_metric_it_names_exists() -> None:
     settings = {name.upper() for name in DeliverySettings.model_fields}
     named = set(re.findall(r"`([A-Z]+_[A-Z_]+)\b", PAGE))
-    assert {"MASTER_KEYS", "EGRESS_ALLOW", "MAX_ATTEMPTS"} <= named <= settings
+    assert {"MASTER_KEYS", "EGRESS_ALLOW", "DELIVERY_MAX_ATTEMPTS"} <= named <= settings
     assert len(table("metric")) == 6
     assert table("metric") <= set(metrics())
 
 
 def test_its_numbers_are_the_defaults() -> None:
     defaults = DeliverySettings.model_construct()
-    assert (defaults.delivery_slots, defaults.platform_slots, defaults.history_days) == (8, 2, 90)
-    assert (defaults.retry_seconds, defaults.max_retry_seconds, defaults.max_attempts) == (5, 3600, 12)
-    assert (defaults.lease_seconds, defaults.reconcile_seconds) == (30, 60)
+    assert (defaults.delivery_slots, defaults.platform_slots, defaults.delivery_history_days) == (8, 2, 90)
+    assert (defaults.delivery_retry_seconds, defaults.max_retry_seconds, defaults.delivery_max_attempts) == (
+        5,
+        3600,
+        12,
+    )
+    assert (defaults.delivery_lease_seconds, defaults.reconcile_seconds) == (30, 60)

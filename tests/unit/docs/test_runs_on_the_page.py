@@ -2,8 +2,8 @@
 
 import re
 
-from services.scheduler.runs import submit, tick
-from services.scheduler.schedules.schedule import RunState
+from services.scheduler.runs import submit
+from services.scheduler.schedules.schedule import MISSED, RunState
 from services.scheduler.settings import SchedulerSettings
 from tests.system import ROOT
 from tests.unit.monitoring.metrics_in_code import metrics
@@ -21,7 +21,7 @@ def table(heading: str) -> set[str]:
 
 def test_every_state_and_every_reason_is_in_its_table() -> None:
     assert table("`status`") == {state.value for state in RunState}
-    reasons = {tick.MISSED, submit.OVERLAP, submit.QUEUE_FULL, submit.PAUSED, submit.DELETED}
+    reasons = {MISSED, submit.OVERLAP, submit.QUEUE_FULL, submit.PAUSED, submit.DELETED}
     assert table("`reason` of a skipped run") == reasons
 
 
@@ -31,9 +31,9 @@ def test_every_metric_is_in_the_table() -> None:
 
 def test_every_setting_it_names_exists_with_the_default_it_says() -> None:
     named = dict(re.findall(r"`([A-Z]+_[A-Z_]+)` \((\d+)\)", PAGE))
-    assert set(named) == {"GRACE_SECONDS", "FOLLOW_SECONDS", "RETRY_SECONDS", "MAX_SCHEDULES"}
+    assert set(named) == {"GRACE_SECONDS", "FOLLOW_SECONDS", "RUN_RETRY_SECONDS", "MAX_SCHEDULES"}
     defaults = SchedulerSettings.model_construct()
     assert {name: float(value) for name, value in named.items()} == {
         name: float(getattr(defaults, name.lower())) for name in named
     }
-    assert (defaults.history_days, defaults.tick_seconds) == (90, 0.5)
+    assert (defaults.run_history_days, defaults.tick_seconds) == (90, 0.5)

@@ -4,7 +4,15 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from tests.unit.k8s import custom_rules, environment_rules, network_rules, pod_rules, shutdown_rules, wiring_rules
+from tests.unit.k8s import (
+    custom_rules,
+    environment_rules,
+    network_rules,
+    pod_rules,
+    rights_rules,
+    shutdown_rules,
+    wiring_rules,
+)
 from tests.unit.k8s.manifests import Manifest
 
 Rule = Callable[[Sequence[Manifest]], Iterable[str]]
@@ -79,6 +87,16 @@ PODS = (
     container(pod_rules.bounded, "resources", "limits", "memory"),
     container(pod_rules.bounded, "resources", "requests", "cpu"),
     container(pod_rules.bounded, "resources"),
+    container(pod_rules.bounded, "resources", "limits", "ephemeral-storage"),
+    Breakage(pod_rules.labelled, "base", "Deployment", "exporter", ("metadata", "labels", pod_rules.VERSION), "0.0.9"),
+    Breakage(pod_rules.labelled, "local", "Deployment", "mongodb", ("metadata", "labels", pod_rules.VERSION)),
+    spec(
+        pod_rules.preferred_to_other_pods,
+        "priority",
+        "Deployment",
+        "exporter",
+        *("template", "spec", "priorityClassName"),
+    ),
     pod(pod_rules.bounded, "volumes", 0, "emptyDir", to={"medium": "Memory"}),
     container(pod_rules.probed, "readinessProbe"),
     container(pod_rules.probed, "startupProbe", "grpc", "port", to=50099),
@@ -99,9 +117,10 @@ ENVIRONMENT = (
     Breakage(environment_rules.with_known_variables, "base", "ConfigMap", "settings", ("data", "LOG_LEVLE"), "INFO"),
     pod(environment_rules.with_known_variables, "enableServiceLinks"),
     container(environment_rules.with_valid_settings, "env", 5, "value", to="65"),
-    container(environment_rules.with_valid_settings, "env", 7, name="gateway"),
+    container(environment_rules.with_valid_settings, "env", 9, name="gateway"),
     Breakage(environment_rules.with_valid_settings, "base", "ConfigMap", "settings", ("data", "LOG_LEVEL"), "LOUD"),
     container(environment_rules.with_existing_references, "env", 6, "valueFrom", "secretKeyRef", "key", to="MONGO"),
+    container(environment_rules.rolled_by_changes, "envFrom", 0, "configMapRef", "name", to="settings"),
     container(environment_rules.with_existing_references, "envFrom", 0, "configMapRef", "name", to="setings"),
     spec(
         environment_rules.with_existing_references,
@@ -113,7 +132,7 @@ ENVIRONMENT = (
     ),
     container(environment_rules.without_plain_secrets, "env", 6, to={"name": "MONGODB_URI", "value": "mongodb://m"}),
     container(
-        environment_rules.without_plain_secrets, "env", 7, to={"name": "SIGNING_KEY", "value": "0" * 32}, name="gateway"
+        environment_rules.without_plain_secrets, "env", 9, to={"name": "SIGNING_KEY", "value": "0" * 32}, name="gateway"
     ),
     Breakage(
         environment_rules.without_plain_secrets, "base", "ConfigMap", "settings", ("data", "NATS_URL"), "nats://nats"
@@ -174,8 +193,22 @@ WIRING = (
     spec(wiring_rules.with_service_ports, "base", "Service", "exporter", "ports", 0, "port", to=50052),
     spec(wiring_rules.with_service_ports, "base", "Service", "exporter", "ports", 0, "targetPort", to="rpc"),
     spec(wiring_rules.with_service_ports, "base", "Service", "exporter", "clusterIP"),
-    container(wiring_rules.with_grpc_addresses, "env", 3, "value", to="dns:///exporter:50052", name="gateway"),
-    container(wiring_rules.with_grpc_addresses, "env", 3, "value", to="exporter:50051", name="gateway"),
+    Breakage(
+        wiring_rules.with_grpc_addresses,
+        "base",
+        "ConfigMap",
+        "addresses",
+        ("data", "EXPORTER_ADDRESS"),
+        "dns:///exporter:50052",
+    ),
+    Breakage(
+        wiring_rules.with_grpc_addresses,
+        "base",
+        "ConfigMap",
+        "addresses",
+        ("data", "EXPORTER_ADDRESS"),
+        "exporter:50051",
+    ),
     spec(wiring_rules.with_grpc_addresses, "base", "Service", "delivery", "ports", 0, "name", to="http"),
     spec(
         wiring_rules.updated_without_downtime,
@@ -266,6 +299,16 @@ CUSTOM = (
     ),
     spec(custom_rules.scraped, "monitoring", "ServiceMonitor", "catalog-exports", "endpoints", 0),
     Breakage(custom_rules.scraped, "monitoring", "Service", "scheduler", ("metadata", "labels"), {}),
+    spec(custom_rules.scraped, "production", "Service", "mongodb-exporter", "ports", 1, to={"name": "metrics"}),
+    spec(custom_rules.scraped_by_member, "mongodb-exporter", "StatefulSet", "mongodb", "replicas", to=5),
+    spec(
+        custom_rules.scraped_by_member,
+        "mongodb-exporter",
+        "ServiceMonitor",
+        "mongodb-exporter",
+        *("endpoints", 1, "relabelings"),
+        to=[],
+    ),
 )
 
 POLICIES = ("network-policy", "NetworkPolicy")
@@ -291,4 +334,23 @@ NETWORK = (
     spec(network_rules.reachable_from_outside, *POLICIES, "names", "egress", 0, "ports", 1),
 )
 
-BREAKAGES = (*PODS, *ENVIRONMENT, *WIRING, *SHUTDOWN, *CUSTOM, *NETWORK)
+COST = "pod-deletion-cost"
+POLICY = ("ValidatingAdmissionPolicyBinding", "exporter-worker.catalog-exports")
+RIGHTS = (
+    Breakage(rights_rules.with_few_rights, COST, "Role", "exporter-worker", ("rules", 0, "verbs", 1), "delete"),
+    Breakage(rights_rules.with_few_rights, COST, "Role", "exporter-worker", ("rules", 0, "resources", 0), "*"),
+    Breakage(rights_rules.with_few_rights, COST, "Role", "exporter-worker", ("kind",), "ClusterRole"),
+    Breakage(rights_rules.with_few_rights, COST, "RoleBinding", "exporter-worker", ("subjects", 0, "name"), "default"),
+    spec(rights_rules.with_tokens_that_are_limited, COST, *POLICY, "validationActions", 0, to="Audit"),
+    spec(rights_rules.with_tokens_that_are_limited, COST, *POLICY, "policyName", to="other"),
+    Breakage(rights_rules.with_tokens_that_are_limited, COST, "Role", "exporter-worker", ("kind",), "ClusterRole"),
+    Breakage(
+        rights_rules.with_tokens_that_are_limited,
+        COST,
+        "Deployment",
+        "exporter-worker",
+        (*POD, "volumes", 1, "projected", "sources", 0),
+    ),
+)
+
+BREAKAGES = (*PODS, *ENVIRONMENT, *WIRING, *SHUTDOWN, *CUSTOM, *NETWORK, *RIGHTS)

@@ -1,7 +1,8 @@
 """Rules for custom resources, for which kubernetes-validate has no schema. Their fields are from these sources:
 
 KEDA v2.20 (apis/keda/v1alpha1/scaledobject_types.go, pkg/scalers/nats_jetstream_scaler.go and metrics_api_scaler.go),
-cert-manager v1 (pkg/apis/certmanager/v1/types_certificate.go), Prometheus operator v1 (pkg/apis/monitoring/v1).
+cert-manager v1 (pkg/apis/certmanager/v1/types_certificate.go), Prometheus operator v1 (pkg/apis/monitoring/v1),
+External Secrets v1 (apis/externalsecrets/v1/externalsecret_types.go).
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -11,7 +12,7 @@ from urllib.parse import urlsplit
 from services.exporter.export import worker
 from services.exporter.jobs import sweep
 from services.exporter.jobs.dispatch import EXPORTS
-from tests.unit.k8s.manifests import Manifest, names, of_kind
+from tests.unit.k8s.manifests import Manifest, names, of_kind, services_pods
 
 FIELDS: dict[str, tuple[str, set[str], set[str]]] = {
     # kind: version, required fields, optional fields
@@ -35,6 +36,7 @@ FIELDS: dict[str, tuple[str, set[str], set[str]]] = {
             "additionalOutputFormats",
         },
     ),
+    "ExternalSecret": ("external-secrets.io/v1", {"secretStoreRef", "target", "dataFrom"}, {"refreshInterval"}),
     "ServiceMonitor": ("monitoring.coreos.com/v1", {"selector", "endpoints"}, {"jobLabel", "namespaceSelector"}),
     "PrometheusRule": ("monitoring.coreos.com/v1", {"groups"}, set()),
 }
@@ -49,6 +51,7 @@ TRIGGERS: dict[str, tuple[set[str], set[str]]] = {
         {"format", "activationTargetValue", "unsafeSsl", "aggregateFromKubeServiceEndpoints", "aggregationType"},
     ),
 }
+AGES = (sweep.OLDEST, sweep.WAITING)
 FALLBACK = {"failureThreshold", "replicas", "behavior"}
 
 
@@ -72,7 +75,14 @@ def scaled_by_existing_metrics(manifests: Sequence[Manifest]) -> Iterator[str]:
     """KEDA reads the exporter's stream, consumer and metric at their addresses; metadata values are strings."""
     for one in of_kind(manifests, "ScaledObject"):
         if {trigger["type"] for trigger in one["spec"]["triggers"]} != TRIGGERS.keys():
-            yield "both triggers are needed: the lag does not include work that is leased or whose message was lost"
+            yield "both types of triggers are needed: the lag does not include work whose message was lost"
+        ages = [
+            trigger["metadata"].get("valueLocation")
+            for trigger in one["spec"]["triggers"]
+            if trigger["type"] == "metrics-api"
+        ]
+        if len(set(ages)) != len(AGES):
+            yield "the age of waiting jobs adds workers, that of all unfinished jobs keeps one"
         yield from _fields("fallback", one["spec"].get("fallback", {}), FALLBACK, set())
         for trigger in one["spec"]["triggers"]:
             yield from _fields(trigger["type"], trigger, {"type", "metadata"}, set())
@@ -97,7 +107,7 @@ def _asks_for_lag(metadata: Mapping[str, str], manifests: Sequence[Manifest]) ->
 
 
 def _asks_for_age(metadata: Mapping[str, str], manifests: Sequence[Manifest]) -> Iterator[str]:
-    if metadata.get("valueLocation") != next(iter(sweep.OLDEST.describe())).name:
+    if metadata.get("valueLocation") not in {next(iter(gauge.describe())).name for gauge in AGES}:
         yield f"the exporter has no metric {metadata.get('valueLocation')}"
     if metadata.get("format") != "prometheus" or urlsplit(metadata.get("url", "")).path != "/metrics":
         yield "the exporter serves its metrics in the Prometheus format at /metrics"
@@ -136,20 +146,45 @@ def with_certificates(manifests: Sequence[Manifest]) -> Iterator[str]:
         if not {"server auth", "client auth"} <= set(spec.get("usages", ())):
             yield f"{name} is not valid for both servers and clients"
     if names(manifests, "Certificate"):
-        for missing in deployments - {name.removesuffix("-mtls") for name in names(manifests, "Certificate")}:
+        services = {pod.name for pod, _, _ in services_pods(manifests)}
+        for missing in services - {name.removesuffix("-mtls") for name in names(manifests, "Certificate")}:
             yield f"{missing} has no certificate"
 
 
 def scraped(manifests: Sequence[Manifest]) -> Iterator[str]:
-    """Every service's metrics are scraped, at a port of its Service."""
+    """The metrics of every service and exporter are scraped by one ServiceMonitor, at a port of its Service."""
+    monitors = list(of_kind(manifests, "ServiceMonitor"))
+    for service in of_kind(manifests, "Service") if "catalog-exports" in names(manifests, "ServiceMonitor") else ():
+        offered = {entry["name"] for entry in service["spec"]["ports"]} & {"metrics", "scrape"}
+        labels = service["metadata"].get("labels", {}).items()
+        by = [
+            one["metadata"]["name"]
+            for one in monitors
+            if one["spec"]["selector"]["matchLabels"].items() <= labels
+            and offered & {endpoint.get("port") for endpoint in one["spec"]["endpoints"]}
+        ]
+        if offered and len(by) != 1:
+            yield f"{service['metadata']['name']} is scraped by {by or 'nobody'}"
+
+
+def scraped_by_member(manifests: Sequence[Manifest]) -> Iterator[str]:
+    """mongodb_exporter is asked for each member of the set, and each is an instance of its own."""
+    members = {
+        f"{one['metadata']['name']}-{number}.{one['spec']['serviceName']}:27017"
+        for one in of_kind(manifests, "StatefulSet")
+        if one["metadata"]["name"] == "mongodb"
+        for number in range(one["spec"]["replicas"])
+    }
     for one in of_kind(manifests, "ServiceMonitor"):
-        ports = {endpoint.get("port") for endpoint in one["spec"]["endpoints"]}
-        labels = one["spec"]["selector"]["matchLabels"]
-        for service in of_kind(manifests, "Service"):
-            ours = labels.items() <= service["metadata"].get("labels", {}).items()
-            offered = {entry["name"] for entry in service["spec"]["ports"]} & {"metrics", "http"}
-            if offered and not (ours and offered & ports):
-                yield f"{service['metadata']['name']} is not scraped"
+        if one["metadata"]["name"] != "mongodb-exporter":
+            continue
+        endpoints = one["spec"]["endpoints"]
+        asked = [target for endpoint in endpoints for target in endpoint.get("params", {}).get("target", ())]
+        if sorted(asked) != sorted(members):
+            yield f"the members are {sorted(members)}, but {asked} are scraped"
+        for endpoint in endpoints:
+            if {"sourceLabels": ["__param_target"], "targetLabel": "instance"} not in endpoint.get("relabelings", ()):
+                yield f"the series of {endpoint.get('params')} are those of the exporter"
 
 
-RULES = (with_known_fields, scaled_by_existing_metrics, with_certificates, scraped)
+RULES = (with_known_fields, scaled_by_existing_metrics, with_certificates, scraped, scraped_by_member)

@@ -24,6 +24,7 @@ from tests.unit.k8s.manifests import (
     services_pods,
     shared,
     values,
+    written,
 )
 from tests.unit.k8s.rendering import ROOT
 
@@ -42,6 +43,8 @@ EXAMPLES = {
     "SIGNING_KEY": "x" * 32,
     "MASTER_KEYS": "1:" + "A" * 43 + "=",
 }
+READ_BY_PROGRAMS = {"mongodb-exporter"}
+"""Programs that read variables themselves, without a script or a configuration (main.go of mongodb_exporter)."""
 PASSWORD_IN_URL = re.compile(r"://[^/\s:@<>]+:[^/\s@<>]+@")
 GENERATED = re.compile(r"-[a-z0-9]{10}$")
 ROW = re.compile(r"\| `([a-z0-9-]+)` \| (`[\w.-]+`(?:, `[\w.-]+`)*) \|")
@@ -78,12 +81,8 @@ def settings_of(container: Manifest, manifests: Sequence[Manifest], service: str
         ValidationError: the service would not start.
     """
     secrets = {entry["name"] for entry in container["env"] if "secretKeyRef" in entry.get("valueFrom", {})}
-    environment = shared(container, manifests) | values(container)
+    environment = shared(container, manifests) | written(container, manifests)
     environment |= {name: EXAMPLES[name] for name in secrets & EXAMPLES.keys()}
-    for entry in container["env"]:
-        if "configMapKeyRef" in entry.get("valueFrom", {}):
-            source = entry["valueFrom"]["configMapKeyRef"]
-            environment[entry["name"]] = config(manifests, source["name"]).get(source["key"], "")
     with mock.patch.dict(os.environ, environment, clear=True):
         return SETTINGS[service]()
 
@@ -94,7 +93,7 @@ def with_existing_references(manifests: Sequence[Manifest]) -> Iterator[str]:
     written = {one["metadata"]["name"]: one.get("data", {}).keys() for one in of_kind(manifests, "Secret")}
     documented = documented_secrets()
     for pod in pods(manifests):
-        for kind, name, key in _references(pod):
+        for kind, name, key in references(pod):
             if kind == "ConfigMap":
                 found = config(manifests, name)
                 missing = not found or (key is not None and key not in found)
@@ -106,7 +105,8 @@ def with_existing_references(manifests: Sequence[Manifest]) -> Iterator[str]:
                 yield f"{pod.name}: {kind} {name} with the key {key} does not exist"
 
 
-def _references(pod: Pod) -> Iterator[tuple[str, str, str | None]]:
+def references(pod: Pod) -> Iterator[tuple[str, str, str | None]]:
+    """Kind, name and key of every ConfigMap and Secret that the pod uses; no key: all of them."""
     for container in pod.containers:
         for source in container.get("envFrom", ()):
             for field, kind in (("configMapRef", "ConfigMap"), ("secretRef", "Secret")):
@@ -120,7 +120,8 @@ def _references(pod: Pod) -> Iterator[tuple[str, str, str | None]]:
         if "configMap" in volume:
             yield "ConfigMap", volume["configMap"]["name"], None
         if "secret" in volume:
-            keys = ("tls.crt", "tls.key", "ca.crt") if volume["name"] == "tls" else ("keyfile",)
+            every = ("tls.crt", "tls.key", "ca.crt") if volume["name"] == "tls" else ("keyfile",)
+            keys = [item["key"] for item in volume["secret"].get("items", ())] or every
             for key in keys:
                 yield "Secret", volume["secret"]["secretName"], key
 
@@ -132,6 +133,15 @@ def documented_secrets() -> dict[str, set[str]]:
         for name, keys in ROW.findall(page.read_text()):
             found.setdefault(name, set()).update(re.findall(r"`([\w.-]+)`", keys))
     return found
+
+
+def rolled_by_changes(manifests: Sequence[Manifest]) -> Iterator[str]:
+    """Another content of a ConfigMap, or of a Secret that is rendered, gives it another name, so that pods restart."""
+    rendered = names(manifests, "Secret")
+    for pod in pods(manifests):
+        for kind, name, _ in references(pod):
+            if (kind == "ConfigMap" or name in rendered) and not GENERATED.search(name):
+                yield f"{pod.name} would go on with the old content of {kind} {name}"
 
 
 def without_plain_secrets(manifests: Sequence[Manifest]) -> Iterator[str]:
@@ -165,10 +175,13 @@ def with_used_variables(manifests: Sequence[Manifest]) -> Iterator[str]:
         if pod.name in ours:
             continue
         mounted = [volume["configMap"]["name"] for volume in pod.spec.get("volumes", ()) if "configMap" in volume]
+        if pod.name in READ_BY_PROGRAMS:
+            continue
         asked = " ".join(text for name in mounted for text in config(manifests, name).values())
         for container in pod.containers:
             for name in env_names(container, manifests):
-                if not re.search(rf"\b{name}\b", asked):
+                by_library = name.startswith("AWS_") and "boto3" in asked
+                if not by_library and not re.search(rf"\b{name}\b", asked):
                     yield f"{pod.name}: nothing uses {name}"
 
 
@@ -188,6 +201,7 @@ RULES = (
     with_known_variables,
     with_valid_settings,
     with_existing_references,
+    rolled_by_changes,
     without_plain_secrets,
     with_used_variables,
     with_service_accounts,

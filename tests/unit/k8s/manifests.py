@@ -4,11 +4,14 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from deploy.release.job_names import HASHED
+
 Manifest = dict[str, Any]
 """One rendered object as parsed from YAML; the tests check its fields."""
 
 NAME = "app.kubernetes.io/name"
 PART = "app.kubernetes.io/part-of"
+WITHOUT_NAMESPACE = ("Namespace", "PriorityClass", "ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding")
 WORKLOADS = ("Deployment", "StatefulSet", "Job", "CronJob")
 
 
@@ -18,6 +21,7 @@ class Pod:
 
     kind: str
     name: str
+    """Without the hash of a Job."""
     labels: dict[str, str]
     spec: Manifest
 
@@ -44,7 +48,10 @@ def pods(manifests: Sequence[Manifest]) -> Iterator[Pod]:
     for one in of_kind(manifests, *WORKLOADS):
         spec = one["spec"]["jobTemplate"]["spec"] if one["kind"] == "CronJob" else one["spec"]
         template = spec["template"]
-        yield Pod(one["kind"], one["metadata"]["name"], template["metadata"]["labels"], template["spec"])
+        name = one["metadata"]["name"]
+        if one["kind"] == "Job":
+            name = HASHED.sub("", name)
+        yield Pod(one["kind"], name, template["metadata"]["labels"], template["spec"])
 
 
 def services_pods(manifests: Sequence[Manifest]) -> Iterator[tuple[Pod, Manifest, str]]:
@@ -64,6 +71,16 @@ def service_of(image: str) -> str | None:
 def values(container: Manifest) -> dict[str, str]:
     """The variables whose values are written in the manifest."""
     return {entry["name"]: entry["value"] for entry in container.get("env", ()) if "value" in entry}
+
+
+def written(container: Manifest, manifests: Sequence[Manifest]) -> dict[str, str]:
+    """The variables whose values are in the manifest, or a single key of a ConfigMap."""
+    found = values(container)
+    for entry in container.get("env", ()):
+        source = entry.get("valueFrom", {}).get("configMapKeyRef")
+        if source:
+            found[entry["name"]] = config(manifests, source["name"]).get(source["key"], "")
+    return found
 
 
 def env_names(container: Manifest, manifests: Sequence[Manifest]) -> list[str]:

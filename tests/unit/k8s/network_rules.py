@@ -10,19 +10,30 @@ from tests.unit.k8s.wiring_rules import calls
 Flow = tuple[str, str, int]
 """From a workload, to a workload, on a port."""
 
-DATA = {"MONGODB_URI": ("mongodb", 27017), "GATEWAY_MONGODB_URI": ("mongodb", 27017), "NATS_URL": ("nats", 4222)}
+DATA = {
+    "MONGODB_URI": ("mongodb", 27017),
+    "GATEWAY_MONGODB_URI": ("mongodb", 27017),
+    "BACKUP_MONGODB_URI": ("mongodb", 27017),
+    "NATS_URL": ("nats", 4222),
+}
+EXPORTERS = {"mongodb-exporter": 9216, "nats-exporter": 7777}
+"""Where Prometheus reads the metrics of other servers."""
+SCRAPED = {"nats-exporter": ("nats", 8222)}
+"""What an exporter asks whose addresses are arguments."""
 # Metadata services: AWS, Google and Azure; Alibaba; Azure's host; Oracle; and the IPv6 addresses of AWS and Google.
 METADATA = ("169.254.169.254", "100.100.100.200", "168.63.129.16", "192.0.0.192", "fd00:ec2::254", "fd20:ce::254")
 
 
 def needed(manifests: Sequence[Manifest]) -> set[Flow]:
-    """Flows within the namespace: those of addresses and URIs, and those between members of a cluster."""
+    """Flows within the namespace: those of addresses, URIs and exporters, and those between members of a cluster."""
     found = set(calls(manifests))
     for pod in pods(manifests):
         for container in pod.containers:
             for name in env_names(container, manifests):
                 if name in DATA:
                     found.add((pod.name, *DATA[name]))
+        if pod.name in SCRAPED:
+            found.add((pod.name, *SCRAPED[pod.name]))
     return found | {("mongodb", "mongodb", 27017), ("nats", "nats", 6222)}
 
 
@@ -85,7 +96,8 @@ def reachable_from_outside(manifests: Sequence[Manifest]) -> Iterator[str]:
     if not policies:
         return
     asked = {("monitoring", pod.name, _metrics(container)) for pod, container, name in services_pods(manifests)}
-    asked = {(space, name, port) for space, name, port in asked if name != "gateway"} | {("keda", "exporter", 9091)}
+    asked |= {("monitoring", pod.name, EXPORTERS[pod.name]) for pod in pods(manifests) if pod.name in EXPORTERS}
+    asked.add(("keda", "exporter", 9091))
     if "nats" in {pod.name for pod in pods(manifests)}:
         asked.add(("keda", "nats", 8222))
     allowed = set(_from_namespaces(policies, manifests))

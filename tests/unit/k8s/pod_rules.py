@@ -3,14 +3,15 @@
 import re
 from collections.abc import Iterator, Sequence
 
-from tests.unit.k8s.manifests import Manifest, Pod, pods, port_of
+from tests.unit.k8s.manifests import WORKLOADS, Manifest, Pod, names, of_kind, pods, port_of
 
 Complaints = Iterator[str]
 
 VERSIONED = re.compile(r"[^:@]+(:\d+\.\d+[\w.-]*|@sha256:[0-9a-f]{64})")
 BUILT_HERE = re.compile(r"localhost/catalog-exports/[a-z]+:dev")
 PULLED = "IfNotPresent"
-VOLUMES = {"configMap", "secret", "emptyDir", "persistentVolumeClaim"}
+VERSION = "app.kubernetes.io/version"
+VOLUMES = {"configMap", "secret", "emptyDir", "persistentVolumeClaim", "projected"}
 """The volume types that we use; the restricted Pod Security standard allows more."""
 
 
@@ -48,11 +49,11 @@ def _unprivileged_container(pod: Pod, container: Manifest) -> Complaints:
 
 
 def bounded(manifests: Sequence[Manifest]) -> Complaints:
-    """Requests and limits for CPU and memory, and a size limit for every emptyDir."""
+    """Requests and limits for CPU, memory and the node's disk, and a size limit for every emptyDir."""
     for pod in pods(manifests):
         for container in pod.containers:
             for kind in ("requests", "limits"):
-                missing = {"cpu", "memory"} - container.get("resources", {}).get(kind, {}).keys()
+                missing = {"cpu", "memory", "ephemeral-storage"} - container.get("resources", {}).get(kind, {}).keys()
                 if missing:
                     yield f"{pod.name}/{container['name']} has no {kind} of {', '.join(sorted(missing))}"
         for volume in pod.spec.get("volumes", ()):
@@ -68,7 +69,7 @@ def probed(manifests: Sequence[Manifest]) -> Complaints:
                 probe = container.get(kind)
                 if probe is None:
                     yield f"{pod.name} has no {kind}"
-                elif port_of(container, _probed(probe)) is None:
+                elif "exec" not in probe and port_of(container, _probed(probe)) is None:
                     yield f"{pod.name}: {kind} uses a port that the container does not declare"
 
 
@@ -76,6 +77,24 @@ def _probed(probe: Manifest) -> str | int:
     (way,) = [probe[kind] for kind in ("grpc", "httpGet", "tcpSocket") if kind in probe]
     port: str | int = way["port"]
     return port
+
+
+def labelled(manifests: Sequence[Manifest]) -> Complaints:
+    """The label of the version is that of the image; a digest or `dev` says nothing of it."""
+    for one in of_kind(manifests, *WORKLOADS):
+        label = one["metadata"]["labels"].get(VERSION, "")
+        (pod,) = pods([one])
+        tag = pod.spec["containers"][0]["image"].partition("@")[0].rpartition(":")[2]
+        if label != tag and not (tag == "dev" and re.fullmatch(r"\d+\.\d+\.\d+", label)):
+            yield f"{pod.name} has the image {tag}, but is labelled {label!r}"
+
+
+def preferred_to_other_pods(manifests: Sequence[Manifest]) -> Complaints:
+    """If there are PriorityClasses, every workload that runs all the time has one of them."""
+    classes = names(manifests, "PriorityClass")
+    for pod in pods(manifests):
+        if classes and pod.is_long_running and pod.spec.get("priorityClassName") not in classes:
+            yield f"{pod.name} has the priority class {pod.spec.get('priorityClassName')}"
 
 
 def versioned(manifests: Sequence[Manifest]) -> Complaints:
@@ -106,4 +125,4 @@ def with_writable_folders(manifests: Sequence[Manifest]) -> Complaints:
             yield f"{pod.name} mounts two volumes at one path"
 
 
-RULES = (unprivileged, bounded, probed, versioned, with_writable_folders)
+RULES = (unprivileged, bounded, probed, versioned, labelled, preferred_to_other_pods, with_writable_folders)

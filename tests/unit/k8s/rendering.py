@@ -24,7 +24,9 @@ GIVEN = {
     "artifacts-s3": ["ARTIFACTS_URL=s3://bucket/prefix", "AWS_REGION=eu-central-1"],
     "public": ["PUBLIC_URL=https://files.example.org/exports"],
 }
-ASKS = {"artifacts-s3": "artifacts-s3", "ingress": "public"}
+ASKS = {"artifacts-s3": "artifacts-s3", "ingress": "public", "backup": "artifacts-s3"}
+# Components that change or use objects of another one.
+REQUIRES = {"backup": ("mongodb", "artifacts-s3"), "mongodb-exporter": ("mongodb",), "nats-exporter": ("nats",)}
 
 
 class Renderings:
@@ -52,8 +54,9 @@ class Renderings:
         folder.mkdir()
         overlay = {
             "namespace": "catalog-exports",
+            "transformers": ["../../namespace"],
             "resources": ["../../base"],
-            "components": [f"../../components/{component}"],
+            "components": [f"../../components/{one}" for one in (*REQUIRES.get(component, ()), component)],
         }
         if component in ASKS:
             name = ASKS[component]

@@ -23,7 +23,7 @@ VERSION = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["versi
 
 def test_all_kustomizations_are_found() -> None:
     assert len(COMPONENTS) >= 11
-    assert {path.parent.name for path in KUSTOMIZATIONS} == {"base", *OVERLAYS, *COMPONENTS}
+    assert {path.parent.name for path in KUSTOMIZATIONS} == {"base", "namespace", *OVERLAYS, *COMPONENTS}
 
 
 @pytest.mark.parametrize("path", KUSTOMIZATIONS, ids=lambda path: str(path.parent.name))
@@ -113,13 +113,7 @@ def test_production_uses_tls_to_mongodb_and_nats_and_has_a_user_for_each_service
     (mongod,) = [pod.spec["containers"][0]["command"] for pod in pods(manifests) if pod.name == "mongodb"]
     assert {"--tlsMode=requireTLS", "--keyFile=/keyfile/keyfile"} <= set(mongod)
     nats = (K8S / "components" / "nats" / "nats.conf").read_text()
-    assert re.findall(r"^ +user: (\w+)$", nats, re.MULTILINE) == [
-        "exporter",
-        "delivery",
-        "scheduler",
-        "streams",
-        "system",
-    ]
+    assert re.findall(r"^ +user: (\w+)$", nats, re.MULTILINE) == ["exporter", "delivery", "scheduler", "system"]
     assert len(re.findall(r"^(?:  )?tls \{$", nats, re.MULTILINE)) == 2
     for _, container, service in services_pods(manifests):
         found = values(container)
@@ -135,7 +129,7 @@ def test_the_secrets_for_production_are_those_that_are_asked_for(renderings: Ren
     optional = {"SIGNING_KEY_PREVIOUS", "CATALOGUE_URI"}
     assert {name: documented[name] - optional for name in found} == {name: set(data) for name, data in found.items()}
     assert parse_master_keys(found["catalog-exports"]["MASTER_KEYS"])
-    assert len(set(re.findall(r"://\w+:(\w+)@", made))) == 9  # four of MongoDB, five of NATS
+    assert len(set(re.findall(r"://\w+:(\w+)@", made))) == 10  # six of MongoDB, four of NATS
     for service, uri in ((key, uri) for key, uri in found["catalog-exports"].items() if key.endswith("_MONGODB_URI")):
         assert "tls=true&tlsCAFile=/etc/catalog-exports/tls/ca.crt" in uri, service
     for service in ("EXPORTER", "DELIVERY", "SCHEDULER"):

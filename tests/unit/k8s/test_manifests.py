@@ -11,9 +11,11 @@ from tests.unit.k8s import (
     environment_rules,
     network_rules,
     pod_rules,
+    rights_rules,
     shutdown_rules,
     wiring_rules,
 )
+from tests.unit.k8s.manifests import WITHOUT_NAMESPACE
 from tests.unit.k8s.rendering import CASES, Renderings
 
 RULES = (
@@ -23,6 +25,7 @@ RULES = (
     *shutdown_rules.RULES,
     *custom_rules.RULES,
     *network_rules.RULES,
+    *rights_rules.RULES,
 )
 
 
@@ -41,10 +44,12 @@ def test_every_object_is_valid_for_the_newest_kubernetes(renderings: Renderings,
 
 @pytest.mark.parametrize("case", CASES)
 def test_every_object_is_in_the_namespace_and_unique(renderings: Renderings, case: str) -> None:
-    objects = [one for one in renderings.of(case) if one["kind"] != "Namespace"]
+    objects = [one for one in renderings.of(case) if one["kind"] not in WITHOUT_NAMESPACE]
     names = [(one["kind"], one["metadata"]["name"]) for one in objects]
     assert len(set(names)) == len(names)
     assert {one["metadata"].get("namespace") for one in objects} == {"catalog-exports"}
+    others = [one for one in renderings.of(case) if one["kind"] in WITHOUT_NAMESPACE]
+    assert {one["metadata"].get("namespace") for one in others} == {None}
 
 
 @pytest.mark.parametrize("case", CASES)

@@ -15,7 +15,7 @@ from tests.unit.k8s.manifests import (
     port_of,
     selected,
     services_pods,
-    values,
+    written,
 )
 
 LISTENING = {"GRPC_PORT": "grpc", "HEALTH_PORT": "health", "METRICS_PORT": "metrics", "GATEWAY_PORT": "http"}
@@ -88,14 +88,14 @@ def with_grpc_addresses(manifests: Sequence[Manifest]) -> Iterator[str]:
             yield f"{caller} calls {callee}:{port}, which is not a gRPC port"
     for pod, container, caller_service in services_pods(manifests):
         for name in CALLS.get(caller_service, ()):
-            if not ADDRESS.fullmatch(values(container).get(name, "")):
+            if not ADDRESS.fullmatch(written(container, manifests).get(name, "")):
                 yield f"{pod.name}: {name} does not distribute calls over replicas"
 
 
 def calls(manifests: Sequence[Manifest]) -> Iterator[tuple[str, str, int]]:
     """Caller, called Service and port, according to the addresses."""
     for pod, container, _ in services_pods(manifests):
-        for name, value in values(container).items():
+        for name, value in written(container, manifests).items():
             found = ADDRESS.fullmatch(value)
             if name.endswith("_ADDRESS") and found:
                 yield pod.name, found[1], int(found[2])

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from bson import Decimal128, Int64
 
-from deploy.local.demo.checks.rules import is_in_excel, is_in_json, is_in_text, leaves
+from deploy.local.demo.checks.rules import is_in_excel, is_in_json, is_in_parquet, is_in_text, is_in_xml, leaves
 
 AT = datetime(2026, 3, 15, 9, tzinfo=UTC)
 MILLIS = AT.replace(microsecond=120_000)
@@ -75,6 +75,39 @@ def test_an_excel_cell_has_its_value_and_its_type(value: Any, right: Any, wrong:
 def test_a_json_value_has_its_digits_its_type_and_its_order(value: Any, right: Any, wrong: Any) -> None:
     assert is_in_json(value, right)
     assert not is_in_json(value, wrong)
+
+
+@pytest.mark.parametrize(
+    ("value", "right", "wrong"),
+    [
+        (None, "", None),
+        ({}, "", {}),
+        ([], "", []),
+        (1.5, "1.5", 1.5),
+        ([None, {"a": 1}], ["", {"a": "1"}], ["", {"a": "2"}]),
+        ({"a": 1, "b": 2}, {"a": "1", "b": "2"}, {"b": "2", "a": "1"}),
+    ],
+)
+def test_an_element_of_xml_has_its_text_and_its_nesting(value: Any, right: Any, wrong: Any) -> None:
+    assert is_in_xml(value, right)
+    assert not is_in_xml(value, wrong)
+
+
+@pytest.mark.parametrize(
+    ("value", "right", "wrong"),
+    [
+        (None, None, ""),
+        (True, True, 1),
+        (5, 5.0, 6),
+        (Decimal128("12.10"), Decimal("12.1000"), Decimal("12.11")),
+        (1.5, "1.5", "2"),
+        (AT, AT, MILLIS),
+        (["a", None], ["a", None], ["a"]),
+    ],
+)
+def test_a_cell_of_parquet_has_its_value_and_a_type_that_holds_it(value: Any, right: Any, wrong: Any) -> None:
+    assert is_in_parquet(value, right)
+    assert not is_in_parquet(value, wrong)
 
 
 def test_leaves_are_dotted_and_the_key_is_called_id() -> None:

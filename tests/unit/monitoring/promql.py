@@ -10,7 +10,24 @@ from tests.unit.monitoring.metrics_in_code import Metric, metrics
 
 PROCESS = {"process_resident_memory_bytes": "gauge", "process_cpu_seconds_total": "counter"}
 """Metrics of prometheus-client itself, with their types."""
-SCRAPED = {"job", "instance", "namespace", "pod", "service"}
+OF_MEMBERS = ("cl_role", "cl_id", "rs_nm", "rs_state")
+EXPORTED: dict[str, tuple[str, ...]] = {
+    # mongodb_exporter v0.53, exporter/general_collector.go, metrics.go, v1_compatibility.go and dbstats_collector.go
+    "mongodb_up": ("cluster_role",),
+    "mongodb_rs_members_optimeDate": (*OF_MEMBERS, "member_idx", "member_state"),
+    "mongodb_mongod_replset_oplog_head_timestamp": (),
+    "mongodb_mongod_replset_oplog_tail_timestamp": (),
+    "mongodb_dbstats_fsUsedSize": (*OF_MEMBERS, "database"),
+    "mongodb_dbstats_fsTotalSize": (*OF_MEMBERS, "database"),
+    # prometheus-nats-exporter v0.20, collector/healthz.go and collector.go
+    "gnatsd_healthz_status_value": ("server_id", "value"),
+    "gnatsd_varz_jetstream_stats_storage": ("server_id",),
+    "gnatsd_varz_jetstream_config_max_storage": ("server_id",),
+    "gnatsd_varz_connections": ("server_id",),
+    "gnatsd_varz_max_connections": ("server_id",),
+}
+"""Metrics of the exporters of MongoDB and NATS, all of them gauges, with their labels."""
+SCRAPED = {"cluster", "job", "instance", "namespace", "pod", "service"}
 """Labels that Prometheus adds."""
 OF_COUNTERS = {"rate", "irate", "increase"}
 
@@ -44,10 +61,16 @@ def metric_of(series: str) -> Metric | None:
     return next((metric for metric in metrics().values() if series in metric.series), None)
 
 
+def labels_of(series: str) -> set[str]:
+    """The labels of a series, without those that Prometheus adds."""
+    metric = metric_of(series)
+    return {*metric.labels, *(("le",) if series.endswith("_bucket") else ())} if metric else {*EXPORTED.get(series, ())}
+
+
 def is_counted(series: str) -> bool:
     """Whether the series is a counter, so that only its increase is meaningful."""
     metric = metric_of(series)
-    return metric.type != "gauge" if metric else PROCESS[series] == "counter"
+    return metric.type != "gauge" if metric else PROCESS.get(series) == "counter"
 
 
 def _children(node: Any) -> list[Any]:

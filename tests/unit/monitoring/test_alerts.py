@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from tests.system import ROOT
-from tests.unit.monitoring.promql import metric_of, selections
+from tests.unit.monitoring.promql import labels_of, selections
 from tests.unit.monitoring.shown import alerts
 
 EACH = pytest.mark.parametrize("rule", alerts(), ids=lambda rule: rule["alert"])
@@ -41,7 +41,7 @@ def test_an_alert_links_to_its_section_of_the_runbook(rule: dict[str, Any]) -> N
 @EACH
 def test_a_description_uses_only_labels_that_the_expression_keeps(rule: dict[str, Any]) -> None:
     named = set(re.findall(r"\$labels\.(\w+)", rule["annotations"]["description"]))
-    there = {label for one in selections(rule["expr"]) if (metric := metric_of(one.series)) for label in metric.labels}
-    assert named <= there | {"service"}
+    there = {label for one in selections(rule["expr"]) for label in labels_of(one.series)}
+    assert named <= there | {"service", "instance"}
     for label in named:
         assert re.search(rf"by \([^)]*\b{label}\b|\"{label}\"", rule["expr"]), label

@@ -26,6 +26,13 @@ URIS = {
     "scheduler": "SCHEDULER_MONGODB_URI",
 }
 """Where each service's connection string is."""
+OTHERS: dict[str, tuple[str, list[str | dict[str, str]]]] = {
+    # MongoDB's own role: it may read everything, including the users and the oplog, and write nothing.
+    "backup": ("BACKUP_MONGODB_URI", ["backup"]),
+    # What mongodb_exporter asks for: the state of servers and databases, and the oplog.
+    "monitoring": ("MONITORING_MONGODB_URI", ["clusterMonitor", {"role": "read", "db": "local"}]),
+}
+"""Users that are no services, with the variable of their connection string, which is optional, and their roles."""
 ALREADY_INITIALIZED = 23
 USER_NOT_FOUND, ROLE_NOT_FOUND = 11, 31
 TIMEOUT = 300.0
@@ -52,7 +59,7 @@ PRIVILEGES: dict[str, list[dict[str, Any]]] = {
 
 
 class Service:
-    """A service's user and role, from its connection string."""
+    """A service's user and role, from its connection string; also those that are no services."""
 
     def __init__(self, name: str, uri: str) -> None:
         parsed = parse_uri(uri, validate=True)
@@ -90,11 +97,16 @@ def initiate(service: Service, login: dict[str, Any]) -> None:
                 raise
 
 
-def keep_users(wanted: list[Service], login: dict[str, Any]) -> None:
+def others(environment: Mapping[str, str]) -> list[Service]:
+    """The users that are no services, if there is a connection string for them."""
+    return [Service(name, environment[variable]) for name, (variable, _) in OTHERS.items() if environment.get(variable)]
+
+
+def keep_users(wanted: list[Service], further: list[Service], login: dict[str, Any]) -> None:
     """Create roles and users, or update them. Waits for a primary."""
-    one = wanted[0]
-    options = {**CLIENT, **one.tls, **login}
-    with MongoClient[dict[str, Any]](one.hosts, replicaSet=one.replica_set, **options) as members:
+    first = wanted[0]
+    options = {**CLIENT, **first.tls, **login}
+    with MongoClient[dict[str, Any]](first.hosts, replicaSet=first.replica_set, **options) as members:
         admin = members.admin
         for service in wanted:
             own = [{"role": "readWrite", "db": service.name}]
@@ -102,6 +114,9 @@ def keep_users(wanted: list[Service], login: dict[str, Any]) -> None:
         for service in wanted:
             if service.user:
                 _keep(admin, "User", service.user, USER_NOT_FOUND, pwd=service.password, roles=[service.role])
+        for one in further:
+            if one.user:
+                _keep(admin, "User", one.user, USER_NOT_FOUND, pwd=one.password, roles=OTHERS[one.name][1])
 
 
 def renew_certificates(service: Service, login: dict[str, Any]) -> None:
@@ -123,12 +138,12 @@ def _keep(admin: Any, kind: str, name: str, not_found: int, **content: Any) -> N
 def main() -> int:
     """Retry until it works. Return 1 if it did not within five minutes."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
-    wanted, login = services(os.environ), member_login(os.environ)
+    wanted, further, login = services(os.environ), others(os.environ), member_login(os.environ)
     deadline = time.monotonic() + TIMEOUT
     while time.monotonic() < deadline:
         try:
             initiate(wanted[0], login)
-            keep_users(wanted, login)
+            keep_users(wanted, further, login)
             renew_certificates(wanted[0], login)
         except PyMongoError as exc:
             log.info("not yet: %s", str(exc)[:300])

@@ -1,5 +1,6 @@
 #!/bin/sh
 # Generates prometheus-rule.yaml from deploy/monitoring/alerts.yaml (Prometheus' own format). A test compares the two.
+# RUNBOOKS: the address at which you publish docs/operations.md; links in alerts then lead there.
 set -eu
 cd "$(dirname "$0")"
 {
@@ -9,5 +10,6 @@ cd "$(dirname "$0")"
   echo "metadata:"
   echo "  name: catalog-exports"
   echo "spec:"
-  sed -e '/^#/d' -e 's/^./  &/' ../../../monitoring/alerts.yaml
+  sed -e '/^#/d' -e "s|runbook_url: docs/operations.md#|runbook_url: ${RUNBOOKS:-docs/operations.md}#|" -e 's/^./  &/' \
+    ../../../monitoring/alerts.yaml
 } > prometheus-rule.yaml

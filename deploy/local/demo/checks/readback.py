@@ -10,7 +10,9 @@ from deploy.local.demo.checks.rules import (
     columns,
     is_in_excel,
     is_in_json,
+    is_in_parquet,
     is_in_text,
+    is_in_xml,
     leaves,
     without_empty_parents,
 )
@@ -22,6 +24,8 @@ RULES: dict[str, Callable[[Any, Any], bool]] = {
     "zip": is_in_text,
     "json": is_in_json,
     "excel": is_in_excel,
+    "xml": is_in_xml,
+    "parquet": is_in_parquet,
 }
 COLLECTIONS = {"excel": ("products", "suppliers")}
 ABSENT = "(nothing)"

@@ -1,4 +1,4 @@
-"""Reads exported files with independent readers: csv, json, zipfile and calamine."""
+"""Reads exported files with independent readers: csv, json, zipfile, ElementTree, pyarrow, calamine."""
 
 import csv
 import io
@@ -10,7 +10,9 @@ from datetime import date, datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
+from pyarrow.parquet import read_table
 from python_calamine import CalamineWorkbook
 
 from deploy.local.demo.checks.rules import Leaves, leaves
@@ -41,6 +43,18 @@ def read_json(path: Path) -> dict[str, Table]:
     return {"products": Table(None, [leaves(document) for document in documents])}
 
 
+def read_xml(path: Path) -> dict[str, Table]:
+    """The products in an XML file: texts, lists and objects."""
+    root = ElementTree.parse(path).getroot()  # noqa: S314  our own file
+    return {"products": Table(None, [leaves(_element(product)) for product in root])}
+
+
+def read_parquet(path: Path) -> dict[str, Table]:
+    """The products in a Parquet file, with its types."""
+    table = read_table(path)
+    return {"products": Table(table.column_names, table.to_pylist())}
+
+
 def read_excel(path: Path) -> dict[str, Table]:
     """Every sheet of a workbook."""
     book = CalamineWorkbook.from_path(path)
@@ -64,6 +78,8 @@ READERS: dict[str, Callable[[Path], dict[str, Table]]] = {
     "csv": read_csv,
     "json": read_json,
     "excel": read_excel,
+    "xml": read_xml,
+    "parquet": read_parquet,
     "zip": read_zip,
 }
 
@@ -80,6 +96,12 @@ def read(form: str, path: Path) -> dict[str, Table]:
         raise Unreadable(f"{path.name} {exc}") from exc
     except Exception as exc:  # readers raise many types for damaged files
         raise Unreadable(f"{path.name} cannot be read: {exc!r}") from exc
+
+
+def _element(element: ElementTree.Element) -> Any:
+    if len(element) and all(child.tag == "item" for child in element):
+        return [_element(child) for child in element]
+    return {child.tag: _element(child) for child in element} if len(element) else element.text or ""
 
 
 def _table(data: bytes) -> Table:

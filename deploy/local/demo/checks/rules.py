@@ -113,3 +113,39 @@ def _digits(number: int | float | Decimal128) -> int:
     if isinstance(number, int):
         return len(str(abs(number)))
     return len(Decimal(str(number)).normalize().as_tuple().digits)
+
+
+def is_in_xml(expected: Any, found: Any) -> bool:
+    """Whether an element of an XML file is correct; null and what is empty are empty elements."""
+    if isinstance(expected, dict) and expected:
+        return (
+            isinstance(found, dict)
+            and list(found) == list(expected)
+            and all(is_in_xml(value, found[key]) for key, value in expected.items())
+        )
+    if isinstance(expected, list) and expected:
+        return (
+            isinstance(found, list)
+            and len(found) == len(expected)
+            and all(is_in_xml(one, other) for one, other in zip(expected, found, strict=True))
+        )
+    return bool(found == ("" if expected in ({}, []) else text(expected)))
+
+
+def is_in_parquet(expected: Any, found: Any) -> bool:
+    """Whether a cell of a Parquet file is correct: typed, or text in a column of several types."""
+    if expected is None or found is None:
+        return expected is found
+    if isinstance(found, str):
+        return found == text(expected)
+    if isinstance(found, list):
+        return (
+            isinstance(expected, list)
+            and len(found) == len(expected)
+            and all(is_in_parquet(one, other) for one, other in zip(expected, found, strict=True))
+        )
+    if isinstance(found, int | float | Decimal) and not isinstance(found, bool):
+        return not isinstance(expected, bool) and Decimal(str(expected)) == Decimal(str(found))
+    if isinstance(found, datetime):
+        return isinstance(expected, datetime) and found.replace(tzinfo=None) == expected.replace(tzinfo=None)
+    return found is expected

@@ -43,7 +43,9 @@ _CREDENTIALS_SCHEMA: dict[str, Any] = {
 
 
 class DriveConfig(DestinationConfig):
-    """A folder of Google Drive. The credentials only go to Google, see `google`; no field changes that."""
+    """A folder of Google Drive, of a person or a shared drive."""
+
+    # `secrets_go_to` is empty: the credentials only go to Google, see `google`.
 
     model_config = ConfigDict(hide_input_in_errors=True)
 

@@ -9,7 +9,7 @@ from pydantic import AfterValidator, Field
 def _certificate(text: str) -> str:
     try:
         ssl.create_default_context(cadata=text)
-    except (ssl.SSLError, ValueError) as exc:
+    except (ssl.SSLError, ValueError, TypeError) as exc:  # TypeError: it is not ASCII
         raise ValueError("is not a certificate in PEM form") from exc
     return text
 

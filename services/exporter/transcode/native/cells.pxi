@@ -162,7 +162,7 @@ cdef int put_cell(
     cdef double number
     cdef Decimal decimal
     content[0] = HAS_OTHERS
-    if kind == TEXT:
+    if kind == TEXT or kind == NUMBER_TEXT:
         return put_text_cell(out, at + 4, size - 5, longest) if is_utf8(at + 4, size - 5) else FALLBACK
     if kind == BOOL:
         put(out, b' t="b"><v>', 10)

@@ -8,6 +8,7 @@ cdef enum:
     FALLBACK = 2  # the reference has to write this document
     OTHER_ROOT = 3  # the root was guessed wrong: the document has, or lacks, a field called `id`
     EMPTY = 4  # a cell without content
+    SKIPPED = 5  # the document has no row
     MAX_DEPTH = 100
 
 cdef enum:
@@ -25,6 +26,7 @@ cdef enum:
     TIMESTAMP = 17
     INT64 = 18
     DECIMAL = 19
+    NUMBER_TEXT = 200  # not of BSON: a number formatted as text
 
 
 cdef inline int int32_at(const unsigned char* at) noexcept nogil:

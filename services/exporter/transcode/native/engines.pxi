@@ -50,12 +50,14 @@ cdef class Engine:
                     break
                 begin = self.out.size
                 code = self.write(at, size, row)
-                if code:
-                    self.out.size = begin
-                    with gil:
-                        self.fall_back(batch, at, size, row, code)
                 at += size
-                row += 1
+                if code == OK:
+                    row += 1
+                    continue
+                self.out.size = begin
+                if code != SKIPPED:
+                    with gil:
+                        row += self.fall_back(batch, at - size, size, row, code)
         if at < end:  # damaged: the reference raises the right error
             return self.reference(batch, first)
         if self.out.failed or self.scratch.failed:
@@ -78,17 +80,17 @@ cdef class Engine:
         return 0
 
     cdef int fall_back(self, bytes batch, const unsigned char* at, Py_ssize_t size, int64_t row, int code) except -1:
-        """Let the reference write a document, and learn its keys."""
+        """Let the reference write a document, and learn its keys; returns the number of rows."""
         document = PyBytes_FromStringAndSize(<const char*> at, size)
         try:
-            text, _ = self.reference(document, row)
+            text, rows = self.reference(document, row)
         except Exception:
             documents(batch)  # the reference decodes a whole batch before it writes any of it, so damage is reported first
             raise
         put(&self.out, PyBytes_AS_STRING(text), PyBytes_GET_SIZE(text))
         if code == UNKNOWN:
             self.learn(document)
-        return 0
+        return rows
 
     cdef int learn(self, bytes document) except -1:
         return 0

@@ -57,7 +57,7 @@ cdef int put_json(
         return put_json_object(out, tree, node, at, size, depth, indent)
     if kind == LIST:
         return put_json_list(out, tree, node, at, size, depth, indent)
-    if kind == TEXT:
+    if kind == TEXT or kind == NUMBER_TEXT:
         if not is_utf8(at + 4, size - 5):
             return FALLBACK
         put_quoted(out, at + 4, size - 5)

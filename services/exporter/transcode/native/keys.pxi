@@ -23,8 +23,10 @@ cdef struct Node:
     int items  # the node above the keys of objects in lists at this node
     bint own_id  # the key `id` below the root for documents without one: such a document belongs to the other root
     bint may_be_dbref  # the key is $ref, so its object may be a DBRef
+    bint whole  # an object here is a value too
     bint excluded
     bint above_excluded
+    bint cdata  # in XML: text here is in CDATA sections
     int64_t met  # the number of the last object with this key; duplicates are left to the reference
 
 cdef struct Tree:

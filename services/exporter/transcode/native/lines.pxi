@@ -41,6 +41,8 @@ cdef int put_line(Out* out, Out* scratch, Tree* tree, Row* row, Dialect* dialect
     cdef unsigned char kind
     cdef size_t begin = out.size
     cdef const unsigned char* at
+    cdef Dialect plain = dialect[0]
+    plain.escape = False
     for column in range(row.width):
         if column:
             put_byte(out, dialect.delimiter)
@@ -52,6 +54,8 @@ cdef int put_line(Out* out, Out* scratch, Tree* tree, Row* row, Dialect* dialect
             if not is_utf8(at + 4, row.sizes[column] - 5):
                 return FALLBACK
             put_field(out, at + 4, row.sizes[column] - 5, dialect)
+        elif kind == NUMBER_TEXT:
+            put_field(out, at + 4, row.sizes[column] - 5, &plain)
         elif kind == OBJECT:  # an empty one
             put(out, b"{}", 2)
         elif kind == LIST or kind == BINARY:

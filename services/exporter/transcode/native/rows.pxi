@@ -9,6 +9,25 @@ cdef struct Row:
     SelectedField* fields
 
 
+cdef int make_row(Row* row, int width) except -1:
+    if width:
+        row.kinds = <unsigned char*> calloc(width, 1)
+        row.nodes = <int*> calloc(width, sizeof(int))
+        row.values = <const unsigned char**> calloc(width, sizeof(char*))
+        row.sizes = <Py_ssize_t*> calloc(width, sizeof(Py_ssize_t))
+        if not (row.kinds and row.nodes and row.values and row.sizes):
+            raise MemoryError
+    row.width = width
+    return 0
+
+
+cdef void free_row(Row* row) noexcept:
+    free(row.kinds)
+    free(row.nodes)
+    free(row.values)
+    free(row.sizes)
+
+
 cdef int fill(Tree* tree, Row* row, int node, const unsigned char* at, Py_ssize_t size, int depth) noexcept nogil:
     """Put every leaf of an object into its column."""
     cdef const unsigned char* end = at + size - 1
@@ -41,6 +60,8 @@ cdef int fill(Tree* tree, Row* row, int node, const unsigned char* at, Py_ssize_
         if key.field != NONE:
             note_field(&row.fields[key.field], tree.document, kind, at, length)
         if kind == OBJECT and length > 5:
+            if key.whole:
+                return FALLBACK
             code = fill(tree, row, last, at, length, depth + 1)
             if code:
                 return code

@@ -114,6 +114,8 @@ cdef int put_list(Out* out, Tree* tree, int node, const unsigned char* at, Py_ss
         if of_value < 0:
             return FALLBACK
         if kind == OBJECT or kind == LIST or (kind == TEXT and memchr(at + 4, b"|", of_value - 5) != NULL):
+            if tree.pretty or tree.quote_decimals:  # the labels of this tree are not those of a text
+                return FALLBACK
             out.size = begin
             return put_json_list(out, tree, node, whole, size, 0, NONE)
         if not first:

@@ -17,9 +17,12 @@ class Work:
         self.queries += 1
         return {tenant for tenant, work in self.waiting.items() if work}
 
-    async def claim(self, tenant: str) -> str | None:
+    async def claim(self, tenant: str, preferred: str) -> str | None:
         await asyncio.sleep(0)
         work = self.waiting.get(tenant)
+        if work and preferred and int(preferred) in work:
+            work.remove(int(preferred))
+            return f"{tenant}{preferred}"
         return f"{tenant}{work.popleft()}" if work else None
 
 
@@ -47,6 +50,15 @@ async def test_a_tenant_with_enough_work_running_is_skipped() -> None:
     assert await claims.next(1) is None
     assert (await taken(claims, 1, 2))[0].tenant == "a"
     assert await claims.next(2) is None
+
+
+async def test_preferred_work_is_claimed_only_when_it_is_its_tenants_turn() -> None:
+    claims = claims_of(Work(a=3, b=3))
+    found = [await claims.next(1_000, ("a", "2")) for _ in range(6)]
+    order = [claimed.lease for claimed in found if claimed is not None]
+    assert [lease for lease in order if lease[0] == "a"] == ["a2", "a0", "a1"]
+    assert [lease for lease in order if lease[0] == "b"] == ["b0", "b1", "b2"]
+    assert {lease[0] for lease in order[:2]} == {"a", "b"}, "they take turns all the same"
 
 
 async def test_a_slot_that_ends_lets_its_tenant_claim_again() -> None:

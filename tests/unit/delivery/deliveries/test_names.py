@@ -40,7 +40,10 @@ def test_an_empty_result_of_a_template_is_replaced_by_the_format() -> None:
 
 @pytest.mark.parametrize(
     ("plain", "expected"),
-    [("shop.csv", "shop (2).csv"), ("shop", "shop (2)"), ("a.b.csv", "a.b (2).csv"), (".hidden", ".hidden (2)")],
+    [
+        *(("shop.csv", "shop (2).csv"), ("shop", "shop (2)"), ("a.b.csv", "a.b (2).csv"), (".hidden", ".hidden (2)")),
+        *(("shop.csv.gz", "shop (2).csv.gz"), ("shop.json.zst", "shop (2).json.zst"), ("shop.gz", "shop (2).gz")),
+    ],
 )
 def test_a_number_goes_before_the_extension(plain: str, expected: str) -> None:
     assert numbered(plain, 2) == expected

@@ -8,6 +8,7 @@ import pytest
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from services.gateway.answers.jobs import STATUSES, accepted, shown
+from services.gateway.auth.links import FileLink
 from services.wire import errors_pb2
 from services.wire import exporter_pb2 as pb
 
@@ -42,7 +43,8 @@ def ended(state: str, **more: Any) -> pb.Job:
 
 
 def read(message: pb.Job, url: str | None = None) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads(shown(message, url).text())
+    link = None if url is None else FileLink(url, datetime(2026, 3, 16, tzinfo=UTC))
+    found: dict[str, Any] = json.loads(shown(message, link).text())
     return found
 
 
@@ -85,7 +87,7 @@ def test_progress_never_says_more_than_all(counts: dict[str, int], progress: dic
 
 def test_a_completed_job_has_its_file_and_counts() -> None:
     answer = read(ended("completed"), "http://x/file")
-    assert set(answer) == ALWAYS | FILE | {"file_url", "finished_at"}
+    assert set(answer) == ALWAYS | FILE | {"file_url", "file_url_expires_at", "finished_at"}
     assert answer["total_records"] == 7
     assert answer["records"] == {"products": 5, "suppliers": 2}
     assert answer["file_url"] == "http://x/file"

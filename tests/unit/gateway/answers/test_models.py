@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.gateway.answers.models import Accepted, FieldError, Job, JobPage, Problem, instant
+from services.chassis.timestamps import rfc3339
+from services.gateway.answers.models import Accepted, FieldError, Job, JobPage, Problem
 
 AT = datetime(2026, 3, 15, 9, 0, tzinfo=UTC)
 
@@ -19,7 +20,7 @@ def job(options: str = "{}", **more: object) -> Job:
 
 @given(st.datetimes(timezones=st.just(UTC)))
 def test_an_instant_reads_back_to_the_millisecond(at: datetime) -> None:
-    text = instant(at)
+    text = rfc3339(at)
     assert text.endswith("Z")
     assert timedelta(0) <= at - datetime.fromisoformat(text) < timedelta(milliseconds=1)
 
@@ -33,7 +34,7 @@ def test_an_instant_reads_back_to_the_millisecond(at: datetime) -> None:
     ],
 )
 def test_an_instant_always_has_milliseconds(at: datetime, text: str) -> None:
-    assert instant(at) == text
+    assert rfc3339(at) == text
 
 
 def test_an_accepted_job_says_what_is_documented_and_nothing_else() -> None:

@@ -12,6 +12,7 @@ from services.gateway.auth.links import Signer
 from services.gateway.clients.delivery import DeliveryClient
 from services.gateway.clients.exporter import ExporterClient
 from services.gateway.clients.job_changes import JobChanges
+from services.gateway.http.origin import Origin
 from services.gateway.http.route import Caller
 from services.gateway.routes.jobs import JobRoutes
 from services.wire import exporter_pb2 as pb
@@ -42,11 +43,13 @@ class DownDelivery:
 
 async def test_a_delivery_service_that_is_down_is_not_called_for_every_job() -> None:
     down = DownDelivery()
-    signer = Signer([b"a signing key for tests, 32 bytes."], timedelta(hours=1), "http://gateway.example")
-    routes = JobRoutes(cast(ExporterClient, Exporter()), cast(JobChanges, None), signer, cast(DeliveryClient, down))
+    signer = Signer([b"a signing key for tests, 32 bytes."], timedelta(hours=1))
+    origin = Origin("http://gateway.example")
+    exporter, changes = cast(ExporterClient, Exporter()), cast(JobChanges, None)
+    routes = JobRoutes(exporter, changes, signer, origin, cast(DeliveryClient, down))
     request = make_mocked_request("GET", f"/api/v1/exports/jobs/{JOB_ID}", match_info={"job_id": JOB_ID})
     for _ in range(3):
-        answer = await routes.get(request, Caller("shop", "key"))
+        answer = await routes.get_job(request, Caller("shop", "key"))
         assert isinstance(answer, web.Response)
         assert answer.status == 200
         assert answer.text is not None

@@ -125,6 +125,7 @@ def _assert_equal(expression: str, name: str, start: datetime, end: datetime, wa
     assert found == expected, (expression, name)
 
 
+@pytest.mark.full
 @pytest.mark.parametrize(
     "name", [pytest.param(name, marks=FULL if name in LIKE_OTHERS else ()) for name in dict(CHANGES)]
 )

@@ -1,0 +1,108 @@
+"""Where a download is written: a part file, which becomes the file once it is complete and verified, or a stream."""
+
+import hashlib
+from pathlib import Path
+from typing import BinaryIO, Protocol
+
+from catalog_exports.client.errors import ChecksumMismatch
+
+BLOCK = 1 << 20
+
+
+class Sink(Protocol):
+    """Takes the bytes of a file in order and hashes them."""
+
+    size: int
+
+    def write(self, chunk: bytes) -> None:
+        """Append."""
+
+    def restart(self) -> None:
+        """Begin again with an empty file."""
+
+    def sha256(self) -> str:
+        """Of everything written, lower-case hex."""
+
+
+class PartFile:
+    """`.<name>.<hash>.part` beside the file. What an earlier download left there is continued.
+
+    The name has the hash of the whole file, so that a part is never continued with another export.
+
+    Raises:
+        OSError: the folder cannot be written to.
+    """
+
+    def __init__(self, path: Path, sha256: str) -> None:
+        self.path = path
+        self.part = path.with_name(f".{path.name[:200]}.{sha256[:12]}.part")
+        self.size = 0
+        self._hash = hashlib.sha256()
+        self._file = self.part.open("a+b")
+        self._file.seek(0)
+        while block := self._file.read(BLOCK):
+            self._hash.update(block)
+            self.size += len(block)
+        self.was_continued = self.size > 0
+
+    def write(self, chunk: bytes) -> None:
+        """Append."""
+        self._file.write(chunk)
+        self._hash.update(chunk)
+        self.size += len(chunk)
+
+    def restart(self) -> None:
+        """Begin again with an empty file."""
+        self._file.truncate(0)
+        self._hash = hashlib.sha256()
+        self.size, self.was_continued = 0, False
+
+    def sha256(self) -> str:
+        """Of everything written, lower-case hex."""
+        return self._hash.hexdigest()
+
+    def keep(self) -> None:
+        """Give the complete file its name, in place of a file that has it."""
+        self.close()
+        self.part.replace(self.path)
+
+    def discard(self) -> None:
+        """Remove the part."""
+        self.close()
+        self.part.unlink(missing_ok=True)
+
+    def close(self) -> None:
+        """Keep the part for the next attempt."""
+        self._file.close()
+
+
+class StreamSink:
+    """Writes to an open stream, such as standard output."""
+
+    def __init__(self, stream: BinaryIO) -> None:
+        self.size = 0
+        self._stream = stream
+        self._hash = hashlib.sha256()
+
+    def write(self, chunk: bytes) -> None:
+        """Append."""
+        self._stream.write(chunk)
+        self._hash.update(chunk)
+        self.size += len(chunk)
+
+    def restart(self) -> None:
+        """Raise ChecksumMismatch: what was written cannot be taken back."""
+        raise ChecksumMismatch("the file changed while it was downloaded")
+
+    def sha256(self) -> str:
+        """Of everything written, lower-case hex."""
+        return self._hash.hexdigest()
+
+
+def target(to: Path | None, file_name: str) -> Path:
+    """The file to write: `to`, or a file in that folder, with the name that the API gives it."""
+    name = Path(file_name.replace("\\", "/")).name  # never a folder of the server's choice
+    name = "export" if name in ("", "..") else name
+    if to is None:
+        return Path(name)
+    return to / name if to.is_dir() else to

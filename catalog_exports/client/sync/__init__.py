@@ -1,0 +1,2 @@
+# Generated from ../aio by `make client`; do not edit.
+"""The client for programs without asyncio."""

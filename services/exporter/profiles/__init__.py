@@ -1,0 +1,1 @@
+"""Profiles: exports that are saved once and run as often as needed."""
