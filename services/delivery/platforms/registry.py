@@ -6,6 +6,7 @@ from datetime import datetime
 from functools import partial
 from typing import Any
 
+from services.chassis.display_names import checked_name
 from services.chassis.faults import BadRequest, Outdated, Violation, check_unchanged
 from services.chassis.rpc.requests import chosen_id
 from services.chassis.timestamps import now_in_milliseconds
@@ -20,7 +21,6 @@ from services.delivery.platforms.store import PlatformStore
 from services.delivery.platforms.targets import TargetResolver, UnusablePlatform
 from services.limits import Limits
 
-MAX_NAME = 200
 TRIES = 5
 PINNING = "host_key"
 """A request that sets this config field to null also removes a host key that was pinned at the first connection."""
@@ -169,15 +169,3 @@ async def _has_fingerprint(
     if not platform.fingerprint:
         return (platform.type, platform.name) == (kind, name)
     return await in_key_thread(partial(fits, platform.fingerprint, kind, name, config, is_active=is_active))
-
-
-def checked_name(name: str) -> str:
-    """The name without surrounding whitespace.
-
-    Raises:
-        BadRequest: it is empty, too long, or has control characters.
-    """
-    stripped = name.strip()
-    if not stripped or len(stripped) > MAX_NAME or not stripped.isprintable():
-        raise BadRequest([Violation("name", f"must be 1 to {MAX_NAME} printable characters")])
-    return stripped

@@ -11,7 +11,6 @@ from typing import Any
 from services.chassis import json_text
 from services.chassis.faults import BadRequest, Violation
 
-MAX_NAME = 200
 OPTIONS = "options_json"
 REQUEST_FIELDS = (OPTIONS, "tenant")
 """Fields of a request that violations name; others are in the options."""
@@ -84,15 +83,3 @@ def naming_options() -> Iterator[None]:
 
 def _option(field: str) -> str:
     return field if field in REQUEST_FIELDS else f"{OPTIONS}.{field}"
-
-
-def checked_name(name: str) -> str:
-    """The name without surrounding whitespace.
-
-    Raises:
-        BadRequest: it is empty, too long, or has control characters.
-    """
-    stripped = name.strip()
-    if not stripped or len(stripped) > MAX_NAME or not stripped.isprintable():
-        raise BadRequest([Violation("name", f"must be 1 to {MAX_NAME} printable characters")])
-    return stripped

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
+from services.chassis.display_names import checked_name
 from services.chassis.faults import BadRequest, Outdated, Violation, check_unchanged
 from services.chassis.rpc.requests import chosen_id
 from services.chassis.timestamps import now_in_milliseconds
@@ -16,7 +17,7 @@ from services.exporter.errors import (
     WrongState,
 )
 from services.exporter.formats.contract import Format
-from services.exporter.profiles.profile import MAX_VERSIONS, Profile, checked_name, creation_hash, naming_options
+from services.exporter.profiles.profile import MAX_VERSIONS, Profile, creation_hash, naming_options
 from services.exporter.profiles.store import ProfileStore
 from services.exporter.requests.request import check_request, parse_options
 from services.limits import Limits

@@ -16,7 +16,7 @@ from xml.parsers import expat
 from services.exporter.profiles.header_problem import HeaderProblem
 
 MAX_PART_BYTES = 2 * 1024 * 1024
-"""That are read of each part of the file, unpacked. So many of the shortest elements take about a second."""
+"""The unpacked bytes that are read of each part of the file. With the shortest elements, they take about a second."""
 MAX_COLUMNS = 16_384
 """Of a sheet, as Excel has it."""
 CHUNK = 64 * 1024

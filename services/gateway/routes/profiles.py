@@ -4,6 +4,8 @@ import uuid
 
 from aiohttp import web
 
+from services.chassis.display_names import checked_name
+from services.chassis.faults import BadRequest
 from services.gateway.answers import models
 from services.gateway.answers import profiles as answers
 from services.gateway.answers.described import FORMATS, NAME_OF
@@ -26,7 +28,7 @@ ALL, ONE = "/exports/profiles", "/exports/profiles/{profile_id}"
 MAX_NAMED = 20
 """Schedules that are named when a profile cannot be deleted because of them."""
 MAX_VERSION = 2**31 - 1
-MAX_NAME, DEFAULT_NAME = 200, "New profile"
+DEFAULT_NAME = "New profile"
 CSV_TYPE, XLSX_TYPE = "text/csv", "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
 FILE_TYPES = (CSV_TYPE, XLSX_TYPE)
 ZIP_START = b"PK\x03\x04"
@@ -113,9 +115,10 @@ class ProfileRoutes:
         it is recognized by its content. Only its header is read. Columns are matched to fields of the catalogue by
         their names. Nothing is stored.
         """
-        name = request.query.get(NAME.name, DEFAULT_NAME).strip()
-        if not name or len(name) > MAX_NAME or not name.isprintable():
-            raise BadQuery(NAME.name, f"must be 1 to {MAX_NAME} printable characters")
+        try:
+            name = checked_name(request.query.get(NAME.name, DEFAULT_NAME))
+        except BadRequest as exc:
+            raise BadQuery(NAME.name, exc.violations[0].message) from exc
         content = await file_body(request, (*FILE_TYPES, BYTES_TYPE))
         media_type = request.content_type
         if media_type == BYTES_TYPE:

@@ -7,13 +7,13 @@ from dataclasses import asdict, dataclass
 from enum import StrEnum
 from typing import Any, TypeVar
 
-from services.chassis.faults import Violation
+from services.chassis.display_names import checked_name
+from services.chassis.faults import BadRequest, Violation
 from services.scheduler.cron.cron import Cron, parse
 from services.scheduler.cron.expression import CronError
 from services.scheduler.cron.misfire import Policy
 from services.scheduler.schedules.schedule import Overlap, Schedule
 
-MAX_NAME_LENGTH = 200
 MAX_JITTER_SECONDS = 3_600
 
 E = TypeVar("E", bound=StrEnum)
@@ -106,10 +106,11 @@ def _id(kind: str, text: str, problems: list[Violation]) -> str:
 
 
 def _name(name: str, problems: list[Violation]) -> str:
-    stripped = name.strip()
-    if not stripped or len(stripped) > MAX_NAME_LENGTH or not stripped.isprintable():
-        problems.append(Violation("schedule_name", f"must be 1 to {MAX_NAME_LENGTH} printable characters"))
-    return stripped
+    try:
+        return checked_name(name, "schedule_name")
+    except BadRequest as exc:
+        problems += exc.violations
+        return name
 
 
 def _one_of(kind: type[E], name: str, value: str, problems: list[Violation]) -> E | str:

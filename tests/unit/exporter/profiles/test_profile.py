@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.chassis.faults import BadRequest, Violation
-from services.exporter.profiles.profile import checked_name, creation_hash, merged, naming_options, run_hash
+from services.exporter.profiles.profile import creation_hash, merged, naming_options, run_hash
 
 VALUES = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(),
@@ -59,10 +59,3 @@ def test_violations_name_the_option_in_the_request() -> None:
         )
     assert [one.field for one in raised.value.violations] == ["options_json.filters.price", "options_json", "tenant"]
     assert raised.value.code == "c"
-
-
-@pytest.mark.parametrize("name", ["", " ", "x" * 201, "a\nb"])
-def test_a_name_that_no_list_can_show_is_refused(name: str) -> None:
-    assert checked_name(" Prices ") == "Prices"
-    with pytest.raises(BadRequest):
-        checked_name(name)
