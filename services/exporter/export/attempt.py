@@ -20,7 +20,6 @@ from services.chassis.blobs.contract import BlobError, BlobWriter, StoreFull
 from services.chassis.faults import ErrorInfo
 from services.chassis.mongo import Document
 from services.exporter.catalogue import snapshot as catalogue
-from services.exporter.catalogue.projection import projection
 from services.exporter.errors import JobFault
 from services.exporter.export.headers import Header, Headers
 from services.exporter.export.plan import Plan
@@ -29,16 +28,14 @@ from services.exporter.export.warnings import warnings
 from services.exporter.formats.contract import Sheet, TooManyColumns
 from services.exporter.jobs.job import Stage
 from services.exporter.prefetch import Prefetch, Stopped
-from services.exporter.transcode import MissingCell, Tally, UnforeseenColumn, transcoders
+from services.exporter.transcode import MissingCell, Tally, UnforeseenColumn
 from services.exporter.transcode.findings import Findings
 
 log = structlog.get_logger()
 
 MAX_SNAPSHOTS = 3
-MAX_NAMED = 200
-"""Characters of an id or a header in a message."""
 SMALL_DOCUMENTS = catalogue.BATCH_DOCUMENTS
-"""Exports of at most so many documents are small: threads would cost more than they gain."""
+"""The maximum size of a small export, for which threads would cost more than they gain."""
 
 
 @dataclass(slots=True)
@@ -49,7 +46,7 @@ class Progress:
     total: int | None = None
     tally: Tally = field(default_factory=Tally)
     on_size: Callable[[int], None] = lambda _: None
-    """Called, in the attempt's thread, with the most documents that it may read."""
+    """Called, in the attempt's thread, with the maximum number of documents that it reads."""
 
     @property
     def processed(self) -> int:
@@ -132,7 +129,7 @@ class Attempt:
             raise JobFault("too_many_columns", message, transient=False) from exc
         except MissingCell as exc:
             message = (
-                f"The product {exc.row[:MAX_NAMED]!r} has no value for the column {exc.column[:MAX_NAMED]!r}, "
+                f"The product {exc.row!r} has no value for the column {exc.column!r}, "
                 "which has if_missing: fail. Complete the product, or skip such rows with if_missing: skip_row."
             )
             raise JobFault("missing_value", message, transient=False) from exc
@@ -167,20 +164,7 @@ class Attempt:
         return count if count is None or limit is None else min(count, limit)
 
     def _batches(self, view: catalogue.Snapshot, sheet: str) -> Prefetch:
-        fields = projection(self._plan.selection(sheet))
-        plan = self._plan
-        found = view.batches(
-            sheet,
-            plan.query_of(sheet),
-            fields,
-            plan.sort_of(sheet),
-            limit=plan.limit_of(sheet) or 0,
-            explode=plan.explode_of(sheet),
-        )
-        if reductions := plan.reductions_of(sheet):
-            reducer = transcoders().reducer(reductions)
-            found = (reducer.reduce(batch) for batch in found)
-        return Prefetch(found, self._stop, name="export-read")
+        return Prefetch(self._plan.batches(view, sheet), self._stop, name="export-read")
 
     def _write(
         self,

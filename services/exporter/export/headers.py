@@ -5,6 +5,7 @@ earlier export, columns are predicted from the first documents; widths depend on
 more. While the rows are written, it turns out whether the prediction was right.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -113,81 +114,89 @@ class Headers:
     def _discover(self, sheet: str, seen: dict[str, bool], batches: Iterable[bytes]) -> Header:
         """The header that these documents need, and those in which `seen` was found."""
         selection = self._plan.selection(sheet)
-        probe = ColumnProbe(selection, seen) if self._plan.options.shows_widths else None
-        typed = TypeProbe(selection, seen) if self._plan.options.shows_types else None
-        discovery = probe or typed or transcoders().discovery(selection, seen)
+        widths = WidthProbe(selection, seen) if self._plan.options.shows_widths else None
+        types = TypeProbe(selection, seen) if self._plan.options.shows_types else None
+        discovery = widths or types or transcoders().discovery(selection, seen)
         for batch in batches:
             discovery.note(batch)
             if len(seen) > self._plan.max_columns and (count := len(with_columns(seen))) > self._plan.max_columns:
                 raise TooManyColumns(count, self._plan.max_columns)
         columns = self._columns(sheet, seen)
-        return Header(columns, probe.widths_of(columns) if probe else {}, typed.types_of(columns) if typed else {})
+        return Header(columns, widths.widths_of(columns) if widths else {}, types.types_of(columns) if types else {})
 
     def _columns(self, sheet: str, seen: Mapping[str, bool]) -> tuple[str, ...]:
         return self._plan.selection(sheet).header(self.found(sheet, seen)) or ("id",)
 
 
-class ColumnProbe:
-    """Finds the leaves of documents, like `Discovery`, and the widths that their columns need.
+class Probe(ABC):
+    """Finds the leaves of documents, like `Discovery`, and what their columns need besides a name.
 
     Args:
         seen: as in `Discovery`.
     """
 
     def __init__(self, selection: Selection, seen: dict[str, bool]) -> None:
-        self._widths: dict[str, int] = {}
         self._selection = selection
         self._seen = seen
         self._discovery = transcoders().discovery(selection, seen)
-        self._restart()
+        self._restart(self._columns())
 
     def note(self, batch: bytes) -> None:
         """Take a batch into account."""
         known = (len(self._seen), sum(self._seen.values()))
         self._discovery.note(batch)
         if (len(self._seen), sum(self._seen.values())) != known:
-            self._restart()
-        self._rows.encode(batch, 2)
-        for name, width in column_widths(self._columns, self._rows.longest()).items():
-            self._widths[name] = max(width, self._widths.get(name, 0))
+            self._restart(self._columns())
+        self._measure(batch)
+
+    def _columns(self) -> tuple[str, ...]:
+        return self._selection.header(with_columns(self._seen))
+
+    @abstractmethod
+    def _restart(self, columns: tuple[str, ...]) -> None:
+        """Measure these columns from now on."""
+
+    @abstractmethod
+    def _measure(self, batch: bytes) -> None:
+        """Take the cells of a batch into account, whose columns are known."""
+
+
+class WidthProbe(Probe):
+    """The widths of columns."""
+
+    def __init__(self, selection: Selection, seen: dict[str, bool]) -> None:
+        self._widths: dict[str, int] = {}
+        super().__init__(selection, seen)
 
     def widths_of(self, columns: Iterable[str]) -> dict[str, int]:
         """The widths of these columns, in characters; a column that no document has is missing."""
         return {name: self._widths[name] for name in columns if name in self._widths}
 
-    def _restart(self) -> None:
-        self._columns = self._selection.header(with_columns(self._seen))
-        self._rows = transcoders().sheet_rows("", self._columns, self._selection, Tally(), first_style=0)
+    def _restart(self, columns: tuple[str, ...]) -> None:
+        self._measured = columns
+        self._rows = transcoders().sheet_rows("", columns, self._selection, Tally(), first_style=0)
+
+    def _measure(self, batch: bytes) -> None:
+        self._rows.encode(batch, 2)
+        for name, width in column_widths(self._measured, self._rows.longest()).items():
+            self._widths[name] = max(width, self._widths.get(name, 0))
 
 
-class TypeProbe:
-    """Finds the leaves of documents, like `Discovery`, and the types that their columns need.
-
-    Args:
-        seen: as in `Discovery`.
-    """
+class TypeProbe(Probe):
+    """The types of columns."""
 
     def __init__(self, selection: Selection, seen: dict[str, bool]) -> None:
         self._needs: dict[str, Needs] = {}
-        self._selection = selection
-        self._seen = seen
-        self._discovery = transcoders().discovery(selection, seen)
-        self._restart()
-
-    def note(self, batch: bytes) -> None:
-        """Take a batch into account."""
-        known = (len(self._seen), sum(self._seen.values()))
-        self._discovery.note(batch)
-        if (len(self._seen), sum(self._seen.values())) != known:
-            self._restart()
-        self._rows.values(batch)
+        super().__init__(selection, seen)
 
     def types_of(self, columns: Iterable[str]) -> dict[str, str]:
         """The types of these columns; of one that no document has, text."""
         return {name: self._needs[name].type() if name in self._needs else TEXT_TYPE for name in columns}
 
-    def _restart(self) -> None:
-        columns = self._selection.header(with_columns(self._seen))
+    def _restart(self, columns: tuple[str, ...]) -> None:
         for name in columns:
             self._needs.setdefault(name, Needs())
         self._rows = TypedColumns("", columns, self._selection, Tally(), [self._needs[name] for name in columns])
+
+    def _measure(self, batch: bytes) -> None:
+        self._rows.values(batch)

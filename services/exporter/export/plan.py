@@ -1,13 +1,16 @@
-"""Everything an attempt at a file needs to know before it reads the catalogue."""
+"""Everything an attempt at a file needs to know before it reads the catalogue, and how it reads it."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from services.exporter.catalogue.column_store import RememberedColumns
 from services.exporter.catalogue.columns import Selection
+from services.exporter.catalogue.projection import projection
+from services.exporter.catalogue.snapshot import Snapshot
 from services.exporter.formats.contract import ExportOptions, Format
 from services.exporter.requests.request import FILTERED_SHEET
+from services.exporter.transcode import transcoders
 from services.exporter.transcode.locales import Reduction
 
 ALL_FIELDS = Selection()
@@ -48,5 +51,29 @@ class Plan:
         return self.options.reductions if sheet == FILTERED_SHEET else ()
 
     def limit_of(self, sheet: str) -> int | None:
-        """The most documents of a sheet; None: all."""
+        """The maximum number of documents of a sheet; None: all."""
         return self.options.limit if sheet == FILTERED_SHEET else None
+
+    def batches(
+        self, view: Snapshot, sheet: str, *, limit: int | None = None, max_millis: int | None = None
+    ) -> Generator[bytes, None, None]:
+        """The documents of a sheet as the transcoders need them, about 1,000 at a time, as raw BSON end to end.
+
+        Args:
+            limit: the maximum number of documents, in addition to that of the request.
+            max_millis: as in `Snapshot.batches`, with its errors.
+        """
+        limits = [most for most in (limit, self.limit_of(sheet)) if most is not None]
+        found = view.batches(
+            sheet,
+            self.query_of(sheet),
+            projection(self.selection(sheet)),
+            self.sort_of(sheet),
+            limit=min(limits, default=0),
+            explode=self.explode_of(sheet),
+            max_millis=max_millis,
+        )
+        if not (reductions := self.reductions_of(sheet)):
+            return found
+        reducer = transcoders().reducer(reductions)
+        return (reducer.reduce(batch) for batch in found)

@@ -1,6 +1,6 @@
 """Tells, within about two seconds, what an export would make: with the checks, the reading and the format of an export.
 
-Each part has a time limit in MongoDB. What cannot be found out within it is missing from the result.
+Each part has a time limit in MongoDB. What takes longer is missing from the result.
 """
 
 import asyncio
@@ -16,7 +16,6 @@ from services.chassis.faults import BadRequest, ErrorInfo, Fault, Kind, Violatio
 from services.chassis.mongo import Document
 from services.exporter.catalogue import snapshot as catalogue
 from services.exporter.catalogue.columns import with_columns
-from services.exporter.catalogue.projection import projection
 from services.exporter.errors import JobFault
 from services.exporter.export.plan import Plan
 from services.exporter.export.warnings import MAX_UNKNOWN_FIELDS, finding_warnings
@@ -27,11 +26,11 @@ from services.exporter.jobs.queries import JobQueries
 from services.exporter.requests.fields import FieldChecks
 from services.exporter.requests.filters import to_query
 from services.exporter.requests.request import FILTERED_SHEET, CheckedRequest
-from services.exporter.transcode import BatchSlicer, MissingCell, Tally, discover, transcoders
+from services.exporter.transcode import BatchSlicer, MissingCell, Tally, discover
 from services.exporter.transcode.findings import Reason
 
 SAMPLE_DOCUMENTS = 1_000
-"""Whose columns are found."""
+"""The first products, whose columns and rows are examined."""
 SHOWN_ROWS = 20
 SAMPLE_MILLIS, COUNT_MILLIS, GUESS_MILLIS = 1_200, 700, 400
 CHECK_SECONDS = 1.5
@@ -39,7 +38,7 @@ GUESSED_DOCUMENTS = 20_000
 """The first documents of a collection, of which those that match the filters are counted if all take too long."""
 MAX_SHOWN = 64 * 1024
 """Characters of the shown rows."""
-MAX_AT_ONCE = 2
+MAX_CONCURRENT = 2
 """Preflights of one tenant, in one process."""
 _TEXT_TYPES = ("text/", "application/json", "application/x-ndjson", "application/xml")
 
@@ -74,7 +73,7 @@ class TooManyPreflights(Fault):
     kind = Kind.EXHAUSTED
 
     def __init__(self) -> None:
-        text = f"{MAX_AT_ONCE} preflights of the tenant are running; wait until one of them has ended."
+        text = f"{MAX_CONCURRENT} preflights of the tenant are running; wait until one of them has ended."
         super().__init__("too_many_preflights", text, retry_after=1.0)
 
 
@@ -104,7 +103,7 @@ class Preflights:
             TooManyPreflights: the tenant has too many at the same time.
             Unavailable: the catalogue does not answer.
         """
-        if self._running[tenant] >= MAX_AT_ONCE:
+        if self._running[tenant] >= MAX_CONCURRENT:
             raise TooManyPreflights
         self._running[tenant] += 1
         try:
@@ -134,27 +133,14 @@ class Preflights:
         """The first rows of the file, and its columns as far as the first products show them."""
         try:
             with catalogue.snapshot(self._client, plan.tenant) as view:
-                batches = self._first(view, plan)
+                found = plan.batches(view, FILTERED_SHEET, limit=SAMPLE_DOCUMENTS, max_millis=SAMPLE_MILLIS)
+                batches = list(found)
         except (JobFault, catalogue.SnapshotLost):
             text = (
                 f"The first products were not found within {SAMPLE_MILLIS / 1_000} s; the export itself has more time."
             )
             return Sample(warnings=(ErrorInfo("not_checked", text),))
         return shown_sample(plan, batches)
-
-    def _first(self, view: catalogue.Snapshot, plan: Plan) -> Sequence[bytes]:
-        limit = min(plan.limit_of(FILTERED_SHEET) or SAMPLE_DOCUMENTS, SAMPLE_DOCUMENTS)
-        found = view.batches(
-            FILTERED_SHEET,
-            plan.query_of(FILTERED_SHEET),
-            projection(plan.selection(FILTERED_SHEET)),
-            plan.sort_of(FILTERED_SHEET),
-            limit=limit,
-            explode=plan.explode_of(FILTERED_SHEET),
-            max_millis=SAMPLE_MILLIS,
-        )
-        reducer = transcoders().reducer(plan.reductions_of(FILTERED_SHEET))
-        return [reducer.reduce(batch) for batch in found]
 
     def _rows(self, plan: Plan) -> tuple[int | None, bool]:
         """How many products the export reads, and whether that is an estimate."""
@@ -167,7 +153,7 @@ class Preflights:
                 return products.count_documents(plan.query, maxTimeMS=COUNT_MILLIS), False
             except PyMongoError:
                 stages: list[Document] = [{"$limit": GUESSED_DOCUMENTS}, {"$match": plan.query}, {"$count": "found"}]
-                [*first] = products.aggregate(stages, maxTimeMS=GUESS_MILLIS)
+                first = list(products.aggregate(stages, maxTimeMS=GUESS_MILLIS))
                 share = (first[0]["found"] if first else 0) / max(1, min(GUESSED_DOCUMENTS, total))
                 return round(share * total), True
         except PyMongoError:
@@ -206,7 +192,7 @@ def shown_sample(plan: Plan, batches: Sequence[bytes]) -> Sample:
         shown, _ = _encoded(plan, columns, first, is_text=is_text)
     except MissingCell as exc:
         at = next(number for number, one in enumerate(plan.options.columns or ()) if one.header == exc.column)
-        message = f"the product {exc.row[:200]!r} has no value for {exc.column[:200]!r}, so the export would fail"
+        message = f"the product {exc.row!r} has no value for {exc.column!r}, so the export would fail"
         return Sample(problems=(Violation(f"columns[{at}].if_missing", message),))
     except TooManyColumns as exc:
         message = f"the format holds at most {exc.limit} columns, and there are {exc.columns}; select fewer"

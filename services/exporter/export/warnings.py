@@ -13,11 +13,11 @@ from services.exporter.transcode.findings import Findings, Reason
 
 SAMPLED_BATCHES = 10
 """About 10,000 products."""
-QUICKLY_SORTED = 10_000
-"""Products that MongoDB sorts without anybody noticing."""
+MAX_QUICK_SORT = 10_000
+"""Sorting this many products without an index takes no time that a client would notice."""
 MAX_REPORTED_COLUMNS = 20
 MAX_UNKNOWN_FIELDS = 20
-"""Warnings with similar names: searching for those is slow, and nobody reads more."""
+"""Warnings with similar names: searching for those is slow, and a longer list helps no one."""
 
 
 def warnings(plan: Plan, tally: Tally, view: Snapshot) -> tuple[ErrorInfo, ...]:
@@ -30,7 +30,7 @@ def warnings(plan: Plan, tally: Tally, view: Snapshot) -> tuple[ErrorInfo, ...]:
     found += finding_warnings(tally.findings)
     if (
         plan.sort_of(FILTERED_SHEET)
-        and tally.records.get(FILTERED_SHEET, 0) > QUICKLY_SORTED
+        and tally.records.get(FILTERED_SHEET, 0) > MAX_QUICK_SORT
         and not view.has_order(FILTERED_SHEET, plan.query, plan.sort)
     ):
         text = "No index has the order of order_by, so MongoDB sorted the products first, which takes longer."
