@@ -63,4 +63,4 @@ def session(ctx: typer.Context, *, as_json: bool = False) -> Session:
 
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts; errors too.")]
-Limit = Annotated[int, typer.Option("--limit", min=1, help="At most so many, newest first.")]
+Limit = Annotated[int, typer.Option("--limit", min=1, help="The maximum number of them, newest first.")]

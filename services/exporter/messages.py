@@ -1,10 +1,11 @@
 """Jobs to and from the messages of exporter.proto."""
 
 import json
+from collections.abc import Iterable
 from datetime import UTC, datetime
 
 from services.chassis import json_text
-from services.chassis.faults import BadRequest, Violation
+from services.chassis.faults import BadRequest, ErrorInfo, Violation
 from services.chassis.timestamps import to_timestamp
 from services.exporter.export.preflight import Preflight
 from services.exporter.jobs.job import Artifact, Job, JobState, Stage
@@ -64,7 +65,7 @@ def to_message(job: Job, now: datetime | None = None) -> pb.Job:
         started_at=to_timestamp(job.started_at),
         finished_at=to_timestamp(job.finished_at),
         expires_at=to_timestamp(job.expires_at),
-        warnings=[pb.Warning(code=w.code, message=w.message) for w in job.warnings],
+        warnings=_warnings(job.warnings),
         error=None if job.error is None else errors_pb2.ErrorInfo(code=job.error.code, message=job.error.message),
         schedule_id=job.schedule_id,
         schedule_name=job.schedule_name,
@@ -98,6 +99,36 @@ def profile_message(profile: Profile) -> profiles_pb2.Profile:
     )
 
 
+def to_report_message(findings: Findings) -> pb.GetJobReportResponse:
+    """A report as a message."""
+    rows = [pb.ReportedRow(row_id=one.row, column=one.column, reason=one.reason) for one in findings.listed]
+    counts = [
+        pb.ReportCount(column=column, reason=reason, rows=count)
+        for (column, reason), count in findings.counts.most_common()
+    ]
+    return pb.GetJobReportResponse(rows=rows, counts=counts)
+
+
+def to_preview_message(found: Preflight) -> pb.PreviewJobResponse:
+    """A preflight as a message."""
+    message = pb.PreviewJobResponse(
+        problems=[pb.FieldProblem(field=one.field, message=one.message) for one in found.problems],
+        warnings=_warnings(found.warnings),
+        columns=found.columns,
+        rows=found.rows,
+        is_estimate=found.is_estimate,
+        size_bytes=found.bytes,
+        sample=found.shown,
+    )
+    if found.seconds is not None:
+        message.duration.FromMilliseconds(round(found.seconds * 1_000))
+    return message
+
+
+def _warnings(found: Iterable[ErrorInfo]) -> list[pb.Warning]:
+    return [pb.Warning(code=one.code, message=one.message) for one in found]
+
+
 def _artifact(artifact: Artifact) -> pb.Artifact:
     return pb.Artifact(
         file_name=artifact.file_name,
@@ -120,29 +151,3 @@ def _selection(options_json: str) -> tuple[str, pb.PlatformSelection | None]:
 def _may_select(options_json: str) -> bool:
     """Whether the options, which may be long, have to be parsed; a name may be written with escapes."""
     return PLATFORM_IDS in options_json or "\\u" in options_json
-
-
-def to_report_message(findings: Findings) -> pb.GetJobReportResponse:
-    """A report as a message."""
-    rows = [pb.ReportedRow(row_id=one.row, column=one.column, reason=one.reason) for one in findings.listed]
-    counts = [
-        pb.ReportCount(column=column, reason=reason, rows=count)
-        for (column, reason), count in findings.counts.most_common()
-    ]
-    return pb.GetJobReportResponse(rows=rows, counts=counts)
-
-
-def to_preview_message(found: Preflight) -> pb.PreviewJobResponse:
-    """A preflight as a message."""
-    message = pb.PreviewJobResponse(
-        problems=[pb.FieldProblem(field=one.field, message=one.message) for one in found.problems],
-        warnings=[pb.Warning(code=one.code, message=one.message) for one in found.warnings],
-        columns=found.columns,
-        rows=found.rows,
-        is_estimate=found.is_estimate,
-        size_bytes=found.bytes,
-        sample=found.shown,
-    )
-    if found.seconds is not None:
-        message.duration.FromMilliseconds(round(found.seconds * 1_000))
-    return message

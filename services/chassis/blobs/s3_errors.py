@@ -12,7 +12,7 @@ from services.chassis.blobs.contract import BlobError, BlobMissing, StoreFull, S
 _FULL = {"EntityTooLarge", "QuotaExceeded", "XMinioAdminBucketQuotaExceeded", "XMinioStorageFull"}
 _INSUFFICIENT_STORAGE = 507
 NO_SUCH_UPLOAD = "NoSuchUpload"
-"""That an upload does not exist; some servers (rclone's) also answer this to a list of uploads that would be empty."""
+"""An upload does not exist. Some servers (rclone's) also answer this to a list of uploads that would be empty."""
 
 
 def code_of(exc: ClientError) -> str:

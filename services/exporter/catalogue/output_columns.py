@@ -4,7 +4,7 @@ Pure data; `transcode.cell_rules` applies it. The rules are in docs/columns.md.
 """
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import StrEnum
 from functools import cached_property
 from zoneinfo import ZoneInfo
@@ -26,7 +26,7 @@ class Case(StrEnum):
 
 
 class IfMissing(StrEnum):
-    """What happens to a row whose cell has no value: none, null, or empty text."""
+    """What happens to a row whose cell has no value: none, null, an empty text, an empty list or an empty object."""
 
     EMPTY = "empty"
     SKIP_ROW = "skip_row"
@@ -105,7 +105,7 @@ class OutputColumns:
     """
 
     columns: tuple[OutputColumn, ...]
-    whole: frozenset[str] = field(default=frozenset())
+    whole: frozenset[str] = frozenset()
 
     @cached_property
     def headers(self) -> tuple[str, ...]:

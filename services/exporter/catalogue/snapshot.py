@@ -66,7 +66,7 @@ class Snapshot:
         Args:
             sort: by an index, or else by MongoDB on its disk. Without it: in stored order, or in the order of the index
                 that MongoDB uses for the query. Sharded clusters have no such order, so their documents come by `_id`.
-            limit: at most so many documents; 0: all.
+            limit: the maximum number of documents; 0: all.
             max_millis: MongoDB ends the query after this time; a `JobFault`.
             explode: the path of a list, each item of which becomes a document with the other fields.
 

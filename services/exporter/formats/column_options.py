@@ -44,12 +44,13 @@ MAX_TEXT = 4_000
 MAX_ALTERNATIVES = 20
 
 # A backslash that escapes neither a dot nor a backslash; no column name has one.
-LONE_BACKSLASH = re.compile(r"(?<!\\)(?:\\\\)*\\(?![\\.])")
+_LONE_BACKSLASH = re.compile(r"(?<!\\)(?:\\\\)*\\(?![\\.])")
 _PIECE = re.compile(r"\{\{|\}\}|\{([^{}]*)\}|[{}]|[^{}]+")
 _DIRECTIVE = re.compile("%(.?)", re.DOTALL)
 _MAX_INTEGER = 1 << 63
 
 Flag = Annotated[bool, Field(strict=True)]
+"""true or false, without coercion of other values."""
 FieldName = Annotated[str, Field(strict=True, min_length=1, max_length=MAX_NAME)]
 ShortText = Annotated[str, Field(strict=True, max_length=20)]
 Text = Annotated[str, Field(strict=True, max_length=MAX_TEXT)]
@@ -62,6 +63,13 @@ _TWO_TEXTS: dict[str, Any] = {
     "minItems": 2,
     "maxItems": 2,
 }
+
+
+def name_problem(name: str) -> str | None:
+    """What is wrong with the name of a field."""
+    if _LONE_BACKSLASH.search(name):
+        return f"has {name!r}: a backslash in a key is written \\\\, a dot in a key \\."
+    return None
 
 
 class _Model(BaseModel):
@@ -189,16 +197,16 @@ class Column(_Model):
             for _, name in _pieces(text):
                 if name == "":
                     raise ValueError("has braces without a field; a brace as such is written {{ or }}")
-                if LONE_BACKSLASH.search(name or ""):
-                    raise ValueError(f"has {name!r}: a backslash in a key is written \\\\, a dot in a key \\.")
+                if problem := name_problem(name or ""):
+                    raise ValueError(problem)
         return text
 
     @field_validator("field", "fallback", "first_of")
     @classmethod
     def _names(cls, names: Any) -> Any:
         for name in (names,) if isinstance(names, str) else names or ():
-            if LONE_BACKSLASH.search(name):
-                raise ValueError(f"has {name!r}: a backslash in a key is written \\\\, a dot in a key \\.")
+            if problem := name_problem(name):
+                raise ValueError(problem)
         return names
 
     @model_validator(mode="after")

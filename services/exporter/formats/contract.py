@@ -7,6 +7,7 @@ gateway's OpenAPI document. The format turns batches of raw BSON into the bytes 
 from collections import Counter
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Annotated, Any, ClassVar, Literal, Protocol, Self
 from uuid import UUID
 
@@ -17,10 +18,12 @@ from services.chassis.json_types import HOWEVER_WRITTEN
 from services.exporter.catalogue.codes import CURRENCIES, LOCALE_PATTERN, is_currency, is_locale
 from services.exporter.catalogue.columns import Selection, selection_of
 from services.exporter.formats.column_options import (
-    LONE_BACKSLASH,
     MAX_COLUMNS,
     ColumnOrName,
+    FieldName,
+    Flag,
     check_headers,
+    name_problem,
     output_columns,
 )
 from services.exporter.transcode import Tally
@@ -47,10 +50,6 @@ def known_currency(code: str) -> str:
     return code
 
 
-Flag = Annotated[bool, Field(strict=True)]
-"""true or false, without coercion of other values."""
-
-FieldName = Annotated[str, Field(strict=True, min_length=1, max_length=1024)]
 FieldNames = Annotated[tuple[FieldName, ...], Field(min_length=1, max_length=5000)]
 Locale = Annotated[
     str,
@@ -142,7 +141,7 @@ class ExportOptions(BaseModel):
         examples=["variants"],
     )
     limit: Annotated[int, Field(strict=True, ge=1, le=MAX_LIMIT), HOWEVER_WRITTEN] | None = Field(
-        default=None, description="At most so many products; which ones depends on the order."
+        default=None, description="The maximum number of products; which ones depends on the order."
     )
     locales: Annotated[tuple[Locale, ...], Field(max_length=MAX_LOCALES)] = Field(
         default=(),
@@ -185,8 +184,8 @@ class ExportOptions(BaseModel):
             ("order_by", tuple(name for name, _ in self.order)),
             ("explode", (self.explode,) if self.explode else ()),
         ):
-            if odd := [n for n in names if LONE_BACKSLASH.search(n)]:
-                raise ValueError(f"{option} has {odd[0]!r}: a backslash in a key is written \\\\, a dot in a key \\.")
+            if odd := [problem for name in names if (problem := name_problem(name))]:
+                raise ValueError(f"{option} {odd[0]}")
             if twice := sorted(n for n, times in Counter(names).items() if times > 1):
                 raise ValueError(f"{option} names {', '.join(twice)} more than once; name each field once")
         if self.include_fields and self.exclude_fields:
@@ -202,7 +201,7 @@ class ExportOptions(BaseModel):
             check_headers(self.columns)
         return self
 
-    @property
+    @cached_property
     def selection(self) -> Selection:
         """The requested columns of the products."""
         if self.columns is not None:

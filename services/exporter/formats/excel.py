@@ -15,7 +15,8 @@ from openpyxl.writer.excel import ExcelWriter
 from pydantic import Field, field_validator
 
 from services.exporter import transcode
-from services.exporter.formats.contract import COMPRESSED_ALREADY, ExportOptions, Flag, Sheet, TooManyColumns
+from services.exporter.formats.column_options import Flag
+from services.exporter.formats.contract import COMPRESSED_ALREADY, ExportOptions, Sheet, TooManyColumns
 from services.exporter.formats.package import Member, package
 from services.exporter.transcode import BatchSlicer, Tally
 from services.exporter.transcode.sheet_xml import (

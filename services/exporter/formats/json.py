@@ -6,6 +6,7 @@ from typing import ClassVar, Literal
 from pydantic import Field
 
 from services.exporter import transcode
+from services.exporter.formats.column_options import Flag
 from services.exporter.formats.compression import (
     MEDIA_TYPES,
     CompressionOptions,
@@ -13,7 +14,7 @@ from services.exporter.formats.compression import (
     stored_extension,
     stored_media_type,
 )
-from services.exporter.formats.contract import ExportOptions, Flag, Sheet
+from services.exporter.formats.contract import ExportOptions, Sheet
 from services.exporter.transcode import FlatObjects, JsonObjects, Tally
 
 

@@ -17,7 +17,7 @@ from services.exporter.prefetch import Prefetch
 
 FIXED_TIME = datetime(1980, 1, 1)  # the earliest time in a ZIP, which has no time zones
 MAX_THREADS = max(1, min(4, (os.cpu_count() or 1) // 2))
-"""Which deflate one package, at the priority of its export. More than 4 would wait for the thread that makes the rows.
+"""Threads that deflate one package, at the priority of its export. More than 4 would wait for the rows.
 
 On two cores there is none to spare beside MongoDB's, and a second thread gained nothing."""
 MAX_ZIP32_MEMBERS = 65_535

@@ -19,7 +19,7 @@ reaches it."""
 MAX_GROUP_CELLS = 1 << 24
 """Of a row group, whether they have a value or not."""
 MAX_PIECE_CELLS = 1 << 17
-"""Which are Python objects at the same time."""
+"""The number of rows that are Python objects at the same time."""
 
 
 class ParquetOptions(ExportOptions):

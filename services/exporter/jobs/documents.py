@@ -8,6 +8,9 @@ from services.chassis.mongo import Document, load
 from services.exporter.jobs.job import ENDED, Artifact, End, Job, JobState, NewJob
 from services.exporter.transcode.findings import Finding, Findings
 
+MAX_COUNTS = 200
+"""Columns and reasons of which the rows are counted in a report, those with most rows first."""
+
 
 def from_document(document: Document) -> Job:
     """The job in a document of the `jobs` collection."""
@@ -67,10 +70,6 @@ def new_document(job: NewJob) -> Document:
 def error_document(notice: ErrorInfo) -> dict[str, Any]:
     """A warning or error as stored."""
     return {"code": notice.code, "message": notice.message}
-
-
-MAX_COUNTS = 200
-"""Columns and reasons of which the rows are counted in a report, those with most rows first."""
 
 
 def report_document(findings: Findings) -> dict[str, Any]:

@@ -89,11 +89,13 @@ def _check_names(sample: CatalogueSample, request: CheckedRequest, known: tuple[
     """Every field to filter or order by must exist, and at least one of the included ones."""
     there = _with_parents(known)
     named = [(place(name), name) for name in fields(request.filter)]
-    named += [("order_by", name) for name, _ in request.options.order]
-    named += [("explode", options.explode)] if (options := request.options).explode else []
-    for number, column in enumerate(request.options.columns or ()):
+    options = request.options
+    named += [("order_by", name) for name, _ in options.order]
+    if options.explode:
+        named.append(("explode", options.explode))
+    for number, column in enumerate(options.columns or ()):
         named += [(f"columns[{number}].{where}", name) for where, name in column.named()]
-    asked = request.options.include_fields or ()
+    asked = options.include_fields or ()
     if all(name in there for _, name in named) and (not asked or not there.isdisjoint(asked)):
         return
     sampled, is_whole = sample.sampled_names()

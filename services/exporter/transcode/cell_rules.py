@@ -24,6 +24,8 @@ from services.exporter.transcode.findings import Findings, Reason
 from services.exporter.transcode.html_text import html_text
 from services.exporter.transcode.values import NUMBERS_AND_DATES, TEXT, FormattedNumber, as_object, json_text
 
+MAX_NAMED = 200
+"""Characters of an id or a header in a message."""
 _EXACT = decimal.Context(prec=7_000, rounding=decimal.ROUND_HALF_UP, Emax=decimal.MAX_EMAX, Emin=decimal.MIN_EMIN)
 _NUMBER = re.compile(r"-?[0-9]{1,15}(\.[0-9]{1,15})?", re.ASCII)
 _BREAKS = " \t\n\r"
@@ -58,12 +60,11 @@ _DIRECTIVE = re.compile("%(.)", re.DOTALL)
 
 
 class MissingCell(Exception):
-    """A cell that must have a value has none, so the export fails."""
+    """A cell that must have a value has none, so the export fails. Long names are cut, for messages."""
 
     def __init__(self, row: str, column: str) -> None:
-        super().__init__(f"{row}: {column}")
-        self.row = row
-        self.column = column
+        self.row, self.column = row[:MAX_NAMED], column[:MAX_NAMED]
+        super().__init__(f"{self.row}: {self.column}")
 
 
 class CellWriter:
@@ -144,7 +145,7 @@ def _value(column: OutputColumn, pieces: Sequence[str | Sequence[int]], values: 
         if not is_missing(value):
             found = True
             texts.append(TEXT[value.__class__](value))
-    # A link or a name made of nothing but its fixed parts is of no use to anybody.
+    # A link or a name that consists of its fixed parts only would be useless.
     return "".join(texts) if found or not column.fields else None
 
 

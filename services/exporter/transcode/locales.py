@@ -39,7 +39,7 @@ class Reduction:
     def applies(self, keys: Sequence[str]) -> bool:
         """Whether an object is reduced: all its keys are codes, and one has a region or is one that is asked for.
 
-        So `{"id": 7}` is no object of Indonesian texts.
+        So `{"id": 7}` is not taken for an object of Indonesian texts.
         """
         return bool(keys) and all(map(self.is_code, keys)) and any(len(key) > 2 or key in self.named for key in keys)
 

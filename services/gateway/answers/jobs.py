@@ -61,7 +61,7 @@ def preflight(found: pb.PreviewJobResponse) -> answers.Preflight:
     """What an export would make."""
     return answers.Preflight(
         problems=[answers.FieldError(field=one.field, message=one.message) for one in found.problems],
-        warnings=[answers.Notice(code=one.code, message=one.message) for one in found.warnings],
+        warnings=[notice(one) for one in found.warnings],
         columns=list(found.columns) or None,
         rows=found.rows if found.HasField("rows") else None,
         is_estimate=found.is_estimate,

@@ -30,15 +30,8 @@ class ExporterClient:
         Args:
             options_json: as REST has them, with `platform_ids`.
         """
-        options_json, platforms = split_platforms(options_json)
-        request = pb.CreateJobRequest(
-            tenant=tenant,
-            format=form,
-            options_json=options_json,
-            platforms=platforms,
-            idempotency_key=key,
-            job_id="" if key else job_id,
-        )
+        request = _creation(tenant, options_json, key, job_id)
+        request.format = form
         return await self._caller.call(self._stub.CreateJob, request)
 
     async def preview(
@@ -58,15 +51,8 @@ class ExporterClient:
         Args:
             overrides_json: options that replace those of the profile, as REST has them, with `platform_ids`.
         """
-        overrides_json, platforms = split_platforms(overrides_json)
-        request = pb.CreateJobRequest(
-            tenant=tenant,
-            profile_id=profile_id,
-            options_json=overrides_json,
-            platforms=platforms,
-            idempotency_key=key,
-            job_id="" if key else job_id,
-        )
+        request = _creation(tenant, overrides_json, key, job_id)
+        request.profile_id = profile_id
         return await self._runs.call(self._stub.CreateJob, request)
 
     async def get(self, tenant: str, job_id: str) -> pb.Job:
@@ -131,3 +117,14 @@ def split_platforms(options_json: str) -> tuple[str, pb.PlatformSelection | None
     if not isinstance(ids, list) or not all(isinstance(one, str) for one in ids):
         return options_json, None
     return json_text.without(options_json, "platform_ids"), pb.PlatformSelection(platform_ids=ids)
+
+
+def _creation(tenant: str, options_json: str, key: str, job_id: str) -> pb.CreateJobRequest:
+    options_json, platforms = split_platforms(options_json)
+    return pb.CreateJobRequest(
+        tenant=tenant,
+        options_json=options_json,
+        platforms=platforms,
+        idempotency_key=key,
+        job_id="" if key else job_id,
+    )

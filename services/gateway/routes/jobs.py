@@ -42,7 +42,7 @@ from services.wire import exporter_pb2 as pb
 DELIVERIES_PAUSE = 5.0
 """Seconds for which jobs are shown without deliveries after the delivery service did not answer."""
 MAX_PLATFORMS = 100
-"""That an export may name; the exporter rejects more."""
+"""The number that an export may name; the exporter rejects more."""
 ALL, ONE = "/exports/jobs", "/exports/jobs/{job_id}"
 STATUSES = sorted(set(job_answers.STATUSES.values()))
 JOB_LIST_PARAMETERS = (
@@ -151,7 +151,7 @@ class JobRoutes:
     async def check_platforms(self, tenant: str, options: str, prefix: str = "") -> None:
         """Refuse platforms that do not exist or are not active, unless the delivery service does not answer.
 
-        Ids that are no UUIDs are left to the exporter.
+        Ids that are not UUIDs are left to the exporter.
 
         Args:
             prefix: of the options in the body, such as `options.`.

@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from services.exporter.catalogue.columns import Selection, selection_of
-from services.exporter.formats.column_options import LONE_BACKSLASH
+from services.exporter.formats.column_options import name_problem
 from services.exporter.transcode import Tally, reference
 from services.exporter.transcode.elements import Layout
 from services.exporter.transcode.values import documents, escaped, leaves
@@ -91,7 +91,7 @@ def same(
 def check(batches: list[bytes], data: st.DataObject, kinds: Sequence[Callable[..., Encode]] = KINDS) -> None:
     names = {name for batch in batches for document in documents(batch) for name, _ in leaves(document)}
     parents = {name.rpartition(".")[0] for name in names}
-    usable = sorted(n for n in names | parents if n and len(n) <= 1024 and not LONE_BACKSLASH.search(n))
+    usable = sorted(n for n in names | parents if n and len(n) <= 1024 and not name_problem(n))
     same(data.draw(specs([*usable, "id", "_id"])), batches, kinds)
 
 
