@@ -1,9 +1,9 @@
 """The tests of platforms or webhooks that run in this process, and how many a tenant may run concurrently."""
 
-from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from services.chassis.running import Running
 from services.delivery.errors import TooManyTests
 
 MAX_TESTS = 4
@@ -14,7 +14,7 @@ class RunningTests:
     """Counts each tenant's tests: while a server does not answer, a test keeps sockets open for many seconds."""
 
     def __init__(self) -> None:
-        self._running = Counter[str]()
+        self._running = Running()
 
     @contextmanager
     def one_more(self, tenant: str) -> Iterator[None]:
@@ -23,12 +23,7 @@ class RunningTests:
         Raises:
             TooManyTests: the tenant runs `MAX_TESTS` already.
         """
-        if self._running[tenant] >= MAX_TESTS:
+        if self._running.of(tenant) >= MAX_TESTS:
             raise TooManyTests(MAX_TESTS)
-        self._running[tenant] += 1
-        try:
+        with self._running.one_more(tenant):
             yield
-        finally:
-            self._running[tenant] -= 1
-            if not self._running[tenant]:
-                del self._running[tenant]

@@ -5,7 +5,6 @@ Each part has a time limit in MongoDB. What takes longer is missing from the res
 
 import asyncio
 import codecs
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -14,6 +13,7 @@ from pymongo.errors import PyMongoError
 
 from services.chassis.faults import BadRequest, ErrorInfo, Fault, Kind, Violation
 from services.chassis.mongo import Document
+from services.chassis.running import Running
 from services.exporter.catalogue import snapshot as catalogue
 from services.exporter.catalogue.columns import with_columns
 from services.exporter.errors import JobFault
@@ -94,7 +94,7 @@ class Preflights:
         self._checks = checks
         self._max_columns = max_columns
         self._escape_formulas = escape_formulas
-        self._running: Counter[str] = Counter()
+        self._running = Running()
 
     async def run(self, tenant: str, request: CheckedRequest) -> Preflight:
         """The preflight of a valid request.
@@ -103,15 +103,10 @@ class Preflights:
             TooManyPreflights: the tenant has too many at the same time.
             Unavailable: the catalogue does not answer.
         """
-        if self._running[tenant] >= MAX_CONCURRENT:
+        if self._running.of(tenant) >= MAX_CONCURRENT:
             raise TooManyPreflights
-        self._running[tenant] += 1
-        try:
+        with self._running.one_more(tenant):
             return await self._run(tenant, request)
-        finally:
-            self._running[tenant] -= 1
-            if not self._running[tenant]:
-                del self._running[tenant]
 
     async def _run(self, tenant: str, request: CheckedRequest) -> Preflight:
         options = request.options.with_default_escaping(self._escape_formulas)

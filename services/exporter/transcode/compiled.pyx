@@ -108,7 +108,7 @@ class FlatObjects(reference.FlatObjects):
         super().__init__(sheet, selection, tally, newline=newline, ending=ending, quote_decimals=quote_decimals)
         indent = NONE if newline is None else len(newline) - 1
         self._engine = FlatLines(
-            self._rows, self._by_reference, selection, tally, self._columns, indent, ending.encode(), quote_decimals
+            self._rows, self._by_reference, selection, tally, self._rows.columns, indent, ending.encode(), quote_decimals
         )
 
     def encode(self, batch):
@@ -125,7 +125,7 @@ class XmlElements(reference.XmlElements):
     def __init__(self, sheet, selection, tally, *, layout):
         super().__init__(sheet, selection, tally, layout=layout)
         if self._rows is not None:
-            self._engine = FlatElements(self._rows, self._by_reference, selection, tally, self._columns, layout)
+            self._engine = FlatElements(self._rows, self._by_reference, selection, tally, self._rows.columns, layout)
         elif self._names is None:
             self._engine = XmlObjects(self._by_reference, selection.exclude, layout)
         else:

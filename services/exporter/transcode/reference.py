@@ -51,6 +51,7 @@ class Rows:
     """
 
     def __init__(self, sheet: str, columns: Sequence[str], selection: Selection, tally: Tally) -> None:
+        self.columns = columns
         output = selection.output
         fields = columns if output is None else output.sources
         self.names = Names(sheet, fields, selection, tally.seen.setdefault(sheet, {}))
@@ -71,6 +72,10 @@ class Rows:
             row = fields if self._writer is None else self._writer.cells(fields, document)
             if row is not None:
                 yield row
+
+    def objects_of(self, batch: bytes) -> Iterator[dict[str, Any]]:
+        """The rows of a batch with their columns' names; raises what `of` raises."""
+        return (dict(zip(self.columns, row, strict=True)) for row in self.of(batch))
 
 
 class CsvRows:
@@ -185,16 +190,17 @@ class FlatObjects:
         ending: str,
         quote_decimals: bool = False,
     ) -> None:
-        self._columns = selection.header(())
-        self._rows = Rows(sheet, self._columns, selection, tally)
+        self._rows = Rows(sheet, selection.header(()), selection, tally)
         self._newline = newline
         self._ending = ending
         self._quote_decimals = quote_decimals
 
     def encode(self, batch: bytes) -> Encoded:
         """The objects of a batch, one per document that is not skipped; raises what `Rows.of` raises."""
-        objects = [dict(zip(self._columns, row, strict=True)) for row in self._rows.of(batch)]
-        texts = [json_text(o, self._newline, quote_decimals=self._quote_decimals) + self._ending for o in objects]
+        texts = [
+            json_text(row, self._newline, quote_decimals=self._quote_decimals) + self._ending
+            for row in self._rows.objects_of(batch)
+        ]
         return Encoded("".join(texts).encode(), len(texts))
 
 
@@ -211,7 +217,6 @@ class XmlElements:
             Names(sheet, None, selection, tally.seen.setdefault(sheet, {})) if selection.include is not None else None
         )
         self._rows = None if selection.output is None else Rows(sheet, selection.header(()), selection, tally)
-        self._columns = selection.header(()) if selection.output is not None else ()
         self._elements = elements.Elements(layout)
 
     def encode(self, batch: bytes) -> Encoded:
@@ -221,8 +226,8 @@ class XmlElements:
             InvalidBSON: the batch is damaged.
         """
         if self._rows is not None:
-            rows = [dict(zip(self._columns, row, strict=True)) for row in self._rows.of(batch)]
-            return Encoded("".join(map(self._elements.row, rows)).encode(), len(rows))
+            rows = [self._elements.row(row) for row in self._rows.objects_of(batch)]
+            return Encoded("".join(rows).encode(), len(rows))
         texts = []
         for document in documents(batch):
             if self._names is not None:

@@ -1,7 +1,6 @@
 """Downloads: a finished file, or one range of it, streamed from the artifact store in bounded memory."""
 
 import asyncio
-from collections import Counter as Multiset
 from collections.abc import AsyncGenerator, Iterator
 from contextlib import aclosing, contextmanager
 from email.utils import format_datetime
@@ -13,6 +12,7 @@ from prometheus_client import Counter
 
 from services.chassis.blobs.contract import BlobError, BlobMissing, BlobStore, StoreUnavailable
 from services.chassis.faults import Unavailable
+from services.chassis.running import Running
 from services.gateway.answers.jobs import POLL_SECONDS, STATUSES, at
 from services.gateway.clients.exporter import ExporterClient
 from services.gateway.errors import FileGone, NoFile, NotFinished, TooManyDownloads
@@ -45,7 +45,7 @@ class DownloadSlots:
     def __init__(self, total: int, per_key: int) -> None:
         self._total = total
         self._per_key = per_key
-        self._running: Multiset[str] = Multiset()
+        self._running = Running()
 
     @contextmanager
     def hold(self, key_id: str) -> Iterator[None]:
@@ -55,17 +55,12 @@ class DownloadSlots:
             TooManyDownloads: the key, with its links, has all that it may have.
             Unavailable: the process has.
         """
-        if self._running[key_id] >= self._per_key:
+        if self._running.of(key_id) >= self._per_key:
             raise TooManyDownloads(self._per_key, BUSY_SECONDS)
         if self._running.total() >= self._total:
             raise Unavailable("downloads_busy", "Too many downloads are running.", retry_after=BUSY_SECONDS)
-        self._running[key_id] += 1
-        try:
+        with self._running.one_more(key_id):
             yield
-        finally:
-            self._running[key_id] -= 1
-            if not self._running[key_id]:
-                del self._running[key_id]
 
 
 class DownloadRoutes:
