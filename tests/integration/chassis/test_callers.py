@@ -8,11 +8,14 @@ from typing import Any
 import grpc
 import pytest
 import structlog
+from google.longrunning import operations_pb2_grpc
+from google.longrunning import operations_proto_pb2 as longrunning
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 from prometheus_client import REGISTRY
 from structlog.testing import capture_logs
 
+from services.exporter.operations import name_of
 from services.wire import exporter_pb2 as pb
 from services.wire import exporter_pb2_grpc
 from tests.certificates import Authority
@@ -97,6 +100,44 @@ async def test_each_caller_makes_only_its_own_calls_for_its_own_tenants(
         assert refused("unknown", "ListFormats", "caller") >= 1
         # The refused call changed nothing.
         assert (await by_gateway.GetJob(get, timeout=DEADLINE)).job.state == pb.JOB_STATE_ACCEPTED
+
+
+async def test_operations_are_called_like_the_jobs_they_stand_for(
+    services: Services, authority: Authority, clean_uri: str
+) -> None:
+    tenant, other = new_tenant(), new_tenant()
+    await fill(clean_uri, tenant)
+    await fill(clean_uri, other)
+    async with (
+        services.exporter(grpc_callers=f"shop={tenant}") as running,
+        channel(running.rpc_port, authority, authority.issue(name="gateway")) as gateway,
+        channel(running.rpc_port, authority, authority.issue(name="shop")) as shop,
+        channel(running.rpc_port, authority, authority.issue(name="stranger")) as stranger,
+    ):
+        create = exporter_pb2_grpc.ExporterServiceStub(gateway).CreateJob
+        mine, others = [
+            name_of(name, (await create(pb.CreateJobRequest(tenant=name, format="csv"), timeout=DEADLINE)).job.id)
+            for name in (tenant, other)
+        ]
+        by_gateway, by_shop, by_stranger = map(operations_pb2_grpc.OperationsStub, (gateway, shop, stranger))
+
+        async def code(method: Any, request: Any) -> grpc.StatusCode:
+            return await code_of(method(request, timeout=DEADLINE))
+
+        get, get_others = (longrunning.GetOperationRequest(name=name) for name in (mine, others))
+        assert await code(by_shop.GetOperation, get) is OK
+        assert await code(by_shop.GetOperation, get_others) is DENIED
+        assert await code(by_shop.ListOperations, longrunning.ListOperationsRequest(name=f"tenants/{other}")) is DENIED
+        assert await code(by_shop.CancelOperation, longrunning.CancelOperationRequest(name=others)) is DENIED
+        assert await code(by_shop.DeleteOperation, longrunning.DeleteOperationRequest(name=others)) is DENIED
+        assert await code(by_shop.WaitOperation, longrunning.WaitOperationRequest(name=others)) is DENIED
+        # The gateway has its own calls for jobs.
+        assert await code(by_gateway.GetOperation, get_others) is DENIED
+        assert await code(by_stranger.GetOperation, get) is DENIED
+        # A name of another form belongs to no tenant: the caller is told that, and nothing else.
+        malformed = longrunning.GetOperationRequest(name=f"tenants/{tenant}")
+        assert await code(by_shop.GetOperation, malformed) is grpc.StatusCode.INVALID_ARGUMENT
+        assert await code(by_stranger.GetOperation, malformed) is DENIED
 
 
 async def test_without_tls_the_caller_is_unauthenticated(idle: Exporter) -> None:

@@ -118,3 +118,39 @@ async def test_the_rules_of_other_calls_hold(running: Exporter, operations: oper
         code, text = await refused(operations.ListOperations(request, timeout=DEADLINE))
         assert code is grpc.StatusCode.INVALID_ARGUMENT
         assert words in text
+
+
+async def test_a_live_job_is_not_deleted_and_a_negative_time_is_refused(
+    running: Exporter, operations: operations_pb2_grpc.OperationsStub
+) -> None:
+    tenant = new_tenant()
+    await running.fill(tenant, products(1))
+    job = await running.completed(tenant)
+    await running.jobs.update_one({"_id": job.id}, {"$set": {"state": "retry_wait", "retry_at": datetime(9999, 1, 1)}})
+    name = name_of(tenant, job.id)
+    code, text = await refused(operations.DeleteOperation(longrunning.DeleteOperationRequest(name=name)))
+    assert code is grpc.StatusCode.FAILED_PRECONDITION
+    assert "cancel" in text
+    negative = longrunning.WaitOperationRequest(name=name, timeout=Duration(seconds=-1))
+    code, text = await refused(operations.WaitOperation(negative, timeout=DEADLINE))
+    assert (code, text) == (grpc.StatusCode.INVALID_ARGUMENT, "timeout: must not be negative")
+    found = await operations.GetOperation(longrunning.GetOperationRequest(name=name), timeout=DEADLINE)
+    assert job_in(found.metadata).state == pb.JOB_STATE_RETRY_WAIT
+
+
+async def test_pages_follow_each_other_until_all_operations_are_listed(
+    running: Exporter, operations: operations_pb2_grpc.OperationsStub
+) -> None:
+    tenant = new_tenant()
+    await running.fill(tenant, products(1))
+    names = {name_of(tenant, (await running.create(tenant)).id) for _ in range(3)}
+    request = longrunning.ListOperationsRequest(name=f"tenants/{tenant}/operations", page_size=2)
+    first = await operations.ListOperations(request, timeout=DEADLINE)
+    request.page_token = first.next_page_token
+    second = await operations.ListOperations(request, timeout=DEADLINE)
+    assert (len(first.operations), len(second.operations), second.next_page_token) == (2, 1, "")
+    assert {one.name for one in (*first.operations, *second.operations)} == names
+    request.page_token = "not a token"
+    code, text = await refused(operations.ListOperations(request, timeout=DEADLINE))
+    assert code is grpc.StatusCode.INVALID_ARGUMENT
+    assert "page_token" in text
