@@ -70,6 +70,7 @@ READ_ONLY = frozenset(
         "GetDelivery",
         "GetWebhook",
         "ListWebhooks",
+        "GetWebhookUsage",
         "ListWebhookMessages",
         "ListEvents",
         "RecordMissedRuns",

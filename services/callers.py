@@ -67,6 +67,7 @@ _METHODS: dict[str, dict[str, set[str]]] = {
         "TestWebhook": {GATEWAY, INTERNAL},
         "ListWebhookMessages": {GATEWAY, INTERNAL},
         "ReplayEvents": {GATEWAY, INTERNAL},
+        "GetWebhookUsage": {GATEWAY, INTERNAL},
         "ListEvents": {GATEWAY, INTERNAL},
         "RecordMissedRuns": {SCHEDULER},
     },

@@ -101,7 +101,7 @@ async def build(settings: GatewaySettings) -> AsyncIterator[Running]:
         slots = DownloadSlots(settings.max_downloads, settings.max_downloads_per_key)
         jobs = JobRoutes(exporter, changes, signer, Origin(settings.public_url, proxies), delivery)
         resources: list[object] = [
-            LimitRoutes(exporter, profiles, delivery, scheduler),
+            LimitRoutes(exporter, profiles, delivery, webhooks, scheduler),
             DiscoveryRoutes(exporter, delivery),
             jobs,
             ProfileRoutes(profiles, exporter, scheduler, jobs),

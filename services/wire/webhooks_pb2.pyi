@@ -800,3 +800,44 @@ class RecordMissedRunsResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___RecordMissedRunsResponse: _TypeAlias = RecordMissedRunsResponse  # noqa: Y015
+
+@_typing.final
+class GetWebhookUsageRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TENANT_FIELD_NUMBER: _builtins.int
+    tenant: _builtins.str
+    def __init__(
+        self,
+        *,
+        tenant: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["tenant", b"tenant"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetWebhookUsageRequest: _TypeAlias = GetWebhookUsageRequest  # noqa: Y015
+
+@_typing.final
+class GetWebhookUsageResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    WEBHOOKS_FIELD_NUMBER: _builtins.int
+    MAX_WEBHOOKS_FIELD_NUMBER: _builtins.int
+    webhooks: _builtins.int
+    max_webhooks: _builtins.int
+    def __init__(
+        self,
+        *,
+        webhooks: _builtins.int = ...,
+        max_webhooks: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["max_webhooks", b"max_webhooks", "webhooks", b"webhooks"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetWebhookUsageResponse: _TypeAlias = GetWebhookUsageResponse  # noqa: Y015

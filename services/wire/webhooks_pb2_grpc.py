@@ -79,6 +79,11 @@ class WebhookServiceStub:
                 request_serializer=catalog_dot_exports_dot_v1_dot_webhooks__pb2.ReplayEventsRequest.SerializeToString,
                 response_deserializer=catalog_dot_exports_dot_v1_dot_webhooks__pb2.ReplayEventsResponse.FromString,
                 _registered_method=True)
+        self.GetWebhookUsage = channel.unary_unary(
+                '/catalog.exports.v1.WebhookService/GetWebhookUsage',
+                request_serializer=catalog_dot_exports_dot_v1_dot_webhooks__pb2.GetWebhookUsageRequest.SerializeToString,
+                response_deserializer=catalog_dot_exports_dot_v1_dot_webhooks__pb2.GetWebhookUsageResponse.FromString,
+                _registered_method=True)
         self.ListEvents = channel.unary_unary(
                 '/catalog.exports.v1.WebhookService/ListEvents',
                 request_serializer=catalog_dot_exports_dot_v1_dot_webhooks__pb2.ListEventsRequest.SerializeToString,
@@ -156,6 +161,13 @@ class WebhookServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def GetWebhookUsage(self, request, context):
+        """How many webhooks a tenant has, and may have.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ListEvents(self, request, context):
         """A tenant's events in order, from the number after `after` on.
         """
@@ -217,6 +229,11 @@ def add_WebhookServiceServicer_to_server(servicer, server):
                     servicer.ReplayEvents,
                     request_deserializer=catalog_dot_exports_dot_v1_dot_webhooks__pb2.ReplayEventsRequest.FromString,
                     response_serializer=catalog_dot_exports_dot_v1_dot_webhooks__pb2.ReplayEventsResponse.SerializeToString,
+            ),
+            'GetWebhookUsage': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetWebhookUsage,
+                    request_deserializer=catalog_dot_exports_dot_v1_dot_webhooks__pb2.GetWebhookUsageRequest.FromString,
+                    response_serializer=catalog_dot_exports_dot_v1_dot_webhooks__pb2.GetWebhookUsageResponse.SerializeToString,
             ),
             'ListEvents': grpc.unary_unary_rpc_method_handler(
                     servicer.ListEvents,
@@ -472,6 +489,33 @@ class WebhookService:
             '/catalog.exports.v1.WebhookService/ReplayEvents',
             catalog_dot_exports_dot_v1_dot_webhooks__pb2.ReplayEventsRequest.SerializeToString,
             catalog_dot_exports_dot_v1_dot_webhooks__pb2.ReplayEventsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetWebhookUsage(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/catalog.exports.v1.WebhookService/GetWebhookUsage',
+            catalog_dot_exports_dot_v1_dot_webhooks__pb2.GetWebhookUsageRequest.SerializeToString,
+            catalog_dot_exports_dot_v1_dot_webhooks__pb2.GetWebhookUsageResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -51,6 +51,8 @@ class WebhookServiceStub:
     """The messages to a webhook, newest first."""
     ReplayEvents: _grpc.UnaryUnaryMultiCallable[_webhooks_pb2.ReplayEventsRequest, _webhooks_pb2.ReplayEventsResponse]
     """Sends one event again, or those of a time range. The messages keep their ids."""
+    GetWebhookUsage: _grpc.UnaryUnaryMultiCallable[_webhooks_pb2.GetWebhookUsageRequest, _webhooks_pb2.GetWebhookUsageResponse]
+    """How many webhooks a tenant has, and may have."""
     ListEvents: _grpc.UnaryUnaryMultiCallable[_webhooks_pb2.ListEventsRequest, _webhooks_pb2.ListEventsResponse]
     """A tenant's events in order, from the number after `after` on."""
     RecordMissedRuns: _grpc.UnaryUnaryMultiCallable[_webhooks_pb2.RecordMissedRunsRequest, _webhooks_pb2.RecordMissedRunsResponse]
@@ -76,6 +78,8 @@ class WebhookServiceAsyncStub(WebhookServiceStub):
     """The messages to a webhook, newest first."""
     ReplayEvents: _aio.UnaryUnaryMultiCallable[_webhooks_pb2.ReplayEventsRequest, _webhooks_pb2.ReplayEventsResponse]  # type: ignore[assignment]
     """Sends one event again, or those of a time range. The messages keep their ids."""
+    GetWebhookUsage: _aio.UnaryUnaryMultiCallable[_webhooks_pb2.GetWebhookUsageRequest, _webhooks_pb2.GetWebhookUsageResponse]  # type: ignore[assignment]
+    """How many webhooks a tenant has, and may have."""
     ListEvents: _aio.UnaryUnaryMultiCallable[_webhooks_pb2.ListEventsRequest, _webhooks_pb2.ListEventsResponse]  # type: ignore[assignment]
     """A tenant's events in order, from the number after `after` on."""
     RecordMissedRuns: _aio.UnaryUnaryMultiCallable[_webhooks_pb2.RecordMissedRunsRequest, _webhooks_pb2.RecordMissedRunsResponse]  # type: ignore[assignment]
@@ -152,6 +156,14 @@ class WebhookServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_webhooks_pb2.ReplayEventsResponse, _abc.Awaitable[_webhooks_pb2.ReplayEventsResponse]]:
         """Sends one event again, or those of a time range. The messages keep their ids."""
+
+    @_abc_1.abstractmethod
+    def GetWebhookUsage(
+        self,
+        request: _webhooks_pb2.GetWebhookUsageRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_webhooks_pb2.GetWebhookUsageResponse, _abc.Awaitable[_webhooks_pb2.GetWebhookUsageResponse]]:
+        """How many webhooks a tenant has, and may have."""
 
     @_abc_1.abstractmethod
     def ListEvents(

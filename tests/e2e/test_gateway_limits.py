@@ -65,6 +65,7 @@ def test_limits_are_shown_with_their_usage(system: System, strict: Gateway) -> N
         "artifact_bytes": {"used": 0},
         "profiles": {"used": 0, "limit": 200},
         "platforms": {"used": 0, "limit": 100},
+        "webhooks": {"used": 0, "limit": 20},
         "schedules": {"used": 0, "limit": 10_000},
         "requests_per_minute": {"limit": LIMIT, "left": LIMIT - 1},
     }
@@ -76,5 +77,6 @@ def test_the_part_of_a_service_that_does_not_answer_is_absent_with_a_note(system
     with gateway(system, "gateway-limits", SCHEDULER_ADDRESS=f"127.0.0.1:{free_port()}") as front:
         answer = front.client(system.key("usage")).call("GET", "/limits")
     assert answer.status == 200
-    assert sorted(answer.json) == ["artifact_bytes", "jobs", "notes", "platforms", "profiles", "requests_per_minute"]
+    shown = ["artifact_bytes", "jobs", "notes", "platforms", "profiles", "requests_per_minute", "webhooks"]
+    assert sorted(answer.json) == shown
     assert [note["code"] for note in answer.json["notes"]] == ["scheduler_unavailable"]

@@ -156,7 +156,9 @@ def test_a_repeated_request_makes_one_webhook_and_returns_its_secret(client: Res
     problem(client.call("POST", "/webhooks", {**body, "events": ALL}, headers=headers), 422, "idempotency_key_reused")
     one = client.call("GET", first.headers["location"].removeprefix("/api/v1")).json
     assert one == {name: value for name, value in first.json.items() if name != "secret"}
-    assert one in client.call("GET", "/webhooks").json["items"]
+    listed = client.call("GET", "/webhooks").json["items"]
+    assert one in listed
+    assert client.call("GET", "/limits").json["webhooks"] == {"used": len(listed), "limit": 20}
     assert client.call("DELETE", f"/webhooks/{one['id']}").status == 204
     problem(client.call("GET", f"/webhooks/{one['id']}"), 404, "webhook_not_found")
 

@@ -35,7 +35,7 @@ ROUTES: list[Route] = [
         DeliveryRoutes(Mock(), Mock()),
         DownloadRoutes(Mock(), Mock(), Mock(), 1.0),
         JobRoutes(Mock(), Mock(), Mock(), Mock(), Mock()),
-        LimitRoutes(Mock(), Mock(), Mock(), Mock()),
+        LimitRoutes(Mock(), Mock(), Mock(), Mock(), Mock()),
         ProfileRoutes(Mock(), Mock(), Mock(), Mock()),
         DiscoveryRoutes(Mock(), Mock()),
         PlatformRoutes(Mock(), Mock()),

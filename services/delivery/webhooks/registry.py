@@ -66,8 +66,8 @@ class WebhookRegistry:
         known = await self._store.get(tenant, identity) if webhook_id else None
         is_replay = known is not None
         if known is None:
-            limit = self._limits.of(tenant).max_webhooks
-            if await self._store.count(tenant, limit) >= limit:
+            used, limit = await self.usage(tenant)
+            if used >= limit:
                 raise TooManyWebhooks(limit)
             now = now_in_milliseconds()
             sealed = self._secrets.new(tenant, identity)[1]
@@ -87,6 +87,10 @@ class WebhookRegistry:
         if found is None:
             raise WebhookNotFound(webhook_id)
         return found
+
+    async def usage(self, tenant: str) -> tuple[int, int]:
+        """How many webhooks the tenant has, and may have."""
+        return await self._store.count(tenant), self._limits.of(tenant).max_webhooks
 
     async def page(self, tenant: str, *, before: Position | None, limit: int) -> Page[Webhook]:
         """A page of a tenant's webhooks, newest first."""

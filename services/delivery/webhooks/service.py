@@ -68,6 +68,11 @@ class WebhookService(webhooks_pb2_grpc.WebhookServiceServicer):
         following = found.next_cursor(lambda one: (one.created_at, one.id))
         return pb.ListWebhooksResponse(webhooks=map(webhook_message, found), next_page_token=following)
 
+    async def GetWebhookUsage(self, request: pb.GetWebhookUsageRequest, context: Any) -> pb.GetWebhookUsageResponse:
+        """The tenant's limit and how much of it is used."""
+        used, limit = await self._registry.usage(request.tenant)
+        return pb.GetWebhookUsageResponse(webhooks=used, max_webhooks=limit)
+
     async def UpdateWebhook(self, request: pb.UpdateWebhookRequest, context: Any) -> pb.UpdateWebhookResponse:
         """Change the fields that are present."""
         change = Change(

@@ -40,9 +40,9 @@ class WebhookStore:
         return None if document is None else _webhook(document)
 
     @translate_errors
-    async def count(self, tenant: str, at_most: int) -> int:
-        """How many webhooks the tenant has, counted up to `at_most`."""
-        return await self._webhooks.count_documents({"tenant": tenant}, limit=at_most)
+    async def count(self, tenant: str) -> int:
+        """How many webhooks the tenant has."""
+        return await self._webhooks.count_documents({"tenant": tenant})
 
     @translate_errors
     async def page(self, tenant: str, *, before: Position | None, limit: int) -> Page[Webhook]:

@@ -213,6 +213,7 @@ class Limits(Answer):
     platforms: Usage | None = None
     schedules: Usage | None = None
     profiles: Usage | None = None
+    webhooks: Usage | None = None
     requests_per_minute: RequestsLeft
     notes: list[Notice] | None = None
 

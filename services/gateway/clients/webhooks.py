@@ -5,7 +5,7 @@ from __future__ import annotations  # grpcio's classes take type arguments in it
 import grpc
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from services.gateway.clients.rest_names import RestCaller
+from services.gateway.clients.rest_names import BRIEF_DEADLINE, RestCaller
 from services.wire import webhooks_pb2 as pb
 from services.wire import webhooks_pb2_grpc
 
@@ -32,6 +32,11 @@ class WebhookClient:
         """A page of webhooks."""
         request = pb.ListWebhooksRequest(tenant=tenant, page_size=limit, page_token=cursor)
         return await self._caller.call(self._stub.ListWebhooks, request)
+
+    async def usage(self, tenant: str) -> pb.GetWebhookUsageResponse:
+        """The limit and usage of webhooks, with a short deadline."""
+        request = pb.GetWebhookUsageRequest(tenant=tenant)
+        return await self._caller.call(self._stub.GetWebhookUsage, request, deadline=BRIEF_DEADLINE)
 
     async def update(self, request: pb.UpdateWebhookRequest) -> pb.Webhook:
         """Change the fields that are present."""

@@ -11,6 +11,7 @@ from services.gateway.clients.delivery import DeliveryClient
 from services.gateway.clients.exporter import ExporterClient
 from services.gateway.clients.profiles import ProfileClient
 from services.gateway.clients.scheduler import SchedulerClient
+from services.gateway.clients.webhooks import WebhookClient
 from services.gateway.http.route import Caller, Route
 
 
@@ -22,11 +23,13 @@ class LimitRoutes:
         exporter: ExporterClient,
         profiles: ProfileClient,
         delivery: DeliveryClient | None,
+        webhooks: WebhookClient | None,
         scheduler: SchedulerClient | None,
     ) -> None:
         self._exporter = exporter
         self._profiles = profiles
         self._delivery = delivery
+        self._webhooks = webhooks
         self._scheduler = scheduler
 
     @Route("GET", "/limits", "", (200, Limits))
@@ -51,7 +54,13 @@ class LimitRoutes:
         )
 
     async def _limits(self, request: web.Request, tenant: str) -> Limits:
-        parts = [self._jobs(tenant), self._profile_usage(tenant), self._platforms(tenant), self._schedules(tenant)]
+        parts = [
+            self._jobs(tenant),
+            self._profile_usage(tenant),
+            self._platforms(tenant),
+            self._webhook_usage(tenant),
+            self._schedules(tenant),
+        ]
         usages: dict[str, Usage] = {}
         notes: dict[str, Notice] = {}
         for found in await asyncio.gather(*parts, return_exceptions=True):
@@ -82,6 +91,12 @@ class LimitRoutes:
             return {}
         found = await self._delivery.usage(tenant)
         return {"platforms": Usage(used=found.platforms, limit=found.max_platforms)}
+
+    async def _webhook_usage(self, tenant: str) -> dict[str, Usage]:
+        if self._webhooks is None:
+            return {}
+        found = await self._webhooks.usage(tenant)
+        return {"webhooks": Usage(used=found.webhooks, limit=found.max_webhooks)}
 
     async def _schedules(self, tenant: str) -> dict[str, Usage]:
         if self._scheduler is None:
