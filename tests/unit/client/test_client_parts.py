@@ -95,6 +95,25 @@ def test_a_part_becomes_the_file_at_its_end(tmp_path: Path) -> None:
     assert (path.read_text(), list(tmp_path.iterdir())) == ("new", [path])
 
 
+def test_downloads_at_the_same_time_have_a_part_each(tmp_path: Path) -> None:
+    path = tmp_path / "x.csv"
+    first, second = PartFile(path, "00" * 32), PartFile(path, "00" * 32)
+    first.write(b"ab")
+    second.write(b"abc")
+    first.write(b"c")
+    first.keep()
+    assert (path.read_bytes(), second.sha256()) == (b"abc", first.sha256())
+    second.close()
+    third = PartFile(path, "00" * 32)  # the first part is gone, and the second one is another's
+    assert (third.part.name, third.size) == (first.part.name, 0)
+    third.discard()
+    second.part.rename(first.part)
+    continued = PartFile(path, "00" * 32)
+    assert (continued.size, continued.was_continued) == (3, True)
+    continued.keep()
+    assert (path.read_bytes(), list(tmp_path.iterdir())) == (b"abc", [path])
+
+
 @pytest.mark.parametrize(
     ("name", "file"),
     [("a.csv", "a.csv"), ("../../a.csv", "a.csv"), ("..\\a.csv", "a.csv"), ("/etc/passwd", "passwd"), ("..", "export")],
