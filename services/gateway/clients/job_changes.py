@@ -31,6 +31,41 @@ RECHECK_SECONDS = 15.0
 LIVE = frozenset({pb.JOB_STATE_ACCEPTED, pb.JOB_STATE_RUNNING, pb.JOB_STATE_RETRY_WAIT})
 
 
+class _Waiter:
+    """Like an `asyncio.Event` for one task and with a time limit, but without a task of its own for that.
+
+    Thousands of them are set at once when a job ends.
+    """
+
+    __slots__ = ("_future", "_is_set")
+
+    def __init__(self) -> None:
+        self._future: asyncio.Future[None] | None = None
+        self._is_set = False
+
+    def set(self) -> None:
+        """End the wait, or the next one."""
+        self._is_set = True
+        self._end()
+
+    async def wait(self, seconds: float) -> None:
+        """Wait until it is set, at most so long. It is not set any more afterwards."""
+        if not self._is_set:
+            loop = asyncio.get_running_loop()
+            self._future = loop.create_future()
+            timer = loop.call_later(seconds, self._end)
+            try:
+                await self._future
+            finally:
+                timer.cancel()
+                self._future = None
+        self._is_set = False
+
+    def _end(self) -> None:
+        if self._future is not None and not self._future.done():
+            self._future.set_result(None)
+
+
 @dataclass(slots=True)
 class _Watched:
     """A job that clients wait for.
@@ -43,7 +78,7 @@ class _Watched:
 
     latest: pb.Job
     fault: Fault | None = None
-    waiting: set[asyncio.Event] = field(default_factory=set)
+    waiting: set[_Waiter] = field(default_factory=set)
     is_outdated: bool = False
     reading: asyncio.Task[None] | None = None
 
@@ -109,29 +144,29 @@ class JobChanges:
                 job = found
 
     @contextmanager
-    def _waits_for(self, job: pb.Job) -> Iterator[tuple[_Watched, asyncio.Event | None]]:
-        """The job, and an event that is set when it may have changed; None if too many wait already."""
+    def _waits_for(self, job: pb.Job) -> Iterator[tuple[_Watched, _Waiter | None]]:
+        """The job, and a waiter that is set when it may have changed; None if too many wait already."""
         if self._count >= MAX_WAITING:
             yield _Watched(job), None
             return
         watched = self._watched.get(job.id)
-        event = asyncio.Event()
+        change = _Waiter()
         if watched is None:
             watched = self._watched[job.id] = _Watched(job)
             self._read(job.id)  # it may have changed since the caller has read it
         elif watched.latest != job:
-            event.set()
+            change.set()
         self._count += 1
-        watched.waiting.add(event)
+        watched.waiting.add(change)
         try:
-            yield watched, event
+            yield watched, change
         finally:
             self._count -= 1
-            watched.waiting.discard(event)
+            watched.waiting.discard(change)
             if not watched.waiting and self._watched.get(job.id) is watched:
                 del self._watched[job.id]
 
-    async def _changed(self, change: asyncio.Event | None, until: float) -> bool:
+    async def _changed(self, change: _Waiter | None, until: float) -> bool:
         """Wait until there may be a change; false when this process stops, or at `until` for those who wait no longer.
 
         A pause of `states` ends without a change.
@@ -139,9 +174,7 @@ class JobChanges:
         left = until - time.monotonic()
         if change is None or self._is_leaving or left <= 0:
             return False
-        with suppress(TimeoutError):
-            await asyncio.wait_for(change.wait(), left)
-        change.clear()
+        await change.wait(left)
         return True
 
     def _read(self, job_id: str) -> None:
@@ -206,5 +239,5 @@ def _progress(job: pb.Job) -> tuple[object, ...]:
 
 
 def _wake(watched: _Watched) -> None:
-    for event in watched.waiting:
-        event.set()
+    for waiter in watched.waiting:
+        waiter.set()

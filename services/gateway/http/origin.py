@@ -30,7 +30,7 @@ class Origin:
         if self.public_url is not None:
             return self.public_url.rstrip("/")
         scheme, host = request.scheme, request.host
-        if self._is_trusted(request.remote):
+        if self.proxies and self._is_trusted(request.remote):
             said = _last(request, "X-Forwarded-Proto").lower()
             scheme = said if said in ("http", "https") else scheme
             said = _last(request, "X-Forwarded-Host")
