@@ -52,6 +52,7 @@ READ_ONLY = frozenset(
         "ListFields",
         "GetJobUsage",
         "GetJobFile",
+        "ListLostRows",
         "BatchGetJobFiles",
         "NoteDeliveries",
         "ListEndedJobs",

@@ -163,6 +163,8 @@ def _worker(
         max_columns=settings.max_columns,
         escape_formulas=settings.escape_formulas,
         keep_seconds=settings.retention_hours * 3_600,
+        keep_manifest_seconds=settings.manifest_days * 86_400,
+        find_job=store.get,
     )
     return Worker(
         store,

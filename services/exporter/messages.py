@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterable
+from dataclasses import asdict
 from datetime import UTC, datetime
 
 from services.chassis import json_text
@@ -74,6 +75,8 @@ def to_message(job: Job, now: datetime | None = None) -> pb.Job:
         attempt=job.attempt,
         max_attempts=job.max_attempts,
         has_deliveries=job.has_deliveries,
+        changes=None if job.changes is None else pb.Changes(**asdict(job.changes)),
+        has_manifest=job.manifest is not None,
     )
 
 

@@ -26,13 +26,17 @@ from services.exporter.errors import (
     UnknownFormat,
     WrongState,
 )
+from services.exporter.export.baselines import baseline_problem
+from services.exporter.export.lost_rows import LostRowFinder
 from services.exporter.export.preflight import Preflights
 from services.exporter.formats.contract import Format
 from services.exporter.jobs.admission import Admission
+from services.exporter.jobs.artifacts import manifest_keys
 from services.exporter.jobs.changes import JobChanges
 from services.exporter.jobs.dispatch import Dispatcher
 from services.exporter.jobs.job import ENDED, Job, JobState, NewJob, id_for_key
 from services.exporter.jobs.store import JobStore
+from services.exporter.manifests.options import change_options, options_id
 from services.exporter.messages import (
     FROM_STATES,
     options_of,
@@ -62,6 +66,7 @@ REPORT_TRIES, REPORT_PAUSE = 20, 0.1
 """How often, and at which interval in seconds, the deletion of a job is tried whose end is still to be reported."""
 MAX_ENDED_JOBS = 500
 DEFAULT_ENDED_JOBS = 200
+DEFAULT_LOST_KEYS, MAX_LOST_KEYS = 20, 100
 MAX_BATCH = 50
 """Jobs in a request about several: their options may have 256 KiB each."""
 
@@ -94,6 +99,7 @@ class ExporterService(exporter_pb2_grpc.ExporterServiceServicer):
         self._limits = limits
         self._preflights = preflights
         self._profiles = profiles
+        self._lost_rows = LostRowFinder(blobs)
         self._admission = Admission(store, limits)
         self._max_attempts = max_attempts
         self._waking: set[asyncio.Task[None]] = set()
@@ -157,6 +163,13 @@ class ExporterService(exporter_pb2_grpc.ExporterServiceServicer):
     async def GetJobFile(self, request: pb.GetJobFileRequest, context: Any) -> pb.GetJobFileResponse:
         """One job with the location of its file."""
         return pb.GetJobFileResponse(file=to_file_message(await self._found(request.tenant, request.job_id)))
+
+    async def ListLostRows(self, request: pb.ListLostRowsRequest, context: Any) -> pb.ListLostRowsResponse:
+        """The keys of rows that one job has and another has not."""
+        limit = page_size(request.max_keys, default=DEFAULT_LOST_KEYS, maximum=MAX_LOST_KEYS)
+        base = await self._found(request.tenant, request.base_job_id)
+        lost = await self._lost_rows.find(base, await self._found(request.tenant, request.job_id), limit)
+        return pb.ListLostRowsResponse(lost_rows=lost.count, keys=lost.keys)
 
     async def BatchGetJobFiles(self, request: pb.BatchGetJobFilesRequest, context: Any) -> pb.BatchGetJobFilesResponse:
         """Several jobs with the location of their files, without their options."""
@@ -346,6 +359,8 @@ class ExporterService(exporter_pb2_grpc.ExporterServiceServicer):
         if job.artifact is not None:
             try:
                 await self._blobs.delete(job.artifact.key)
+                for key in manifest_keys(job.manifest):
+                    await self._blobs.delete(key)
             except BlobError as exc:  # the sweep removes it later
                 log.warning("file_left", action="delete", job_id=job.id, reason=str(exc))
 
@@ -353,15 +368,27 @@ class ExporterService(exporter_pb2_grpc.ExporterServiceServicer):
         """Store a new job, or return the job that has this id already, even if the request would be refused now."""
         try:
             await self._admission.check(new.tenant)
+            await self._check_baseline(new, checked)
             await self._fields.check(new.tenant, checked)
             job = await self._admission.accept(new)
-        except (BadRequest, TooManyBytes, TooManyJobs):
+        except (BadRequest, TooManyBytes, TooManyJobs, WrongState):
             known = await self._store.get(new.tenant, new.id)
             if known is None:
                 raise
             return known
         log.info("job_accepted", action="accept", job_id=new.id, tenant=new.tenant, format=new.format)
         return job
+
+    async def _check_baseline(self, new: NewJob, checked: CheckedRequest) -> None:
+        """Refuse a request for changes since a job that cannot be compared with, unless it allows a full export."""
+        options = change_options(checked.options)
+        if options is None or options.changes_since is None:
+            return
+        base_id = str(options.changes_since)
+        base = await self._store.get(new.tenant, base_id)
+        problem = baseline_problem(base, base_id, options_id(new.format, options))
+        if problem is not None and options.on_missing_baseline == "fail":
+            raise WrongState(problem.code, problem.message)
 
     async def _accept_run(self, job_id: str, request: pb.CreateJobRequest, overrides: str, request_hash: str) -> Job:
         """Store a job for the newest version of a profile, or return the job that has this id already.

@@ -52,6 +52,12 @@ class ExporterSettings(LimitSettings, RpcSettings):
         default=2.0, gt=0, description="First delay after a transient fault; doubles, up to 300."
     )
     retention_hours: float = Field(default=168.0, gt=0, description="How long finished files are kept.")
+    manifest_days: float = Field(
+        default=30.0,
+        gt=0,
+        description="How long the manifests of finished files are kept, at most JOB_HISTORY_DAYS: as long as "
+        "others can have the changes since then.",
+    )
     job_history_days: float = Field(default=30.0, gt=0, description="How long finished jobs are kept.")
     sweep_seconds: float = Field(
         default=60.0, gt=0, description="Interval between clean-ups of expired files and jobs."

@@ -126,6 +126,8 @@ class Job(_message.Message):
     HAS_DELIVERIES_FIELD_NUMBER: _builtins.int
     PROFILE_ID_FIELD_NUMBER: _builtins.int
     PROFILE_VERSION_FIELD_NUMBER: _builtins.int
+    CHANGES_FIELD_NUMBER: _builtins.int
+    HAS_MANIFEST_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """UUID"""
     tenant: _builtins.str
@@ -152,6 +154,8 @@ class Job(_message.Message):
     """UUID; empty when it was not made for a profile"""
     profile_version: _builtins.int
     """of the profile, whose options this job has; 0 without a profile"""
+    has_manifest: _builtins.bool
+    """other jobs can have the changes since this one"""
     @_builtins.property
     def platforms(self) -> Global___PlatformSelection:
         """as in the request"""
@@ -180,6 +184,10 @@ class Job(_message.Message):
     def error(self) -> _errors_pb2.ErrorInfo:
         """of a failed job, or of the last attempt of a waiting one"""
 
+    @_builtins.property
+    def changes(self) -> Global___Changes:
+        """What the file has of the changes since another job, once completed; absent where these were not asked for."""
+
     def __init__(
         self,
         *,
@@ -207,10 +215,12 @@ class Job(_message.Message):
         has_deliveries: _builtins.bool | None = ...,
         profile_id: _builtins.str = ...,
         profile_version: _builtins.int = ...,
+        changes: Global___Changes | None = ...,
+        has_manifest: _builtins.bool = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_has_deliveries", b"_has_deliveries", "_total_documents", b"_total_documents", "artifact", b"artifact", "created_at", b"created_at", "error", b"error", "expires_at", b"expires_at", "finished_at", b"finished_at", "has_deliveries", b"has_deliveries", "platforms", b"platforms", "started_at", b"started_at", "total_documents", b"total_documents"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_has_deliveries", b"_has_deliveries", "_total_documents", b"_total_documents", "artifact", b"artifact", "changes", b"changes", "created_at", b"created_at", "error", b"error", "expires_at", b"expires_at", "finished_at", b"finished_at", "has_deliveries", b"has_deliveries", "platforms", b"platforms", "started_at", b"started_at", "total_documents", b"total_documents"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_has_deliveries", b"_has_deliveries", "_total_documents", b"_total_documents", "artifact", b"artifact", "attempt", b"attempt", "created_at", b"created_at", "error", b"error", "expires_at", b"expires_at", "finished_at", b"finished_at", "format", b"format", "has_deliveries", b"has_deliveries", "id", b"id", "max_attempts", b"max_attempts", "options_json", b"options_json", "platforms", b"platforms", "processed_documents", b"processed_documents", "profile_id", b"profile_id", "profile_version", b"profile_version", "records", b"records", "schedule_id", b"schedule_id", "schedule_name", b"schedule_name", "stage", b"stage", "started_at", b"started_at", "state", b"state", "tenant", b"tenant", "total_documents", b"total_documents", "warnings", b"warnings"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_has_deliveries", b"_has_deliveries", "_total_documents", b"_total_documents", "artifact", b"artifact", "attempt", b"attempt", "changes", b"changes", "created_at", b"created_at", "error", b"error", "expires_at", b"expires_at", "finished_at", b"finished_at", "format", b"format", "has_deliveries", b"has_deliveries", "has_manifest", b"has_manifest", "id", b"id", "max_attempts", b"max_attempts", "options_json", b"options_json", "platforms", b"platforms", "processed_documents", b"processed_documents", "profile_id", b"profile_id", "profile_version", b"profile_version", "records", b"records", "schedule_id", b"schedule_id", "schedule_name", b"schedule_name", "stage", b"stage", "started_at", b"started_at", "state", b"state", "tenant", b"tenant", "total_documents", b"total_documents", "warnings", b"warnings"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__has_deliveries: _TypeAlias = _typing.Literal["has_deliveries"]  # noqa: Y015
     _WhichOneofArgType__has_deliveries: _TypeAlias = _typing.Literal["_has_deliveries", b"_has_deliveries"]  # noqa: Y015
@@ -222,6 +232,51 @@ class Job(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType__total_documents) -> _WhichOneofReturnType__total_documents | None: ...
 
 Global___Job: _TypeAlias = Job  # noqa: Y015
+
+@_typing.final
+class Changes(_message.Message):
+    """A file with changes. Applied in the order of their numbers, from one file with all rows to the next, such files give
+    the same rows as a file with all of them.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    BASE_JOB_ID_FIELD_NUMBER: _builtins.int
+    BASE_SHA256_FIELD_NUMBER: _builtins.int
+    NUMBER_FIELD_NUMBER: _builtins.int
+    ADDED_FIELD_NUMBER: _builtins.int
+    CHANGED_FIELD_NUMBER: _builtins.int
+    DELETED_FIELD_NUMBER: _builtins.int
+    UNCHANGED_FIELD_NUMBER: _builtins.int
+    base_job_id: _builtins.str
+    """UUID; empty: the file has all rows, because there was no usable base"""
+    base_sha256: _builtins.str
+    """of the file of that job"""
+    number: _builtins.int
+    """that of the base plus 1; 0 for a file with all rows"""
+    added: _builtins.int
+    changed: _builtins.int
+    deleted: _builtins.int
+    unchanged: _builtins.int
+    """rows that are not in the file"""
+    def __init__(
+        self,
+        *,
+        base_job_id: _builtins.str = ...,
+        base_sha256: _builtins.str = ...,
+        number: _builtins.int = ...,
+        added: _builtins.int = ...,
+        changed: _builtins.int = ...,
+        deleted: _builtins.int = ...,
+        unchanged: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["added", b"added", "base_job_id", b"base_job_id", "base_sha256", b"base_sha256", "changed", b"changed", "deleted", b"deleted", "number", b"number", "unchanged", b"unchanged"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Changes: _TypeAlias = Changes  # noqa: Y015
 
 @_typing.final
 class PlatformSelection(_message.Message):
@@ -1413,6 +1468,62 @@ class FieldProblem(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___FieldProblem: _TypeAlias = FieldProblem  # noqa: Y015
+
+@_typing.final
+class ListLostRowsRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TENANT_FIELD_NUMBER: _builtins.int
+    BASE_JOB_ID_FIELD_NUMBER: _builtins.int
+    JOB_ID_FIELD_NUMBER: _builtins.int
+    MAX_KEYS_FIELD_NUMBER: _builtins.int
+    tenant: _builtins.str
+    base_job_id: _builtins.str
+    """the earlier job"""
+    job_id: _builtins.str
+    max_keys: _builtins.int
+    """1 to 100; 0 means 20"""
+    def __init__(
+        self,
+        *,
+        tenant: _builtins.str = ...,
+        base_job_id: _builtins.str = ...,
+        job_id: _builtins.str = ...,
+        max_keys: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["base_job_id", b"base_job_id", "job_id", b"job_id", "max_keys", b"max_keys", "tenant", b"tenant"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListLostRowsRequest: _TypeAlias = ListLostRowsRequest  # noqa: Y015
+
+@_typing.final
+class ListLostRowsResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    LOST_ROWS_FIELD_NUMBER: _builtins.int
+    KEYS_FIELD_NUMBER: _builtins.int
+    lost_rows: _builtins.int
+    """in all"""
+    @_builtins.property
+    def keys(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """of the first of them; the fields of a key are joined with ", " """
+
+    def __init__(
+        self,
+        *,
+        lost_rows: _builtins.int = ...,
+        keys: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["keys", b"keys", "lost_rows", b"lost_rows"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListLostRowsResponse: _TypeAlias = ListLostRowsResponse  # noqa: Y015
 
 @_typing.final
 class WaitJobRequest(_message.Message):

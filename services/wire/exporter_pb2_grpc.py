@@ -114,6 +114,11 @@ class ExporterServiceStub:
                 request_serializer=catalog_dot_exports_dot_v1_dot_exporter__pb2.GetJobFileRequest.SerializeToString,
                 response_deserializer=catalog_dot_exports_dot_v1_dot_exporter__pb2.GetJobFileResponse.FromString,
                 _registered_method=True)
+        self.ListLostRows = channel.unary_unary(
+                '/catalog.exports.v1.ExporterService/ListLostRows',
+                request_serializer=catalog_dot_exports_dot_v1_dot_exporter__pb2.ListLostRowsRequest.SerializeToString,
+                response_deserializer=catalog_dot_exports_dot_v1_dot_exporter__pb2.ListLostRowsResponse.FromString,
+                _registered_method=True)
         self.BatchGetJobFiles = channel.unary_unary(
                 '/catalog.exports.v1.ExporterService/BatchGetJobFiles',
                 request_serializer=catalog_dot_exports_dot_v1_dot_exporter__pb2.BatchGetJobFilesRequest.SerializeToString,
@@ -246,8 +251,16 @@ class ExporterServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListLostRows(self, request, context):
+        """The keys of rows that the file of one job has and that of another one has not, both with manifests. Fails with
+        FAILED_PRECONDITION if one of them has none, or if their keys are not of the same fields.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def BatchGetJobFiles(self, request, context):
-        """The same for several jobs; those that do not exist are left out.
+        """As GetJobFile for several jobs; those that do not exist are left out.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -349,6 +362,11 @@ def add_ExporterServiceServicer_to_server(servicer, server):
                     servicer.GetJobFile,
                     request_deserializer=catalog_dot_exports_dot_v1_dot_exporter__pb2.GetJobFileRequest.FromString,
                     response_serializer=catalog_dot_exports_dot_v1_dot_exporter__pb2.GetJobFileResponse.SerializeToString,
+            ),
+            'ListLostRows': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListLostRows,
+                    request_deserializer=catalog_dot_exports_dot_v1_dot_exporter__pb2.ListLostRowsRequest.FromString,
+                    response_serializer=catalog_dot_exports_dot_v1_dot_exporter__pb2.ListLostRowsResponse.SerializeToString,
             ),
             'BatchGetJobFiles': grpc.unary_unary_rpc_method_handler(
                     servicer.BatchGetJobFiles,
@@ -798,6 +816,33 @@ class ExporterService:
             '/catalog.exports.v1.ExporterService/GetJobFile',
             catalog_dot_exports_dot_v1_dot_exporter__pb2.GetJobFileRequest.SerializeToString,
             catalog_dot_exports_dot_v1_dot_exporter__pb2.GetJobFileResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListLostRows(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/catalog.exports.v1.ExporterService/ListLostRows',
+            catalog_dot_exports_dot_v1_dot_exporter__pb2.ListLostRowsRequest.SerializeToString,
+            catalog_dot_exports_dot_v1_dot_exporter__pb2.ListLostRowsResponse.FromString,
             options,
             channel_credentials,
             insecure,

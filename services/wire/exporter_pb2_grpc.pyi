@@ -69,8 +69,12 @@ class ExporterServiceStub:
     """The tenant's limits and how much of them is used."""
     GetJobFile: _grpc.UnaryUnaryMultiCallable[_exporter_pb2.GetJobFileRequest, _exporter_pb2.GetJobFileResponse]
     """For services that read files from the artifact store: a job and the location of its file."""
+    ListLostRows: _grpc.UnaryUnaryMultiCallable[_exporter_pb2.ListLostRowsRequest, _exporter_pb2.ListLostRowsResponse]
+    """The keys of rows that the file of one job has and that of another one has not, both with manifests. Fails with
+    FAILED_PRECONDITION if one of them has none, or if their keys are not of the same fields.
+    """
     BatchGetJobFiles: _grpc.UnaryUnaryMultiCallable[_exporter_pb2.BatchGetJobFilesRequest, _exporter_pb2.BatchGetJobFilesResponse]
-    """The same for several jobs; those that do not exist are left out."""
+    """As GetJobFile for several jobs; those that do not exist are left out."""
     NoteDeliveries: _grpc.UnaryUnaryMultiCallable[_exporter_pb2.NoteDeliveriesRequest, _exporter_pb2.NoteDeliveriesResponse]
     """Notes whether jobs have deliveries, which is shown in `has_deliveries`. Jobs that do not exist are ignored."""
     ListEndedJobs: _grpc.UnaryUnaryMultiCallable[_exporter_pb2.ListEndedJobsRequest, _exporter_pb2.ListEndedJobsResponse]
@@ -112,8 +116,12 @@ class ExporterServiceAsyncStub(ExporterServiceStub):
     """The tenant's limits and how much of them is used."""
     GetJobFile: _aio.UnaryUnaryMultiCallable[_exporter_pb2.GetJobFileRequest, _exporter_pb2.GetJobFileResponse]  # type: ignore[assignment]
     """For services that read files from the artifact store: a job and the location of its file."""
+    ListLostRows: _aio.UnaryUnaryMultiCallable[_exporter_pb2.ListLostRowsRequest, _exporter_pb2.ListLostRowsResponse]  # type: ignore[assignment]
+    """The keys of rows that the file of one job has and that of another one has not, both with manifests. Fails with
+    FAILED_PRECONDITION if one of them has none, or if their keys are not of the same fields.
+    """
     BatchGetJobFiles: _aio.UnaryUnaryMultiCallable[_exporter_pb2.BatchGetJobFilesRequest, _exporter_pb2.BatchGetJobFilesResponse]  # type: ignore[assignment]
-    """The same for several jobs; those that do not exist are left out."""
+    """As GetJobFile for several jobs; those that do not exist are left out."""
     NoteDeliveries: _aio.UnaryUnaryMultiCallable[_exporter_pb2.NoteDeliveriesRequest, _exporter_pb2.NoteDeliveriesResponse]  # type: ignore[assignment]
     """Notes whether jobs have deliveries, which is shown in `has_deliveries`. Jobs that do not exist are ignored."""
     ListEndedJobs: _aio.UnaryUnaryMultiCallable[_exporter_pb2.ListEndedJobsRequest, _exporter_pb2.ListEndedJobsResponse]  # type: ignore[assignment]
@@ -250,12 +258,22 @@ class ExporterServiceServicer(metaclass=_abc_1.ABCMeta):
         """For services that read files from the artifact store: a job and the location of its file."""
 
     @_abc_1.abstractmethod
+    def ListLostRows(
+        self,
+        request: _exporter_pb2.ListLostRowsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_exporter_pb2.ListLostRowsResponse, _abc.Awaitable[_exporter_pb2.ListLostRowsResponse]]:
+        """The keys of rows that the file of one job has and that of another one has not, both with manifests. Fails with
+        FAILED_PRECONDITION if one of them has none, or if their keys are not of the same fields.
+        """
+
+    @_abc_1.abstractmethod
     def BatchGetJobFiles(
         self,
         request: _exporter_pb2.BatchGetJobFilesRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_exporter_pb2.BatchGetJobFilesResponse, _abc.Awaitable[_exporter_pb2.BatchGetJobFilesResponse]]:
-        """The same for several jobs; those that do not exist are left out."""
+        """As GetJobFile for several jobs; those that do not exist are left out."""
 
     @_abc_1.abstractmethod
     def NoteDeliveries(

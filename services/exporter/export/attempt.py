@@ -24,12 +24,18 @@ from services.exporter.errors import JobFault
 from services.exporter.export.headers import Header, Headers
 from services.exporter.export.plan import Plan
 from services.exporter.export.sheet_reader import SheetReader
+from services.exporter.export.tracking import Tracking
 from services.exporter.export.warnings import warnings
 from services.exporter.formats.contract import Sheet, TooManyColumns
 from services.exporter.jobs.job import Stage
+from services.exporter.manifests.manifest import Changes, Manifest
+from services.exporter.manifests.tracker import Tracker, shown_key
+from services.exporter.manifests.writer import RepeatedKey
 from services.exporter.prefetch import Prefetch, Stopped
+from services.exporter.requests.request import FILTERED_SHEET
 from services.exporter.transcode import MissingCell, Tally, UnforeseenColumn
 from services.exporter.transcode.findings import Findings
+from services.exporter.transcode.row_hashes import UnusableKey
 
 log = structlog.get_logger()
 
@@ -51,7 +57,7 @@ class Progress:
     @property
     def processed(self) -> int:
         """Documents transcoded so far, in all sheets."""
-        return sum(list(self.tally.records.values()))
+        return sum(list(self.tally.records.values())) + self.tally.unchanged
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +77,8 @@ class Written:
     """Of `columns`; empty for formats without types."""
     warnings: tuple[ErrorInfo, ...]
     findings: Findings
+    manifest: Manifest | None = None
+    changes: Changes | None = None
 
 
 class Attempt:
@@ -80,6 +88,7 @@ class Attempt:
         sizes: documents of each sheet's collection.
         open_writer: opens the artifact; called again when the file is restarted.
         stop: set by others to end the attempt; noticed within a second, even while MongoDB does not answer.
+        tracking: if the export keeps a manifest.
     """
 
     def __init__(
@@ -90,6 +99,7 @@ class Attempt:
         open_writer: Callable[[], BlobWriter],
         progress: Progress,
         stop: threading.Event,
+        tracking: Tracking | None = None,
     ) -> None:
         self._plan = plan
         self._client = client
@@ -97,6 +107,7 @@ class Attempt:
         self._open_writer = open_writer
         self._progress = progress
         self._stop = stop
+        self._tracking = tracking
         self._counts: Mapping[str, int | None] = {}
 
     def run(self) -> Written:
@@ -133,6 +144,19 @@ class Attempt:
                 "which has if_missing: fail. Complete the product, or skip such rows with if_missing: skip_row."
             )
             raise JobFault("missing_value", message, transient=False) from exc
+        except UnusableKey as exc:
+            message = (
+                f"The product {exc.row[:MAX_NAMED]!r} has no usable value in {exc.field[:MAX_NAMED]!r}, a field "
+                "of the key: it must be a text, a whole number or an id. Complete the product, leave it out with a "
+                "filter, or name other fields as the key."
+            )
+            raise JobFault("unusable_key", message, transient=False) from exc
+        except RepeatedKey as exc:
+            message = (
+                f"Several products have the key {shown_key(exc.key)[:MAX_NAMED]!r}, so changes cannot be told apart. "
+                "Name fields as the key that together are different in every product."
+            )
+            raise JobFault("repeated_key", message, transient=False) from exc
         message = "The export took longer than MongoDB keeps a snapshot; raise minSnapshotHistoryWindowInSeconds."
         raise JobFault("snapshot_too_old", message, transient=True)
 
@@ -176,35 +200,49 @@ class Attempt:
         """Write the file; None when the header turned out to be wrong."""
         tally = self._progress.tally = Tally()
         self._progress.stage = Stage.READING
+        tracker = self._tracking.tracker() if self._tracking is not None else None
         digest, size = hashlib.sha256(), 0
+        manifest, changes = None, None
         writer = self._open_writer()
         try:
             with ExitStack() as stack:
-                for chunk in self._chunks(chosen, readers, digest, stack):
+                for chunk in self._chunks(chosen, readers, digest, stack, tracker):
                     size += len(chunk)
                     writer.write(chunk)
             if any(header != headers.needed(sheet, tally) for sheet, header in chosen.items() if header.columns):
+                writer.abort()
+                return None
+            columns = chosen[FILTERED_SHEET].columns if FILTERED_SHEET in chosen else ()
+            if self._tracking is not None and not self._tracking.can_compare(columns):
                 writer.abort()
                 return None
             found = warnings(self._plan, tally, view)
             self._progress.stage = Stage.FINALIZING
             if self._stop.is_set():
                 raise Stopped
+            if self._tracking is not None and tracker is not None:
+                manifest, changes = self._tracking.finish(tracker, columns)
+                found += () if self._tracking.warning is None else (self._tracking.warning,)
             writer.commit()
         except BaseException:
             writer.abort()
             raise
-        columns = {sheet: headers.found(sheet, names) for sheet, names in tally.seen.items()}
+        finally:
+            if tracker is not None:
+                tracker.close()
+        shown = {sheet: headers.found(sheet, names) for sheet, names in tally.seen.items()}
         return Written(
             size=size,
             sha256=digest.hexdigest(),
             records=dict(tally.records),
             seen={sheet: headers.ordered(sheet, names) for sheet, names in tally.seen.items()},
-            columns=columns,
-            widths={sheet: {name: widths[name] for name in columns[sheet]} for sheet, widths in tally.widths.items()},
-            types={sheet: {name: types[name] for name in columns[sheet]} for sheet, types in tally.types.items()},
+            columns=shown,
+            widths={sheet: {name: widths[name] for name in shown[sheet]} for sheet, widths in tally.widths.items()},
+            types={sheet: {name: types[name] for name in shown[sheet]} for sheet, types in tally.types.items()},
             warnings=found,
             findings=tally.findings,
+            manifest=manifest,
+            changes=changes,
         )
 
     def _chunks(
@@ -213,6 +251,7 @@ class Attempt:
         readers: Mapping[str, SheetReader],
         digest: "hashlib._Hash",
         stack: ExitStack,
+        tracker: Tracker | None,
     ) -> Iterator[bytes]:
         """The file's bytes. While the caller writes, reading, transcoding and hashing each have a thread.
 
@@ -227,6 +266,7 @@ class Attempt:
                 header.widths,
                 header.types,
                 self._counts.get(name),
+                tracker if name == FILTERED_SHEET else None,
             )
             for name, header in chosen.items()
         ]

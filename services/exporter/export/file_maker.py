@@ -4,6 +4,7 @@ import threading
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 
 import structlog
 from pymongo import MongoClient
@@ -19,8 +20,10 @@ from services.exporter.errors import JobFault
 from services.exporter.export.attempt import SMALL_DOCUMENTS, Attempt, Progress, Written
 from services.exporter.export.large_exports import LargeExports
 from services.exporter.export.plan import Plan
+from services.exporter.export.tracking import Tracking
+from services.exporter.export.trackings import FindJob, Trackings
 from services.exporter.formats.contract import ExportOptions, Format
-from services.exporter.jobs.artifacts import artifact_key
+from services.exporter.jobs.artifacts import artifact_key, manifest_keys
 from services.exporter.jobs.job import Artifact, FinishedFile, Job
 from services.exporter.requests.filters import to_query
 from services.exporter.requests.request import FILTERED_SHEET, CheckedRequest, check_request
@@ -40,6 +43,8 @@ class FileMaker:
     Args:
         escape_formulas: the deployment's default for the option.
         keep_seconds: how long finished files are kept.
+        keep_manifest_seconds: how long their manifests are kept.
+        find_job: a tenant's job; the changes since it are looked for.
     """
 
     def __init__(
@@ -52,6 +57,8 @@ class FileMaker:
         max_columns: int,
         escape_formulas: bool,
         keep_seconds: float,
+        keep_manifest_seconds: float = 0.0,
+        find_job: FindJob,
     ) -> None:
         self._formats = formats
         self._client = client
@@ -60,6 +67,7 @@ class FileMaker:
         self._max_columns = max_columns
         self._escape_formulas = escape_formulas
         self._keep_seconds = keep_seconds
+        self._trackings = Trackings(blobs, find_job, keep_seconds=keep_manifest_seconds)
         self._large = LargeExports()
         self._small = Recent[Mapping[str, int]](SIZE_SECONDS)
 
@@ -78,14 +86,15 @@ class FileMaker:
         def open_writer() -> BlobWriter:
             return self._blobs.writer(key, media_type=media_type)
 
-        def run() -> Written:
+        def run(tracking: Tracking | None) -> Written:
             documents = self._sizes(job.tenant, request.format.sheets(plan.options))
             size = sum(documents.values())
             progress.on_size(size)
             with self._large.admit(size, stop):
-                return Attempt(plan, self._client, documents, open_writer, progress, stop).run()
+                return Attempt(plan, self._client, documents, open_writer, progress, stop, tracking).run()
 
-        written = await in_thread(run, name=f"export-{job.id}")
+        async with self._trackings.open(job, request.options, escape_formulas=self._escape_formulas) as tracking:
+            written = await in_thread(partial(run, tracking), name=f"export-{job.id}")
         await self._remember(plan, written)
         name = file_name(
             request.options.file_name,
@@ -96,7 +105,15 @@ class FileMaker:
             created_at=job.created_at,
         )
         artifact = Artifact(key, name, media_type, written.size, written.sha256)
-        return FinishedFile(artifact, written.records, written.warnings, self._keep_seconds, written.findings)
+        return FinishedFile(
+            artifact,
+            written.records,
+            written.warnings,
+            self._keep_seconds,
+            written.findings,
+            written.manifest,
+            written.changes,
+        )
 
     def _sizes(self, tenant: str, sheets: Sequence[str]) -> Mapping[str, int]:
         """The sizes of collections; those of small ones are not asked for again within a few seconds."""
@@ -112,6 +129,8 @@ class FileMaker:
         """Remove the file of an attempt that was fenced off; if that fails, the sweep removes it later."""
         with suppress(BlobError):
             await self._blobs.delete(file.artifact.key)
+            for key in manifest_keys(file.manifest):
+                await self._blobs.delete(key)
 
     def _request(self, job: Job) -> CheckedRequest:
         try:

@@ -25,7 +25,7 @@ def warnings(plan: Plan, tally: Tally, view: Snapshot) -> tuple[ErrorInfo, ...]:
     found: list[ErrorInfo] = []
     if FILTERED_SHEET in tally.records:
         missing = plan.options.selection.missing(tally.seen.get(FILTERED_SHEET, ()))
-        if missing and not (plan.query and tally.records[FILTERED_SHEET] == 0):
+        if missing and not (plan.query and tally.records[FILTERED_SHEET] + tally.unchanged == 0):
             found += _unknown_fields(missing, _sampled_names(view))
     found += finding_warnings(tally.findings)
     if (
@@ -40,7 +40,7 @@ def warnings(plan: Plan, tally: Tally, view: Snapshot) -> tuple[ErrorInfo, ...]:
         found.append(ErrorInfo("text_cut", text))
     empty = [sheet for sheet, count in tally.records.items() if count == 0 and sheet != FILTERED_SHEET]
     found += [ErrorInfo("empty_sheet", f"The sheet {sheet!r} has no rows: there are no {sheet}.") for sheet in empty]
-    if plan.query and tally.records.get(FILTERED_SHEET) == 0:
+    if plan.query and tally.records.get(FILTERED_SHEET) == 0 and not tally.unchanged:
         found.append(ErrorInfo("no_match", "No product matched the filters."))
     return tuple(found)
 

@@ -26,6 +26,7 @@ from services.exporter.formats.column_options import (
     name_problem,
     output_columns,
 )
+from services.exporter.manifests.tracker import Tracker
 from services.exporter.transcode import Tally
 from services.exporter.transcode.locales import Reduction, reductions_of
 
@@ -267,6 +268,8 @@ class Sheet:
     widths: Mapping[str, int] = field(default_factory=dict)
     types: Mapping[str, str] = field(default_factory=dict)
     expected: int | None = None
+    tracker: Tracker | None = None
+    """Notes the rows of a file that keeps a manifest."""
 
 
 class TooManyColumns(Exception):

@@ -1,11 +1,13 @@
 """Converts jobs to and from MongoDB documents; the only module that knows the names of the stored fields."""
 
 from collections import Counter
+from dataclasses import asdict
 from typing import Any
 
 from services.chassis.faults import ErrorInfo
 from services.chassis.mongo import Document, load
 from services.exporter.jobs.job import ENDED, Artifact, End, Job, JobState, NewJob
+from services.exporter.manifests.manifest import Changes, Manifest
 from services.exporter.transcode.findings import Finding, Findings
 
 MAX_COUNTS = 200
@@ -22,6 +24,8 @@ def from_document(document: Document) -> Job:
         options_json=document.get("options_json", ""),
         state=JobState(document["state"]),
         artifact=load(Artifact, artifact) if artifact else None,
+        manifest=_manifest(document["manifest"]) if document.get("manifest") else None,
+        changes=load(Changes, document["changes"]) if document.get("changes") else None,
         error=load(ErrorInfo, error) if error else None,
         warnings=tuple(load(ErrorInfo, warning) for warning in document.get("warnings", ())),
         ends=_ends(document),
@@ -85,6 +89,15 @@ def to_report(document: Document) -> Findings:
     listed = [Finding(row, column, reason) for row, column, reason in document.get("rows", ())]
     counts = {(column, reason): rows for column, reason, rows in document.get("counts", ())}
     return Findings(listed, Counter(counts))
+
+
+def _manifest(document: Document) -> Manifest:
+    return load(Manifest, document, fields=tuple(document.get("fields", ())))
+
+
+def manifest_document(manifest: Manifest) -> dict[str, Any]:
+    """A manifest as stored; when it is removed is a field of the job."""
+    return {name: value for name, value in asdict(manifest).items() if name != "keep_seconds"}
 
 
 def artifact_document(artifact: Artifact) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from enum import StrEnum
 from typing import Protocol
 
 from services.chassis.faults import ErrorInfo
+from services.exporter.manifests.manifest import Changes, Manifest
 from services.exporter.transcode.findings import Findings
 
 
@@ -64,6 +65,9 @@ class FinishedFile:
     keep_seconds: float
     """How long after the commit retention removes it."""
     findings: Findings = field(default_factory=Findings)
+    manifest: Manifest | None = None
+    changes: Changes | None = None
+    """Where changes were asked for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,6 +133,10 @@ class Job:
     total: int | None = None
     records: Mapping[str, int] = field(default_factory=dict)
     artifact: Artifact | None = None
+    manifest: Manifest | None = None
+    """Of the file, while it is kept."""
+    changes: Changes | None = None
+    """What a file with changes has; None: changes were not asked for."""
     dispatch_at: datetime | None = None
     """When the job's wake-up has to be published; None: it is stored, or the job has ended."""
     started_at: datetime | None = None

@@ -7,7 +7,7 @@ end, be restarted and end again before the first report is confirmed.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime
 
 from pymongo import ASCENDING, DESCENDING, ReturnDocument
@@ -19,6 +19,7 @@ from services.exporter.jobs.documents import (
     artifact_document,
     error_document,
     from_document,
+    manifest_document,
     new_document,
     report_document,
     reported_ends,
@@ -62,6 +63,7 @@ class JobStore(JobQueries):
         # Claims: the tenants that wait, and the oldest job of one of them, however many jobs wait beside it.
         await self._jobs.create_index([("state", ASCENDING), ("tenant", ASCENDING), ("created_at", ASCENDING)])
         await self._jobs.create_index([("finished_at", ASCENDING), ("_id", ASCENDING)])
+        await self._jobs.create_index([("manifest_until", ASCENDING)], sparse=True)
 
     async def _change(
         self,
@@ -258,6 +260,11 @@ class JobStore(JobQueries):
             "warnings": literal([error_document(warning) for warning in file.warnings]),
             "expires_at": later(file.keep_seconds),
         }
+        if file.manifest is not None:
+            done["manifest"] = literal(manifest_document(file.manifest))
+            done["manifest_until"] = later(file.manifest.keep_seconds)
+        if file.changes is not None:
+            done["changes"] = literal(asdict(file.changes))
         if file.findings.counts:
             done["report"] = literal(report_document(file.findings))
         ending = _ending(JobState.COMPLETED, done, rows=rows)
@@ -307,6 +314,13 @@ class JobStore(JobQueries):
     async def expire_one(self) -> Job | None:
         """Mark a completed job whose retention is over; the caller then removes the file."""
         return await self._change({"state": "completed", **is_due("expires_at")}, {"$set": {"state": "expired"}})
+
+    @translate_errors
+    async def drop_manifest(self) -> Job | None:
+        """Forget a manifest whose time is over, and return its job with it; the caller then removes the blobs."""
+        where = {"manifest_until": {"$type": "date"}, **is_due("manifest_until")}
+        found = await self._jobs.find_one_and_update(where, {"$unset": {"manifest": "", "manifest_until": ""}})
+        return None if found is None else from_document(found)
 
     @translate_errors
     async def forget(self, older_than: float) -> int:

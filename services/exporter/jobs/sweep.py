@@ -6,7 +6,7 @@ import structlog
 from prometheus_client import Counter, Gauge
 
 from services.chassis.blobs.contract import BlobStore
-from services.exporter.jobs.artifacts import is_garbage, parse_key
+from services.exporter.jobs.artifacts import is_garbage, manifest_keys, parse_key
 from services.exporter.jobs.job import LIVE
 from services.exporter.jobs.store import JobStore
 from services.exporter.jobs.tenant_metrics import TenantMetrics
@@ -44,6 +44,7 @@ class Sweeper:
     async def round(self) -> None:
         """Expire jobs, remove unused files, remove old jobs."""
         await self._expire()
+        await self._drop_manifests()
         async for keys in self._chunks():
             await self._remove_garbage(keys)
         removed = await self._store.forget(self._history)
@@ -70,6 +71,13 @@ class Sweeper:
                 await self._blobs.delete(job.artifact.key)
             SWEPT.labels("expired").inc()
             log.info("job_expired", action="sweep", job_id=job.id, tenant=job.tenant)
+
+    async def _drop_manifests(self) -> None:
+        while (job := await self._store.drop_manifest()) is not None:
+            for key in manifest_keys(job.manifest):
+                await self._blobs.delete(key)
+            SWEPT.labels("manifest").inc()
+            log.info("manifest_dropped", action="sweep", job_id=job.id, tenant=job.tenant)
 
     async def _chunks(self) -> AsyncIterator[list[str]]:
         """All keys, of finished and unfinished files, in chunks of `LOOKUP`."""

@@ -5,7 +5,7 @@ from functools import cache
 
 import structlog
 
-from services.exporter.transcode import locales, reference
+from services.exporter.transcode import locales, reference, row_hashes
 
 log = structlog.get_logger()
 
@@ -22,6 +22,7 @@ class Transcoders:
     sheet_rows: type[reference.SheetRows]
     discovery: type[reference.Discovery]
     reducer: type[locales.Reducer]
+    row_hashes: type[row_hashes.RowHashes]
 
 
 PLAIN = Transcoders(
@@ -33,6 +34,7 @@ PLAIN = Transcoders(
     reference.SheetRows,
     reference.Discovery,
     locales.Reducer,
+    row_hashes.RowHashes,
 )
 
 
@@ -53,6 +55,7 @@ def compiled_transcoders() -> Transcoders:
         compiled.SheetRows,
         compiled.Discovery,
         compiled.Reducer,
+        compiled.RowHashes,
     )
 
 

@@ -9,7 +9,7 @@ cimport cython
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from libc.math cimport fabs, isfinite, isnan
 from libc.stdint cimport int64_t, uint64_t
-from libc.stdlib cimport calloc, free, malloc, realloc
+from libc.stdlib cimport calloc, free, malloc, qsort, realloc
 from libc.string cimport memchr, memcmp, memcpy, memset, strlen
 
 import operator
@@ -20,9 +20,10 @@ from json.encoder import encode_basestring
 import bson
 
 from services.exporter.catalogue import codes
-from services.exporter.transcode import locales, reference
+from services.exporter.transcode import locales, reference, row_hashes
 from services.exporter.transcode.elements import element_name
 from services.exporter.transcode.reference import Encoded
+from services.exporter.transcode.row_hashes import HashedRows
 from services.exporter.transcode.sheet_xml import column_letters
 from services.exporter.transcode.values import as_object, documents, escaped, parts
 
@@ -42,6 +43,8 @@ include "native/xml.pxi"
 include "native/lines.pxi"
 include "native/cells.pxi"
 include "native/cell_rules.pxi"
+include "native/blake2b.pxi"
+include "native/row_hashes.pxi"
 include "native/engines.pxi"
 include "native/flat.pxi"
 include "native/objects.pxi"
@@ -161,6 +164,27 @@ class SheetRows(reference.SheetRows):
 
     def _by_reference(self, document, row):
         return super().encode(document, row)
+
+
+class RowHashes(row_hashes.RowHashes):
+    """Writes the rows of a compiled transcoder, and hashes them."""
+
+    sorted_entries = staticmethod(sorted_entries)
+    slices = staticmethod(slices)
+    split = staticmethod(split_entries)
+    sift = staticmethod(sift)
+
+    def __init__(self, transcoder, keys, ending=b""):
+        super().__init__(transcoder, keys, ending)
+        self._engine = transcoder._engine
+        paths = [[key.encode("utf-8", "surrogatepass") for key in path] for _, path in self._keys]
+        self._engine.hash_rows(paths, self._key_of)
+
+    def encode(self, batch):
+        """The rows of a batch, with an entry for each."""
+        text, rows = self._transcoder.encode(batch)
+        entries, ends = self._engine.hashed()
+        return HashedRows(text, rows, entries, ends)
 
 
 class Reducer(locales.Reducer):

@@ -104,7 +104,11 @@ class CsvRows:
 
     def header(self) -> bytes:
         """The line with the column names."""
-        return self._lines([[_escaped(name) if self._escape else name for name in self._columns]])
+        return self._lines([[escaped(name) if self._escape else name for name in self._columns]])
+
+    def line(self, cells: Sequence[str]) -> bytes:
+        """A line with these cells."""
+        return self._lines([cells])
 
     def encode(self, batch: bytes) -> Encoded:
         """The lines of a batch, one per document that is not skipped; raises what `Rows.of` raises."""
@@ -118,7 +122,8 @@ class CsvRows:
         return out.getvalue().encode()
 
 
-def _escaped(text: str) -> str:
+def escaped(text: str) -> str:
+    """Text with `'` before it, if a spreadsheet would take it for a formula."""
     return f"'{text}" if text.startswith(FORMULA_STARTS) else text
 
 
@@ -128,7 +133,7 @@ def _text(value: Any) -> str:
 
 def _cell(value: Any) -> str:
     text = TEXT[value.__class__](value)
-    return text if value.__class__ in NUMBERS_AND_DATES else _escaped(text)
+    return text if value.__class__ in NUMBERS_AND_DATES else escaped(text)
 
 
 class JsonObjects:

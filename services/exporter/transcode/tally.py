@@ -19,6 +19,8 @@ class Tally:
     types: dict[str, dict[str, str]] = field(default_factory=dict)
     """The types that the columns need (see column_types.py), by sheet, for formats whose columns are typed. If the file
     was started with other types, it is written again."""
+    unchanged: int = 0
+    """Rows that were left out, because the file has changes only."""
     texts_cut: int = 0
     """Cells cut because they were longer than the format allows."""
     findings: Findings = field(default_factory=Findings)

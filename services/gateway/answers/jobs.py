@@ -141,7 +141,11 @@ def shown(job: pb.Job, link: Link | None, deliveries: Sequence[answers.JobDelive
         progress=_progress(job) if live else None,
         attempt=job.attempt if job.attempt > 1 else None,
         total_records=sum(job.records.values()) if made else None,
-        records=dict(job.records) if made else None,
+        records=_records(job) if made else None,
+        base_job_id=(job.changes.base_job_id or None) if made else None,
+        base_sha256=(job.changes.base_sha256 or None) if made else None,
+        changes_number=job.changes.number if made and job.HasField("changes") else None,
+        has_manifest=job.has_manifest or None,
         file_url=link.url if link is not None and has_file else None,
         file_url_expires_at=link.expires_at if link is not None and has_file else None,
         file_name=job.artifact.file_name if made else None,
@@ -158,6 +162,14 @@ def shown(job: pb.Job, link: Link | None, deliveries: Sequence[answers.JobDelive
         deliveries=None if deliveries is None else list(deliveries),
         options=with_platforms(job),
     )
+
+
+def _records(job: pb.Job) -> dict[str, int]:
+    """The rows of each sheet; of a file with changes also how many rows were added and so on."""
+    if not job.changes.base_job_id:
+        return dict(job.records)
+    names = ("added", "changed", "deleted", "unchanged")
+    return {**job.records, **{name: getattr(job.changes, name) for name in names}}
 
 
 def sent_options(text: str) -> str:

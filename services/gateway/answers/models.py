@@ -111,7 +111,17 @@ class Job(Accepted, WithOptions):
     progress: Progress | None = Field(default=None, description="While processing.")
     attempt: Count | None = Field(default=None, description="Number of the attempt, from the second on.")
     total_records: Count | None = Field(default=None, description="Rows of all sheets, when completed.")
-    records: dict[str, Count] | None = Field(default=None, description="Rows by sheet, when completed.")
+    records: dict[str, Count] | None = Field(
+        default=None,
+        description="Rows by sheet, when completed. With `changes_since` also how many rows were `added`, `changed`, "
+        "`deleted` and `unchanged`.",
+    )
+    base_job_id: Id | None = Field(default=None, description="The export that a file with changes is based on.")
+    base_sha256: Sha256 | None = Field(default=None, description="Of the file of that export.")
+    changes_number: Count | None = Field(
+        default=None, description="With `changes_since`: one more than that of the base; 0 for a file with all rows."
+    )
+    has_manifest: bool | None = Field(default=None, description="true: other exports can have the changes since it.")
     file_url: Url | None = Field(default=None, description="Signed link; works without a key until it expires.")
     file_url_expires_at: Instant | None = Field(default=None, description="Get the job again for a later one.")
     file_name: str | None = Field(default=None, description="When completed.")
