@@ -10,6 +10,7 @@ from services.chassis.faults import BadRequest, ErrorInfo, Violation
 from services.chassis.timestamps import to_timestamp
 from services.exporter.export.preflight import Preflight
 from services.exporter.jobs.job import Artifact, Job, JobState, Stage
+from services.exporter.manifests.manifest import Changes
 from services.exporter.profiles.profile import Profile
 from services.exporter.transcode.findings import Findings
 from services.wire import errors_pb2, profiles_pb2
@@ -75,15 +76,24 @@ def to_message(job: Job, now: datetime | None = None) -> pb.Job:
         attempt=job.attempt,
         max_attempts=job.max_attempts,
         has_deliveries=job.has_deliveries,
-        changes=None if job.changes is None else pb.Changes(**asdict(job.changes)),
+        changes=None if job.changes is None else _changes(job.changes),
         has_manifest=job.manifest is not None,
     )
 
 
 def to_file_message(job: Job) -> pb.JobFile:
-    """The job and what is needed to read its file."""
+    """The job and what is needed to read its file; a file that is not to be delivered goes to no platform."""
     key = job.artifact.key if job.artifact is not None else ""
-    return pb.JobFile(job=to_message(job), artifact_key=key, traceparent=job.traceparent)
+    message = to_message(job)
+    if job.changes is not None and job.changes.skips_delivery:
+        message.platforms.CopyFrom(pb.PlatformSelection())
+    return pb.JobFile(job=message, artifact_key=key, traceparent=job.traceparent)
+
+
+def _changes(found: Changes) -> pb.Changes:
+    given = asdict(found)
+    del given["skips_delivery"]
+    return pb.Changes(**given)
 
 
 def profile_message(profile: Profile) -> profiles_pb2.Profile:

@@ -59,8 +59,11 @@ class Tracking:
         """Store the manifest of a complete file. Raises what `write_manifest` raises."""
         rows, size = tracker.store(self.open_writer)
         manifest = replace(self.manifest, rows=rows, size=size, columns=self._columns_id(columns))
-        changes = tracker.changes(self.base) if self.base is not None and self.baseline is not None else self.base
-        return manifest, changes
+        if self.base is None or self.baseline is None:
+            return manifest, self.base
+        changes = tracker.changes(self.base)
+        is_empty = changes.added + changes.changed + changes.deleted == 0
+        return manifest, replace(changes, skips_delivery=is_empty and self.options.empty == "skip")
 
     def _columns_id(self, columns: Sequence[str]) -> str:
         return columns_id(columns, self.escape_formulas)

@@ -49,6 +49,8 @@ class Changes:
     changed: int = 0
     deleted: int = 0
     unchanged: int = 0
+    skips_delivery: bool = False
+    """There are no changes, and the request asked not to deliver such a file."""
 
 
 def columns_id(columns: Sequence[str], *others: object) -> str:

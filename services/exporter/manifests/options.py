@@ -15,6 +15,7 @@ from services.exporter.catalogue.output_columns import NO_RULES, IfMissing, Outp
 FREE = (
     "changes_since",
     "deletions",
+    "empty",
     "on_missing_baseline",
     "manifest",
     "filters",
@@ -58,6 +59,9 @@ class ChangeOptions(BaseModel):
     deletions: Literal["column", "file", "none"] = Field(
         default="column",
         description="Where deleted rows are: among the others, in a file of their own (zip only), or nowhere.",
+    )
+    empty: Literal["deliver", "skip"] = Field(
+        default="deliver", description="With `skip`, a file with changes is uploaded to no platform if there are none."
     )
     on_missing_baseline: Literal["fail", "full"] = Field(
         default="fail",

@@ -212,6 +212,46 @@ async def test_keys_must_be_there_and_different(
         assert said in failed.error.message
 
 
+async def test_a_file_without_changes_can_go_to_no_platform(running: Exporter) -> None:
+    tenant = await tenant_with(running)
+    first = await running.completed(tenant, "csv", {"manifest": True})
+    platforms = [str(uuid.uuid4())]
+    asked = {"changes_since": first.id, "empty": "skip", "platform_ids": platforms}
+
+    async def selected(job: pb.Job) -> list[str]:
+        request = pb.GetJobFileRequest(tenant=tenant, job_id=job.id)
+        return list((await running.stub.GetJobFile(request)).file.job.platforms.platform_ids)
+
+    assert await selected(await running.completed(tenant, "csv", asked)) == []
+    assert await selected(await running.completed(tenant, "csv", {**asked, "empty": "deliver"})) == platforms
+    await running.client[f"catalogue_{tenant}"]["products"].delete_one({})
+    assert await selected(await running.completed(tenant, "csv", asked)) == platforms
+
+
+async def test_lost_rows_are_listed_by_their_keys(running: Exporter) -> None:
+    tenant = await tenant_with(running)
+    options = {"manifest": True, "key": ["sku", "id"]}
+    first = await running.completed(tenant, "csv", options)
+    await changed_catalogue(running, tenant)
+    second = await running.completed(tenant, "csv", options)
+
+    async def lost(job: pb.Job, base: pb.Job = first, **more: int) -> pb.ListLostRowsResponse:
+        request = pb.ListLostRowsRequest(tenant=tenant, base_job_id=base.id, job_id=job.id, **more)
+        return await running.stub.ListLostRows(request)
+
+    assert (await lost(second)) == pb.ListLostRowsResponse(lost_rows=1, keys=["S-2, p0000002"])
+    assert (await lost(first, second)) == pb.ListLostRowsResponse(lost_rows=1, keys=["S-new, new"])
+    await running.client[f"catalogue_{tenant}"]["products"].delete_many({})
+    await running.fill(tenant, [{"_id": "last", "sku": "last"}])
+    third = await running.completed(tenant, "csv", options)
+    found = await lost(third, max_keys=2)
+    assert (found.lost_rows, len(found.keys)) == (6, 2)
+    for others, reason in (({}, "manifest_missing"), ({"manifest": True}, "manifests_differ")):
+        other = await running.completed(tenant, "csv", others)
+        async with refused(grpc.StatusCode.FAILED_PRECONDITION, reason):
+            await lost(other)
+
+
 async def test_a_manifest_is_deleted_with_its_job(running: Exporter) -> None:
     tenant = await tenant_with(running)
     job = await running.completed(tenant, "csv", {"manifest": True})

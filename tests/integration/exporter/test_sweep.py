@@ -13,11 +13,12 @@ import pytest
 from services.chassis.blobs.contract import BlobStore
 from services.chassis.blobs.local import LocalStore
 from services.chassis.mongo import Database
-from services.exporter.jobs.artifacts import artifact_key
+from services.exporter.jobs.artifacts import artifact_key, manifest_key, manifest_keys
 from services.exporter.jobs.dispatch import TENANT_HEADER, wake_up_of
 from services.exporter.jobs.job import Artifact, FinishedFile, Job, NewJob
 from services.exporter.jobs.store import JobStore, Lease
 from services.exporter.jobs.sweep import Sweeper
+from services.exporter.manifests.manifest import Manifest
 from services.wire import exporter_pb2 as pb
 from tests.integration.exporting import DEADLINE, Exporter, eventually, exporter, new_tenant, products
 
@@ -93,6 +94,50 @@ async def test_what_a_cancelled_or_deleted_job_left_is_swept(store: JobStore, bl
     lease = await claimed(store)
     done = await write(blobs, lease.job)
     await completed(store, lease, done)
+    await deleted(store)
+    await sweeper.round()
+    assert await kept(blobs) == set()
+
+
+async def with_manifest(store: JobStore, blobs: LocalStore, lease: Lease, keep: float) -> set[str]:
+    """Complete the job with a file and a manifest; returns the keys of the manifest's blobs."""
+    manifest = Manifest(manifest_key(lease.job), 0, 0, "", "", ("id",), keep)
+    for key in manifest_keys(manifest):
+        writer = blobs.writer(key, media_type="application/octet-stream")
+        writer.write(b"")
+        writer.commit()
+    file = FinishedFile(Artifact(await write(blobs, lease.job), "f", "m", 4, "0"), {}, (), 0.0, manifest=manifest)
+    assert await store.complete(lease, file)
+    return set(manifest_keys(manifest))
+
+
+async def test_a_manifest_outlives_its_file_and_goes_when_its_own_time_is_over(
+    store: JobStore, blobs: LocalStore
+) -> None:
+    await store.accept(NEW)
+    kept_manifest = await with_manifest(store, blobs, await claimed(store), YEAR)
+    sweeper = Sweeper(store, blobs, history=YEAR)
+    await sweeper.round()
+    assert await kept(blobs) == kept_manifest
+    await store._jobs.update_one({"_id": JOB_ID}, {"$set": {"manifest_until": datetime(2020, 1, 1, tzinfo=UTC)}})
+    await sweeper.round()
+    assert await kept(blobs) == set()
+    job = await store.get("acme", JOB_ID)
+    assert job is not None
+    assert job.manifest is None
+
+
+async def test_manifests_of_losers_and_of_deleted_jobs_are_swept(store: JobStore, blobs: LocalStore) -> None:
+    await store.accept(NEW)
+    loser = await claimed(store, 0.001)
+    writer = blobs.writer(manifest_key(loser.job) + ".records", media_type="m")
+    writer.write(b"")
+    writer.commit()
+    lease = await claimed(store)
+    kept_manifest = await with_manifest(store, blobs, lease, YEAR)
+    sweeper = Sweeper(store, blobs, history=YEAR)
+    await sweeper.round()
+    assert await kept(blobs) == kept_manifest
     await deleted(store)
     await sweeper.round()
     assert await kept(blobs) == set()
