@@ -34,6 +34,7 @@ METHODS: Mapping[str, Action] = {
     "UpdateSchedule": Action("schedule.update", ("schedule_id", "platform_id", "profile_id")),
     "DeleteSchedule": Action("schedule.delete", ("schedule_id",)),
     "RunSchedule": Action("schedule.run", ("schedule_id",)),
+    "ResetBaseline": Action("schedule.reset_baseline", ("schedule_id",)),
 }
 READ_ONLY = frozenset(
     {
@@ -81,6 +82,7 @@ READ_ONLY = frozenset(
         "GetRun",
         "ListUpcomingTimes",
         "PreviewSchedule",
+        "GetBaseline",
         "GetScheduleUsage",
     }
 )

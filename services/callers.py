@@ -53,7 +53,7 @@ _METHODS: dict[str, dict[str, set[str]]] = {
         "TestPlatform": {GATEWAY, INTERNAL},
         "ListPlatformTypes": {GATEWAY, INTERNAL},
         "GetPlatformUsage": {GATEWAY, INTERNAL},
-        "ListDeliveries": {GATEWAY, INTERNAL},
+        "ListDeliveries": {GATEWAY, SCHEDULER, INTERNAL},
         "GetDelivery": {INTERNAL},
         "RetryDelivery": {INTERNAL},
         "DeliverJob": {GATEWAY, INTERNAL},
@@ -83,6 +83,8 @@ _METHODS: dict[str, dict[str, set[str]]] = {
         "GetRun": {GATEWAY, INTERNAL},
         "ListUpcomingTimes": {GATEWAY, INTERNAL},
         "PreviewSchedule": {GATEWAY, INTERNAL},
+        "GetBaseline": {GATEWAY, INTERNAL},
+        "ResetBaseline": {GATEWAY, INTERNAL},
         "GetScheduleUsage": {GATEWAY, INTERNAL},
     },
 }

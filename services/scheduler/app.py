@@ -12,6 +12,7 @@ from services.chassis.service_runtime import Running, service_runtime
 from services.export_events import event_inbox
 from services.limits import Limits
 from services.scheduler.clients import DeliveryClient, ExporterClient
+from services.scheduler.runs.baseline import Baselines
 from services.scheduler.runs.missed import report_missed
 from services.scheduler.runs.outcomes import Outcomes
 from services.scheduler.runs.store import RunStore
@@ -51,11 +52,13 @@ async def build(settings: SchedulerSettings) -> AsyncIterator[Running]:
             concurrency=settings.run_concurrency,
         )
         ticker = Ticker(schedules, batch=settings.tick_batch, grace=timedelta(seconds=settings.grace_seconds))
+        baselines = Baselines(schedules, exporter, delivery)
         submitter = Submitter(
             schedules,
             runs,
             exporter,
             outcomes,
+            baselines,
             batch=settings.tick_batch,
             concurrency=settings.run_concurrency,
             follow=settings.follow_seconds,
@@ -68,7 +71,7 @@ async def build(settings: SchedulerSettings) -> AsyncIterator[Running]:
         await runtime.run_in_background(*background)
         limits = Limits(settings)
         registry = ScheduleRegistry(schedules, exporter, delivery, limits)
-        service = SchedulerService(registry, schedules, runs, limits)
+        service = SchedulerService(registry, schedules, runs, limits, baselines)
         yield await runtime.serve(
             partial(scheduler_pb2_grpc.add_SchedulerServiceServicer_to_server, service),
             [SERVICE],

@@ -62,6 +62,19 @@ class DeliveryClient:
         found = await self._caller.find(self._stub.GetPlatform, request)
         return None if found is None else found.platform
 
+    async def of_job(self, job: pb.Job, platform_id: str) -> delivery_pb2.Delivery | None:
+        """The newest delivery of a job to a platform; None: there is none."""
+        request = delivery_pb2.ListDeliveriesRequest(
+            tenant=job.tenant,
+            job_id=job.id,
+            platform_id=platform_id,
+            job_created_at=job.created_at,
+            page_size=1,
+            view=delivery_pb2.DELIVERY_VIEW_BASIC,
+        )
+        found = await self._caller.call(self._stub.ListDeliveries, request)
+        return found.deliveries[0] if found.deliveries else None
+
     async def record_missed_run(
         self, tenant: str, schedule_id: str, run_id: str, fire_at: datetime, count: int
     ) -> None:

@@ -41,6 +41,9 @@ def schedule_message(schedule: Schedule, last: Run | None) -> pb.Schedule:
         profile_id=schedule.profile_id,
         misfire=MISFIRES[schedule.misfire],
         overlap=OVERLAPS[schedule.overlap],
+        changes=schedule.changes,
+        skip_empty=schedule.skip_empty,
+        full_every=schedule.full_every,
         jitter=to_duration(schedule.jitter_seconds),
         created_at=to_timestamp(schedule.created_at),
         updated_at=to_timestamp(schedule.updated_at),
@@ -111,4 +114,7 @@ def spec_of(request: pb.CreateScheduleRequest | pb.UpdateScheduleRequest) -> Sch
         overlap=None if overlap is None else FROM_OVERLAPS.get(overlap, str(overlap)),
         jitter_seconds=None if jitter is None else jitter.seconds,
         profile_id=given.get("profile_id"),
+        changes=given.get("changes"),
+        skip_empty=given.get("skip_empty"),
+        full_every=given.get("full_every"),
     )

@@ -16,6 +16,7 @@ from services.limits import Limits
 from services.scheduler.cron import preview
 from services.scheduler.errors import RunNotFound
 from services.scheduler.messages import FROM_STATES, run_message, schedule_message, spec_of, times_message
+from services.scheduler.runs.baseline import Baselines
 from services.scheduler.runs.store import RunStore
 from services.scheduler.schedules.registry import ScheduleRegistry
 from services.scheduler.schedules.schedule import Run, RunState, Schedule, manual_run_id
@@ -32,11 +33,14 @@ DEFAULT_TIMES, MAX_TIMES = 10, 100
 class SchedulerService(scheduler_pb2_grpc.SchedulerServiceServicer):
     """Implements `catalog.exports.v1.SchedulerService`."""
 
-    def __init__(self, registry: ScheduleRegistry, schedules: ScheduleStore, runs: RunStore, limits: Limits) -> None:
+    def __init__(
+        self, registry: ScheduleRegistry, schedules: ScheduleStore, runs: RunStore, limits: Limits, baselines: Baselines
+    ) -> None:
         self._registry = registry
         self._schedules = schedules
         self._runs = runs
         self._limits = limits
+        self._baselines = baselines
 
     async def CreateSchedule(self, request: pb.CreateScheduleRequest, context: Any) -> pb.CreateScheduleResponse:
         """Create a schedule."""
@@ -131,6 +135,16 @@ class SchedulerService(scheduler_pb2_grpc.SchedulerServiceServicer):
         now = await self._schedules.now()
         times = await _times(request.cron_expression, request.timezone or "UTC", now, request.count)
         return pb.PreviewScheduleResponse(times=times)
+
+    async def GetBaseline(self, request: pb.GetBaselineRequest, context: Any) -> pb.GetBaselineResponse:
+        """What the next file with changes is based on."""
+        return await self._baselines.message(await self._registry.get(request.tenant, request.schedule_id))
+
+    async def ResetBaseline(self, request: pb.ResetBaselineRequest, context: Any) -> pb.ResetBaselineResponse:
+        """Let the next run make a file with all rows."""
+        await self._registry.reset_baseline(request.tenant, request.schedule_id)
+        log.info("baseline_reset", action="update", schedule_id=request.schedule_id, tenant=request.tenant)
+        return pb.ResetBaselineResponse()
 
     async def GetScheduleUsage(self, request: pb.GetScheduleUsageRequest, context: Any) -> pb.GetScheduleUsageResponse:
         """The tenant's limit and how much of it is used."""

@@ -121,6 +121,9 @@ class Schedule(_message.Message):
     NEXT_RUN_AT_FIELD_NUMBER: _builtins.int
     LAST_RUN_FIELD_NUMBER: _builtins.int
     PROFILE_ID_FIELD_NUMBER: _builtins.int
+    CHANGES_FIELD_NUMBER: _builtins.int
+    SKIP_EMPTY_FIELD_NUMBER: _builtins.int
+    FULL_EVERY_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """UUID"""
     tenant: _builtins.str
@@ -139,6 +142,12 @@ class Schedule(_message.Message):
     overlap: Global___OverlapPolicy.ValueType
     profile_id: _builtins.str
     """UUID of the profile whose newest version each run exports; empty without one"""
+    changes: _builtins.bool
+    """files have the changes since the last one that the platform has confirmed"""
+    skip_empty: _builtins.bool
+    """files without changes are not delivered"""
+    full_every: _builtins.int
+    """each file with this place in the chain has all rows; 0: only the first one"""
     @_builtins.property
     def jitter(self) -> _duration_pb2.Duration:
         """starts are spread over this time"""
@@ -173,14 +182,110 @@ class Schedule(_message.Message):
         next_run_at: _timestamp_pb2.Timestamp | None = ...,
         last_run: Global___Run | None = ...,
         profile_id: _builtins.str = ...,
+        changes: _builtins.bool = ...,
+        skip_empty: _builtins.bool = ...,
+        full_every: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["created_at", b"created_at", "jitter", b"jitter", "last_run", b"last_run", "next_run_at", b"next_run_at", "updated_at", b"updated_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["created_at", b"created_at", "cron_expression", b"cron_expression", "format", b"format", "id", b"id", "is_active", b"is_active", "jitter", b"jitter", "last_run", b"last_run", "misfire", b"misfire", "next_run_at", b"next_run_at", "options_json", b"options_json", "overlap", b"overlap", "platform_id", b"platform_id", "profile_id", b"profile_id", "schedule_name", b"schedule_name", "tenant", b"tenant", "timezone", b"timezone", "updated_at", b"updated_at"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["changes", b"changes", "created_at", b"created_at", "cron_expression", b"cron_expression", "format", b"format", "full_every", b"full_every", "id", b"id", "is_active", b"is_active", "jitter", b"jitter", "last_run", b"last_run", "misfire", b"misfire", "next_run_at", b"next_run_at", "options_json", b"options_json", "overlap", b"overlap", "platform_id", b"platform_id", "profile_id", b"profile_id", "schedule_name", b"schedule_name", "skip_empty", b"skip_empty", "tenant", b"tenant", "timezone", b"timezone", "updated_at", b"updated_at"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Schedule: _TypeAlias = Schedule  # noqa: Y015
+
+@_typing.final
+class GetBaselineRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TENANT_FIELD_NUMBER: _builtins.int
+    SCHEDULE_ID_FIELD_NUMBER: _builtins.int
+    tenant: _builtins.str
+    schedule_id: _builtins.str
+    def __init__(
+        self,
+        *,
+        tenant: _builtins.str = ...,
+        schedule_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["schedule_id", b"schedule_id", "tenant", b"tenant"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetBaselineRequest: _TypeAlias = GetBaselineRequest  # noqa: Y015
+
+@_typing.final
+class GetBaselineResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    JOB_ID_FIELD_NUMBER: _builtins.int
+    SHA256_FIELD_NUMBER: _builtins.int
+    NUMBER_FIELD_NUMBER: _builtins.int
+    FINISHED_AT_FIELD_NUMBER: _builtins.int
+    job_id: _builtins.str
+    """UUID; empty: the next file has all rows"""
+    sha256: _builtins.str
+    """of the file of that job"""
+    number: _builtins.int
+    """of that file in the chain; 0: it has all rows"""
+    @_builtins.property
+    def finished_at(self) -> _timestamp_pb2.Timestamp:
+        """of the job"""
+
+    def __init__(
+        self,
+        *,
+        job_id: _builtins.str = ...,
+        sha256: _builtins.str = ...,
+        number: _builtins.int = ...,
+        finished_at: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["finished_at", b"finished_at"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["finished_at", b"finished_at", "job_id", b"job_id", "number", b"number", "sha256", b"sha256"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetBaselineResponse: _TypeAlias = GetBaselineResponse  # noqa: Y015
+
+@_typing.final
+class ResetBaselineRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TENANT_FIELD_NUMBER: _builtins.int
+    SCHEDULE_ID_FIELD_NUMBER: _builtins.int
+    tenant: _builtins.str
+    schedule_id: _builtins.str
+    def __init__(
+        self,
+        *,
+        tenant: _builtins.str = ...,
+        schedule_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["schedule_id", b"schedule_id", "tenant", b"tenant"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ResetBaselineRequest: _TypeAlias = ResetBaselineRequest  # noqa: Y015
+
+@_typing.final
+class ResetBaselineResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ResetBaselineResponse: _TypeAlias = ResetBaselineResponse  # noqa: Y015
 
 @_typing.final
 class Run(_message.Message):
@@ -259,6 +364,9 @@ class CreateScheduleRequest(_message.Message):
     JITTER_FIELD_NUMBER: _builtins.int
     SCHEDULE_ID_FIELD_NUMBER: _builtins.int
     PROFILE_ID_FIELD_NUMBER: _builtins.int
+    CHANGES_FIELD_NUMBER: _builtins.int
+    SKIP_EMPTY_FIELD_NUMBER: _builtins.int
+    FULL_EVERY_FIELD_NUMBER: _builtins.int
     tenant: _builtins.str
     platform_id: _builtins.str
     schedule_name: _builtins.str
@@ -277,6 +385,10 @@ class CreateScheduleRequest(_message.Message):
     """a UUID chosen by the caller, so that the call can be repeated; empty: the server chooses"""
     profile_id: _builtins.str
     """instead of format and options_json"""
+    changes: _builtins.bool
+    skip_empty: _builtins.bool
+    full_every: _builtins.int
+    """0 to 1000"""
     @_builtins.property
     def jitter(self) -> _duration_pb2.Duration:
         """whole seconds, at most an hour"""
@@ -297,10 +409,13 @@ class CreateScheduleRequest(_message.Message):
         jitter: _duration_pb2.Duration | None = ...,
         schedule_id: _builtins.str = ...,
         profile_id: _builtins.str = ...,
+        changes: _builtins.bool = ...,
+        skip_empty: _builtins.bool = ...,
+        full_every: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_is_active", b"_is_active", "is_active", b"is_active", "jitter", b"jitter"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_is_active", b"_is_active", "cron_expression", b"cron_expression", "format", b"format", "is_active", b"is_active", "jitter", b"jitter", "misfire", b"misfire", "options_json", b"options_json", "overlap", b"overlap", "platform_id", b"platform_id", "profile_id", b"profile_id", "schedule_id", b"schedule_id", "schedule_name", b"schedule_name", "tenant", b"tenant", "timezone", b"timezone"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_is_active", b"_is_active", "changes", b"changes", "cron_expression", b"cron_expression", "format", b"format", "full_every", b"full_every", "is_active", b"is_active", "jitter", b"jitter", "misfire", b"misfire", "options_json", b"options_json", "overlap", b"overlap", "platform_id", b"platform_id", "profile_id", b"profile_id", "schedule_id", b"schedule_id", "schedule_name", b"schedule_name", "skip_empty", b"skip_empty", "tenant", b"tenant", "timezone", b"timezone"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__is_active: _TypeAlias = _typing.Literal["is_active"]  # noqa: Y015
     _WhichOneofArgType__is_active: _TypeAlias = _typing.Literal["_is_active", b"_is_active"]  # noqa: Y015
@@ -460,6 +575,9 @@ class UpdateScheduleRequest(_message.Message):
     JITTER_FIELD_NUMBER: _builtins.int
     EXPECTED_UPDATED_AT_FIELD_NUMBER: _builtins.int
     PROFILE_ID_FIELD_NUMBER: _builtins.int
+    CHANGES_FIELD_NUMBER: _builtins.int
+    SKIP_EMPTY_FIELD_NUMBER: _builtins.int
+    FULL_EVERY_FIELD_NUMBER: _builtins.int
     tenant: _builtins.str
     schedule_id: _builtins.str
     platform_id: _builtins.str
@@ -473,6 +591,10 @@ class UpdateScheduleRequest(_message.Message):
     overlap: Global___OverlapPolicy.ValueType
     profile_id: _builtins.str
     """Replaces format and options_json. A request with these replaces the profile, and then needs the format."""
+    changes: _builtins.bool
+    skip_empty: _builtins.bool
+    full_every: _builtins.int
+    """0 to 1000"""
     @_builtins.property
     def jitter(self) -> _duration_pb2.Duration:
         """whole seconds, at most an hour"""
@@ -498,15 +620,22 @@ class UpdateScheduleRequest(_message.Message):
         jitter: _duration_pb2.Duration | None = ...,
         expected_updated_at: _timestamp_pb2.Timestamp | None = ...,
         profile_id: _builtins.str | None = ...,
+        changes: _builtins.bool | None = ...,
+        skip_empty: _builtins.bool | None = ...,
+        full_every: _builtins.int | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_cron_expression", b"_cron_expression", "_format", b"_format", "_is_active", b"_is_active", "_misfire", b"_misfire", "_options_json", b"_options_json", "_overlap", b"_overlap", "_platform_id", b"_platform_id", "_profile_id", b"_profile_id", "_schedule_name", b"_schedule_name", "_timezone", b"_timezone", "cron_expression", b"cron_expression", "expected_updated_at", b"expected_updated_at", "format", b"format", "is_active", b"is_active", "jitter", b"jitter", "misfire", b"misfire", "options_json", b"options_json", "overlap", b"overlap", "platform_id", b"platform_id", "profile_id", b"profile_id", "schedule_name", b"schedule_name", "timezone", b"timezone"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_changes", b"_changes", "_cron_expression", b"_cron_expression", "_format", b"_format", "_full_every", b"_full_every", "_is_active", b"_is_active", "_misfire", b"_misfire", "_options_json", b"_options_json", "_overlap", b"_overlap", "_platform_id", b"_platform_id", "_profile_id", b"_profile_id", "_schedule_name", b"_schedule_name", "_skip_empty", b"_skip_empty", "_timezone", b"_timezone", "changes", b"changes", "cron_expression", b"cron_expression", "expected_updated_at", b"expected_updated_at", "format", b"format", "full_every", b"full_every", "is_active", b"is_active", "jitter", b"jitter", "misfire", b"misfire", "options_json", b"options_json", "overlap", b"overlap", "platform_id", b"platform_id", "profile_id", b"profile_id", "schedule_name", b"schedule_name", "skip_empty", b"skip_empty", "timezone", b"timezone"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_cron_expression", b"_cron_expression", "_format", b"_format", "_is_active", b"_is_active", "_misfire", b"_misfire", "_options_json", b"_options_json", "_overlap", b"_overlap", "_platform_id", b"_platform_id", "_profile_id", b"_profile_id", "_schedule_name", b"_schedule_name", "_timezone", b"_timezone", "cron_expression", b"cron_expression", "expected_updated_at", b"expected_updated_at", "format", b"format", "is_active", b"is_active", "jitter", b"jitter", "misfire", b"misfire", "options_json", b"options_json", "overlap", b"overlap", "platform_id", b"platform_id", "profile_id", b"profile_id", "schedule_id", b"schedule_id", "schedule_name", b"schedule_name", "tenant", b"tenant", "timezone", b"timezone"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_changes", b"_changes", "_cron_expression", b"_cron_expression", "_format", b"_format", "_full_every", b"_full_every", "_is_active", b"_is_active", "_misfire", b"_misfire", "_options_json", b"_options_json", "_overlap", b"_overlap", "_platform_id", b"_platform_id", "_profile_id", b"_profile_id", "_schedule_name", b"_schedule_name", "_skip_empty", b"_skip_empty", "_timezone", b"_timezone", "changes", b"changes", "cron_expression", b"cron_expression", "expected_updated_at", b"expected_updated_at", "format", b"format", "full_every", b"full_every", "is_active", b"is_active", "jitter", b"jitter", "misfire", b"misfire", "options_json", b"options_json", "overlap", b"overlap", "platform_id", b"platform_id", "profile_id", b"profile_id", "schedule_id", b"schedule_id", "schedule_name", b"schedule_name", "skip_empty", b"skip_empty", "tenant", b"tenant", "timezone", b"timezone"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__changes: _TypeAlias = _typing.Literal["changes"]  # noqa: Y015
+    _WhichOneofArgType__changes: _TypeAlias = _typing.Literal["_changes", b"_changes"]  # noqa: Y015
     _WhichOneofReturnType__cron_expression: _TypeAlias = _typing.Literal["cron_expression"]  # noqa: Y015
     _WhichOneofArgType__cron_expression: _TypeAlias = _typing.Literal["_cron_expression", b"_cron_expression"]  # noqa: Y015
     _WhichOneofReturnType__format: _TypeAlias = _typing.Literal["format"]  # noqa: Y015
     _WhichOneofArgType__format: _TypeAlias = _typing.Literal["_format", b"_format"]  # noqa: Y015
+    _WhichOneofReturnType__full_every: _TypeAlias = _typing.Literal["full_every"]  # noqa: Y015
+    _WhichOneofArgType__full_every: _TypeAlias = _typing.Literal["_full_every", b"_full_every"]  # noqa: Y015
     _WhichOneofReturnType__is_active: _TypeAlias = _typing.Literal["is_active"]  # noqa: Y015
     _WhichOneofArgType__is_active: _TypeAlias = _typing.Literal["_is_active", b"_is_active"]  # noqa: Y015
     _WhichOneofReturnType__misfire: _TypeAlias = _typing.Literal["misfire"]  # noqa: Y015
@@ -521,12 +650,18 @@ class UpdateScheduleRequest(_message.Message):
     _WhichOneofArgType__profile_id: _TypeAlias = _typing.Literal["_profile_id", b"_profile_id"]  # noqa: Y015
     _WhichOneofReturnType__schedule_name: _TypeAlias = _typing.Literal["schedule_name"]  # noqa: Y015
     _WhichOneofArgType__schedule_name: _TypeAlias = _typing.Literal["_schedule_name", b"_schedule_name"]  # noqa: Y015
+    _WhichOneofReturnType__skip_empty: _TypeAlias = _typing.Literal["skip_empty"]  # noqa: Y015
+    _WhichOneofArgType__skip_empty: _TypeAlias = _typing.Literal["_skip_empty", b"_skip_empty"]  # noqa: Y015
     _WhichOneofReturnType__timezone: _TypeAlias = _typing.Literal["timezone"]  # noqa: Y015
     _WhichOneofArgType__timezone: _TypeAlias = _typing.Literal["_timezone", b"_timezone"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__changes) -> _WhichOneofReturnType__changes | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__cron_expression) -> _WhichOneofReturnType__cron_expression | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__format) -> _WhichOneofReturnType__format | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__full_every) -> _WhichOneofReturnType__full_every | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__is_active) -> _WhichOneofReturnType__is_active | None: ...
     @_typing.overload
@@ -541,6 +676,8 @@ class UpdateScheduleRequest(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType__profile_id) -> _WhichOneofReturnType__profile_id | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__schedule_name) -> _WhichOneofReturnType__schedule_name | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__skip_empty) -> _WhichOneofReturnType__skip_empty | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__timezone) -> _WhichOneofReturnType__timezone | None: ...
 

@@ -84,6 +84,16 @@ class SchedulerServiceStub:
                 request_serializer=catalog_dot_exports_dot_v1_dot_scheduler__pb2.PreviewScheduleRequest.SerializeToString,
                 response_deserializer=catalog_dot_exports_dot_v1_dot_scheduler__pb2.PreviewScheduleResponse.FromString,
                 _registered_method=True)
+        self.GetBaseline = channel.unary_unary(
+                '/catalog.exports.v1.SchedulerService/GetBaseline',
+                request_serializer=catalog_dot_exports_dot_v1_dot_scheduler__pb2.GetBaselineRequest.SerializeToString,
+                response_deserializer=catalog_dot_exports_dot_v1_dot_scheduler__pb2.GetBaselineResponse.FromString,
+                _registered_method=True)
+        self.ResetBaseline = channel.unary_unary(
+                '/catalog.exports.v1.SchedulerService/ResetBaseline',
+                request_serializer=catalog_dot_exports_dot_v1_dot_scheduler__pb2.ResetBaselineRequest.SerializeToString,
+                response_deserializer=catalog_dot_exports_dot_v1_dot_scheduler__pb2.ResetBaselineResponse.FromString,
+                _registered_method=True)
         self.GetScheduleUsage = channel.unary_unary(
                 '/catalog.exports.v1.SchedulerService/GetScheduleUsage',
                 request_serializer=catalog_dot_exports_dot_v1_dot_scheduler__pb2.GetScheduleUsageRequest.SerializeToString,
@@ -162,6 +172,20 @@ class SchedulerServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def GetBaseline(self, request, context):
+        """What the next file with changes of a schedule is based on.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ResetBaseline(self, request, context):
+        """Forgets it: the next run makes a file with all rows.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def GetScheduleUsage(self, request, context):
         """The tenant's limit and how much of it is used.
         """
@@ -221,6 +245,16 @@ def add_SchedulerServiceServicer_to_server(servicer, server):
                     servicer.PreviewSchedule,
                     request_deserializer=catalog_dot_exports_dot_v1_dot_scheduler__pb2.PreviewScheduleRequest.FromString,
                     response_serializer=catalog_dot_exports_dot_v1_dot_scheduler__pb2.PreviewScheduleResponse.SerializeToString,
+            ),
+            'GetBaseline': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetBaseline,
+                    request_deserializer=catalog_dot_exports_dot_v1_dot_scheduler__pb2.GetBaselineRequest.FromString,
+                    response_serializer=catalog_dot_exports_dot_v1_dot_scheduler__pb2.GetBaselineResponse.SerializeToString,
+            ),
+            'ResetBaseline': grpc.unary_unary_rpc_method_handler(
+                    servicer.ResetBaseline,
+                    request_deserializer=catalog_dot_exports_dot_v1_dot_scheduler__pb2.ResetBaselineRequest.FromString,
+                    response_serializer=catalog_dot_exports_dot_v1_dot_scheduler__pb2.ResetBaselineResponse.SerializeToString,
             ),
             'GetScheduleUsage': grpc.unary_unary_rpc_method_handler(
                     servicer.GetScheduleUsage,
@@ -498,6 +532,60 @@ class SchedulerService:
             '/catalog.exports.v1.SchedulerService/PreviewSchedule',
             catalog_dot_exports_dot_v1_dot_scheduler__pb2.PreviewScheduleRequest.SerializeToString,
             catalog_dot_exports_dot_v1_dot_scheduler__pb2.PreviewScheduleResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetBaseline(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/catalog.exports.v1.SchedulerService/GetBaseline',
+            catalog_dot_exports_dot_v1_dot_scheduler__pb2.GetBaselineRequest.SerializeToString,
+            catalog_dot_exports_dot_v1_dot_scheduler__pb2.GetBaselineResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ResetBaseline(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/catalog.exports.v1.SchedulerService/ResetBaseline',
+            catalog_dot_exports_dot_v1_dot_scheduler__pb2.ResetBaselineRequest.SerializeToString,
+            catalog_dot_exports_dot_v1_dot_scheduler__pb2.ResetBaselineResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -53,6 +53,10 @@ class SchedulerServiceStub:
     """The next fire times of a schedule; none while it is paused."""
     PreviewSchedule: _grpc.UnaryUnaryMultiCallable[_scheduler_pb2.PreviewScheduleRequest, _scheduler_pb2.PreviewScheduleResponse]
     """The next fire times of an expression that is not stored."""
+    GetBaseline: _grpc.UnaryUnaryMultiCallable[_scheduler_pb2.GetBaselineRequest, _scheduler_pb2.GetBaselineResponse]
+    """What the next file with changes of a schedule is based on."""
+    ResetBaseline: _grpc.UnaryUnaryMultiCallable[_scheduler_pb2.ResetBaselineRequest, _scheduler_pb2.ResetBaselineResponse]
+    """Forgets it: the next run makes a file with all rows."""
     GetScheduleUsage: _grpc.UnaryUnaryMultiCallable[_scheduler_pb2.GetScheduleUsageRequest, _scheduler_pb2.GetScheduleUsageResponse]
     """The tenant's limit and how much of it is used."""
 
@@ -78,6 +82,10 @@ class SchedulerServiceAsyncStub(SchedulerServiceStub):
     """The next fire times of a schedule; none while it is paused."""
     PreviewSchedule: _aio.UnaryUnaryMultiCallable[_scheduler_pb2.PreviewScheduleRequest, _scheduler_pb2.PreviewScheduleResponse]  # type: ignore[assignment]
     """The next fire times of an expression that is not stored."""
+    GetBaseline: _aio.UnaryUnaryMultiCallable[_scheduler_pb2.GetBaselineRequest, _scheduler_pb2.GetBaselineResponse]  # type: ignore[assignment]
+    """What the next file with changes of a schedule is based on."""
+    ResetBaseline: _aio.UnaryUnaryMultiCallable[_scheduler_pb2.ResetBaselineRequest, _scheduler_pb2.ResetBaselineResponse]  # type: ignore[assignment]
+    """Forgets it: the next run makes a file with all rows."""
     GetScheduleUsage: _aio.UnaryUnaryMultiCallable[_scheduler_pb2.GetScheduleUsageRequest, _scheduler_pb2.GetScheduleUsageResponse]  # type: ignore[assignment]
     """The tenant's limit and how much of it is used."""
 
@@ -160,6 +168,22 @@ class SchedulerServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_scheduler_pb2.PreviewScheduleResponse, _abc.Awaitable[_scheduler_pb2.PreviewScheduleResponse]]:
         """The next fire times of an expression that is not stored."""
+
+    @_abc_1.abstractmethod
+    def GetBaseline(
+        self,
+        request: _scheduler_pb2.GetBaselineRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_scheduler_pb2.GetBaselineResponse, _abc.Awaitable[_scheduler_pb2.GetBaselineResponse]]:
+        """What the next file with changes of a schedule is based on."""
+
+    @_abc_1.abstractmethod
+    def ResetBaseline(
+        self,
+        request: _scheduler_pb2.ResetBaselineRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_scheduler_pb2.ResetBaselineResponse, _abc.Awaitable[_scheduler_pb2.ResetBaselineResponse]]:
+        """Forgets it: the next run makes a file with all rows."""
 
     @_abc_1.abstractmethod
     def GetScheduleUsage(

@@ -14,6 +14,7 @@ from services.gateway.answers.described import (
     Count,
     FormatName,
     Id,
+    Sha256,
     Time,
     UtcOffset,
     settings_of,
@@ -51,6 +52,31 @@ OverlapPolicy = TypeAliasType(
 Jitter = Annotated[
     int,
     Field(strict=True, ge=0, le=3_600, description="Starts are spread over this many seconds."),
+    HOWEVER_WRITTEN,
+]
+
+Changes = Annotated[
+    bool,
+    Field(
+        strict=True,
+        description="Files have the rows that changed since the last file that the platform has confirmed "
+        "(docs/deltas.md); the first one has all rows.",
+    ),
+]
+Empty = TypeAliasType(
+    "Empty",
+    Annotated[
+        Literal["deliver", "skip"], Field(description="With `changes`: a file without changes is delivered, or not.")
+    ],
+)
+FullEvery = Annotated[
+    int,
+    Field(
+        strict=True,
+        ge=0,
+        le=1_000,
+        description="With `changes`: every file with this number has all rows; 0: only the first one.",
+    ),
     HOWEVER_WRITTEN,
 ]
 
@@ -93,6 +119,9 @@ class NewSchedule(Body):
     misfire: Misfire = "latest"
     overlap: OverlapPolicy = "skip"
     jitter_seconds: Jitter = 0
+    changes: Changes = False
+    empty: Empty = "deliver"
+    full_every: FullEvery = 0
 
 
 class ScheduleChange(Body):
@@ -115,6 +144,9 @@ class ScheduleChange(Body):
     misfire: Misfire | None = None
     overlap: OverlapPolicy | None = None
     jitter_seconds: Jitter | None = None
+    changes: Changes | None = None
+    empty: Empty | None = None
+    full_every: FullEvery | None = None
 
 
 class Preview(Body):
@@ -165,6 +197,9 @@ class Schedule(MadeSchedule, WithOptions):
     misfire: Misfire
     overlap: OverlapPolicy
     jitter_seconds: Count
+    changes: Changes | None = None
+    empty: Empty | None = None
+    full_every: Count | None = None
     updated_at: Instant
     last_run: Run | None = None
 
@@ -173,6 +208,15 @@ class Schedule(MadeSchedule, WithOptions):
         if self.profile_id is None:
             return super().text()
         return self.model_dump_json(exclude_none=True, exclude={"format", "options"})
+
+
+class Baseline(Answer):
+    """What the next file with changes is based on."""
+
+    job_id: Id | None = Field(default=None, description="The export; absent: the next file has all rows.")
+    sha256: Sha256 | None = Field(default=None, description="Of its file.")
+    number: Count | None = Field(default=None, description="Of the file since the last one with all rows, which is 0.")
+    completed_at: Instant | None = None
 
 
 class SchedulePage(Page[Schedule]):
@@ -220,10 +264,22 @@ def schedule(found: pb.Schedule) -> Schedule:
         misfire=MISFIRE_NAMES[found.misfire],
         overlap=OVERLAP_NAMES[found.overlap],
         jitter_seconds=found.jitter.seconds,
+        changes=found.changes or None,
+        empty=("skip" if found.skip_empty else "deliver") if found.changes else None,
+        full_every=found.full_every if found.changes else None,
         updated_at=at(found.updated_at),
         last_run=run(found.last_run) if found.HasField("last_run") else None,
         options=sent_options(found.options_json),
         profile_id=found.profile_id or None,
+    )
+
+
+def baseline(found: pb.GetBaselineResponse) -> Baseline:
+    """What the next file is based on."""
+    if not found.job_id:
+        return Baseline()
+    return Baseline(
+        job_id=found.job_id, sha256=found.sha256, number=found.number, completed_at=optional_at(found, "finished_at")
     )
 
 

@@ -62,6 +62,18 @@ class SchedulerClient:
         request = pb.ListUpcomingTimesRequest(tenant=tenant, schedule_id=schedule_id, count=count)
         return (await self._caller.call(self._stub.ListUpcomingTimes, request)).times
 
+    async def baseline(self, tenant: str, schedule_id: str) -> pb.GetBaselineResponse:
+        """What the next file with changes is based on."""
+        return await self._caller.call(
+            self._stub.GetBaseline, pb.GetBaselineRequest(tenant=tenant, schedule_id=schedule_id)
+        )
+
+    async def reset_baseline(self, tenant: str, schedule_id: str) -> None:
+        """Let the next file have all rows."""
+        await self._caller.call(
+            self._stub.ResetBaseline, pb.ResetBaselineRequest(tenant=tenant, schedule_id=schedule_id)
+        )
+
     async def usage(self, tenant: str) -> pb.GetScheduleUsageResponse:
         """The limit and usage of schedules, with a short deadline."""
         request = pb.GetScheduleUsageRequest(tenant=tenant)

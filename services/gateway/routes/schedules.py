@@ -71,6 +71,9 @@ class ScheduleRoutes:
             misfire=answers.MISFIRES[body.misfire],
             overlap=answers.OVERLAPS[body.overlap],
             jitter=to_duration(body.jitter_seconds),
+            changes=body.changes,
+            skip_empty=body.empty == "skip",
+            full_every=body.full_every,
             schedule_id=chosen_id("schedule", caller.tenant, key),
         )
         if body.profile_id is not None:
@@ -127,7 +130,9 @@ class ScheduleRoutes:
         """Change a schedule."""
         schedule_id = id_in_path(request, "schedule")
         body = await parse_body(request, answers.ScheduleChange)
-        fields = body.model_dump(exclude_none=True, exclude={"options", "misfire", "overlap", "jitter_seconds"})
+        fields = body.model_dump(
+            exclude_none=True, exclude={"options", "misfire", "overlap", "jitter_seconds", "empty"}
+        )
         change = pb.UpdateScheduleRequest(
             tenant=caller.tenant, schedule_id=schedule_id, expected_updated_at=expected(request), **fields
         )
@@ -135,6 +140,8 @@ class ScheduleRoutes:
             change.misfire = answers.MISFIRES[body.misfire]
         if body.overlap is not None:
             change.overlap = answers.OVERLAPS[body.overlap]
+        if body.empty is not None:
+            change.skip_empty = body.empty == "skip"
         if body.jitter_seconds is not None:
             change.jitter.FromSeconds(body.jitter_seconds)
         if body.options is not None:
@@ -199,6 +206,23 @@ class ScheduleRoutes:
         """Get a run of a schedule."""
         schedule_id, run_id = id_in_path(request, "schedule"), id_in_path(request, "run")
         return answers.run(await self._scheduler.get_run(caller.tenant, schedule_id, run_id))
+
+    @Route("GET", f"{ONE}/baseline", "schedules:read", (200, answers.Baseline), faults=(404,))
+    async def get_baseline(self, request: web.Request, caller: Caller) -> answers.Baseline:
+        """What a schedule's next file with changes is based on."""
+        return answers.baseline(await self._scheduler.baseline(caller.tenant, id_in_path(request, "schedule")))
+
+    @Route(
+        "POST",
+        f"{ONE}/baseline/reset",
+        "schedules:write",
+        (204, None),
+        faults=(404,),
+        action="schedule.reset_baseline",
+    )
+    async def reset_baseline(self, request: web.Request, caller: Caller) -> None:
+        """Let a schedule's next file have all rows."""
+        await self._scheduler.reset_baseline(caller.tenant, id_in_path(request, "schedule"))
 
     @Route("GET", f"{ONE}/upcoming", "schedules:read", (200, answers.Upcoming), COUNT_PARAMETERS, faults=(404, 422))
     async def list_upcoming_times(self, request: web.Request, caller: Caller) -> answers.Upcoming:

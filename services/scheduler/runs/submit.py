@@ -11,6 +11,7 @@ from services.chassis import loops
 from services.chassis.faults import Fault, Kind
 from services.chassis.telemetry import tracing
 from services.scheduler.clients import ExporterClient
+from services.scheduler.runs.baseline import Baselines, with_base
 from services.scheduler.runs.outcomes import MAX_REASON_LENGTH, Outcomes
 from services.scheduler.runs.store import RunStore
 from services.scheduler.runs.tick import LATE, SKIPPED
@@ -49,6 +50,7 @@ class Submitter:
         runs: RunStore,
         exporter: ExporterClient,
         outcomes: Outcomes,
+        baselines: Baselines,
         *,
         batch: int,
         concurrency: int,
@@ -59,6 +61,7 @@ class Submitter:
         self._runs = runs
         self._exporter = exporter
         self._outcomes = outcomes
+        self._baselines = baselines
         self._batch = batch
         self._concurrency = concurrency
         self._follow = follow
@@ -116,8 +119,15 @@ class Submitter:
         return False
 
     async def _submit(self, run: Run, schedule: Schedule) -> None:
+        request = _job_request(run, schedule)
         try:
-            await self._exporter.create_job(_job_request(run, schedule))
+            if schedule.changes:
+                base = await self._baselines.take(run, schedule)
+                if base is None:
+                    log.info("submit_postponed", action="submit", code="baseline_undecided", reason="")
+                    return
+                request.options_json = with_base(request.options_json, base, schedule)
+            await self._exporter.create_job(request)
         except Fault as fault:
             if fault.kind is not Kind.MISMATCH:
                 tracing.failed(fault.code)

@@ -5,6 +5,7 @@ import json
 from dataclasses import replace
 from datetime import UTC, datetime
 
+from services.chassis import json_text
 from services.chassis.faults import BadRequest, Fault, Kind, Outdated, Violation, check_unchanged
 from services.chassis.rpc.requests import chosen_id
 from services.limits import Limits
@@ -118,6 +119,18 @@ class ScheduleRegistry:
                 return kept
         raise ScheduleChanging
 
+    async def reset_baseline(self, tenant: str, schedule_id: str) -> None:
+        """Let the next run make a file with all rows.
+
+        Raises:
+            ScheduleNotFound, ScheduleChanging: as above.
+        """
+        for _ in range(MAX_TRIES):
+            old = await self.get(tenant, schedule_id)
+            if await self._store.change(old, replace(old, is_baseline_reset=True)) is not None:
+                return
+        raise ScheduleChanging
+
     async def delete(self, tenant: str, schedule_id: str, expected: datetime | None = None) -> None:
         """Delete a schedule; its runs are kept.
 
@@ -145,7 +158,7 @@ class ScheduleRegistry:
         if new.profile_id:
             if "profile_id" not in known and (spec.profile_id is not None or spec.is_active):
                 problems += await self._profile_problems(new)
-        elif is_new or spec.format is not None or spec.options_json is not None:
+        elif is_new or spec.format is not None or spec.options_json is not None or spec.changes:
             problems += await self._option_problems(new)
         if problems or cron is None:
             raise BadRequest(problems)
@@ -183,7 +196,8 @@ class ScheduleRegistry:
             message = "is not allowed: a scheduled export is delivered to its schedule's platform"
             return [Violation("options_json.platform_ids", message)]
         try:
-            await self._exporter.check(new.tenant, new.format, new.options_json)
+            asked = json_text.with_member(new.options_json, "manifest", "true") if new.changes else new.options_json
+            await self._exporter.check(new.tenant, new.format, asked)
         except Fault as fault:
             if fault.kind is Kind.NOT_FOUND:
                 return [Violation("format", fault.message)]
@@ -213,4 +227,7 @@ def _requested(schedule: Schedule) -> Schedule:
         rules="",
         version=1,
         request_hash="",
+        head_job_id="",
+        baseline_job_id="",
+        is_baseline_reset=False,
     )

@@ -111,6 +111,18 @@ class Schedule(Timing):
     """Of the request that has created it; empty for schedules of older versions."""
     profile_id: str = ""
     """Of the profile whose newest version each run exports."""
+    changes: bool = False
+    """Files have the changes since the last one that the platform has confirmed."""
+    skip_empty: bool = False
+    """Files without changes are not delivered."""
+    full_every: int = 0
+    """The number in the chain at which a file has all rows again; 0: only the first one has."""
+    head_job_id: str = ""
+    """The job of the newest run with changes. Until its delivery has ended, no other one is submitted."""
+    baseline_job_id: str = ""
+    """What the file of `head_job_id` is based on; empty: it has all rows."""
+    is_baseline_reset: bool = False
+    """The next file has all rows, whatever becomes of the head's."""
 
 
 MISSED = "missed"

@@ -15,6 +15,8 @@ from services.scheduler.cron.misfire import Policy
 from services.scheduler.schedules.schedule import Overlap, Schedule
 
 MAX_JITTER_SECONDS = 3_600
+MAX_FULL_EVERY = 1_000
+_LATER_FIELDS = ("profile_id", "changes", "skip_empty", "full_every")
 
 E = TypeVar("E", bound=StrEnum)
 
@@ -34,6 +36,9 @@ class ScheduleSpec:
     overlap: str | None = None
     jitter_seconds: int | None = None
     profile_id: str | None = None
+    changes: bool | None = None
+    skip_empty: bool | None = None
+    full_every: int | None = None
 
 
 def request_hash(spec: ScheduleSpec) -> str:
@@ -43,8 +48,9 @@ def request_hash(spec: ScheduleSpec) -> str:
     except (ValueError, RecursionError):  # it is rejected anyway
         options = spec.options_json
     given = {**asdict(spec), "options_json": options}
-    if spec.profile_id is None:  # older versions had no profiles, and their hashes are stored
-        del given["profile_id"]
+    for name in _LATER_FIELDS:  # older versions had none of these, and their hashes are stored
+        if given[name] is None:
+            del given[name]
     text = json.dumps(given, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()
 
@@ -52,7 +58,7 @@ def request_hash(spec: ScheduleSpec) -> str:
 def changes(spec: ScheduleSpec, old: Schedule, problems: list[Violation]) -> dict[str, Any]:
     """The fields of a schedule that the spec sets; violations are added to `problems`."""
     found: dict[str, Any] = {}
-    for name in ("cron_expression", "timezone", "is_active"):
+    for name in ("cron_expression", "timezone", "is_active", "changes", "skip_empty", "full_every"):
         if getattr(spec, name) is not None:
             found[name] = getattr(spec, name)
     found |= _export(spec, old, problems)
@@ -68,6 +74,10 @@ def changes(spec: ScheduleSpec, old: Schedule, problems: list[Violation]) -> dic
         found["jitter_seconds"] = spec.jitter_seconds
         if not 0 <= spec.jitter_seconds <= MAX_JITTER_SECONDS:
             problems.append(Violation("jitter", f"must be 0 to {MAX_JITTER_SECONDS}"))
+    if not 0 <= found.get("full_every", 0) <= MAX_FULL_EVERY:
+        problems.append(Violation("full_every", f"must be 0 to {MAX_FULL_EVERY}"))
+    if found.get("platform_id", old.platform_id) != old.platform_id:  # it does not have the earlier files
+        found["is_baseline_reset"] = True
     return found
 
 

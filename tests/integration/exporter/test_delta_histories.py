@@ -113,7 +113,8 @@ class Exports:
         assert job.artifact is not None
         text = (self.folder / job.artifact.key).read_bytes().decode("utf-8-sig")
         if job.format == "json":
-            return [json.loads(line) for line in text.splitlines()]
+            # In Python, 1 and 1.0 are equal.
+            return [json.loads(line, parse_float="float {}".format) for line in text.splitlines()]
         return list(csv.DictReader(io.StringIO(text, newline="")))
 
 
