@@ -66,7 +66,7 @@ def _change(system: System) -> None:
             if number % 10 == 0:
                 products.delete_one({"_id": product["_id"]})
             elif number % 10 == 1:
-                products.insert_one({**product, "_id": f"new-{number}"})
+                products.insert_one({**product, "_id": f"new-{product['_id']}"})
             else:
                 products.update_one({"_id": product["_id"]}, {"$inc": {"stock": 1_000}})
 

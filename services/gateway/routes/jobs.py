@@ -91,7 +91,7 @@ class JobRoutes:
         also=(201, answers.Job),
         parameters=[KEY_PARAMETER, WAIT_PARAMETER],
         takes_options=True,
-        faults=(404,),
+        faults=(404, 409),
         action="job.create",
         headers=("Location", "Retry-After", "Idempotent-Replayed", "Preference-Applied"),
     )

@@ -229,7 +229,7 @@ class ProfileRoutes:
         also=(201, models.Job),
         parameters=[KEY_PARAMETER, WAIT_PARAMETER],
         body=answers.ProfileRun,
-        faults=(404,),
+        faults=(404, 409),
         action="job.create",
         headers=("Location", "Retry-After", "Idempotent-Replayed", "Preference-Applied"),
     )
