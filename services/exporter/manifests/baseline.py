@@ -8,7 +8,7 @@ from types import TracebackType
 
 import zstandard
 
-from services.exporter.manifests.manifest import BLOCK_KEYS, KEYS, RECORDS
+from services.exporter.manifests.manifest import BLOCK_HEADER, KEYS, RECORDS
 from services.exporter.transcode import transcoders
 from services.exporter.transcode.row_hashes import RECORD_BYTES
 
@@ -72,21 +72,18 @@ class Baseline:
     def missing_keys(self) -> Iterator[bytes]:
         """The keys of the rows that were not found, in the order of the manifest."""
         at = self._seen.find(0)
-        if at < 0:
-            return
         with self._keys.open("rb") as file:
-            for block in range(-(-self._rows // BLOCK_KEYS)):
-                size = _SIZE.unpack(file.read(4))[0]
-                first, last = block * BLOCK_KEYS, (block + 1) * BLOCK_KEYS
-                if not first <= at < last:
+            first = 0
+            while at >= 0:
+                count, size = BLOCK_HEADER.unpack(file.read(BLOCK_HEADER.size))
+                if at < first + count:
+                    for number, key in enumerate(_cut(file.read(size)), first):
+                        if number == at:
+                            yield key
+                            at = self._seen.find(0, at + 1)
+                else:
                     file.seek(size, 1)
-                    continue
-                for number, key in enumerate(_cut(file.read(size)), first):
-                    if number == at:
-                        yield key
-                        at = self._seen.find(0, at + 1)
-                if at < 0:
-                    return
+                first += count
 
 
 def _cut(block: bytes) -> Iterator[bytes]:

@@ -1,19 +1,22 @@
 """What is known of a manifest, and of the rows that a file with changes has. Pure.
 
 A manifest is two blobs. `<key>.records` has 32 bytes for each row, sorted: the hash of the row's key and the hash of
-its cells (see transcode/row_hashes.py). `<key>.keys` has the keys themselves in the same order, in blocks of
-`BLOCK_KEYS`, each compressed with zstd after its size in 4 bytes (little-endian). Only deleted rows need them.
+its cells (see transcode/row_hashes.py). `<key>.keys` has the keys themselves in the same order, in blocks: the
+number of keys, the size of what follows (4 bytes each, little-endian), and the keys, each after its size, compressed
+with zstd. Only deleted rows need them.
 """
 
 import hashlib
 import json
+import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 RECORDS, KEYS = ".records", ".keys"
 """The suffixes of a manifest's blobs."""
 SUFFIXES = (RECORDS, KEYS)
-BLOCK_KEYS = 4_096
+BLOCK_HEADER = struct.Struct("<2I")
+"""The number of keys of a block, and its bytes after this header."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,14 +7,14 @@ from typing import BinaryIO, cast
 from services.exporter.transcode import transcoders
 
 RUN_BYTES = 8 * 1024 * 1024
-"""Entries that are sorted in memory; the last batch may exceed it."""
+"""Entries that are kept in memory; the last batch may exceed it."""
 
 
 class EntrySorter:
     """Takes entries in any order, and returns them sorted.
 
-    Full runs are sorted and appended to a temporary file. The hashes of the keys are spread evenly, so the entries
-    whose hash begins with the same byte are about 1/256 of all. These slices of all runs are read and sorted together.
+    Full runs are appended to a temporary file, grouped by the first byte of the hashes of their keys. These are spread
+    evenly, so the groups of all runs with the same byte are about 1/256 of all. They are read and sorted together.
     """
 
     def __init__(self, folder: str | None, run_bytes: int = RUN_BYTES) -> None:
@@ -24,7 +24,7 @@ class EntrySorter:
         self._size = 0
         self._file: BinaryIO | None = None
         self._runs: list[tuple[int, list[int]]] = []
-        """Where each run begins in the file, and where its slices begin in the run."""
+        """Where each run begins in the file, and where its groups begin in the run."""
         self._tools = transcoders().row_hashes
 
     def add(self, entries: bytes) -> None:
@@ -54,11 +54,11 @@ class EntrySorter:
             self._file.close()
 
     def _spill(self) -> None:
-        run = self._tools.sorted_entries(b"".join(self._waiting))
+        run, starts = self._tools.grouped_entries(b"".join(self._waiting))
         self._waiting, self._size = [], 0
         if self._file is None:
             self._file = cast(BinaryIO, TemporaryFile(dir=self._folder))  # noqa: SIM115  closed by `close`
-        self._runs.append((self._file.tell(), self._tools.slices(run)))
+        self._runs.append((self._file.tell(), starts))
         self._file.write(run)
 
     def _piece(self, begin: int, start: int, end: int) -> bytes:

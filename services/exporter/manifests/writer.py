@@ -1,19 +1,17 @@
 """Writes the blobs of a manifest."""
 
-import struct
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import ExitStack
 
 import zstandard
 
 from services.chassis.blobs.contract import BlobWriter
-from services.exporter.manifests.manifest import BLOCK_KEYS, KEYS, RECORDS
+from services.exporter.manifests.manifest import BLOCK_HEADER, KEYS, RECORDS
 from services.exporter.manifests.sorter import EntrySorter
 from services.exporter.transcode import transcoders
 from services.exporter.transcode.row_hashes import RECORD_BYTES
 
-_SIZE = struct.Struct("<I")
-LEVEL = 3
+LEVEL = 1
 
 
 class RepeatedKey(Exception):
@@ -35,7 +33,7 @@ def write_manifest(sorter: EntrySorter, open_writer: Callable[[str], BlobWriter]
         BlobError: the store failed.
     """
     rows = size = 0
-    blocks = _Blocks()
+    compressor = zstandard.ZstdCompressor(level=LEVEL)
     split = transcoders().row_hashes.split
     with ExitStack() as stack:
         records = open_writer(RECORDS)
@@ -49,38 +47,9 @@ def write_manifest(sorter: EntrySorter, open_writer: Callable[[str], BlobWriter]
             records.write(of_slice)
             rows += len(of_slice) // RECORD_BYTES
             size += len(of_slice)
-            for block in blocks.add(keys_of_slice):
-                keys.write(block)
-                size += len(block)
-        for block in blocks.rest():
-            keys.write(block)
-            size += len(block)
+            block = compressor.compress(keys_of_slice)
+            keys.write(BLOCK_HEADER.pack(len(of_slice) // RECORD_BYTES, len(block)) + block)
+            size += BLOCK_HEADER.size + len(block)
         records.commit()
         keys.commit()
     return rows, size
-
-
-class _Blocks:
-    """Cuts a stream of keys into blocks, and compresses these."""
-
-    def __init__(self) -> None:
-        self._compressor = zstandard.ZstdCompressor(level=LEVEL)
-        self._waiting = bytearray()
-        self._count = 0
-
-    def add(self, keys: bytes) -> Iterator[bytes]:
-        at = begin = 0
-        while at < len(keys):
-            at += 4 + _SIZE.unpack_from(keys, at)[0]
-            self._count += 1
-            if self._count == BLOCK_KEYS:
-                self._waiting += keys[begin:at]
-                begin = at
-                yield from self.rest()
-        self._waiting += keys[begin:]
-
-    def rest(self) -> Iterator[bytes]:
-        if self._waiting:
-            block = self._compressor.compress(bytes(self._waiting))
-            self._waiting, self._count = bytearray(), 0
-            yield _SIZE.pack(len(block)) + block

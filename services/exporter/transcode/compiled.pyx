@@ -43,7 +43,7 @@ include "native/xml.pxi"
 include "native/lines.pxi"
 include "native/cells.pxi"
 include "native/cell_rules.pxi"
-include "native/blake2b.pxi"
+include "native/siphash.pxi"
 include "native/row_hashes.pxi"
 include "native/engines.pxi"
 include "native/flat.pxi"
@@ -170,7 +170,7 @@ class RowHashes(row_hashes.RowHashes):
     """Writes the rows of a compiled transcoder, and hashes them."""
 
     sorted_entries = staticmethod(sorted_entries)
-    slices = staticmethod(slices)
+    grouped_entries = staticmethod(grouped_entries)
     split = staticmethod(split_entries)
     sift = staticmethod(sift)
 

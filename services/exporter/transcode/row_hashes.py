@@ -1,11 +1,10 @@
 """Rows with the key and the hash of each, from which manifests are made. In Python; compiled.pyx has the fast versions.
 
 An *entry* is what a manifest needs of one row: 16 bytes that stand for its key, 16 bytes that stand for its cells as
-written, the size of the key (4 bytes, little-endian), and the key. Both hashes are BLAKE2b with 128 bits (RFC 7693), so
-they are the same in every process and on every machine. The key is that of `key_of`.
+written, the size of the key (4 bytes, little-endian), and the key. Both hashes are those of
+siphash.py: the same in every process and on every machine. The key is that of `key_of`.
 """
 
-import hashlib
 import struct
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
@@ -14,6 +13,7 @@ from bson import Binary, Int64, ObjectId
 
 from services.exporter.transcode.batch_slicer import BatchSlicer
 from services.exporter.transcode.cell_rules import row_id
+from services.exporter.transcode.siphash import siphash
 from services.exporter.transcode.values import as_object, documents, parts, text
 
 HASH_BYTES = 16
@@ -104,16 +104,19 @@ class RowHashes:
         return b"".join(ordered)
 
     @staticmethod
-    def slices(entries: bytes) -> list[int]:
-        """Where the entries begin whose hash begins with the byte 0, 1, ... 255; and the end. They are sorted."""
-        starts = [len(entries)] * 257
-        at = 0
+    def grouped_entries(entries: bytes) -> tuple[bytes, list[int]]:
+        """The entries grouped by the first byte of the hash of their keys, in the order of these bytes.
+
+        Returns:
+            The entries, and where the group of each byte from 0 to 255 begins; and the end.
+        """
+        groups: list[list[bytes]] = [[] for _ in range(256)]
         for entry in _cut(entries):
-            starts[entry[0]] = min(starts[entry[0]], at)
-            at += len(entry)
-        for byte in range(255, -1, -1):
-            starts[byte] = min(starts[byte], starts[byte + 1])
-        return starts
+            groups[entry[0]].append(entry)
+        starts = [0]
+        for group in groups:
+            starts.append(starts[-1] + sum(map(len, group)))
+        return b"".join(entry for group in groups for entry in group), starts
 
     @staticmethod
     def split(entries: bytes) -> tuple[bytes, bytes, bytes]:
@@ -150,7 +153,7 @@ class RowHashes:
 
 def digest(content: bytes) -> bytes:
     """The hash of a row or of a key."""
-    return hashlib.blake2b(content, digest_size=HASH_BYTES).digest()
+    return siphash(content)
 
 
 def key_of(document: Mapping[str, Any], keys: Sequence[tuple[str, Sequence[str]]]) -> bytes:

@@ -17,7 +17,6 @@ cdef class Engine:
     cdef size_t after_size
     cdef KeyField* keys  # of the products, where rows are hashed
     cdef int key_count
-    cdef Span stored_id
     cdef object key_reference
     cdef list key_parts  # what the paths of `keys` point to
     cdef Out entries
@@ -46,8 +45,7 @@ cdef class Engine:
         """
         cdef int at, part
         self.forget_keys()
-        self.key_reference, self.key_parts = key_reference, [b"_id"]
-        self.stored_id.at, self.stored_id.size = <const unsigned char*> PyBytes_AS_STRING(<bytes> self.key_parts[0]), 3
+        self.key_reference, self.key_parts = key_reference, []
         self.keys = <KeyField*> calloc(len(paths), sizeof(KeyField))
         if self.keys == NULL or room(&self.entries, 1) == NULL or room(&self.ends, 1) == NULL:
             raise MemoryError
@@ -127,7 +125,7 @@ cdef class Engine:
         if room(&self.entries, RECORD_BYTES) == NULL:
             return OK
         self.entries.size += RECORD_BYTES
-        if put_row_key(&self.entries, self.keys, self.key_count, &self.stored_id, at, size):
+        if put_row_key(&self.entries, self.keys, self.key_count, at, size):
             self.entries.size = entry
             return FALLBACK
         self.seal(entry, begin)
@@ -140,8 +138,8 @@ cdef class Engine:
         cdef int64_t end = self.out.size
         if self.entries.failed or self.out.failed:
             return
-        blake2b(place + ENTRY_BYTES, self.entries.size - entry - ENTRY_BYTES, place)
-        blake2b(row, self.out.size - begin - self.after_size, place + HASH_BYTES)
+        siphash(place + ENTRY_BYTES, self.entries.size - entry - ENTRY_BYTES, place)
+        siphash(row, self.out.size - begin - self.after_size, place + HASH_BYTES)
         put(&self.ends, <const char*> &end, sizeof(end))
 
     cdef int note_by_reference(self, const unsigned char* at, Py_ssize_t size, size_t begin) except -1:

@@ -13,13 +13,15 @@ cdef struct KeyField:
 
 
 cdef int find_value(
-    const unsigned char* at, Py_ssize_t size, Span* path, int depth, unsigned char* kind, const unsigned char** value,
+    const unsigned char* at, Py_ssize_t size, KeyField* field, int depth, unsigned char* kind, const unsigned char** value,
     Py_ssize_t* length
 ) noexcept nogil:
-    """The value at a path of an object; its kind is 0 where there is none."""
+    """The value at a path of an object; its kind is 0 where there is none. Duplicate keys are left to the reference."""
     cdef const unsigned char* end = at + size - 1
+    cdef Span* name = &field.path[depth]
     cdef Py_ssize_t of_key, of_value
     cdef unsigned char found
+    cdef bint is_id = field.is_id and depth == 0
     kind[0] = 0
     at += 4
     while at < end:
@@ -31,19 +33,22 @@ cdef int find_value(
         of_value = size_of(found, at + of_key + 1, end)
         if of_value < 0:
             return FALLBACK
-        if of_key == <Py_ssize_t> path.size and memcmp(at, path.at, of_key) == 0:
+        if of_key == name.size and memcmp(at, name.at, of_key) == 0:
+            kind[0], value[0], length[0] = found, at + of_key + 1, of_value
+            break
+        if is_id and of_key == 3 and memcmp(at, b"_id", 3) == 0:  # unless there is an `id`
             kind[0], value[0], length[0] = found, at + of_key + 1, of_value
         at += of_key + 1 + of_value
-    if kind[0] and depth > 1:
+    if kind[0] and depth + 1 < field.depth:
         if kind[0] != OBJECT:
             kind[0] = 0
             return OK
-        return find_value(value[0], length[0], path + 1, depth - 1, kind, value, length)
+        return find_value(value[0], length[0], field, depth + 1, kind, value, length)
     return OK
 
 
 cdef int put_row_key(
-    Out* out, KeyField* fields, int count, Span* stored_id, const unsigned char* at, Py_ssize_t size
+    Out* out, KeyField* fields, int count, const unsigned char* at, Py_ssize_t size
 ) noexcept nogil:
     """The key of a document, after its size; FALLBACK if the reference has to find it."""
     cdef size_t begin = out.size, cell
@@ -51,23 +56,11 @@ cdef int put_row_key(
     cdef const unsigned char* value
     cdef Py_ssize_t length
     cdef int number, written
-    cdef Span first
     if room(out, 4) == NULL:
         return OK
     out.size += 4
     for number in range(count):
-        if find_value(at, size, fields[number].path, 1, &kind, &value, &length):
-            return FALLBACK
-        if fields[number].is_id and kind == 0:
-            first = fields[number].path[0]
-            fields[number].path[0] = stored_id[0]
-            written = find_value(at, size, fields[number].path, fields[number].depth, &kind, &value, &length)
-            fields[number].path[0] = first
-            if written:
-                return FALLBACK
-        elif fields[number].depth > 1 and find_value(
-            at, size, fields[number].path, fields[number].depth, &kind, &value, &length
-        ):
+        if find_value(at, size, &fields[number], 0, &kind, &value, &length):
             return FALLBACK
         if kind == INT32 or kind == INT64:
             put_byte(out, b"n")
@@ -141,20 +134,33 @@ def sorted_entries(bytes entries not None):
     return result
 
 
-def slices(bytes entries not None):
-    """As `RowHashes.slices`."""
-    cdef const unsigned char* begin = <const unsigned char*> PyBytes_AS_STRING(entries)
-    cdef const unsigned char* at = begin
+def grouped_entries(bytes entries not None):
+    """As `RowHashes.grouped_entries`."""
+    cdef const unsigned char* at = <const unsigned char*> PyBytes_AS_STRING(entries)
     cdef const unsigned char* end = at + PyBytes_GET_SIZE(entries)
-    cdef int byte = 0
-    cdef list starts = []
+    cdef bytes result = PyBytes_FromStringAndSize(NULL, PyBytes_GET_SIZE(entries))
+    cdef char* out = PyBytes_AS_STRING(result)
+    cdef Py_ssize_t[257] places
+    cdef Py_ssize_t size
+    cdef int byte
     count_entries(entries)
-    while at < end:
-        while byte <= at[0]:
-            starts.append(at - begin)
-            byte += 1
-        at += entry_size(at, end)
-    return starts + [end - begin] * (257 - byte)
+    memset(places, 0, sizeof(places))
+    with nogil:
+        while at < end:
+            size = entry_size(at, end)
+            places[at[0] + 1] += size
+            at += size
+        for byte in range(256):
+            places[byte + 1] += places[byte]
+    starts = [places[byte] for byte in range(257)]
+    at = <const unsigned char*> PyBytes_AS_STRING(entries)
+    with nogil:
+        while at < end:
+            size = entry_size(at, end)
+            memcpy(out + places[at[0]], at, size)
+            places[at[0]] += size
+            at += size
+    return result, starts
 
 
 def split_entries(bytes entries not None):
@@ -241,8 +247,8 @@ def sift(const unsigned char[::1] records not None, bytearray seen not None, byt
     return found
 
 
-def blake2b_of(bytes content not None):
-    """The hash of some content; tests compare it with hashlib's."""
+def siphash_of(bytes content not None):
+    """The hash of some content; tests compare it with that in Python."""
     cdef unsigned char[16] digest
-    blake2b(<const unsigned char*> PyBytes_AS_STRING(content), PyBytes_GET_SIZE(content), digest)
+    siphash(<const unsigned char*> PyBytes_AS_STRING(content), PyBytes_GET_SIZE(content), digest)
     return digest[:16]
