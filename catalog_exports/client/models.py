@@ -92,6 +92,10 @@ class JobData(Model):
     attempt: int | None = None
     total_records: int | None = None
     records: dict[str, int] | None = None
+    base_job_id: str | None = None
+    base_sha256: str | None = None
+    changes_number: int | None = None
+    has_manifest: bool | None = None
     file_url: str | None = None
     file_name: str | None = None
     file_size: int | None = None
@@ -230,9 +234,21 @@ class Schedule(Model):
     misfire: str | None = None
     overlap: str | None = None
     jitter_seconds: int | None = None
+    changes: bool | None = None
+    empty: str | None = None
+    full_every: int | None = None
     updated_at: Instant | None = None
     last_run: Run | None = None
     options: dict[str, Any] | None = None
+
+
+class Baseline(Model):
+    """What the next file with changes of a schedule is based on; without a `job_id`, it will have all rows."""
+
+    job_id: str | None = None
+    sha256: str | None = None
+    number: int | None = None
+    completed_at: Instant | None = None
 
 
 class FireTime(Model):

@@ -213,6 +213,9 @@ async def test_platforms_and_schedules(rest: Rest, tmp_path: Path) -> None:
                 await asyncio.sleep(0.05)
             job = await (await client.jobs.get(made)).wait()
             assert (run.is_manual, job.data.schedule_id) == (True, schedule.id)
+            assert (await client.schedules.update(schedule.id, changes=True, full_every=7)).full_every == 7
+            assert (await client.schedules.baseline(schedule.id)).job_id is None
+            await client.schedules.reset_baseline(schedule.id)
             times = await client.schedules.preview("30 2 * * *", timezone="Europe/Paris", count=1)
             assert [one.local[11:16] for one in times] == ["02:30"]
             await client.schedules.delete(schedule.id)
@@ -227,6 +230,7 @@ ANSWERS: dict[tuple[str, str, str], type[BaseModel]] = {
     ("/exports/platforms/{platform_id}/test", "post", "200"): models.PlatformTest,
     ("/exports/schedules/{schedule_id}", "get", "200"): models.Schedule,
     ("/exports/schedules/{schedule_id}/run", "post", "202"): models.Run,
+    ("/exports/schedules/{schedule_id}/baseline", "get", "200"): models.Baseline,
     ("/exports/schedules/preview", "post", "200"): models.FireTimes,
     ("/webhooks", "post", "201"): models.WebhookWithSecret,
     ("/webhooks/{webhook_id}", "get", "200"): models.Webhook,

@@ -5,7 +5,7 @@ from typing import Any
 
 from catalog_exports.client.aio.http import AsyncHttp, segment
 from catalog_exports.client.errors import parsed
-from catalog_exports.client.models import FireTime, FireTimes, Run, Schedule
+from catalog_exports.client.models import Baseline, FireTime, FireTimes, Run, Schedule
 
 ALL = "/exports/schedules"
 
@@ -29,7 +29,7 @@ class AsyncSchedules:
         idempotency_key: str | None = None,
         **fields: Any,
     ) -> Schedule:
-        """Create a schedule; `fields` are `is_active`, `misfire`, `overlap` and `jitter_seconds`.
+        """Create a schedule; `fields` are `is_active`, `misfire`, `overlap`, `jitter_seconds`, `changes`, `empty`, `full_every`.
 
         Args:
             format: csv when there is neither this nor a `profile_id`.
@@ -75,6 +75,14 @@ class AsyncSchedules:
         """Its runs, newest first."""
         async for run in self._http.pages(f"{ALL}/{segment(schedule_id)}/runs", Run, {}, limit):
             yield run
+
+    async def baseline(self, schedule_id: str) -> Baseline:
+        """What its next file with changes is based on."""
+        return await self._http.get(f"{ALL}/{segment(schedule_id)}/baseline", Baseline)
+
+    async def reset_baseline(self, schedule_id: str) -> None:
+        """Let its next file have all rows."""
+        await self._http.call("POST", f"{ALL}/{segment(schedule_id)}/baseline/reset")
 
     async def upcoming(self, schedule_id: str, *, count: int = 10) -> tuple[FireTime, ...]:
         """Its next times."""

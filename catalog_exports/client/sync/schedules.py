@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from catalog_exports.client.errors import parsed
-from catalog_exports.client.models import FireTime, FireTimes, Run, Schedule
+from catalog_exports.client.models import Baseline, FireTime, FireTimes, Run, Schedule
 from catalog_exports.client.sync.http import Http, segment
 
 ALL = "/exports/schedules"
@@ -30,7 +30,7 @@ class Schedules:
         idempotency_key: str | None = None,
         **fields: Any,
     ) -> Schedule:
-        """Create a schedule; `fields` are `is_active`, `misfire`, `overlap` and `jitter_seconds`.
+        """Create a schedule; `fields` are `is_active`, `misfire`, `overlap`, `jitter_seconds`, `changes`, `empty`, `full_every`.
 
         Args:
             format: csv when there is neither this nor a `profile_id`.
@@ -76,6 +76,14 @@ class Schedules:
         """Its runs, newest first."""
         for run in self._http.pages(f"{ALL}/{segment(schedule_id)}/runs", Run, {}, limit):
             yield run
+
+    def baseline(self, schedule_id: str) -> Baseline:
+        """What its next file with changes is based on."""
+        return self._http.get(f"{ALL}/{segment(schedule_id)}/baseline", Baseline)
+
+    def reset_baseline(self, schedule_id: str) -> None:
+        """Let its next file have all rows."""
+        self._http.call("POST", f"{ALL}/{segment(schedule_id)}/baseline/reset")
 
     def upcoming(self, schedule_id: str, *, count: int = 10) -> tuple[FireTime, ...]:
         """Its next times."""
