@@ -197,7 +197,11 @@ async def test_platforms_and_schedules(rest: Rest, tmp_path: Path) -> None:
             assert (await client.platforms.test(platform.id)).ok
             assert [one.id async for one in client.platforms.list()] == [platform.id]
             schedule = await client.schedules.create(
-                "Nightly", "0 2 * * *", platform.id, timezone="Europe/Paris", options={"include_fields": ["sku"]}
+                "Nightly",
+                "0 2 * * *",
+                platform.id,
+                timezone="Europe/Paris",
+                options={"include_fields": ["sku"], "key": ["sku"]},
             )
             paused = await client.schedules.update(schedule.id, is_active=False)
             assert (schedule.next_run_at is None, paused.next_run_at is None) == (False, True)

@@ -30,7 +30,7 @@ class Schedules:
         idempotency_key: str | None = None,
         **fields: Any,
     ) -> Schedule:
-        """Create a schedule; `fields` are `is_active`, `misfire`, `overlap`, `jitter_seconds`, `changes`, `empty`, `full_every`.
+        """Create a schedule; `fields` are the others of the REST API, such as `is_active`, `overlap` or `changes`.
 
         Args:
             format: csv when there is neither this nor a `profile_id`.
