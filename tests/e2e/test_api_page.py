@@ -22,6 +22,8 @@ INTERNAL = {
     "webhook_id_reused",
     "schedule_id_reused",
     "profile_id_reused",
+    "manifest_missing",
+    "manifests_differ",
 }
 BEHIND = ("exporter", "delivery", "scheduler")
 SHOWN: list[dict[str, Any]] = [

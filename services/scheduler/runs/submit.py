@@ -124,7 +124,7 @@ class Submitter:
             if schedule.changes:
                 base = await self._baselines.take(run, schedule)
                 if base is None:
-                    log.info("submit_postponed", action="submit", code="baseline_undecided", reason="")
+                    log.info("baseline_undecided", action="submit", tenant=run.tenant)
                     return
                 request.options_json = with_base(request.options_json, base, schedule)
             await self._exporter.create_job(request)

@@ -22,6 +22,7 @@ EVENTS = {
     "nats_unreachable",
     "loop_failed",
     "submit_postponed",
+    "baseline_undecided",
     "schedule_unreadable",
     "request_failed",
     "call_failed",
