@@ -40,6 +40,8 @@ from services.exporter.transcode.row_hashes import UnusableKey
 log = structlog.get_logger()
 
 MAX_SNAPSHOTS = 3
+MAX_NAMED = 200
+"""Characters of a key or of a field in a message."""
 SMALL_DOCUMENTS = catalogue.BATCH_DOCUMENTS
 """The maximum size of a small export, for which threads would cost more than they gain."""
 
