@@ -154,3 +154,15 @@ async def test_pages_follow_each_other_until_all_operations_are_listed(
     code, text = await refused(operations.ListOperations(request, timeout=DEADLINE))
     assert code is grpc.StatusCode.INVALID_ARGUMENT
     assert "page_token" in text
+
+
+async def test_unknown_operations_are_not_found(operations: operations_pb2_grpc.OperationsStub) -> None:
+    name = name_of(new_tenant(), "0" * 32)
+    for call, request in (
+        (operations.GetOperation, longrunning.GetOperationRequest(name=name)),
+        (operations.WaitOperation, longrunning.WaitOperationRequest(name=name)),
+        (operations.CancelOperation, longrunning.CancelOperationRequest(name=name)),
+        (operations.DeleteOperation, longrunning.DeleteOperationRequest(name=name)),
+    ):
+        code, _ = await refused(call(request, timeout=DEADLINE))
+        assert code is grpc.StatusCode.NOT_FOUND
