@@ -9,7 +9,7 @@ from services.exporter.errors import JobFault
 from services.exporter.export.baselines import DIFFERENT_COLUMNS, made_in_full
 from services.exporter.manifests.baseline import Baseline
 from services.exporter.manifests.manifest import Changes, Manifest, columns_id
-from services.exporter.manifests.options import ChangeOptions
+from services.exporter.manifests.options import CHANGE_COLUMN, ChangeOptions
 from services.exporter.manifests.tracker import Tracker
 
 
@@ -46,8 +46,12 @@ class Tracking:
         """Whether the rows, with these columns, can be compared. False: from now on, the file has all rows.
 
         Raises:
-            JobFault: they cannot, and the request does not allow a file with all rows.
+            JobFault: they cannot, and the request does not allow a file with all rows; or a column has the name of the
+                one that says what changed.
         """
+        if self.baseline is not None and CHANGE_COLUMN in columns:
+            message = f"The file has a column {CHANGE_COLUMN} of its own; leave it out, or give it another header."
+            raise JobFault("change_column_taken", message, transient=False)
         if self.baseline is None or self._columns_id(columns) == self.columns:
             return True
         if self.options.on_missing_baseline == "fail":

@@ -191,6 +191,15 @@ async def test_columns_that_appear_later_cannot_be_compared(running: Exporter) -
     assert (following.changes.number, following.changes.unchanged) == (1, 6)
 
 
+async def test_a_column_of_the_catalogue_cannot_be_taken_for_the_change(running: Exporter) -> None:
+    tenant = await tenant_with(running)
+    await running.client[f"catalogue_{tenant}"]["products"].update_one({}, {"$set": {"_change": "mine"}})
+    first = await running.completed(tenant, "csv", {"manifest": True})
+    failed = await running.create(tenant, "csv", {"changes_since": first.id})
+    failed = await running.until(failed, pb.JOB_STATE_FAILED)
+    assert failed.error.code == "change_column_taken"
+
+
 @pytest.mark.parametrize(
     ("change", "code", "said"),
     [
