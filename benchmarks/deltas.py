@@ -5,6 +5,7 @@ By default with 300,000 products; DELTA_PRODUCTS=3000000 takes some minutes more
 
 import os
 import statistics
+import uuid
 from typing import Any
 
 from pymongo import MongoClient
@@ -66,7 +67,7 @@ def _change(system: System) -> None:
             if number % 10 == 0:
                 products.delete_one({"_id": product["_id"]})
             elif number % 10 == 1:
-                products.insert_one({**product, "_id": f"new-{product['_id']}"})
+                products.insert_one({**product, "_id": str(uuid.uuid4())})
             else:
                 products.update_one({"_id": product["_id"]}, {"$inc": {"stock": 1_000}})
 
