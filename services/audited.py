@@ -49,6 +49,7 @@ READ_ONLY = frozenset(
         "WaitOperation",
         "WatchChanges",
         "ListFormats",
+        "ListTemplates",
         "ListFields",
         "GetJobUsage",
         "GetJobFile",

@@ -13,11 +13,14 @@ from services.exporter.formats.compression import (
     stored_media_type,
 )
 from services.exporter.formats.contract import DelimitedOptions, ExportOptions, Sheet
+from services.exporter.formats.template_options import TemplateOptions
 from services.exporter.transcode import CsvRows, Tally
 
 
-class CsvOptions(CompressionOptions, DelimitedOptions):
-    """Those of every CSV file; it may be compressed."""
+class CsvOptions(CompressionOptions, TemplateOptions, DelimitedOptions):
+    """Those of every CSV file; it may be compressed, and made for a feed template."""
+
+    template_format = "csv"
 
 
 class Csv:

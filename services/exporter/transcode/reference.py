@@ -211,7 +211,8 @@ class XmlElements:
             Names(sheet, None, selection, tally.seen.setdefault(sheet, {})) if selection.include is not None else None
         )
         self._rows = None if selection.output is None else Rows(sheet, selection.header(()), selection, tally)
-        self._columns = selection.header(()) if selection.output is not None else ()
+        headers = selection.header(()) if selection.output is not None else ()
+        self._columns = [layout.column_prefix + header for header in headers]
         self._elements = elements.Elements(layout)
 
     def encode(self, batch: bytes) -> Encoded:
