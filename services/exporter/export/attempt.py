@@ -167,8 +167,9 @@ class Attempt:
         return count if count is None or limit is None else min(count, limit)
 
     def _batches(self, view: catalogue.Snapshot, sheet: str) -> Prefetch:
-        fields = projection(self._plan.selection(sheet))
         plan = self._plan
+        reductions = plan.reductions_of(sheet)
+        fields = projection(plan.selection(sheet), is_reduced=bool(reductions))
         found = view.batches(
             sheet,
             plan.query_of(sheet),
@@ -177,7 +178,7 @@ class Attempt:
             limit=plan.limit_of(sheet) or 0,
             explode=plan.explode_of(sheet),
         )
-        if reductions := plan.reductions_of(sheet):
+        if reductions:
             reducer = transcoders().reducer(reductions)
             found = (reducer.reduce(batch) for batch in found)
         return Prefetch(found, self._stop, name="export-read")

@@ -143,17 +143,18 @@ class Preflights:
         return shown_sample(plan, batches)
 
     def _first(self, view: catalogue.Snapshot, plan: Plan) -> Sequence[bytes]:
+        reductions = plan.reductions_of(FILTERED_SHEET)
         limit = min(plan.limit_of(FILTERED_SHEET) or SAMPLE_DOCUMENTS, SAMPLE_DOCUMENTS)
         found = view.batches(
             FILTERED_SHEET,
             plan.query_of(FILTERED_SHEET),
-            projection(plan.selection(FILTERED_SHEET)),
+            projection(plan.selection(FILTERED_SHEET), is_reduced=bool(reductions)),
             plan.sort_of(FILTERED_SHEET),
             limit=limit,
             explode=plan.explode_of(FILTERED_SHEET),
             max_millis=SAMPLE_MILLIS,
         )
-        reducer = transcoders().reducer(plan.reductions_of(FILTERED_SHEET))
+        reducer = transcoders().reducer(reductions)
         return [reducer.reduce(batch) for batch in found]
 
     def _rows(self, plan: Plan) -> tuple[int | None, bool]:
