@@ -343,6 +343,13 @@ class ExportOptions(TypedDict, total=False):
     filters: Mapping[str, Any]
     include_fields: Sequence[str]
     exclude_fields: Sequence[str]
+    columns: Sequence[str | Mapping[str, Any]]
+    template: str
+    locales: Sequence[str]
+    locale_fallback: Mapping[str, Sequence[str]]
+    currencies: Sequence[str]
+    limit: int
+    explode: str
     order_by: Sequence[str]
     file_name: str
     platform_ids: Sequence[str]
@@ -355,6 +362,13 @@ class ExportOptions(TypedDict, total=False):
     include_sheets: Sequence[str]
     formatting: bool
     max_rows_per_file: int
+    compression: str
+    root: str
+    row: str
+    style: str
+    cdata: Sequence[str]
+    namespaces: Mapping[str, str]
+    channel: Mapping[str, str]
 
 
 class Webhook(Model):

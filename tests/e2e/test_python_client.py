@@ -111,7 +111,7 @@ def test_templates_and_the_report_on_rows(client: CatalogExports) -> None:
     job = client.exports.create("csv", platform_ids=[], columns=columns).wait(60)
     report = job.report()
     assert {(count.column, count.reason, count.rule) for count in report.counts} == {("sku", "cut_text", None)}
-    assert len(report.rows) == report.counts[0].rows
+    assert len(report.rows) == min(100, report.counts[0].rows)
 
 
 def test_a_download_that_is_cut_continues_where_it_was(system: System, rest: Rest, tmp_path: Path) -> None:
@@ -254,7 +254,7 @@ def test_the_types_are_those_of_the_openapi_document(rest: Rest) -> None:
     document = rest.call("GET", "/openapi.json").json
     for (path, method, status), model in ANSWERS.items():
         [answer] = shapes(document["paths"][f"/api/v1{path}"][method]["responses"][status], document)
-        [content] = answer["content"].values()
+        content = answer["content"].get("application/json") or answer["content"]["application/problem+json"]
         assert_documented(model, content["schema"], document, model.__name__)
     options: set[str] = set()
     for path, operations in document["paths"].items():

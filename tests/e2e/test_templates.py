@@ -170,7 +170,7 @@ def test_a_french_google_feed_has_the_values_computed_from_the_documents(system:
 
 @pytest.fixture(scope="module")
 def client(system: System) -> Rest:
-    products = [
+    products: list[dict[str, Any]] = [
         {"_id": "p1", "sku": "1", "name": "One", "text": "x", "price": 5, "brand": "Acme", "ean": "4006381333931"},
         {"_id": "p2", "sku": "2", "name": "N" * 151, "text": "y", "price": "5,00", "ean": "123"},
         {"_id": "p3", "sku": "3", "name": "Three", "tags": ["a", "b"], "price": -1},
