@@ -50,6 +50,7 @@ READ_ONLY = frozenset(
         "WaitOperation",
         "WatchChanges",
         "ListFormats",
+        "ListTemplates",
         "ListFields",
         "GetJobUsage",
         "GetJobFile",

@@ -24,6 +24,7 @@ _METHODS: dict[str, dict[str, set[str]]] = {
         "WaitJob": {INTERNAL},
         "WatchChanges": {GATEWAY},
         "ListFormats": {GATEWAY, INTERNAL},
+        "ListTemplates": {GATEWAY, INTERNAL},
         "ListFields": {GATEWAY, INTERNAL},
         "GetJobUsage": {GATEWAY, INTERNAL},
         "GetJobFile": {GATEWAY, DELIVERY, INTERNAL},
@@ -91,7 +92,7 @@ _METHODS: dict[str, dict[str, set[str]]] = {
 # Their names contain the tenant.
 _OPERATIONS = ("ListOperations", "GetOperation", "DeleteOperation", "CancelOperation", "WaitOperation")
 # Methods without a tenant that show no tenant's data. Any other method without a tenant reads all tenants.
-_NO_TENANTS_DATA = frozenset({"ListFormats", "ListPlatformTypes", "PreviewSchedule"})
+_NO_TENANTS_DATA = frozenset({"ListFormats", "ListTemplates", "ListPlatformTypes", "PreviewSchedule"})
 
 RULES = Rules(
     methods={

@@ -292,12 +292,80 @@ class Limits(Model):
     notes: tuple[Notice, ...] | None = None
 
 
+class ReportedRow(Model):
+    """A row that was left out, or one with a text that was cut or a value that the receiver refuses."""
+
+    row_id: str
+    column: str
+    reason: str
+    rule: str | None = None
+
+
+class ReportCount(Model):
+    """How many rows have the same column and reason."""
+
+    column: str
+    reason: str
+    rows: int
+    rule: str | None = None
+
+
+class Report(Model):
+    """What the columns of a request did to single rows; `rows` are the first 100."""
+
+    rows: tuple[ReportedRow, ...]
+    counts: tuple[ReportCount, ...]
+
+
+class TemplateRule(Model):
+    """A rule of a receiver in words; reports give the reason where a row breaks it."""
+
+    reason: str
+    rule: str
+
+
+class TemplateColumn(Model):
+    """What a receiver accepts in a column."""
+
+    name: str
+    required: bool
+    kind: str
+    values: tuple[str, ...] | None = None
+    max_length: int | None = None
+    rules: tuple[TemplateRule, ...]
+
+
+class Template(Model):
+    """What the receiver of a feed accepts; chosen with the option `template`."""
+
+    name: str
+    title: str
+    formats: tuple[str, ...]
+    sources: tuple[str, ...]
+    read_on: str
+    columns: tuple[TemplateColumn, ...]
+    one_of: tuple[tuple[str, ...], ...]
+
+
+class TemplateList(Model):
+    """All feed templates."""
+
+    items: tuple[Template, ...]
+
+
 class ExportOptions(TypedDict, total=False):
     """Options of an export (docs/api.md, "Create an export"); which apply depends on the format."""
 
     filters: Mapping[str, Any]
     include_fields: Sequence[str]
     exclude_fields: Sequence[str]
+    columns: Sequence[str | Mapping[str, Any]]
+    template: str
+    locales: Sequence[str]
+    locale_fallback: Mapping[str, Sequence[str]]
+    currencies: Sequence[str]
+    limit: int
+    explode: str
     order_by: Sequence[str]
     file_name: str
     platform_ids: Sequence[str]
@@ -310,6 +378,13 @@ class ExportOptions(TypedDict, total=False):
     include_sheets: Sequence[str]
     formatting: bool
     max_rows_per_file: int
+    compression: str
+    root: str
+    row: str
+    style: str
+    cdata: Sequence[str]
+    namespaces: Mapping[str, str]
+    channel: Mapping[str, str]
 
 
 class Webhook(Model):

@@ -12,6 +12,8 @@ from services.exporter.export.preflight import Preflight
 from services.exporter.jobs.job import Artifact, Job, JobState, Stage
 from services.exporter.manifests.manifest import Changes
 from services.exporter.profiles.profile import Profile
+from services.exporter.templates import Template
+from services.exporter.transcode.cell_checks import rules_of
 from services.exporter.transcode.findings import Findings
 from services.wire import errors_pb2, profiles_pb2
 from services.wire import exporter_pb2 as pb
@@ -114,12 +116,44 @@ def profile_message(profile: Profile) -> profiles_pb2.Profile:
 
 def to_report_message(findings: Findings) -> pb.GetJobReportResponse:
     """A report as a message."""
-    rows = [pb.ReportedRow(row_id=one.row, column=one.column, reason=one.reason) for one in findings.listed]
+    rules = findings.rules
+    rows = [
+        pb.ReportedRow(
+            row_id=one.row, column=one.column, reason=one.reason, rule=rules.get((one.column, one.reason), "")
+        )
+        for one in findings.listed
+    ]
     counts = [
-        pb.ReportCount(column=column, reason=reason, rows=count)
+        pb.ReportCount(column=column, reason=reason, rows=count, rule=rules.get((column, reason), ""))
         for (column, reason), count in findings.counts.most_common()
     ]
     return pb.GetJobReportResponse(rows=rows, counts=counts)
+
+
+def to_template_message(template: Template) -> pb.TemplateDescription:
+    """A feed template as a message."""
+    columns = []
+    for name, column in template.columns.items():
+        check = template.check(name)
+        columns.append(
+            pb.TemplateColumn(
+                name=name,
+                required=column.required,
+                values=column.values,
+                max_length=column.max_length or 0,
+                kind=column.kind,
+                rules=[pb.TemplateRule(reason=reason, rule=rule) for reason, rule in rules_of(check).items()],
+            )
+        )
+    return pb.TemplateDescription(
+        name=template.name,
+        title=template.title,
+        formats=sorted(template.formats),
+        sources=template.sources,
+        read_on=template.read_on.isoformat(),
+        columns=columns,
+        one_of=[pb.ColumnGroup(columns=group) for group in template.one_of],
+    )
 
 
 def to_preview_message(found: Preflight) -> pb.PreviewJobResponse:

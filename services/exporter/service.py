@@ -45,12 +45,14 @@ from services.exporter.messages import (
     to_message,
     to_preview_message,
     to_report_message,
+    to_template_message,
 )
 from services.exporter.profiles.profile import merged, naming_options, run_hash
 from services.exporter.profiles.registry import ProfileRegistry
 from services.exporter.requests.field_list import FieldLists
 from services.exporter.requests.fields import FieldChecks
 from services.exporter.requests.request import FILTERED_SHEET, CheckedRequest, check_request, parse_options
+from services.exporter.templates import templates
 from services.limits import Limits
 from services.wire import exporter_pb2 as pb
 from services.wire import exporter_pb2_grpc
@@ -310,6 +312,10 @@ class ExporterService(exporter_pb2_grpc.ExporterServiceServicer):
     async def ListFormats(self, request: pb.ListFormatsRequest, context: Any) -> pb.ListFormatsResponse:
         """The formats and the JSON Schemas of their options."""
         return pb.ListFormatsResponse(formats=[_description(form) for form in self._formats.values()])
+
+    async def ListTemplates(self, request: pb.ListTemplatesRequest, context: Any) -> pb.ListTemplatesResponse:
+        """The feed templates, with what their receivers accept."""
+        return pb.ListTemplatesResponse(templates=map(to_template_message, templates().values()))
 
     async def ListFields(self, request: pb.ListFieldsRequest, context: Any) -> pb.ListFieldsResponse:
         """The fields of a catalogue."""

@@ -99,6 +99,11 @@ class ExporterServiceStub:
                 request_serializer=catalog_dot_exports_dot_v1_dot_exporter__pb2.ListFormatsRequest.SerializeToString,
                 response_deserializer=catalog_dot_exports_dot_v1_dot_exporter__pb2.ListFormatsResponse.FromString,
                 _registered_method=True)
+        self.ListTemplates = channel.unary_unary(
+                '/catalog.exports.v1.ExporterService/ListTemplates',
+                request_serializer=catalog_dot_exports_dot_v1_dot_exporter__pb2.ListTemplatesRequest.SerializeToString,
+                response_deserializer=catalog_dot_exports_dot_v1_dot_exporter__pb2.ListTemplatesResponse.FromString,
+                _registered_method=True)
         self.ListFields = channel.unary_unary(
                 '/catalog.exports.v1.ExporterService/ListFields',
                 request_serializer=catalog_dot_exports_dot_v1_dot_exporter__pb2.ListFieldsRequest.SerializeToString,
@@ -230,6 +235,13 @@ class ExporterServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListTemplates(self, request, context):
+        """Lists the feed templates, with what their receivers accept.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ListFields(self, request, context):
         """Lists the fields of a catalogue, from a sample within two seconds.
         """
@@ -347,6 +359,11 @@ def add_ExporterServiceServicer_to_server(servicer, server):
                     servicer.ListFormats,
                     request_deserializer=catalog_dot_exports_dot_v1_dot_exporter__pb2.ListFormatsRequest.FromString,
                     response_serializer=catalog_dot_exports_dot_v1_dot_exporter__pb2.ListFormatsResponse.SerializeToString,
+            ),
+            'ListTemplates': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListTemplates,
+                    request_deserializer=catalog_dot_exports_dot_v1_dot_exporter__pb2.ListTemplatesRequest.FromString,
+                    response_serializer=catalog_dot_exports_dot_v1_dot_exporter__pb2.ListTemplatesResponse.SerializeToString,
             ),
             'ListFields': grpc.unary_unary_rpc_method_handler(
                     servicer.ListFields,
@@ -735,6 +752,33 @@ class ExporterService:
             '/catalog.exports.v1.ExporterService/ListFormats',
             catalog_dot_exports_dot_v1_dot_exporter__pb2.ListFormatsRequest.SerializeToString,
             catalog_dot_exports_dot_v1_dot_exporter__pb2.ListFormatsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListTemplates(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/catalog.exports.v1.ExporterService/ListTemplates',
+            catalog_dot_exports_dot_v1_dot_exporter__pb2.ListTemplatesRequest.SerializeToString,
+            catalog_dot_exports_dot_v1_dot_exporter__pb2.ListTemplatesResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -63,6 +63,8 @@ class ExporterServiceStub:
     """Says which jobs of all tenants may have changed, from now on. For a process at which many clients wait for jobs."""
     ListFormats: _grpc.UnaryUnaryMultiCallable[_exporter_pb2.ListFormatsRequest, _exporter_pb2.ListFormatsResponse]
     """Lists the formats with the JSON Schema of their options."""
+    ListTemplates: _grpc.UnaryUnaryMultiCallable[_exporter_pb2.ListTemplatesRequest, _exporter_pb2.ListTemplatesResponse]
+    """Lists the feed templates, with what their receivers accept."""
     ListFields: _grpc.UnaryUnaryMultiCallable[_exporter_pb2.ListFieldsRequest, _exporter_pb2.ListFieldsResponse]
     """Lists the fields of a catalogue, from a sample within two seconds."""
     GetJobUsage: _grpc.UnaryUnaryMultiCallable[_exporter_pb2.GetJobUsageRequest, _exporter_pb2.GetJobUsageResponse]
@@ -110,6 +112,8 @@ class ExporterServiceAsyncStub(ExporterServiceStub):
     """Says which jobs of all tenants may have changed, from now on. For a process at which many clients wait for jobs."""
     ListFormats: _aio.UnaryUnaryMultiCallable[_exporter_pb2.ListFormatsRequest, _exporter_pb2.ListFormatsResponse]  # type: ignore[assignment]
     """Lists the formats with the JSON Schema of their options."""
+    ListTemplates: _aio.UnaryUnaryMultiCallable[_exporter_pb2.ListTemplatesRequest, _exporter_pb2.ListTemplatesResponse]  # type: ignore[assignment]
+    """Lists the feed templates, with what their receivers accept."""
     ListFields: _aio.UnaryUnaryMultiCallable[_exporter_pb2.ListFieldsRequest, _exporter_pb2.ListFieldsResponse]  # type: ignore[assignment]
     """Lists the fields of a catalogue, from a sample within two seconds."""
     GetJobUsage: _aio.UnaryUnaryMultiCallable[_exporter_pb2.GetJobUsageRequest, _exporter_pb2.GetJobUsageResponse]  # type: ignore[assignment]
@@ -232,6 +236,14 @@ class ExporterServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_exporter_pb2.ListFormatsResponse, _abc.Awaitable[_exporter_pb2.ListFormatsResponse]]:
         """Lists the formats with the JSON Schema of their options."""
+
+    @_abc_1.abstractmethod
+    def ListTemplates(
+        self,
+        request: _exporter_pb2.ListTemplatesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_exporter_pb2.ListTemplatesResponse, _abc.Awaitable[_exporter_pb2.ListTemplatesResponse]]:
+        """Lists the feed templates, with what their receivers accept."""
 
     @_abc_1.abstractmethod
     def ListFields(

@@ -82,7 +82,7 @@ def test_a_csv_file_has_the_columns_asked_for(client: Rest) -> None:
         ],
     }
     as_csv = client.call("GET", f"/exports/jobs/{job['id']}/report?format=csv")
-    assert as_csv.body.decode() == "row_id,column,reason\r\np1,Titre,cut_text\r\np3,Référence,skipped_row\r\n"
+    assert as_csv.body.decode() == "row_id,column,reason,rule\r\np1,Titre,cut_text,\r\np3,Référence,skipped_row,\r\n"
 
 
 def test_json_objects_are_flat_and_keep_the_types_of_values(client: Rest) -> None:

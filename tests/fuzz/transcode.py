@@ -17,6 +17,7 @@ from types import ModuleType
 from typing import Any
 
 from services.exporter.catalogue.columns import Selection, selection_of
+from services.exporter.catalogue.output_columns import CellCheck, CheckedKind
 from services.exporter.transcode import Tally, locales, reference
 from services.exporter.transcode.elements import Layout
 from services.exporter.transcode.locales import reductions_of
@@ -122,7 +123,15 @@ def transcoders(implementation: ModuleType, documents: list[bytes]) -> list[Enco
     def json(selection: Selection, newline: str | None, ending: str) -> Encode:
         return implementation.JsonObjects("p", selection, Tally(), newline=newline, ending=ending).encode  # type: ignore[no-any-return]  # the same
 
-    output = columns_of(every_rule(names))
+    columns = every_rule(names)
+    kinds = list(CheckedKind)
+    checks = {
+        column["header"]: CellCheck(True, ("a", "1"), 3, kinds[at % len(kinds)], ("EUR",), ("2", "99"))
+        if at % 2
+        else CellCheck(kind=kinds[at // 2 % len(kinds)], currencies=("EUR",), reserved_prefixes=("2",))
+        for at, column in enumerate(columns)
+    }
+    output = columns_of(columns, checks, [list(checks)[:2]])
 
     def xml(selection: Selection, *, attributes: bool) -> Encode:
         layout = Layout("p", attributes, frozenset(names[::3]))

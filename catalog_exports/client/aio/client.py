@@ -9,7 +9,7 @@ from catalog_exports.client.aio.profiles import AsyncProfiles
 from catalog_exports.client.aio.runtime import HttpClient
 from catalog_exports.client.aio.schedules import AsyncSchedules
 from catalog_exports.client.aio.webhooks import AsyncEvents, AsyncWebhooks
-from catalog_exports.client.models import Limits
+from catalog_exports.client.models import Limits, Template, TemplateList
 
 TIMEOUT = 30.0
 RETRIES = 4
@@ -47,6 +47,10 @@ class AsyncCatalogExports:
     async def limits(self) -> Limits:
         """The limits of the tenant, and how much of them is used."""
         return await self._http.get("/limits", Limits)
+
+    async def templates(self) -> tuple[Template, ...]:
+        """The feed templates, with what their receivers accept."""
+        return (await self._http.get("/exports/templates", TemplateList)).items
 
     async def close(self) -> None:
         """Close all connections."""

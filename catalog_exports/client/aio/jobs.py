@@ -21,7 +21,7 @@ from catalog_exports.client.errors import (
     parsed,
 )
 from catalog_exports.client.event_stream import EventReader
-from catalog_exports.client.models import Delivery, ExportOptions, JobData
+from catalog_exports.client.models import Delivery, ExportOptions, JobData, Report
 from catalog_exports.client.retries import backoff
 from catalog_exports.client.sinks import PartFile, Sink, StreamSink, target
 
@@ -184,6 +184,10 @@ class AsyncJob:
         """Its deliveries, newest first."""
         async for delivery in self._http.pages(self._path("deliveries"), Delivery, {}, None):
             yield delivery
+
+    async def report(self) -> Report:
+        """What the option `columns` did to single rows of the completed file, and what its receiver refuses."""
+        return await self._http.get(self._path("report"), Report)
 
     async def deliver(self, platform_id: str, *, idempotency_key: str | None = None) -> Delivery:
         """Deliver the file again, or to another platform."""

@@ -3,7 +3,7 @@
 
 from types import TracebackType
 
-from catalog_exports.client.models import Limits
+from catalog_exports.client.models import Limits, Template, TemplateList
 from catalog_exports.client.sync.http import Http
 from catalog_exports.client.sync.jobs import Exports, Jobs
 from catalog_exports.client.sync.platforms import Platforms
@@ -48,6 +48,10 @@ class CatalogExports:
     def limits(self) -> Limits:
         """The limits of the tenant, and how much of them is used."""
         return self._http.get("/limits", Limits)
+
+    def templates(self) -> tuple[Template, ...]:
+        """The feed templates, with what their receivers accept."""
+        return (self._http.get("/exports/templates", TemplateList)).items
 
     def close(self) -> None:
         """Close all connections."""

@@ -74,6 +74,34 @@ class CellRules:
 NO_RULES = CellRules()
 
 
+class CheckedKind(StrEnum):
+    """What a receiver takes a text for."""
+
+    TEXT = "text"
+    PRICE = "price"
+    """A number without grouping, a space and a currency: `15.00 EUR`."""
+    GTIN = "gtin"
+    """GTIN-8, GTIN-12, GTIN-13 or GTIN-14 with its check digit; spaces and hyphens do not count."""
+    LINK = "link"
+    """An address that begins with `http://` or `https://` and has no spaces."""
+
+
+@dataclass(frozen=True, slots=True)
+class CellCheck:
+    """What a receiver accepts in a column. A cell that differs is written all the same, and reported."""
+
+    required: bool = False
+    values: tuple[str, ...] = ()
+    """The only texts that are accepted; empty: any."""
+    max_length: int | None = None
+    """In characters."""
+    kind: CheckedKind = CheckedKind.TEXT
+    currencies: tuple[str, ...] = ()
+    """Those that a price may have, sorted."""
+    reserved_prefixes: tuple[str, ...] = ()
+    """What a GTIN of 12 to 14 digits, written as GTIN-13, must not begin with."""
+
+
 @dataclass(frozen=True)
 class OutputColumn:
     """One column of a file.
@@ -89,6 +117,7 @@ class OutputColumn:
     constant: Constant | None = None
     is_template: bool = False
     rules: CellRules = NO_RULES
+    check: CellCheck | None = None
 
     @cached_property
     def fields(self) -> tuple[Alternatives, ...]:
@@ -102,10 +131,12 @@ class OutputColumns:
 
     Args:
         whole: names of fields that are written as JSON where they hold an object.
+        one_of: groups of places of columns; a row with values in none of a group is reported.
     """
 
     columns: tuple[OutputColumn, ...]
     whole: frozenset[str] = frozenset()
+    one_of: tuple[tuple[int, ...], ...] = ()
 
     @cached_property
     def headers(self) -> tuple[str, ...]:

@@ -9,8 +9,12 @@ MAX_PATH_KEYS = 100
 """Keys in a path: documents are not nested deeper, and MongoDB rejects longer paths."""
 
 
-def projection(selection: Selection) -> dict[str, int] | None:
+def projection(selection: Selection, *, is_reduced: bool = False) -> dict[str, int] | None:
     """A MongoDB projection that keeps everything the selection accepts; None: whole documents.
+
+    Args:
+        is_reduced: the selection is of documents without their locales or currencies, so MongoDB has other paths below
+            the top level.
 
     Only whole top-level fields are excluded here, because MongoDB would also remove fields inside lists of objects,
     which are exported whole. The name `id` may stand for `_id` or for a field called `id`, so both are read whole.
@@ -18,7 +22,7 @@ def projection(selection: Selection) -> dict[str, int] | None:
     if selection.include is not None:
         if not all(_is_path(name) for name in selection.include):
             return None
-        names = [_whole_id(name) for name in selection.include]
+        names = [name.partition(".")[0] if is_reduced else _whole_id(name) for name in selection.include]
         asked = set(names)
         roots = [name for name in names if asked.intersection(lineage(name)) == {name}]
         own_id = {"id": 1} if asked & {"id", "_id"} else {}

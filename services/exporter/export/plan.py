@@ -63,17 +63,18 @@ class Plan:
             limit: the maximum number of documents, in addition to that of the request.
             max_millis: as in `Snapshot.batches`, with its errors.
         """
+        reductions = self.reductions_of(sheet)
         limits = [most for most in (limit, self.limit_of(sheet)) if most is not None]
         found = view.batches(
             sheet,
             self.query_of(sheet),
-            projection(self.selection(sheet)),
+            projection(self.selection(sheet), is_reduced=bool(reductions)),
             self.sort_of(sheet),
             limit=min(limits, default=0),
             explode=self.explode_of(sheet),
             max_millis=max_millis,
         )
-        if not (reductions := self.reductions_of(sheet)):
+        if not reductions:
             return found
         reducer = transcoders().reducer(reductions)
         return (reducer.reduce(batch) for batch in found)

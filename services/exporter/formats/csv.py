@@ -15,14 +15,17 @@ from services.exporter.formats.compression import (
 )
 from services.exporter.formats.contract import DelimitedOptions, ExportOptions, Sheet
 from services.exporter.formats.row_changes import Rows, TrackedRows, key_places
+from services.exporter.formats.template_options import TemplateOptions
 from services.exporter.manifests.options import CHANGE_COLUMN, ChangeOptions
 from services.exporter.transcode import CsvRows, Encoded, Tally
 from services.exporter.transcode.reference import escaped
 from services.exporter.transcode.row_hashes import KeyCell
 
 
-class CsvOptions(CompressionOptions, ChangeOptions, DelimitedOptions):
-    """Those of every CSV file; it may be compressed."""
+class CsvOptions(CompressionOptions, ChangeOptions, TemplateOptions, DelimitedOptions):
+    """Those of every CSV file; it may be compressed, and made for a feed template."""
+
+    template_format = "csv"
 
 
 class Csv:

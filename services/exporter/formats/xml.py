@@ -1,9 +1,9 @@
 """XML: an element per product, well-formed whatever the catalogue contains; keeps nesting."""
 
 from collections.abc import Generator, Sequence
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, ClassVar, Literal, Self
 
-from pydantic import Field, ValidationInfo, WithJsonSchema, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, WithJsonSchema, field_validator
 
 from services.exporter import transcode
 from services.exporter.formats.compression import (
@@ -14,8 +14,9 @@ from services.exporter.formats.compression import (
     stored_media_type,
 )
 from services.exporter.formats.contract import ExportOptions, FieldNames, Sheet
+from services.exporter.formats.template_options import TemplateOptions
 from services.exporter.transcode import Tally
-from services.exporter.transcode.elements import Layout, attribute_text, element_name
+from services.exporter.transcode.elements import Layout, attribute_text, element_name, element_text
 
 MAX_NAMESPACES = 20
 ElementName = Annotated[str, Field(strict=True, min_length=1, max_length=100)]
@@ -39,8 +40,25 @@ Namespaces = Annotated[
 _RESERVED = ("http://www.w3.org/XML/1998/namespace", "http://www.w3.org/2000/xmlns/")
 
 
-class XmlOptions(CompressionOptions, ExportOptions):
+ChannelText = Annotated[str, Field(strict=True, min_length=1, max_length=1_000)]
+
+
+class Channel(BaseModel):
+    """The channel of an RSS file, for templates that are written as RSS 2.0."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    title: ChannelText = Field(description="The name of the feed.")
+    link: Annotated[str, Field(strict=True, max_length=2_000, pattern=r"^https?://[^\x00-\x20]+$")] = Field(
+        description="The shop's website.", examples=["https://shop.example.com"]
+    )
+    description: ChannelText = Field(description="What the feed contains.")
+
+
+class XmlOptions(CompressionOptions, TemplateOptions):
     """The names and the layout of the elements."""
+
+    template_format = "xml"
 
     # First: the names of elements may have these prefixes.
     namespaces: Namespaces = Field(
@@ -58,6 +76,20 @@ class XmlOptions(CompressionOptions, ExportOptions):
     cdata: FieldNames | None = Field(
         default=None, description="Fields whose text is written in CDATA sections; a parent means all below it."
     )
+
+    channel: Channel | None = Field(
+        default=None, description="Required by templates that are written as RSS 2.0, and only possible with them."
+    )
+
+    def completed(self) -> tuple[Self, Sequence[tuple[str, str]]]:
+        """As of all formats; a channel belongs to RSS."""
+        options, problems = super().completed()
+        is_rss = self.feed is not None and self.feed[1].is_rss
+        if is_rss and self.channel is None:
+            problems = [*problems, ("channel", "is required: RSS 2.0 needs a channel with title, link and description")]
+        if not is_rss and self.channel is not None:
+            problems = [*problems, ("channel", "is only possible with a template that is written as RSS 2.0")]
+        return options, problems
 
     @field_validator("namespaces")
     @classmethod
@@ -113,22 +145,33 @@ class Xml:
 
 
 def _content(sheet: Sheet, options: XmlOptions, tally: Tally) -> Generator[bytes, None, None]:
+    column_prefix = f"{options.feed[1].prefix}:" if options.feed is not None and options.feed[1].prefix else ""
     layout = Layout(
         options.row,
         options.style == "attributes",
-        frozenset(options.cdata or ()),
+        frozenset(column_prefix + name for name in options.cdata or ()),
         frozenset(options.namespaces) - {""},
+        column_prefix,
     )
     rows = transcode.transcoders().xml_elements(sheet.name, sheet.selection, tally, layout=layout)
     declared = "".join(
         f' xmlns{":" if prefix else ""}{prefix}="{attribute_text(uri)}"' for prefix, uri in options.namespaces.items()
     )
-    yield f'<?xml version="1.0" encoding="UTF-8"?>\n<{options.root}{declared}>\n'.encode()
+    start, end = _channel(options.channel) if options.channel is not None else ("", "")
+    version = ' version="2.0"' if start else ""
+    yield f'<?xml version="1.0" encoding="UTF-8"?>\n<{options.root}{version}{declared}>\n{start}'.encode()
     for batch in sheet.batches:
         elements = rows.encode(batch)
         tally.records[sheet.name] += elements.rows
         yield elements.text
-    yield f"</{options.root}>\n".encode()
+    yield f"{end}</{options.root}>\n".encode()
+
+
+def _channel(channel: Channel) -> tuple[str, str]:
+    """What is before and after the items of an RSS 2.0 file, inside its root."""
+    parts = {"title": channel.title, "link": channel.link, "description": channel.description}
+    about = "".join(f"<{name}>{element_text(text)}</{name}>\n" for name, text in parts.items())
+    return f"<channel>\n{about}", "</channel>\n"
 
 
 FORMAT = Xml()

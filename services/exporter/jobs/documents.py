@@ -77,10 +77,13 @@ def error_document(notice: ErrorInfo) -> dict[str, Any]:
 
 
 def report_document(findings: Findings) -> dict[str, Any]:
-    """What was found about single rows, as stored: at most about 40 KiB, usually much less."""
+    """What was found about single rows, as stored: at most about 80 KiB, usually much less."""
+    counts, rules = findings.counts.most_common(MAX_COUNTS), findings.rules
     return {
         "rows": [[one.row, one.column, str(one.reason)] for one in findings.listed],
-        "counts": [[column, str(reason), rows] for (column, reason), rows in findings.counts.most_common(MAX_COUNTS)],
+        "counts": [[column, str(reason), rows] for (column, reason), rows in counts],
+        # Beside the counts, which older versions read as three values.
+        "rules": [[*map(str, key), rules[key]] for key, _ in counts if key in rules],
     }
 
 
@@ -88,7 +91,8 @@ def to_report(document: Document) -> Findings:
     """The inverse of `report_document`."""
     listed = [Finding(row, column, reason) for row, column, reason in document.get("rows", ())]
     counts = {(column, reason): rows for column, reason, rows in document.get("counts", ())}
-    return Findings(listed, Counter(counts))
+    rules = {(column, reason): rule for column, reason, rule in document.get("rules", ())}
+    return Findings(listed, Counter(counts), rules)
 
 
 def _manifest(document: Document) -> Manifest:

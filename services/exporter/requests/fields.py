@@ -1,7 +1,7 @@
 """Checks a request against the catalogue before it is accepted: a typing mistake is an error, not an empty file."""
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from pymongo import MongoClient
 from pymongo.errors import PyMongoError
@@ -19,6 +19,8 @@ from services.exporter.requests.sample import CatalogueSample
 SAMPLE_SECONDS = 2.0
 MAX_LIST_MILLIS = 5_000
 MAX_REPORTED = 10
+MAX_KEYS = 5
+"""Of a name, between which locales and currencies are tried."""
 EXISTS_SECONDS = 5.0
 """How long it is remembered that a tenant has a catalogue."""
 
@@ -87,7 +89,8 @@ def check_fields(
 
 def _check_names(sample: CatalogueSample, request: CheckedRequest, known: tuple[str, ...]) -> None:
     """Every field to filter or order by must exist, and at least one of the included ones."""
-    there = _with_parents(known)
+    codes = sorted({code for reduction in request.options.reductions for code in reduction.named})
+    there = _with_parents(_reduced(known, codes))
     named = [(place(name), name) for name in fields(request.filter)]
     options = request.options
     named += [("order_by", name) for name, _ in options.order]
@@ -99,13 +102,35 @@ def _check_names(sample: CatalogueSample, request: CheckedRequest, known: tuple[
     if all(name in there for _, name in named) and (not asked or not there.isdisjoint(asked)):
         return
     sampled, is_whole = sample.sampled_names()
-    there |= _with_parents(sampled)
-    unknown = [(where, name) for where, name in named if name not in there and not sample.has_any([name])]
+    there |= _with_parents(_reduced(sampled, codes))
+    unknown = [(where, name) for where, name in named if name not in there and not sample.has_any(_stored(name, codes))]
     # Names that MongoDB has no path for can only be checked in the sample.
-    if asked and there.isdisjoint(asked) and (is_whole or _all_reachable(asked)) and not sample.has_any(asked):
+    if (
+        asked
+        and there.isdisjoint(asked)
+        and (is_whole or _all_reachable(asked))
+        and not sample.has_any([stored for name in asked for stored in _stored(name, codes)])
+    ):
         unknown += [("include_fields", name) for name in asked]
     if unknown:
         raise BadRequest(_reported(sample, unknown, tuple(dict.fromkeys([*known, *sampled]))), code="unknown_field")
+
+
+def _reduced(names: Iterable[str], codes: Sequence[str]) -> Iterator[str]:
+    """The names, and those that fields have once these locales and currencies have taken the place of their objects."""
+    for name in names:
+        yield name
+        if codes:
+            keys = name.split(".")
+            yield ".".join(key for key in keys if key not in codes) or name
+
+
+def _stored(name: str, codes: Sequence[str]) -> list[str]:
+    """The names that a field may have in MongoDB: with no locale or currency in it, or with one."""
+    keys = name.split(".")
+    places = range(1, min(len(keys), MAX_KEYS))
+    inside = (".".join([*keys[:at], code, *keys[at:]]) for at in places for code in codes)
+    return [name, *inside]
 
 
 def _with_parents(names: Iterable[str]) -> set[str]:

@@ -21,6 +21,10 @@ MAX_OPTIONS_BYTES = 256 * 1024
 """Of a request's options, which are stored on the job."""
 
 
+MAX_PROBLEMS = 100
+"""That are reported of one request."""
+
+
 @dataclass(frozen=True, slots=True)
 class CheckedRequest:
     """A request whose parts are all valid."""
@@ -51,6 +55,9 @@ def check_request(formats: Mapping[str, Format], name: str, options_json: str) -
         raise BadRequest(
             violations_of(exc, unknown="is not an option of this format", refused=form.Options.refused)
         ) from exc
+    options, problems = options.completed()
+    if problems:
+        raise BadRequest([Violation(where, what) for where, what in problems[:MAX_PROBLEMS]])
     problem = template_problem(options.file_name) if options.file_name is not None else None
     if problem is not None:
         raise BadRequest([Violation("file_name", problem)])

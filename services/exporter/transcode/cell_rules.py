@@ -20,6 +20,7 @@ from services.exporter.catalogue.output_columns import (
     OutputColumn,
     OutputColumns,
 )
+from services.exporter.transcode.cell_checks import refusal, rules_of
 from services.exporter.transcode.findings import Findings, Reason
 from services.exporter.transcode.html_text import html_text
 from services.exporter.transcode.values import NUMBERS_AND_DATES, TEXT, FormattedNumber, as_object, json_text
@@ -85,6 +86,13 @@ class CellWriter:
             )
             for column in output.columns
         ]
+        self._groups = output.one_of
+        self._checks = [(at, column.header, column.check) for at, column in enumerate(output.columns) if column.check]
+        for _, header, check in self._checks:
+            findings.rules.update({(header, reason): rule for reason, rule in rules_of(check).items()})
+        for group in self._groups:
+            headers = [output.columns[at].header for at in group]
+            findings.rules[(headers[0], Reason.MISSING_VALUE)] = f"every row needs one of: {', '.join(headers)}"
 
     def cells(self, values: Sequence[Any], document: Mapping[str, Any]) -> list[Any] | None:
         """The cells of a row, None where there is no value; None if the row is skipped.
@@ -118,7 +126,18 @@ class CellWriter:
             row.append(value)
         for header in cuts:
             self._findings.add(Reason.CUT_TEXT, row_id(document), header)
+        if self._checks:
+            self._report_refused(row, document)
         return row
+
+    def _report_refused(self, row: Sequence[Any], document: Mapping[str, Any]) -> None:
+        for at, header, check in self._checks:
+            reason = refusal(check, row[at])
+            if reason is not None:
+                self._findings.add(reason, row_id(document), header)
+        for group in self._groups:
+            if all(row[at] is None for at in group):
+                self._findings.add(Reason.MISSING_VALUE, row_id(document), self._columns[group[0]][0].header)
 
 
 def row_id(document: Mapping[str, Any]) -> str:

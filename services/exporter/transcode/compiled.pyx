@@ -45,6 +45,7 @@ include "native/cells.pxi"
 include "native/cell_rules.pxi"
 include "native/siphash.pxi"
 include "native/row_hashes.pxi"
+include "native/cell_checks.pxi"
 include "native/engines.pxi"
 include "native/flat.pxi"
 include "native/objects.pxi"
@@ -128,7 +129,7 @@ class XmlElements(reference.XmlElements):
     def __init__(self, sheet, selection, tally, *, layout):
         super().__init__(sheet, selection, tally, layout=layout)
         if self._rows is not None:
-            self._engine = FlatElements(self._rows, self._by_reference, selection, tally, self._rows.columns, layout)
+            self._engine = FlatElements(self._rows, self._by_reference, selection, tally, self._members, layout)
         elif self._names is None:
             self._engine = XmlObjects(self._by_reference, selection.exclude, layout)
         else:

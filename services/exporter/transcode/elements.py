@@ -47,6 +47,8 @@ class Layout:
     """Dotted names of the fields whose text is in CDATA sections; a parent means all below it."""
     prefixes: frozenset[str] = frozenset()
     """Prefixes of namespaces; a key may begin with one and a colon."""
+    column_prefix: str = ""
+    """What is put before the names of the columns of a request, with its colon; its prefix is among `prefixes`."""
 
 
 def element_name(key: str, prefixes: Collection[str] = ()) -> str:
@@ -72,6 +74,11 @@ def _escape(found: re.Match[str]) -> str:
 def attribute_text(text: str) -> str:
     """Text between the quotes of an attribute."""
     return text.translate(_ATTRIBUTE)
+
+
+def element_text(text: str) -> str:
+    """Text in an element."""
+    return text.translate(_TEXT)
 
 
 def _cdata(text: str) -> str:

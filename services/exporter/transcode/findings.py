@@ -1,4 +1,4 @@
-"""What happened to single rows while a file was written: rows that were skipped, texts that were cut."""
+"""What happened to single rows of a file: rows that were skipped, texts that were cut, values that are refused."""
 
 from collections import Counter
 from dataclasses import dataclass, field
@@ -17,6 +17,17 @@ class Reason(StrEnum):
     """A cell that must have a value has none, so the row was left out."""
     CUT_TEXT = "cut_text"
     """A text was longer than `max_length`."""
+    # What the receiver of the file refuses, according to its feed template:
+    MISSING_VALUE = "missing_value"
+    """There is no value in a required column, or in none of a group of columns."""
+    NOT_ALLOWED = "not_allowed"
+    """Not one of the texts that the receiver knows."""
+    TOO_LONG = "too_long"
+    INVALID_PRICE = "invalid_price"
+    INVALID_GTIN = "invalid_gtin"
+    INVALID_LINK = "invalid_link"
+    NOT_TEXT = "not_text"
+    """A list or an object."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +47,8 @@ class Findings:
     listed: list[Finding] = field(default_factory=list)
     counts: Counter[tuple[str, str]] = field(default_factory=Counter)
     """By column and reason."""
+    rules: dict[tuple[str, str], str] = field(default_factory=dict)
+    """What the receiver accepts, by column and reason; only for what it refuses."""
 
     @property
     def is_full(self) -> bool:

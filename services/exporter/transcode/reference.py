@@ -73,9 +73,9 @@ class Rows:
             if row is not None:
                 yield row
 
-    def objects_of(self, batch: bytes) -> Iterator[dict[str, Any]]:
-        """The rows of a batch with their columns' names; raises what `of` raises."""
-        return (dict(zip(self.columns, row, strict=True)) for row in self.of(batch))
+    def objects_of(self, batch: bytes, members: Sequence[str]) -> Iterator[dict[str, Any]]:
+        """The rows of a batch as objects with these members, one for each column; raises what `of` raises."""
+        return (dict(zip(members, row, strict=True)) for row in self.of(batch))
 
 
 class CsvRows:
@@ -204,7 +204,7 @@ class FlatObjects:
         """The objects of a batch, one per document that is not skipped; raises what `Rows.of` raises."""
         texts = [
             json_text(row, self._newline, quote_decimals=self._quote_decimals) + self._ending
-            for row in self._rows.objects_of(batch)
+            for row in self._rows.objects_of(batch, self._rows.columns)
         ]
         return Encoded("".join(texts).encode(), len(texts))
 
@@ -222,6 +222,7 @@ class XmlElements:
             Names(sheet, None, selection, tally.seen.setdefault(sheet, {})) if selection.include is not None else None
         )
         self._rows = None if selection.output is None else Rows(sheet, selection.header(()), selection, tally)
+        self._members = [] if self._rows is None else [layout.column_prefix + name for name in self._rows.columns]
         self._elements = elements.Elements(layout)
 
     def encode(self, batch: bytes) -> Encoded:
@@ -231,7 +232,7 @@ class XmlElements:
             InvalidBSON: the batch is damaged.
         """
         if self._rows is not None:
-            rows = [self._elements.row(row) for row in self._rows.objects_of(batch)]
+            rows = [self._elements.row(row) for row in self._rows.objects_of(batch, self._members)]
             return Encoded("".join(rows).encode(), len(rows))
         texts = []
         for document in documents(batch):

@@ -4,7 +4,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from services.gateway.answers.described import AnyObject, Count, FormatName, PlatformType
+from services.gateway.answers.described import AnyObject, Code, Count, FormatName, PlatformType
 from services.gateway.answers.models import Answer
 
 
@@ -21,6 +21,44 @@ class FormatList(Answer):
     """All formats."""
 
     items: list[FormatDescription]
+
+
+class TemplateRule(Answer):
+    """A rule of a receiver in words."""
+
+    reason: Code = Field(description="What reports give where a row breaks it.")
+    rule: str
+
+
+class TemplateColumn(Answer):
+    """What a receiver accepts in a column."""
+
+    name: str = Field(description="The header; in XML without the prefix.")
+    required: bool = Field(description="Whether every row needs a value.")
+    kind: Code = Field(
+        description="What the receiver takes the text for: `text`, `price`, `gtin` or `link`; there may be more."
+    )
+    values: list[str] | None = Field(default=None, description="The only ones that are accepted; absent: any.")
+    max_length: Count | None = Field(default=None, description="In characters; absent: any.")
+    rules: list[TemplateRule] = Field(description="The same in words.")
+
+
+class TemplateDescription(Answer):
+    """What the receiver of a feed accepts; chosen with the option `template`."""
+
+    name: str = Field(description="As in the option `template`.")
+    title: str = Field(description="The receiver.")
+    formats: list[FormatName] = Field(description="That it is made for.")
+    sources: list[str] = Field(description="Addresses of the receiver's specification.")
+    read_on: str = Field(description="The date on which it was read, as in `2026-11-27`.")
+    columns: list[TemplateColumn] = Field(description="In the order of the specification.")
+    one_of: list[list[str]] = Field(description="Every row needs a value in one column of each of these groups.")
+
+
+class TemplateList(Answer):
+    """All feed templates."""
+
+    items: list[TemplateDescription]
 
 
 class PlatformTypeDescription(Answer):

@@ -74,8 +74,14 @@ def preflight(found: pb.PreviewJobResponse) -> answers.Preflight:
 def report(found: pb.GetJobReportResponse) -> answers.Report:
     """What happened to single rows."""
     return answers.Report(
-        rows=[answers.ReportedRow(row_id=one.row_id, column=one.column, reason=one.reason) for one in found.rows],
-        counts=[answers.ReportCount(column=one.column, reason=one.reason, rows=one.rows) for one in found.counts],
+        rows=[
+            answers.ReportedRow(row_id=one.row_id, column=one.column, reason=one.reason, rule=one.rule or None)
+            for one in found.rows
+        ],
+        counts=[
+            answers.ReportCount(column=one.column, reason=one.reason, rows=one.rows, rule=one.rule or None)
+            for one in found.counts
+        ],
     )
 
 
@@ -83,8 +89,8 @@ def report_csv(found: pb.GetJobReportResponse) -> str:
     """The listed rows as CSV (RFC 4180); `'` before what a spreadsheet would take for a formula."""
     out = io.StringIO(newline="")
     writer = csv.writer(out, lineterminator="\r\n")
-    writer.writerow(("row_id", "column", "reason"))
-    writer.writerows([_plain(one.row_id), _plain(one.column), one.reason] for one in found.rows)
+    writer.writerow(("row_id", "column", "reason", "rule"))
+    writer.writerows([_plain(one.row_id), _plain(one.column), one.reason, one.rule] for one in found.rows)
     return out.getvalue()
 
 

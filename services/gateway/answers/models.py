@@ -143,11 +143,12 @@ class JobPage(Page[Job]):
 
 
 class ReportedRow(Answer):
-    """A row that was left out, or one with a text that was cut."""
+    """A row that was left out, or one with a text that was cut or a value that the receiver refuses."""
 
     row_id: str = Field(description="The product's id, as exported in the column `id`.")
     column: str = Field(description="The header of the column.")
-    reason: Code = Field(description="`skipped_row` or `cut_text`; there may be more.")
+    reason: Code = Field(description="`skipped_row`, `cut_text`, or that of a feed template; there may be more.")
+    rule: str | None = Field(default=None, description="With a feed template: what the receiver accepts.")
 
 
 class ReportCount(Answer):
@@ -156,6 +157,7 @@ class ReportCount(Answer):
     column: str = Field(description="The header of the column.")
     reason: Code = Field(description="As in `rows`.")
     rows: Count = Field(description="Listed or not.")
+    rule: str | None = Field(default=None, description="As in `rows`.")
 
 
 class Report(Answer):

@@ -106,6 +106,10 @@ class ExporterClient:
         """The formats and the schemas of their options."""
         return (await self._caller.call(self._stub.ListFormats, pb.ListFormatsRequest())).formats
 
+    async def templates(self) -> Sequence[pb.TemplateDescription]:
+        """The feed templates."""
+        return (await self._caller.call(self._stub.ListTemplates, pb.ListTemplatesRequest())).templates
+
 
 def split_platforms(options_json: str) -> tuple[str, pb.PlatformSelection | None]:
     """The options without `platform_ids`, and the platforms that they select.

@@ -1,4 +1,4 @@
-"""What can be exported and where to: formats, types of platforms, and the fields of the tenant's catalogue."""
+"""What can be exported and where to: formats, feed templates, types of platforms, fields of a catalogue."""
 
 import json
 
@@ -9,6 +9,7 @@ from services.gateway.clients.delivery import DeliveryClient
 from services.gateway.clients.exporter import ExporterClient
 from services.gateway.errors import BadQuery
 from services.gateway.http.route import Caller, Parameter, Route
+from services.wire import exporter_pb2 as pb
 
 COLLECTION = Parameter(
     "collection", "Which one.", {"type": "string", "enum": ["products", "suppliers"], "default": "products"}
@@ -16,7 +17,7 @@ COLLECTION = Parameter(
 
 
 class DiscoveryRoutes:
-    """`/formats`, `/platform-types` and `/catalogue/fields`."""
+    """`/formats`, `/exports/templates`, `/platform-types` and `/catalogue/fields`."""
 
     def __init__(self, exporter: ExporterClient, delivery: DeliveryClient | None) -> None:
         self._exporter = exporter
@@ -36,6 +37,11 @@ class DiscoveryRoutes:
             for one in found
         ]
         return answers.FormatList(items=items)
+
+    @Route("GET", "/exports/templates", "", (200, answers.TemplateList))
+    async def list_templates(self, request: web.Request, caller: Caller) -> answers.TemplateList:  # noqa: ARG002  the same for every tenant
+        """List feed templates, with the columns and rules of their receivers."""
+        return answers.TemplateList(items=[_template(one) for one in await self._exporter.templates()])
 
     @Route("GET", "/platform-types", "", (200, answers.PlatformTypeList))
     async def list_platform_types(self, request: web.Request, caller: Caller) -> answers.PlatformTypeList:  # noqa: ARG002  the same for every tenant
@@ -74,3 +80,26 @@ class DiscoveryRoutes:
             sampled_documents=found.sampled_documents,
             total_documents=found.total_documents,
         )
+
+
+def _template(one: pb.TemplateDescription) -> answers.TemplateDescription:
+    columns = [
+        answers.TemplateColumn(
+            name=column.name,
+            required=column.required,
+            kind=column.kind,
+            values=list(column.values) or None,
+            max_length=column.max_length or None,
+            rules=[answers.TemplateRule(reason=rule.reason, rule=rule.rule) for rule in column.rules],
+        )
+        for column in one.columns
+    ]
+    return answers.TemplateDescription(
+        name=one.name,
+        title=one.title,
+        formats=list(one.formats),
+        sources=list(one.sources),
+        read_on=one.read_on,
+        columns=columns,
+        one_of=[list(group.columns) for group in one.one_of],
+    )

@@ -1,10 +1,11 @@
 """Arbitrary columns of a request for property tests: every source and every rule."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from hypothesis import strategies as st
 
+from services.exporter.catalogue.output_columns import CellCheck, CheckedKind
 from services.exporter.formats.column_options import Column, output_columns
 
 _TEXTS = st.one_of(
@@ -66,6 +67,29 @@ def specs(draw: st.DrawFn, names: Sequence[str]) -> list[Any]:
     return found
 
 
-def columns_of(given: Sequence[Any]) -> Any:
+CHECKS = st.builds(
+    CellCheck,
+    required=st.booleans(),
+    values=st.one_of(st.just(()), st.lists(_TEXTS, min_size=1, max_size=5, unique=True).map(tuple)),
+    max_length=st.one_of(st.none(), st.integers(1, 12)),
+    kind=st.sampled_from(CheckedKind),
+    currencies=st.just(("CHF", "EUR", "USD")),
+    reserved_prefixes=st.sampled_from([(), ("02", "2", "981")]),
+)
+"""What a receiver may accept."""
+
+
+@st.composite
+def checks_of(draw: st.DrawFn, given: Sequence[Any]) -> tuple[dict[str, CellCheck], list[list[str]]]:
+    """What a receiver accepts in some of the columns, and groups of them."""
+    headers = [column["header"] for column in given]
+    checks = {header: draw(CHECKS) for header in headers if draw(st.booleans())}
+    groups = draw(st.lists(st.lists(st.sampled_from(headers), min_size=1, max_size=3, unique=True), max_size=2))
+    return checks, groups if checks else []
+
+
+def columns_of(
+    given: Sequence[Any], checks: Mapping[str, CellCheck] | None = None, one_of: Sequence[Sequence[str]] = ()
+) -> Any:
     """What the transcoders get for the option."""
-    return output_columns([Column.model_validate(column) for column in given])
+    return output_columns([Column.model_validate(column) for column in given], checks, one_of)

@@ -456,6 +456,19 @@ async def test_formats_are_listed_with_the_schema_of_their_options(idle: Exporte
     assert all("include_fields" in schema["properties"] for schema in schemas.values())
 
 
+async def test_feed_templates_are_listed_with_their_rules(idle: Exporter) -> None:
+    listed = (await idle.stub.ListTemplates(pb.ListTemplatesRequest(), timeout=DEADLINE)).templates
+    assert {one.name: list(one.formats) for one in listed} == {
+        "google_merchant": ["csv", "xml"],
+        "meta_catalogue": ["csv"],
+    }
+    google = {column.name: column for column in listed[0].columns}
+    assert (google["title"].required, google["title"].max_length, google["gtin"].kind) == (True, 150, "gtin")
+    assert [(rule.reason, rule.rule) for rule in google["condition"].rules][1:] == [
+        ("not_allowed", "one of: new, refurbished, used")
+    ]
+
+
 # Ids, platforms and malformed requests
 
 

@@ -573,16 +573,18 @@ cdef int apply_rules(Out* arena, Tree* tree, OutputCell* rule, Cell* cell) noexc
 
 
 cdef int make_cells(
-    Out* arena, Tree* tree, OutputCell* rules, int count, Row* fields, Row* cells, Py_ssize_t* offsets, bint listing
+    Out* arena, Tree* tree, OutputCell* rules, int count, Row* fields, Row* cells, Py_ssize_t* offsets, bint listing,
+    bint* is_cut
 ) noexcept nogil:
     """The cells of a row from the fields of a document.
 
-    While `listing`, documents with something to list are left to the reference.
+    While `listing`, documents with something to list are left to the reference. `is_cut`: whether texts were cut, which
+    are counted once the row is written.
     """
     cdef OutputCell* rule
     cdef Cell cell
     cdef int at
-    cdef bint is_cut = False
+    is_cut[0] = False
     arena.size = 0
     for at in range(count):
         rule = &rules[at]
@@ -605,14 +607,11 @@ cdef int make_cells(
                     return FALLBACK
                 rule.skipped += 1
                 return SKIPPED
-        is_cut = is_cut or rule.cut_now
+        is_cut[0] = is_cut[0] or rule.cut_now
         cells.kinds[at], cells.nodes[at], cells.values[at], cells.sizes[at] = cell.kind, cell.node, cell.at, cell.size
         offsets[at] = cell.offset
-    if is_cut:
-        if listing:
-            return FALLBACK
-        for at in range(count):
-            rules[at].cut += rules[at].cut_now
+    if is_cut[0] and listing:
+        return FALLBACK
     for at in range(count):
         if offsets[at] != NONE:
             cells.values[at] = <const unsigned char*> arena.bytes + offsets[at]

@@ -47,7 +47,11 @@ cdef class Rows(Leaves):
     cdef Row* shown_row
     cdef OutputCell* rules
     cdef Py_ssize_t* offsets
+    cdef Check* checks  # of the columns of the request; NULL: no feed template
+    cdef Group* groups
+    cdef int group_count
     cdef Out arena
+    cdef Out number_text
     cdef object findings
     cdef tuple columns
     cdef bint listing
@@ -68,6 +72,8 @@ cdef class Rows(Leaves):
             places = {name: at for at, name in enumerate(output.sources)}
             for at, column in enumerate(self.columns):
                 self.add_rule(&self.rules[at], column, places)
+            if any(column.check is not None for column in self.columns):
+                self.add_checks(output)
 
     def __dealloc__(self):
         cdef int at
@@ -75,7 +81,13 @@ cdef class Rows(Leaves):
             if self.rules != NULL:
                 free(self.rules[at].pieces)
                 free(self.rules[at].texts)
+            if self.checks != NULL:
+                free(self.checks[at].values)
+                free(self.checks[at].reserved)
         free(self.rules)
+        free(self.checks)
+        free(self.groups)
+        free(self.number_text.bytes)
         free(self.offsets)
         free(self.arena.bytes)
         free_row(&self.cells)
@@ -128,6 +140,40 @@ cdef class Rows(Leaves):
         )
         return 0
 
+    cdef int add_checks(self, output) except -1:
+        cdef int at
+        cdef Check* check
+        self.group_count = <int> len(output.one_of)
+        self.checks = <Check*> calloc(len(self.columns), sizeof(Check))
+        self.groups = <Group*> calloc(self.group_count + 1, sizeof(Group))
+        if self.checks == NULL or self.groups == NULL:
+            raise MemoryError
+        for at, column in enumerate(self.columns):
+            if column.check is None:
+                continue
+            check, rules = &self.checks[at], column.check
+            check.is_set, check.required = True, rules.required
+            check.values, check.value_count = self.spans(sorted(value.encode() for value in rules.values)), len(rules.values)
+            check.max_length = NONE if rules.max_length is None else rules.max_length
+            check.kind = {"price": KIND_PRICE, "gtin": KIND_GTIN, "link": KIND_LINK}.get(rules.kind, KIND_TEXT)
+            check.currencies = self.span("".join(rules.currencies).encode())
+            check.reserved = self.spans([prefix.encode() for prefix in rules.reserved_prefixes])
+            check.reserved_count = len(rules.reserved_prefixes)
+        for at, places in enumerate(output.one_of):
+            numbers = array("i", places)
+            self.kept.append(numbers)
+            self.groups[at].places, self.groups[at].count = <const int*> <size_t> numbers.buffer_info()[0], len(numbers)
+        return 0
+
+    cdef Span* spans(self, list texts) except NULL:
+        cdef int at
+        cdef Span* spans = <Span*> calloc(len(texts) + 1, sizeof(Span))
+        if spans == NULL:
+            raise MemoryError
+        for at, text in enumerate(texts):
+            spans[at] = self.span(text)
+        return spans
+
     cdef Span span(self, bytes text):
         cdef Span span
         self.kept.append(text)
@@ -154,6 +200,18 @@ cdef class Rows(Leaves):
                 if rows:
                     self.findings.count(self.columns[at].header, reason, rows)
             self.rules[at].skipped = self.rules[at].cut = 0
+            if self.checks != NULL and self.checks[at].is_set:
+                for reason in range(MISSING_REQUIRED, REFUSALS):
+                    if self.checks[at].refused[reason]:
+                        self.findings.count(
+                            self.columns[at].header, REFUSAL_REASONS[reason], self.checks[at].refused[reason]
+                        )
+                    self.checks[at].refused[reason] = 0
+        for at in range(self.group_count):
+            if self.groups[at].refused:
+                header = self.columns[self.groups[at].places[0]].header
+                self.findings.count(header, "missing_value", self.groups[at].refused)
+            self.groups[at].refused = 0
         return 0
 
     cdef int fall_back(self, bytes batch, const unsigned char* at, Py_ssize_t size, int64_t row, int code) except -1:
@@ -163,11 +221,28 @@ cdef class Rows(Leaves):
 
     cdef int write(self, const unsigned char* at, Py_ssize_t size, int64_t row) noexcept nogil:
         cdef int code = fill_document(&self.tree, &self.row, &self.root, at, size)
+        cdef int column
+        cdef bint is_cut = False, is_refused = False
         if code == OK and self.rules != NULL:
             code = make_cells(
-                &self.arena, &self.tree, self.rules, self.cells.width, &self.row, &self.cells, self.offsets, self.listing
+                &self.arena, &self.tree, self.rules, self.cells.width, &self.row, &self.cells, self.offsets, self.listing,
+                &is_cut
             )
-        return code if code else self.put_cells(row)
+            if code == OK and self.checks != NULL:
+                code = check_cells(
+                    self.checks, self.groups, self.group_count, &self.number_text, &self.cells, &is_refused
+                )
+                if is_refused and self.listing:
+                    return FALLBACK
+        if code == OK:
+            code = self.put_cells(row)
+        if code == OK:  # the reference counts what is left to it
+            if is_cut:
+                for column in range(self.cells.width):
+                    self.rules[column].cut += self.rules[column].cut_now
+            if is_refused:
+                count_refused(self.checks, self.cells.width, self.groups, self.group_count)
+        return code
 
     cdef int put_cells(self, int64_t row) noexcept nogil:
         """Write the cells in `shown_row`."""

@@ -100,6 +100,26 @@ BODIES: Mapping[str, Mapping[str, Example]] = {
         "all": _ALL,
     },
     "createXmlExport": {
+        "template": Example(
+            "A feed for Google Merchant Center (RSS 2.0), in French",
+            {
+                "template": "google_merchant",
+                "channel": {
+                    "title": "Shop",
+                    "link": "https://shop.example.com",
+                    "description": "All products",
+                },
+                "columns": [
+                    {"header": "id", "field": "sku"},
+                    {"header": "title", "template": "{sku} {attributes.color}", "max_length": 150},
+                    {"header": "description", "template": "{sku}", "max_length": 5000},
+                    {"header": "link", "template": "https://shop.example.com/{sku}"},
+                    {"header": "image_link", "template": "https://shop.example.com/{sku}.jpg"},
+                    {"header": "availability", "value": "in_stock"},
+                    {"header": "price", "field": "price", "number": {"decimals": 2, "suffix": " EUR"}},
+                ],
+            },
+        ),
         "feed": Example(
             "A compressed feed with its own element names",
             {

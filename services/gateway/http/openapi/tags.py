@@ -21,7 +21,11 @@ _TAGS = (
         "Signed requests to your own endpoints about what has happened (Standard Webhooks 1.0).",
     ),
     ("Events", r"/events", "What has happened, in order, for clients that cannot receive webhooks."),
-    ("Catalogue", r"/catalogue|/formats|/platform-types", "What can be exported, as what, and where to."),
+    (
+        "Catalogue",
+        r"/catalogue|/formats|/exports/templates|/platform-types",
+        "What can be exported, as what, and where to.",
+    ),
     ("Limits", r"/limits|/me", "What a tenant may use, and what it uses."),
     ("Audit log", r"/audit", "Who has changed what, when and with what result."),
 )

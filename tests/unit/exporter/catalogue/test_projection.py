@@ -4,6 +4,11 @@ from services.exporter.catalogue.columns import Selection
 from services.exporter.catalogue.projection import projection
 
 
+def test_of_documents_that_are_reduced_whole_top_level_fields_are_read() -> None:
+    chosen = Selection(("sku", "description.web", "description.print"))
+    assert projection(chosen, is_reduced=True) == {"sku": 1, "description": 1, "_id": 1}
+
+
 def test_without_a_selection_everything_is_read() -> None:
     assert projection(Selection()) is None
 
