@@ -28,7 +28,7 @@ _METHODS: dict[str, dict[str, set[str]]] = {
         "ListFields": {GATEWAY, INTERNAL},
         "GetJobUsage": {GATEWAY, INTERNAL},
         "GetJobFile": {GATEWAY, DELIVERY, INTERNAL},
-        "ListLostRows": {DELIVERY, INTERNAL},
+        "ListLostRows": {INTERNAL},
         "BatchGetJobFiles": {GATEWAY, DELIVERY},
         "NoteDeliveries": {DELIVERY},
         "ListEndedJobs": {DELIVERY, INTERNAL},
