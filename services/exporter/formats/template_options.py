@@ -5,6 +5,7 @@ the products is written all the same, and reported row by row.
 """
 
 from collections.abc import Iterator, Sequence
+from functools import cached_property
 from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import AfterValidator, Field, WithJsonSchema
@@ -53,7 +54,7 @@ class TemplateOptions(ExportOptions):
         own = template.formats.get(self.template_format)
         return None if own is None else (template, own)
 
-    @property
+    @cached_property
     def selection(self) -> Selection:
         """As of all formats, with the checks of the template."""
         if self.columns is None or self.feed is None:
