@@ -128,6 +128,9 @@ class Receipt(Model):
     seconds: float
     bytes_per_second: float | None = None
     was_there: bool
+    base_job_id: str | None = None
+    base_sha256: str | None = None
+    changes_number: int | None = None
 
 
 class Attempt(Model):

@@ -4,7 +4,7 @@ import json
 
 from services.chassis.faults import ErrorInfo
 from services.chassis.timestamps import to_duration, to_timestamp
-from services.delivery.deliveries.delivery import Delivery, DeliveryState, PastAttempt, Receipt
+from services.delivery.deliveries.delivery import Delivery, DeliveryState, File, PastAttempt, Receipt
 from services.delivery.platforms.config import masked
 from services.delivery.platforms.platform import Platform
 from services.delivery.platforms.probe import StepResult
@@ -47,7 +47,7 @@ def delivery_message(delivery: Delivery, *, brief: bool = False) -> pb.Delivery:
         sent_bytes=delivery.bytes_sent,
         size_bytes=delivery.file.size,
         sha256=delivery.file.sha256,
-        receipt=None if receipt is None else _receipt(receipt),
+        receipt=None if receipt is None else _receipt(receipt, delivery.file),
         attempts=[] if brief else [_attempt(past) for past in delivery.attempts],
         attempt=delivery.attempt,
         max_attempts=delivery.max_attempts,
@@ -72,7 +72,7 @@ def test_message(results: list[StepResult]) -> pb.TestPlatformResponse:
     return pb.TestPlatformResponse(ok=bool(results) and all(result.ok for result in results), steps=steps)
 
 
-def _receipt(receipt: Receipt) -> pb.Receipt:
+def _receipt(receipt: Receipt, file: File) -> pb.Receipt:
     return pb.Receipt(
         remote=receipt.remote,
         url=receipt.url,
@@ -82,6 +82,9 @@ def _receipt(receipt: Receipt) -> pb.Receipt:
         duration=to_duration(receipt.seconds),
         bytes_per_second=0 if receipt.was_there or not receipt.seconds else receipt.size / receipt.seconds,
         already_present=receipt.was_there,
+        base_job_id=file.base_job_id,
+        base_sha256=file.base_sha256,
+        changes_number=file.changes_number,
     )
 
 

@@ -756,6 +756,9 @@ class Receipt(_message.Message):
     DURATION_FIELD_NUMBER: _builtins.int
     BYTES_PER_SECOND_FIELD_NUMBER: _builtins.int
     ALREADY_PRESENT_FIELD_NUMBER: _builtins.int
+    BASE_JOB_ID_FIELD_NUMBER: _builtins.int
+    BASE_SHA256_FIELD_NUMBER: _builtins.int
+    CHANGES_NUMBER_FIELD_NUMBER: _builtins.int
     remote: _builtins.str
     """path, key or file id at the destination"""
     url: _builtins.str
@@ -767,6 +770,11 @@ class Receipt(_message.Message):
     """0 when nothing was sent"""
     already_present: _builtins.bool
     """an earlier attempt had sent the file, or on_conflict kept the existing one"""
+    base_job_id: _builtins.str
+    """Of a file with changes, as in the message Changes of its job."""
+    base_sha256: _builtins.str
+    changes_number: _builtins.int
+    """0 for a file with all rows"""
     @_builtins.property
     def reported(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
         """what the destination itself reported: etag, md5, ..."""
@@ -784,10 +792,13 @@ class Receipt(_message.Message):
         duration: _duration_pb2.Duration | None = ...,
         bytes_per_second: _builtins.float = ...,
         already_present: _builtins.bool = ...,
+        base_job_id: _builtins.str = ...,
+        base_sha256: _builtins.str = ...,
+        changes_number: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["duration", b"duration"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["already_present", b"already_present", "bytes_per_second", b"bytes_per_second", "duration", b"duration", "remote", b"remote", "reported", b"reported", "sha256", b"sha256", "size_bytes", b"size_bytes", "url", b"url"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["already_present", b"already_present", "base_job_id", b"base_job_id", "base_sha256", b"base_sha256", "bytes_per_second", b"bytes_per_second", "changes_number", b"changes_number", "duration", b"duration", "remote", b"remote", "reported", b"reported", "sha256", b"sha256", "size_bytes", b"size_bytes", "url", b"url"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -126,6 +126,10 @@ class Chain:
         answer = self.client.call("PATCH", f"/exports/platforms/{self.platform}", {"is_active": is_active})
         assert answer.status == 200, answer
 
+    def receipt(self, job: Any) -> Any:
+        """Of the delivery of a job."""
+        return self.client.call("GET", f"/exports/jobs/{job['id']}/deliveries").json["items"][0]["receipt"]
+
     def content(self, job: Any) -> dict[str, str]:
         """What happened to each product in a job's file."""
         found = rows(self.client.download(job["id"]).body)
@@ -145,6 +149,10 @@ def test_a_schedule_sends_the_net_change_since_the_last_confirmed_delivery(
     assert chain.content(second) == {"p1": "changed"}
     assert (second["base_job_id"], second["base_sha256"]) == (first["id"], first["sha256"])
     assert chain.delivery(second) == "delivered"
+    receipts = [chain.receipt(job) for job in (first, second)]
+    assert [(one.get("base_job_id"), one.get("base_sha256"), one.get("changes_number")) for one in receipts] == [
+        (None, None, None), (first["id"], first["sha256"], 1),
+    ]  # fmt: skip
     assert chain.baseline() == {
         "job_id": second["id"], "sha256": second["sha256"], "number": 1, "completed_at": second["completed_at"],
     }  # fmt: skip

@@ -58,6 +58,11 @@ class File:
     schedule_name: str
     created_at: datetime
     """Of the job."""
+    base_job_id: str = ""
+    """Of a file with changes: the job that it is based on; empty for a file with all rows."""
+    base_sha256: str = ""
+    changes_number: int = 0
+    """In the chain of files with changes."""
 
 
 @dataclass(frozen=True, slots=True)

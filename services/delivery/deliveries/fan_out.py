@@ -199,6 +199,9 @@ def new_delivery(
         format=job.format,
         schedule_name=job.schedule_name,
         created_at=job.created_at.ToDatetime(UTC),
+        base_job_id=job.changes.base_job_id,
+        base_sha256=job.changes.base_sha256,
+        changes_number=job.changes.number,
     )
     return NewDelivery(
         tenant=job.tenant,

@@ -114,6 +114,9 @@ class Receipt(Answer):
     seconds: Seconds
     bytes_per_second: float | None = None
     was_there: bool = Field(description="An earlier attempt had done it, or on_conflict left what was there.")
+    base_job_id: Id | None = Field(default=None, description="The export that a file with changes is based on.")
+    base_sha256: Sha256 | None = Field(default=None, description="Of the file of that export.")
+    changes_number: Count | None = Field(default=None, description="Of a file with changes, in their chain.")
 
 
 class Attempt(Answer):
@@ -218,6 +221,9 @@ def _receipt(found: pb.Receipt) -> Receipt:
         seconds=_seconds(found.duration),
         bytes_per_second=round(found.bytes_per_second) if found.bytes_per_second else None,
         was_there=found.already_present,
+        base_job_id=found.base_job_id or None,
+        base_sha256=found.base_sha256 or None,
+        changes_number=found.changes_number or None,
     )
 
 
