@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -50,6 +50,7 @@ def show(ctx: typer.Context, schedule_id: ScheduleId, as_json: AsJson = False) -
         ("profile", one.profile_id),
         ("misfire", one.misfire),
         ("overlap", one.overlap),
+        ("changes", one.changes and f"empty files: {one.empty}, full every: {one.full_every or 'never again'}"),
     ]
     run.screen.fields(one, pairs)
 
@@ -74,11 +75,23 @@ def add(
     overlap: Annotated[str, typer.Option(help="A run while the last one is not finished: skip, queue.")] = "skip",
     jitter: Annotated[int, typer.Option(min=0, max=3600, help="Spread starts over this many seconds.")] = 0,
     paused: Annotated[bool, typer.Option("--paused", help="Do not start yet.")] = False,
+    changes: Annotated[
+        bool, typer.Option("--changes", help="Send what has changed since the last file that the platform confirmed.")
+    ] = False,
+    skip_empty: Annotated[
+        bool, typer.Option("--skip-empty", help="With --changes: deliver no file without changes.")
+    ] = False,
+    full_every: Annotated[
+        int, typer.Option(min=0, max=1000, help="With --changes: every so many files one with all rows; 0: the first.")
+    ] = 0,
     as_json: AsJson = False,
 ) -> None:
     """Create a schedule, and show when it will run next."""
     run = session(ctx, as_json=as_json)
     body = export_options(options, option, filter, {"include_fields": fields})
+    if (skip_empty or full_every) and not changes:
+        raise typer.BadParameter("--skip-empty and --full-every need --changes")
+    delta: dict[str, Any] = {"changes": True, "empty": "skip" if skip_empty else "deliver", "full_every": full_every}
     with run.client() as client:
         made = client.schedules.create(
             name,
@@ -92,6 +105,7 @@ def add(
             misfire=misfire,
             overlap=overlap,
             jitter_seconds=jitter,
+            **(delta if changes else {}),
         )
     run.screen.result(made, f"{made.id}\nnext run: {_next(made)}")
 
@@ -132,6 +146,25 @@ def runs(ctx: typer.Context, schedule_id: ScheduleId, limit: Limit = 20, as_json
         found = list(client.schedules.runs(schedule_id, limit=limit))
     heading = ("due", "status", "job", "reason")
     run.screen.table(found, heading, [(instant(one.fire_at), one.status, one.job_id, one.reason) for one in found])
+
+
+@app.command()
+def baseline(
+    ctx: typer.Context,
+    schedule_id: ScheduleId,
+    reset: Annotated[bool, typer.Option("--reset", help="Let the next file have all rows.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Show what the next file with changes is based on, or forget it."""
+    run = session(ctx, as_json=as_json)
+    with run.client() as client:
+        if reset:
+            client.schedules.reset_baseline(schedule_id)
+        found = client.schedules.baseline(schedule_id)
+    if found.job_id is None:
+        run.screen.result(found, "the next file has all rows")
+    else:
+        run.screen.result(found, f"file {found.number} of the chain, of job {found.job_id}")
 
 
 @app.command()

@@ -190,6 +190,15 @@ def test_a_platform_is_added_with_a_typed_secret_and_gets_scheduled_exports(cli:
         assert cli("platforms", "test", platform["id"]).out.count("ok ") == 6
         made = cli("schedules", "add", "0 6 * * MON-FRI", "--name", "Prices", "--platform", platform["id"],
                    "--timezone", "Europe/Paris", "--fields", "sku,price", "--json").json  # fmt: skip
+        base = ("schedules", "add", "0 6 * * *", "--name", "Changes", "--platform", platform["id"])
+        assert cli(*base, "--full-every", "2").code == 2
+        made_delta = cli(*base, "--changes", "--skip-empty", "--full-every", "7", "--json").json
+        delta = cli("schedules", "show", made_delta["id"], "--json").json
+        assert (delta["changes"], delta["empty"], delta["full_every"]) == (True, "skip", 7)
+        assert "empty files: skip, full every: 7" in cli("schedules", "show", delta["id"]).out
+        for more in ((), ("--reset",)):
+            assert cli("schedules", "baseline", delta["id"], *more).out == "the next file has all rows\n"
+        assert cli("schedules", "delete", delta["id"]).code == 0
         assert cli("schedules", "pause", made["id"]).out == "Prices: paused\n"
         assert cli("schedules", "run", made["id"], "--json").json["is_manual"]
         assert cli("schedules", "runs", made["id"], "--json").json[0]["is_manual"]
