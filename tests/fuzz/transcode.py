@@ -18,7 +18,7 @@ from typing import Any
 
 from services.exporter.catalogue.columns import Selection, selection_of
 from services.exporter.catalogue.output_columns import CellCheck, CheckedKind
-from services.exporter.transcode import Tally, locales, reference
+from services.exporter.transcode import Tally, locales, reference, row_hashes
 from services.exporter.transcode.elements import Layout
 from services.exporter.transcode.locales import reductions_of
 from tests.contract.transcode.columns import columns_of
@@ -153,8 +153,21 @@ def transcoders(implementation: ModuleType, documents: list[bytes]) -> list[Enco
         implementation.Discovery(Selection(), {}).note,
         csv(output.headers, selection_of(output)),
         implementation.FlatObjects("p", selection_of(output), Tally(), newline=None, ending="\n").encode,
+        hashed(implementation),
         reducer(implementation)(reductions_of(("fr_FR", "en_US"), {"fr_FR": ("id",)}, ("EUR",))).reduce,
     ]
+
+
+def hashed(implementation: ModuleType) -> Encode:
+    """Rows with their keys and hashes; the reference's class has a module of its own."""
+    lines = implementation.JsonObjects("p", Selection(), Tally(), newline=None, ending="\n")
+    rows = getattr(implementation, "RowHashes", row_hashes.RowHashes)(lines, ("id",), b"\n")
+
+    def encode(batch: bytes) -> tuple[bytes, int, bytes, list[int]]:
+        found = rows.encode(batch)
+        return found.text, found.rows, found.entries, list(found.ends)
+
+    return encode
 
 
 def reducer(implementation: ModuleType) -> type[locales.Reducer]:
