@@ -38,7 +38,10 @@ def options_of(
 
 
 def refuse_selection(options_json: str) -> None:
-    """Refuse valid options that select platforms: a message has a field for that.
+    """Refuse options that select platforms: a message has a field for that. Others may be invalid.
+
+    Args:
+        options_json: a JSON object.
 
     Raises:
         BadRequest: `platform_ids` is among them.
@@ -186,11 +189,12 @@ def _artifact(artifact: Artifact) -> pb.Artifact:
 
 
 def _selection(options_json: str) -> tuple[str, pb.PlatformSelection | None]:
-    """Stored options without the selection of platforms, and the selection."""
+    """Options without the selection of platforms, and the selection; a value of another type stays among them."""
     if not _may_select(options_json):
         return options_json, None
     selected = dict(json_text.members(options_json)).get(PLATFORM_IDS)
-    if selected is None or (ids := json.loads(selected)) is None:
+    ids = None if selected is None else json.loads(selected)
+    if not isinstance(ids, list) or not all(isinstance(one, str) for one in ids):
         return options_json, None
     return json_text.without(options_json, PLATFORM_IDS), pb.PlatformSelection(platform_ids=ids)
 

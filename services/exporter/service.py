@@ -11,7 +11,7 @@ from typing import Any
 import structlog
 
 from services.chassis.blobs.contract import BlobError, BlobStore
-from services.chassis.faults import BadRequest, Unavailable, Violation
+from services.chassis.faults import BadRequest, ErrorInfo, Unavailable, Violation
 from services.chassis.paging import from_cursor, page_size
 from services.chassis.rpc.requests import canonical_id, chosen_id, is_repeat, known_values, missing_is_deleted
 from services.chassis.telemetry import request_context, tracing
@@ -148,15 +148,18 @@ class ExporterService(exporter_pb2_grpc.ExporterServiceServicer):
         """What a job with this request would make."""
         check_tenant(request.tenant)
         options_json = request.options_json or "{}"
+        parse_options(options_json)
         refuse_selection(options_json)
         if request.profile_id:
-            parse_options(options_json)
             profile = await self._profiles.get(request.tenant, request.profile_id)
             with naming_options():
                 checked = check_request(self._formats, profile.format, merged(profile.options_json, options_json))
         else:
             checked = check_request(self._formats, request.format, options_json)
-        return to_preview_message(await self._preflights.run(request.tenant, checked))
+        found = await self._preflights.run(request.tenant, checked)
+        if (problem := await self._baseline_problem(request.tenant, checked)) is not None:
+            found = replace(found, problems=(*found.problems, Violation("changes_since", problem.message)))
+        return to_preview_message(found)
 
     async def GetJob(self, request: pb.GetJobRequest, context: Any) -> pb.GetJobResponse:
         """One job."""
@@ -374,7 +377,8 @@ class ExporterService(exporter_pb2_grpc.ExporterServiceServicer):
         """Store a new job, or return the job that has this id already, even if the request would be refused now."""
         try:
             await self._admission.check(new.tenant)
-            await self._check_baseline(new, checked)
+            if (problem := await self._baseline_problem(new.tenant, checked)) is not None:
+                raise WrongState(problem.code, problem.message)
             await self._fields.check(new.tenant, checked)
             job = await self._admission.accept(new)
         except (BadRequest, TooManyBytes, TooManyJobs, WrongState):
@@ -385,16 +389,14 @@ class ExporterService(exporter_pb2_grpc.ExporterServiceServicer):
         log.info("job_accepted", action="accept", job_id=new.id, tenant=new.tenant, format=new.format)
         return job
 
-    async def _check_baseline(self, new: NewJob, checked: CheckedRequest) -> None:
-        """Refuse a request for changes since a job that cannot be compared with, unless it allows a full export."""
+    async def _baseline_problem(self, tenant: str, checked: CheckedRequest) -> ErrorInfo | None:
+        """Why a request for changes since another job is refused; None: it is not, or allows a full export."""
         options = change_options(checked.options)
-        if options is None or options.changes_since is None:
-            return
+        if options is None or options.changes_since is None or options.on_missing_baseline != "fail":
+            return None
         base_id = str(options.changes_since)
-        base = await self._store.get(new.tenant, base_id)
-        problem = baseline_problem(base, base_id, options_id(new.format, options))
-        if problem is not None and options.on_missing_baseline == "fail":
-            raise WrongState(problem.code, problem.message)
+        base = await self._store.get(tenant, base_id)
+        return baseline_problem(base, base_id, options_id(checked.format.name, options))
 
     async def _accept_run(self, job_id: str, request: pb.CreateJobRequest, overrides: str, request_hash: str) -> Job:
         """Store a job for the newest version of a profile, or return the job that has this id already.

@@ -73,6 +73,10 @@ def test_a_job_that_cannot_be_compared_with_is_a_conflict_that_says_what_to_do(s
     plain, _ = client.file("csv", {})
     answer = client.export("csv", {"changes_since": plain["id"]})
     assert "manifest: true" in problem(answer, 409, "baseline_missing")["detail"]
+    preflight = client.call("POST", "/exports/csv/products/preflight", {"changes_since": plain["id"]}).json
+    assert [(one["field"], one["message"]) for one in preflight["problems"]] == [
+        ("changes_since", answer.json["detail"])
+    ]
     kept, _ = client.file("csv", {"manifest": True})
     answer = client.export("csv", {"changes_since": kept["id"], "delimiter": ";"})
     problem(answer, 409, "baseline_differs")

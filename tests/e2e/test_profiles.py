@@ -133,6 +133,19 @@ def test_what_no_export_could_have_is_rejected_with_its_place(client: Rest, fiel
     problem(changed, 422, "invalid_request", field)
 
 
+@pytest.mark.parametrize("ids", [False, [1], {}, "all"])
+def test_platforms_of_another_type_are_rejected_wherever_options_are_sent(client: Rest, ids: object) -> None:
+    body, path = {"options": {"platform_ids": ids}}, f"{ALL}/{created(client)['id']}"
+    for method, where, sent in (
+        ("POST", ALL, {"name": "x", "format": "csv", **body}),
+        ("PATCH", path, body),
+        ("POST", f"{path}/run", body),
+        ("POST", f"{path}/preflight", body),
+    ):
+        field = "options.platform_ids[0]" if ids == [1] else "options.platform_ids"
+        problem(client.call(method, where, sent), 422, "invalid_request", field)
+
+
 def test_an_override_is_checked_with_the_options_of_the_profile(client: Rest) -> None:
     made = created(client)
     problem(run(client, made, {"options": {"pretty": True}}), 422, "invalid_request", "options.pretty")

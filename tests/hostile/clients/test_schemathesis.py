@@ -59,6 +59,20 @@ EXPLAINED = (
         " or need each other; each locale and currency is named once.",
     ),
     Explained(
+        r"ST202 .* 422 .*\"field\":\"(options\.)?(root|row|namespaces|cdata)",
+        "Names of elements and the prefixes of namespaces have a grammar, and a prefix must be declared.",
+    ),
+    Explained(
+        r"ST202 .* 422 .*(with the template|, which \w+ requires|requires one of them|has no column|is not for \w+; "
+        r"|RSS 2\.0)",
+        "A feed template requires columns and options, and RSS a channel; both depend on the template.",
+    ),
+    Explained(
+        r"ST202 .* 422 .*(key has|key names a field|in key and in volatile_fields|deletions cannot be"
+        r"|with explode, a product may|is below a field of include_fields|cannot be volatile)",
+        "The fields of a key must be columns of the file; what keeps a manifest has one row for each product.",
+    ),
+    Explained(
         r"ST202 .* 422 .*(cron_expression|timezone): ",
         "Cron expressions and names of time zones have a grammar; the pattern only counts the fields.",
     ),
