@@ -61,8 +61,10 @@ def compress(request: web.Request, response: web.StreamResponse) -> None:
     if not isinstance(response, web.Response) or not isinstance(response.body, bytes) or response.prepared:
         return
     response.headers["Vary"] = _joined(response.headers.get("Vary", ""), "Accept-Encoding")
+    if len(response.body) < MIN_BYTES or "Content-Encoding" in response.headers:
+        return
     encoding = chosen_encoding(request, response.content_type)
-    if not encoding or len(response.body) < MIN_BYTES or "Content-Encoding" in response.headers:
+    if not encoding:
         return
     made = encoder(encoding)
     response.body = made.compress(response.body) + made.flush()
